@@ -1,0 +1,4 @@
+//! bazaar
+pub mod limits;
+pub mod model;
+pub mod types;

@@ -1,0 +1,136 @@
+//! Every bound of the program, by name, with the relations between them asserted at compile time.
+//!
+//! Sizes are bytes, times milliseconds unless the name says otherwise. A queue without a name here does not exist.
+
+use std::time::Duration;
+
+/// Largest gRPC message that a node takes (tonic's own default for decoding).
+pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
+/// Orders in one message of a stream: keeps one batch's latency below one sync.
+pub const BATCH_ORDERS_MAX: usize = 4_096;
+/// Records' bytes that one sync may cover.
+pub const GROUP_BYTES_MAX: usize = 1 << 20;
+/// Bytes of one block, and of any value in any tree.
+pub const BLOCK_BYTES_MAX: usize = 16 << 10;
+/// Upper estimate of one record that is not a sale from many lots.
+pub const RECORD_BYTES_TYPICAL_MAX: usize = 128;
+/// Lots that one sale may fill from; beyond it a partial fill, or a refusal.
+pub const SALE_LOTS_MAX: usize = 128;
+/// Upper bound of one lot slice in a record (peer, number, quantity as varints).
+pub const LOT_SLICE_BYTES_MAX: usize = 5 + 9 + 9;
+/// sled's segment; fixed for a store's life.
+pub const SEGMENT_BYTES: usize = 4 << 20;
+/// sled keeps up to about this many values in one page.
+pub const VALUES_PER_PAGE: usize = 20;
+/// sled's page cache (its default is 1 GiB).
+pub const STORE_CACHE_BYTES: u64 = 64 << 20;
+/// Records staged and not yet durable before a loop stops taking input.
+pub const STAGED_RECORDS_MAX: usize = 65_536;
+/// Checkpoint after this many bytes of blocks,
+pub const CHECKPOINT_BYTES: u64 = 64 << 20;
+/// or after this much time with writes.
+pub const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
+/// Checkpoint chunks written with one group, so that a checkpoint delays no acknowledgement by much.
+pub const CHECKPOINT_CHUNKS_PER_GROUP: usize = 16;
+/// Lazily written records (answered, settled) wait at most this long for a group to ride on.
+pub const LAZY_MAX: Duration = Duration::from_millis(100);
+/// The mark is renewed about this often while there are writes.
+pub const MARK_EVERY: Duration = Duration::from_secs(1);
+/// A flush or sync that takes longer means a hung disk: the process says so and ends.
+pub const FLUSH_STALL_MAX: Duration = Duration::from_secs(10);
+/// Opening a store after an unclean stop may take this long.
+pub const OPEN_STALL_MAX: Duration = Duration::from_secs(120);
+/// A starting node retries the lock of its directory this long.
+pub const LOCK_RETRY_MAX: Duration = Duration::from_secs(5);
+/// Space that is given up when the disk is full, so that the store can be opened.
+pub const BALLAST_BYTES: u64 = 16 << 20;
+/// Space that one checkpoint may need.
+pub const CHECKPOINT_ROOM_BYTES: u64 = 16 << 20;
+/// Free space below which one node on a disk takes no orders.
+pub const LOW_WATER_BYTES: u64 = BALLAST_BYTES + 2 * GROUP_BYTES_MAX as u64 + CHECKPOINT_ROOM_BYTES;
+
+/// Numbers of one peer that may be open; outcomes kept per peer.
+pub const SESSION_WINDOW: u32 = 4_096;
+/// Orders that a trader holds for the warehouse.
+pub const TRADER_QUEUE_ORDERS_MAX: usize = 1_000_000;
+/// Settle batches of one trader that may be unanswered.
+pub const SETTLE_BATCHES_IN_FLIGHT_MAX: usize = 16;
+/// Bytes waiting in one stream's outbox; beyond it the stream is cut.
+pub const OUTBOX_BYTES_MAX: usize = 8 << 20;
+/// Messages waiting in one stream's outbox.
+pub const OUTBOX_MESSAGES_MAX: usize = 8_192;
+/// Inputs waiting at a node's loop.
+pub const INBOX_MAX: usize = 1_024;
+/// Inputs that a loop takes in one step.
+pub const STEP_INPUTS_MAX: usize = 256;
+/// Orders that a loop takes in one step; the first input is always taken.
+pub const STEP_ORDERS_MAX: usize = 16_384;
+/// Lines that wait for someone who watches a node; older ones are dropped.
+pub const EVENTS_MAX: usize = 4_096;
+/// Streams of one HTTP/2 connection.
+pub const CONNECTION_STREAMS_MAX: u32 = 256;
+
+/// Pieces in one order.
+pub const QUANTITY_MAX: u64 = 1_000_000;
+/// Pieces of one product in the warehouse.
+pub const STOCK_MAX: u64 = 1_000_000_000_000;
+/// A unit price in minor units.
+pub const UNIT_PRICE_MAX: i64 = 1_000_000;
+/// Goods in the catalogue.
+pub const PRODUCTS_MAX: usize = 1_000;
+/// Bytes in a good's name.
+pub const PRODUCT_NAME_MAX: usize = 64;
+/// Peers that may stand for office.
+pub const PEERS_MAX: u32 = 1_000;
+/// Clients that may have an identity.
+pub const CLIENTS_MAX: u32 = 1_000_000;
+/// A received clock may be ahead of the own one by at most this.
+pub const CLOCK_LEAP_MAX: u64 = 1 << 32;
+/// Clock values reserved on disk ahead of use.
+pub const CLOCK_RESERVE: u64 = 1 << 20;
+
+/// Bound of one unary call, unless `--timeout` says otherwise.
+pub const CALL_DEADLINE: Duration = Duration::from_secs(5);
+/// Connecting to a node.
+pub const CONNECT_MAX: Duration = Duration::from_secs(1);
+/// Asking a suspect whether it lives.
+pub const PROBE_MAX: Duration = Duration::from_millis(200);
+/// HTTP/2 keepalive: interval, and the wait for its answer.
+pub const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
+/// See [`KEEPALIVE_EVERY`].
+pub const KEEPALIVE_ANSWER_MAX: Duration = Duration::from_secs(10);
+/// Reconnect back-off: first wait, doubled up to
+pub const BACKOFF_MIN: Duration = Duration::from_millis(10);
+/// this.
+pub const BACKOFF_MAX: Duration = Duration::from_secs(1);
+/// Bully: how long OKs are waited for,
+pub const ELECTION_OK_MS: u64 = 200;
+/// and the winner's announcement after an OK.
+pub const ELECTION_COORDINATOR_MS: u64 = 1_000;
+/// Nobody stands for office until its membership has been unchanged this long.
+pub const MEMBERSHIP_QUIET_MS: u64 = 300;
+/// A higher id takes the primary office over after this long without a membership change.
+pub const PREEMPT_QUIET_MS: u64 = 10_000;
+/// A stopping node hands over and drains for at most this long.
+pub const DRAIN_MAX: Duration = Duration::from_secs(10);
+/// A stopping server waits for its streams at most this long.
+pub const CLOSE_MAX: Duration = Duration::from_millis(500);
+/// `up` and `buy`: no progress for this long is exit 6.
+pub const PROGRESS_MAX: Duration = Duration::from_secs(30);
+/// Time in which all nodes of `up` must be serving.
+pub const START_MAX: Duration = Duration::from_secs(30);
+
+const _: () = {
+    assert!(BLOCK_BYTES_MAX * VALUES_PER_PAGE <= SEGMENT_BYTES / 4, "a page above a quarter segment is never synced");
+    assert!(SALE_LOTS_MAX * LOT_SLICE_BYTES_MAX + RECORD_BYTES_TYPICAL_MAX + 256 <= BLOCK_BYTES_MAX, "a record fits a block");
+    assert!(BLOCK_BYTES_MAX <= GROUP_BYTES_MAX);
+    assert!(GROUP_BYTES_MAX < MESSAGE_BYTES_MAX, "a replicated group is one message");
+    assert!(MESSAGE_BYTES_MAX < OUTBOX_BYTES_MAX, "an outbox takes any single message");
+    assert!(BATCH_ORDERS_MAX <= STEP_ORDERS_MAX);
+    assert!(BATCH_ORDERS_MAX * 64 < MESSAGE_BYTES_MAX, "a full batch fits a message");
+    assert!(SESSION_WINDOW as usize * (PEERS_MAX as usize) < 1 << 32);
+    assert!(STOCK_MAX as u128 * UNIT_PRICE_MAX as u128 <= i64::MAX as u128, "totals stay in an i64");
+    assert!(QUANTITY_MAX <= STOCK_MAX);
+    assert!(PROBE_MAX.as_millis() < CALL_DEADLINE.as_millis());
+    assert!(BATCH_ORDERS_MAX * SETTLE_BATCHES_IN_FLIGHT_MAX <= TRADER_QUEUE_ORDERS_MAX);
+};

@@ -1,0 +1,138 @@
+//! The records of a peer's journal: what it placed and was told, and what it accepted for others while in office.
+//!
+//! Like [`super::row`] a persisted contract: variants are appended, never moved. One chain holds both kinds, so one
+//! sequence and one sync say what is durable. The peer's state is the fold of these: see [`super::peer::PeerState`].
+
+use serde::{Deserialize, Serialize};
+
+use super::row::{OutcomeKind, Reason};
+use crate::types::{
+    Epoch, Hash, Money, Number, Office, Order, OrderKind, PeerId, ProductId, Quantity, Seq, Stamp, Term,
+};
+
+/// An own order as placed; the peer is the journal's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placed {
+    /// Its number.
+    pub number: Number,
+    /// The own clock.
+    pub stamp: Stamp,
+    /// Buy, sell or void.
+    pub kind: OrderKind,
+    /// The good.
+    pub product: ProductId,
+    /// Pieces.
+    pub quantity: Quantity,
+}
+
+/// What the peer was told of one of its orders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// Which order.
+    pub number: Number,
+    /// What became of it.
+    pub kind: OutcomeKind,
+    /// Why, for refused and voided.
+    pub reason: Option<Reason>,
+    /// Pieces.
+    pub filled: Quantity,
+    /// What it cost.
+    pub amount: Money,
+    /// The ledger row.
+    pub seq: Seq,
+}
+
+/// One record of a peer's journal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Entry {
+    /// 0: numbered, stamped, and durable before it is sent.
+    Placed(Placed),
+    /// 1: outcomes learned, all through one trader. The block's time is `told_at`. Written lazily.
+    Answered {
+        /// The trader that told.
+        via: PeerId,
+        /// What it told.
+        told: Vec<Told>,
+    },
+    /// 2: the own session was opened at the warehouse.
+    Opened {
+        /// The peer id (clients learn theirs here).
+        peer: PeerId,
+        /// Epoch of this store.
+        epoch: Epoch,
+    },
+    /// 3: another peer's session, as the warehouse told it: who may order in its name.
+    Known {
+        /// Whose.
+        peer: PeerId,
+        /// Which of its stores.
+        epoch: Epoch,
+        /// BLAKE3 of that store's token.
+        store: Hash,
+    },
+    /// 4: a grant was received.
+    Granted {
+        /// Which office.
+        office: Office,
+        /// The grant's number.
+        term: Term,
+    },
+    /// 5: the term ended for this node: fenced, resigned or given up.
+    Ended {
+        /// The grant's number.
+        term: Term,
+    },
+    /// 6: an order taken under a term.
+    Accepted {
+        /// The own term.
+        term: Term,
+        /// The order.
+        order: Order,
+    },
+    /// 7: orders of one peer that the warehouse has decided, or that are stale: numbers `first..=last` leave the queue.
+    /// Written lazily: decided once more, the warehouse gives the recorded outcome.
+    Settled {
+        /// Whose orders.
+        peer: PeerId,
+        /// The lowest number.
+        first: Number,
+        /// The highest.
+        last: Number,
+    },
+    /// 8: like `Settled`, but durable at another home now.
+    HandedOver {
+        /// Whose orders.
+        peer: PeerId,
+        /// The lowest number.
+        first: Number,
+        /// The highest.
+        last: Number,
+    },
+    /// 9: what the ledger durably held when it was last heard of: shown in hellos, checked by `verify`. Written lazily.
+    LedgerSeen {
+        /// Counts restores of the warehouse.
+        generation: u64,
+        /// A ledger sequence.
+        seq: Seq,
+        /// Hash of the block that ends there.
+        hash: Hash,
+    },
+    /// 10 (reserved): an order of the partner's queue, under the partner's term.
+    Mirrored {
+        /// The partner.
+        trader: PeerId,
+        /// Its term.
+        term: Term,
+        /// The order.
+        order: Order,
+    },
+    /// 11 (reserved): the queue of a fenced partner became the own one.
+    Adopted {
+        /// The dead trader.
+        trader: PeerId,
+        /// Its term.
+        from: Term,
+        /// The own term.
+        term: Term,
+    },
+}

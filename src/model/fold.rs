@@ -1,0 +1,66 @@
+//! What a journal must know of the state it keeps: how records become state, and how state becomes checkpoint parts.
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::types::{Seq, WallMicros};
+
+/// The trees of a node's store, by name. A warehouse has `Ledger` and its folds, a peer `Journal` and its folds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Tree {
+    /// Warehouse: first sequence -> block.
+    Ledger,
+    /// Warehouse checkpoint: products and lots.
+    Inventory,
+    /// Warehouse checkpoint: balances.
+    Accounts,
+    /// Warehouse checkpoint: sessions with their windows. Peer checkpoint: other peers' sessions.
+    Sessions,
+    /// Warehouse checkpoint: grants and the term counter.
+    Offices,
+    /// Checkpoint: accepted orders in Lamport order (peers).
+    Queue,
+    /// Peer: first sequence -> block.
+    Journal,
+    /// Peer checkpoint: own orders that are open, and the counters.
+    Orders,
+    /// Peer checkpoint: the partner's accepted orders.
+    Mirror,
+    /// Format version, cluster, node, token, clock reserve, start count, checkpoint.
+    Meta,
+}
+
+impl Tree {
+    /// Name in the store.
+    pub fn name(self) -> &'static str {
+        match self {
+            Tree::Ledger => "ledger",
+            Tree::Inventory => "inventory",
+            Tree::Accounts => "accounts",
+            Tree::Sessions => "sessions",
+            Tree::Offices => "offices",
+            Tree::Queue => "queue",
+            Tree::Journal => "journal",
+            Tree::Orders => "orders",
+            Tree::Mirror => "mirror",
+            Tree::Meta => "meta",
+        }
+    }
+}
+
+/// State that is a fold of a log: `apply` over all records from the default value gives it, and so do the parts of a
+/// checkpoint followed by the records after it. A property test of each fold holds it to that.
+pub trait Fold: Default + Send + 'static {
+    /// One fact.
+    type Record: Serialize + DeserializeOwned + Clone + Send + 'static;
+    /// A piece of state, far smaller than a block.
+    type Part: Serialize + DeserializeOwned + Send + 'static;
+    /// The tree that holds the log's blocks.
+    const LOG: Tree;
+
+    /// Takes the record in. Deterministic; must not fail on any record that a node of this version wrote.
+    fn apply(&mut self, seq: Seq, time: WallMicros, record: &Self::Record);
+    /// The whole state, in pieces, each with the tree it belongs to.
+    fn parts(&self) -> Vec<(Tree, Self::Part)>;
+    /// Takes one piece back into a state that started as the default value.
+    fn restore(&mut self, part: Self::Part);
+}

@@ -1,0 +1,410 @@
+//! The words of the market as types: ids, quantities, money, clocks, terms.
+//!
+//! Every id and quantity is a newtype, so that a peer is never taken for a trader's term or a stamp for a number.
+//! Nothing here does I/O; parsing lives where text comes in, range checks in [`crate::limits`].
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! number {
+    ($(#[$doc:meta])* $name:ident($inner:ty)) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub struct $name(pub $inner);
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+number!(
+    /// A peer (1..=1000) or a client (from 1001); 0 is the warehouse, as the owner of the initial stock.
+    PeerId(u32)
+);
+number!(
+    /// An order's number at its peer: `epoch << 32 | k`, `k` from 1. See [`Number::epoch`] and [`Number::k`].
+    Number(u64)
+);
+number!(
+    /// Sequence of a record in a node's log, from 1 without gap; 0 is "nothing yet".
+    Seq(u64)
+);
+number!(
+    /// Number of a grant of an office; one counter numbers the grants of both offices, from 1.
+    Term(u64)
+);
+number!(
+    /// A Lamport time (Lamport 1978): a node's clock, or the stamp that the placing peer gave an order.
+    Stamp(u64)
+);
+number!(
+    /// Index of a good in the catalogue, in the order of its `stocked` row.
+    ProductId(u16)
+);
+number!(
+    /// Number of a settle batch of one trader's term, from 1.
+    Batch(u64)
+);
+number!(
+    /// Counts how often a peer's store was lost and made anew; the first store has epoch 0.
+    Epoch(u32)
+);
+number!(
+    /// Pieces of a good.
+    Quantity(u64)
+);
+
+impl PeerId {
+    /// The owner of what was in stock at the start.
+    pub const WAREHOUSE: PeerId = PeerId(0);
+    /// The largest id of a peer; greater ids are clients, which never stand for office.
+    pub const PEER_MAX: PeerId = PeerId(1_000);
+
+    /// A one-shot `buy` or `sell` identity, which the warehouse numbers from 1001.
+    pub fn is_client(self) -> bool {
+        self > PeerId::PEER_MAX
+    }
+
+    /// Paired traders share the peers by the parity of their ids: the primary decides for the even ones.
+    pub fn is_even(self) -> bool {
+        self.0.is_multiple_of(2)
+    }
+}
+
+impl Number {
+    /// Puts a number together from the epoch of the store and the count in it.
+    pub fn new(epoch: Epoch, k: u32) -> Number {
+        Number(u64::from(epoch.0) << 32 | u64::from(k))
+    }
+
+    /// The epoch of the store that gave this number.
+    pub fn epoch(self) -> Epoch {
+        Epoch((self.0 >> 32) as u32)
+    }
+
+    /// The count within its epoch, from 1.
+    pub fn k(self) -> u32 {
+        self.0 as u32
+    }
+}
+
+impl Seq {
+    /// The sequence after this one.
+    pub fn next(self) -> Seq {
+        Seq(self.0 + 1)
+    }
+}
+
+/// Names an order for ever: the placing peer and its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct OrderId {
+    /// Who placed it.
+    pub peer: PeerId,
+    /// Its number at that peer.
+    pub number: Number,
+}
+
+impl fmt::Display for OrderId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.peer, self.number)
+    }
+}
+
+/// An amount of money in minor units (a price of 3 in stock.json is 300 here); prints with two decimals.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Money(pub i64);
+
+impl Money {
+    /// `percent` of this amount, rounded down to a minor unit: what is left over stays with the seller.
+    pub fn percent(self, percent: u8) -> Money {
+        Money((i128::from(self.0) * i128::from(percent)).div_euclid(100) as i64)
+    }
+}
+
+impl std::ops::Add for Money {
+    type Output = Money;
+    fn add(self, other: Money) -> Money {
+        Money(self.0 + other.0)
+    }
+}
+
+impl std::ops::Sub for Money {
+    type Output = Money;
+    fn sub(self, other: Money) -> Money {
+        Money(self.0 - other.0)
+    }
+}
+
+impl std::ops::AddAssign for Money {
+    fn add_assign(&mut self, other: Money) {
+        self.0 += other.0;
+    }
+}
+
+impl std::iter::Sum for Money {
+    fn sum<I: Iterator<Item = Money>>(amounts: I) -> Money {
+        amounts.fold(Money(0), |sum, amount| sum + amount)
+    }
+}
+
+impl fmt::Display for Money {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.0 < 0 { "-" } else { "" };
+        let minor = self.0.unsigned_abs();
+        f.pad(&format!("{sign}{}.{:02}", minor / 100, minor % 100))
+    }
+}
+
+/// Price times pieces.
+impl std::ops::Mul<Quantity> for Money {
+    type Output = Money;
+    fn mul(self, pieces: Quantity) -> Money {
+        Money(self.0 * pieces.0 as i64)
+    }
+}
+
+/// One life of a process: (epoch of its store, start count in `meta`, random), compared in that order; never the
+/// operating system's pid. The higher one of the same peer is the newer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ProcessId {
+    /// Epoch of the store, so that a fresh store's first start beats any start of a lost one.
+    pub epoch: Epoch,
+    /// How often a process started on this store.
+    pub starts: u64,
+    /// Tells two processes apart that were started on copies of one store.
+    pub random: u64,
+}
+
+impl fmt::Display for ProcessId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{:x}", self.epoch, self.starts, self.random)
+    }
+}
+
+/// A BLAKE3 hash: of a block, or of a store's token (then it is the store id).
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Hash(pub [u8; 32]);
+
+impl Hash {
+    /// Hashes bytes.
+    pub fn of(bytes: &[u8]) -> Hash {
+        Hash(*blake3::hash(bytes).as_bytes())
+    }
+
+    /// Reads 32 bytes, as they come over the wire.
+    pub fn from_slice(bytes: &[u8]) -> Option<Hash> {
+        bytes.try_into().ok().map(Hash)
+    }
+}
+
+impl fmt::Display for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().take(4).try_for_each(|byte| write!(f, "{byte:02x}"))?;
+        f.write_str("..")
+    }
+}
+
+/// The secret of a peer's store. It is in its own store's `meta` and in no row, log or dump.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Token(pub [u8; 32]);
+
+impl Token {
+    /// The store id: what others may know of the token.
+    pub fn store_id(&self) -> Hash {
+        Hash::of(&self.0)
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(..)")
+    }
+}
+
+/// The two posts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Office {
+    /// Decides for all peers when alone, for even ids when paired.
+    Primary,
+    /// Decides for odd ids when paired; takes the primary's place when that dies.
+    Secondary,
+}
+
+impl Office {
+    /// Both, primary first.
+    pub const BOTH: [Office; 2] = [Office::Primary, Office::Secondary];
+
+    /// The other post.
+    pub fn other(self) -> Office {
+        match self {
+            Office::Primary => Office::Secondary,
+            Office::Secondary => Office::Primary,
+        }
+    }
+
+    /// As printed and in rows.
+    pub fn name(self) -> &'static str {
+        match self {
+            Office::Primary => "primary",
+            Office::Secondary => "secondary",
+        }
+    }
+}
+
+impl fmt::Display for Office {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// What a peer does for itself while it holds no office.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Role {
+    /// Places buy orders.
+    Buyer,
+    /// Deposits goods.
+    Seller,
+    /// Only stands for office.
+    #[default]
+    Idle,
+}
+
+impl Role {
+    /// As printed and typed.
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Buyer => "buyer",
+            Role::Seller => "seller",
+            Role::Idle => "idle",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// What an order asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum OrderKind {
+    /// Buy; all or nothing, or (`partial`) whatever is there.
+    Buy {
+        /// Take fewer pieces than asked when the stock is short.
+        partial: bool,
+    },
+    /// Deposit goods for sale.
+    Sell,
+    /// Give the number up: its outcome if it has one, else `voided` for ever.
+    Void,
+}
+
+impl OrderKind {
+    /// As printed.
+    pub fn name(self) -> &'static str {
+        match self {
+            OrderKind::Buy { .. } => "buy",
+            OrderKind::Sell => "sell",
+            OrderKind::Void => "void",
+        }
+    }
+}
+
+/// An order: immutable content, numbered, stamped and journaled by its peer before it is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// Who placed it and its number there.
+    pub id: OrderId,
+    /// The placing peer's clock.
+    pub stamp: Stamp,
+    /// Buy, sell or void.
+    pub kind: OrderKind,
+    /// The good, by its place in the catalogue.
+    pub product: ProductId,
+    /// Pieces asked for or deposited.
+    pub quantity: Quantity,
+}
+
+impl Order {
+    /// Where the order stands in a queue: by stamp, then peer, then number.
+    pub fn key(&self) -> QueueKey {
+        QueueKey { stamp: self.stamp, id: self.id }
+    }
+}
+
+/// Queue order: (stamp, peer, number). It extends happens-before, since stamps are Lamport times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct QueueKey {
+    /// Lamport time of placing.
+    pub stamp: Stamp,
+    /// Breaks ties.
+    pub id: OrderId,
+}
+
+/// Microseconds since 1970-01-01T00:00:00Z by the wall clock of who wrote it. For people; nothing is ordered by it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct WallMicros(pub u64);
+
+impl fmt::Display for WallMicros {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = std::time::UNIX_EPOCH + std::time::Duration::from_micros(self.0);
+        f.pad(&humantime::format_rfc3339_micros(at).to_string())
+    }
+}
+
+/// Milliseconds of a monotonic clock since the process started: the `now` that machines are given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Now(pub u64);
+
+impl Now {
+    /// This much later.
+    pub fn after_ms(self, ms: u64) -> Now {
+        Now(self.0 + ms)
+    }
+
+    /// Milliseconds from `earlier` to this; 0 when `earlier` is later.
+    pub fn ms_since(self, earlier: Now) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn money_prints_minor_units() {
+        assert_eq!(Money(300).to_string(), "3.00");
+        assert_eq!(Money(-5).to_string(), "-0.05");
+    }
+
+    #[test]
+    fn commission_rounds_down_in_favour_of_the_seller() {
+        assert_eq!(Money(300).percent(5), Money(15));
+        assert_eq!(Money(119).percent(5), Money(5));
+        assert_eq!(Money(19).percent(5), Money(0));
+        assert_eq!(Money(100).percent(100), Money(100));
+    }
+
+    #[test]
+    fn numbers_carry_their_epoch() {
+        let number = Number::new(Epoch(3), 7);
+        assert_eq!((number.epoch(), number.k()), (Epoch(3), 7));
+        assert!(Number::new(Epoch(1), 1) > Number::new(Epoch(0), u32::MAX));
+    }
+
+    #[test]
+    fn wall_time_has_six_decimals_and_z() {
+        assert_eq!(WallMicros(1_500_000).to_string(), "1970-01-01T00:00:01.500000Z");
+    }
+}
