@@ -1,4 +1,9 @@
 //! The pure core: state machines that know no thread, socket, disk, clock or chance. Time and seeds are passed in.
+pub mod clock;
+pub mod election;
 pub mod entry;
 pub mod fold;
+pub mod membership;
+pub mod queue;
 pub mod row;
+pub mod shopper;
