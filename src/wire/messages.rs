@@ -265,7 +265,7 @@ pub enum WarehouseCall {
 #[derive(Debug)]
 pub enum AdminCall {
     /// Everything about the node.
-    Status(Reply<Box<super::status_report::Report>>),
+    Status(Reply<Box<super::report::Report>>),
     /// The peer places an order of its own: good, quantity, kind.
     Place(String, Quantity, OrderKind, Reply<Outcome>),
     /// The shopper places no more; how many orders are open.
