@@ -1,0 +1,192 @@
+//! What was typed, as validated options; an error names the flag and the value, and how to mend it.
+//!
+//! In: the arguments and the `BAZAAR_*` environment. Out: a [`Cli`] whose values need no further check, or text to print
+//! and an exit code. A flag wins over the environment, that over the configuration files, those over the default.
+
+mod bench;
+mod inspect;
+mod market;
+mod node;
+mod usage;
+mod value;
+
+use std::{path::PathBuf, time::Duration};
+
+pub use bench::{BenchArgs, BenchFlags, BenchLoadArgs, BenchTarget};
+use clap::{ArgAction, Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
+pub use inspect::{DumpArgs, Filter, Format, StoreFlags, Target, VerifyArgs, View};
+pub use market::{
+    BuyArgs, ConnectFlags, MARKET_DIR, OrderFlags, Restart, SellArgs, Shape, StatusArgs, UpArgs,
+};
+pub use node::{
+    BASE_PORT, LogFormat, MarketFlags, NodeFlags, PeerArgs, ShopperFlags, TimerFlags, WarehouseArgs,
+};
+pub use usage::Stop;
+pub use value::{Consistency, Pieces, Range, ValueError};
+
+/// A peer-to-peer marketplace whose nodes can be killed at any instruction and lose nothing.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "bazaar", version, max_term_width = 100, arg_required_else_help = true, before_help = EXAMPLES)]
+pub struct Cli {
+    /// See [`Global`].
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXAMPLES: &str = "Examples:
+  bazaar up                       a market of six peers on this machine
+  bazaar buy fish=3               buy from the shell
+  bazaar status --watch           who holds which office, what is in stock
+  bazaar dump ledger --limit 20   what happened, row by row
+  bazaar verify                   check every promise from the records alone";
+
+/// Flags of every command.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// Print one JSON object on stdout instead of text for people
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Print results and errors only
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Print more, and even more when repeated
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+    /// When to colour
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        value_enum,
+        default_value = "auto",
+        env = "BAZAAR_COLOR"
+    )]
+    pub color: ColorChoice,
+    /// Bound of one network call
+    #[arg(long, global = true, value_name = "TIME", default_value = "5s", value_parser = value::period, env = "BAZAAR_TIMEOUT")]
+    pub timeout: Duration,
+}
+
+/// The commands.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Run a whole market on this machine, each node its own process
+    #[command(before_help = "Examples:
+  bazaar up                                     six peers until Ctrl-C
+  bazaar up --nodes 8 --requests 50             until every buyer had 50 answers
+  bazaar up --buyers 10 --sellers 5 --duration 1m --interval 10ms
+  bazaar up --fresh --base-port 0 --json        a new market on free ports, its summary as JSON")]
+    Up(Box<UpArgs>),
+    /// Run the warehouse, in the foreground
+    #[command(before_help = "Examples:
+  bazaar warehouse
+  bazaar warehouse --listen :7700 --data-dir /var/lib/bazaar/warehouse --log-format json")]
+    Warehouse(Box<WarehouseArgs>),
+    /// Run one peer, in the foreground
+    #[command(before_help = "Examples:
+  bazaar peer --id 1 --role buyer
+  bazaar peer --id 7 --warehouse :7700 --join :7701 --data-dir /var/lib/bazaar/peer-7")]
+    Peer(Box<PeerArgs>),
+    /// Buy from the shell
+    #[command(before_help = "Examples:
+  bazaar buy fish                one piece
+  bazaar buy salt=3 --partial    three, or what is left
+  bazaar buy salt=3 --number 7   ask order 7 again: it is never bought twice")]
+    Buy(BuyArgs),
+    /// Deposit goods for sale from the shell
+    #[command(before_help = "Examples:
+  bazaar sell salt=10
+  bazaar sell boar=2 --as 3      peer 3 places it")]
+    Sell(SellArgs),
+    /// Show nodes, offices, queues and stock, and whether the nodes agree
+    #[command(before_help = "Examples:
+  bazaar status
+  bazaar status --watch
+  bazaar status --connect :7706 --json")]
+    Status(StatusArgs),
+    /// Show what stores hold; never writes to them
+    #[command(before_help = "Examples:
+  bazaar dump                                        summary of the market in ./bazaar-data
+  bazaar dump ledger --kind sale --product fish
+  bazaar dump ledger --format jsonl > ledger.jsonl
+  bazaar dump inventory --at 812                     as it was after row 812
+  bazaar dump --order 4-3                            one order's life
+  bazaar dump ledger --connect :7700 --follow        rows as they become durable")]
+    Dump(Box<DumpArgs>),
+    /// Check invariants V01 to V12 from the records alone
+    #[command(before_help = "Examples:
+  bazaar verify
+  bazaar verify --data-dir bazaar-data/warehouse bazaar-data/peer-4
+  bazaar verify --check V03,V04 --max-examples 20")]
+    Verify(VerifyArgs),
+    /// Measure throughput and latency
+    #[command(before_help = "Examples:
+  bazaar bench warehouse --duration 10s --batch 256
+  bazaar bench market --clients 4
+  bazaar bench latency --json")]
+    Bench(BenchArgs),
+    /// One load process of bench
+    #[command(hide = true)]
+    BenchLoad(BenchLoadArgs),
+    /// Print a completion script
+    #[command(before_help = "Examples:
+  bazaar completions bash > ~/.local/share/bash-completion/completions/bazaar
+  bazaar completions zsh > ~/.zfunc/_bazaar")]
+    Completions {
+        /// For which shell
+        #[arg(value_name = "SHELL", value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Write man pages
+    #[command(before_help = "Examples:
+  bazaar man --out ~/.local/share/man/man1")]
+    Man {
+        /// Directory for them
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
+}
+
+/// Flags that `up` passes to its peers and that `peer --help` leaves out.
+const PASSED_TO_PEERS: [&str; 9] = [
+    "requests",
+    "interval",
+    "quantity",
+    "partial",
+    "deposit",
+    "deposit_every",
+    "seed",
+    "no_preempt",
+    "disk_share",
+];
+
+/// The command tree, for parsing, completions and man pages.
+pub fn command() -> clap::Command {
+    let hide = |arg: clap::Arg| {
+        let hidden = PASSED_TO_PEERS.contains(&arg.get_id().as_str());
+        if hidden { arg.hide(true) } else { arg }
+    };
+    Cli::command().mut_subcommand("peer", |peer| peer.mut_args(hide))
+}
+
+impl Cli {
+    /// Reads what was typed, program name first. On `Err` print it and exit with its code: that includes `--help`.
+    pub fn parse_from_args(args: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Cli, Stop> {
+        let args: Vec<_> = args.into_iter().collect();
+        let matches = command().try_get_matches_from(&args).map_err(|error| usage::stop(&error, &args))?;
+        let cli = Cli::from_arg_matches(&matches).map_err(|error| usage::stop(&error, &args))?;
+        match &cli.command {
+            Command::Up(up) => up.check().map_err(usage::refused)?,
+            Command::Dump(dump) => dump.check().map_err(usage::refused)?,
+            _ => {}
+        }
+        Ok(cli)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,71 @@
+//! `bazaar bench`: load from other processes, and the hidden command that such a process runs.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::{Args, Subcommand};
+
+use super::value;
+use crate::{limits::BATCH_ORDERS_MAX, types::PeerId};
+
+/// `bazaar bench`.
+#[derive(Args, Clone, Debug)]
+pub struct BenchArgs {
+    /// What is measured.
+    #[command(subcommand)]
+    pub target: BenchTarget,
+}
+
+/// What is measured.
+#[derive(Clone, Debug, Subcommand)]
+pub enum BenchTarget {
+    /// Orders per second of the warehouse alone, settled over gRPC
+    Warehouse(BenchFlags),
+    /// Orders per second of a whole market with real peers, which journal what they place
+    Market(BenchFlags),
+    /// Time from before a peer's journal write to the outcome in hand, one order at a time
+    Latency(BenchFlags),
+}
+
+/// Flags of every target.
+#[derive(Args, Clone, Debug)]
+pub struct BenchFlags {
+    /// How long the load lasts
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = value::period)]
+    pub duration: Duration,
+    /// Orders per message
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = batch())]
+    pub batch: u32,
+    /// Processes (warehouse) or peers (market, latency) that place orders
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub clients: u32,
+    /// Where the stores go; kept [default: a temporary directory, removed]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
+/// `bazaar bench-load`: one load process.
+#[derive(Args, Clone, Debug)]
+pub struct BenchLoadArgs {
+    /// Where the warehouse listens
+    #[arg(long, value_name = "ADDR", value_parser = value::addr)]
+    pub warehouse: SocketAddr,
+    /// Peer id of the first session
+    #[arg(long, value_name = "N", value_parser = value::peer)]
+    pub id: PeerId,
+    /// Sessions, each with the id after the one before
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub sessions: u32,
+    /// Orders per message
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = batch())]
+    pub batch: u32,
+    /// How long the load lasts
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = value::period)]
+    pub duration: Duration,
+    /// stdin is a pipe from the parent: end when it closes
+    #[arg(long)]
+    pub parent_pipe: bool,
+}
+
+fn batch() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..=BATCH_ORDERS_MAX as i64)
+}

@@ -1,0 +1,228 @@
+//! `bazaar dump` and `verify`: reading stores after the fact.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, ValueEnum};
+
+use super::{
+    market::MARKET_DIR,
+    value::{self, ValueError},
+};
+use crate::types::{OrderId, PeerId, Seq, Term};
+
+/// What of a store is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum View {
+    /// The warehouse's rows, one per record
+    Ledger,
+    /// Stock per product
+    Inventory,
+    /// Money per peer
+    Accounts,
+    /// Orders that a trader has accepted and that have no outcome yet
+    Queue,
+    /// A peer's own orders and what it was told
+    Orders,
+    /// Sessions of the peers' stores
+    Sessions,
+    /// Who holds the offices
+    Offices,
+    /// What the store says of itself
+    Meta,
+    /// Counts, chain head and time span
+    #[default]
+    Summary,
+}
+
+impl View {
+    /// As typed.
+    pub fn name(self) -> &'static str {
+        match self {
+            View::Ledger => "ledger",
+            View::Inventory => "inventory",
+            View::Accounts => "accounts",
+            View::Queue => "queue",
+            View::Orders => "orders",
+            View::Sessions => "sessions",
+            View::Offices => "offices",
+            View::Meta => "meta",
+            View::Summary => "summary",
+        }
+    }
+}
+
+/// How rows are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Columns for people
+    #[default]
+    Table,
+    /// One object per line
+    Jsonl,
+    /// With a header line
+    Csv,
+}
+
+/// What is read: stores on disk, or a running node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Directories of nodes or markets.
+    Dirs(Vec<PathBuf>),
+    /// A running node.
+    Node(SocketAddr),
+}
+
+/// Which stores are read.
+#[derive(Args, Clone, Debug)]
+pub struct StoreFlags {
+    /// Directory of a node or of a whole market; of a running node, its owner is asked (repeatable)
+    #[arg(long, value_name = "DIR", num_args = 1.., default_value = MARKET_DIR, env = "BAZAAR_DATA_DIR")]
+    data_dir: Vec<PathBuf>,
+    /// A running node, instead of a directory
+    #[arg(long, value_name = "ADDR", value_parser = value::addr)]
+    connect: Option<SocketAddr>,
+}
+
+impl StoreFlags {
+    /// What is read.
+    pub fn target(&self) -> Target {
+        match self.connect {
+            Some(addr) => Target::Node(addr),
+            None => Target::Dirs(self.data_dir.clone()),
+        }
+    }
+}
+
+/// `bazaar dump`.
+#[derive(Args, Clone, Debug)]
+pub struct DumpArgs {
+    /// What to show
+    #[arg(value_enum, default_value = "summary", hide_possible_values = false)]
+    pub view: View,
+    /// See [`StoreFlags`].
+    #[command(flatten)]
+    pub stores: StoreFlags,
+    /// See [`Filter`].
+    #[command(flatten)]
+    pub filter: Filter,
+    /// State as it was after that row (inventory, accounts, sessions, offices, queue, orders)
+    #[arg(long, value_name = "SEQ", value_parser = seq)]
+    pub at: Option<Seq>,
+    /// Stay, and print new rows of a running node as they become durable
+    #[arg(long, conflicts_with_all = ["reverse", "at", "diff"])]
+    pub follow: bool,
+    /// Newest first
+    #[arg(long)]
+    pub reverse: bool,
+    /// At most so many rows [default: 50 in a table, else no limit]
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// How rows are printed [default: table]
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    pub format: Option<Format>,
+    /// Print keys in which this store's ledger differs, exit 5 if any
+    #[arg(long, value_name = "DIR")]
+    pub diff: Option<PathBuf>,
+}
+
+/// Rows of a table unless said otherwise.
+const TABLE_ROWS: usize = 50;
+
+impl DumpArgs {
+    /// Rows to print at most.
+    pub fn limit(&self) -> usize {
+        let unlimited = self.follow || self.format.unwrap_or_default() != Format::Table;
+        self.limit.unwrap_or(if unlimited { usize::MAX } else { TABLE_ROWS })
+    }
+
+    /// What no single flag's parser can see.
+    pub(super) fn check(&self) -> Result<(), ValueError> {
+        let (view, mend) = (self.view.name(), "leave it out".to_string());
+        let state = !matches!(self.view, View::Ledger | View::Meta | View::Summary);
+        if self.at.is_some() && !state {
+            return Err(ValueError { why: format!("--at asks for a state, and {view} is none"), mend });
+        }
+        if let (Some(from), Some(to)) = (self.filter.from, self.filter.to)
+            && from > to
+        {
+            return Err(ValueError {
+                why: format!("--from {from} is above --to {to}"),
+                mend: "swap them".into(),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Which rows are shown; all that are given must hold.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Filters")]
+pub struct Filter {
+    /// From this sequence on
+    #[arg(long, value_name = "SEQ", value_parser = seq)]
+    pub from: Option<Seq>,
+    /// Up to this sequence
+    #[arg(long, value_name = "SEQ", value_parser = seq)]
+    pub to: Option<Seq>,
+    /// Rows of this peer or client
+    #[arg(long, value_name = "PEER", value_parser = value::orderer)]
+    pub peer: Option<PeerId>,
+    /// This order; over several stores: its life
+    #[arg(long, value_name = "P-N", value_parser = value::order_id)]
+    pub order: Option<OrderId>,
+    /// Settled or held by this trader
+    #[arg(long, value_name = "PEER", value_parser = value::peer)]
+    pub trader: Option<PeerId>,
+    /// Of this good
+    #[arg(long, value_name = "GOOD")]
+    pub product: Option<String>,
+    /// Under this grant
+    #[arg(long, value_name = "TERM", value_parser = term)]
+    pub term: Option<Term>,
+    /// Of this kind, for instance sale (repeatable, or with commas)
+    #[arg(long, value_name = "KIND", value_delimiter = ',')]
+    pub kind: Vec<String>,
+}
+
+/// `bazaar verify`.
+#[derive(Args, Clone, Debug)]
+pub struct VerifyArgs {
+    /// See [`StoreFlags`].
+    #[command(flatten)]
+    pub stores: StoreFlags,
+    /// Only these checks, V01 to V12 (repeatable, or with commas)
+    #[arg(long, value_name = "CHECK", value_delimiter = ',', value_parser = check)]
+    pub check: Vec<u8>,
+    /// Not these checks
+    #[arg(long, value_name = "CHECK", value_delimiter = ',', value_parser = check)]
+    pub skip: Vec<u8>,
+    /// Examples shown per failing check
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub max_examples: usize,
+    /// A check that lacks a store is exit 6
+    #[arg(long)]
+    pub require_all: bool,
+}
+
+impl VerifyArgs {
+    /// Whether check `number` (1 for V01) is asked for.
+    pub fn wants(&self, number: u8) -> bool {
+        (self.check.is_empty() || self.check.contains(&number)) && !self.skip.contains(&number)
+    }
+}
+
+fn seq(text: &str) -> Result<Seq, ValueError> {
+    let mend = "sequences count from 1".into();
+    text.parse().map(Seq).map_err(|_| ValueError { why: "not a sequence".into(), mend })
+}
+
+fn term(text: &str) -> Result<Term, ValueError> {
+    let mend = "terms count from 1".into();
+    text.parse().map(Term).map_err(|_| ValueError { why: "not a term".into(), mend })
+}
+
+fn check(text: &str) -> Result<u8, ValueError> {
+    let number = text.strip_prefix(['V', 'v']).and_then(|digits| digits.parse().ok());
+    let mend = "checks are V01 to V12".into();
+    number.filter(|number| (1..=12).contains(number)).ok_or(ValueError { why: "not a check".into(), mend })
+}

@@ -1,0 +1,178 @@
+//! `bazaar up`, `buy`, `sell` and `status`: running a market and trading in it.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::{Args, ValueEnum};
+
+use super::{
+    node::{MarketFlags, ShopperFlags, TimerFlags},
+    value::{self, Pieces},
+};
+use crate::{
+    limits::PEERS_MAX,
+    types::{Number, PeerId},
+};
+
+/// The market's directory unless said otherwise.
+pub const MARKET_DIR: &str = "bazaar-data";
+/// The entry of the configuration files unless said otherwise.
+const NODES: u32 = 6;
+
+/// What `up` does about a node that dies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Restart {
+    /// Nothing.
+    #[default]
+    Never,
+    /// Starts it again on its store.
+    OnCrash,
+}
+
+/// Who is in the market.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// This entry of the configuration files.
+    Configured {
+        /// Number of peers.
+        nodes: u32,
+    },
+    /// A ring of buyers, sellers and two idle peers.
+    Ring {
+        /// Buyers.
+        buyers: u32,
+        /// Sellers.
+        sellers: u32,
+    },
+}
+
+/// `bazaar up`.
+#[derive(Args, Clone, Debug)]
+pub struct UpArgs {
+    /// Peers: the entry of that number in the configuration files [default: 6]
+    #[arg(long, value_name = "N", conflicts_with_all = ["buyers", "sellers"])]
+    nodes: Option<u32>,
+    /// Buyers of a ring: peers 1 to B, with two idle peers on top
+    #[arg(long, value_name = "B", value_parser = clap::value_parser!(u32).range(..=i64::from(PEERS_MAX)), requires = "sellers")]
+    buyers: Option<u32>,
+    /// Sellers of a ring: peers B+1 to B+S
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u32).range(..=i64::from(PEERS_MAX)), requires = "buyers")]
+    sellers: Option<u32>,
+    /// The market's directory
+    #[arg(long, value_name = "DIR", default_value = MARKET_DIR, env = "BAZAAR_DATA_DIR")]
+    pub data_dir: PathBuf,
+    /// The warehouse's port; peer i listens on it plus i; 0: any free ones
+    #[arg(long, value_name = "PORT", default_value = "7700", value_parser = value::base_port, allow_hyphen_values = true, env = "BAZAAR_BASE_PORT")]
+    pub base_port: u16,
+    /// End after this time [default: at Ctrl-C, or when the requests are done]
+    #[arg(long, value_name = "TIME", value_parser = value::period)]
+    pub duration: Option<Duration>,
+    /// See [`ShopperFlags`].
+    #[command(flatten)]
+    pub shopper: ShopperFlags,
+    /// See [`MarketFlags`].
+    #[command(flatten)]
+    pub market: MarketFlags,
+    /// See [`TimerFlags`].
+    #[command(flatten)]
+    pub timers: TimerFlags,
+    /// What to do about a node that dies
+    #[arg(long, value_name = "WHEN", value_enum, default_value = "never")]
+    pub restart: Restart,
+    /// Remove the market that is in the directory and begin a new one
+    #[arg(long)]
+    pub fresh: bool,
+}
+
+impl UpArgs {
+    /// Who is in the market.
+    pub fn shape(&self) -> Shape {
+        match (self.buyers, self.sellers) {
+            (Some(buyers), Some(sellers)) => Shape::Ring { buyers, sellers },
+            _ => Shape::Configured { nodes: self.nodes.unwrap_or(NODES) },
+        }
+    }
+
+    /// What no single flag's parser can see.
+    pub(super) fn check(&self) -> Result<(), value::ValueError> {
+        match self.shape() {
+            Shape::Ring { buyers, sellers } if buyers + sellers + 2 > PEERS_MAX => Err(value::ValueError {
+                why: format!(
+                    "--buyers {buyers} and --sellers {sellers} with two traders exceed {PEERS_MAX} peers"
+                ),
+                mend: format!("ask for at most {} in all", PEERS_MAX - 2),
+            }),
+            Shape::Configured { nodes } if nodes < 2 => Err(value::ValueError {
+                why: format!("--nodes {nodes}: more traders than peers, the market has two traders"),
+                mend: "ask for at least 2, or leave --nodes out".into(),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// How a client command finds the market.
+#[derive(Args, Clone, Debug)]
+pub struct ConnectFlags {
+    /// Address of a node [default: the warehouse in DIR/cluster.json]
+    #[arg(long, value_name = "ADDR", value_parser = value::addr, env = "BAZAAR_CONNECT")]
+    pub connect: Option<SocketAddr>,
+    /// The market's directory
+    #[arg(long, value_name = "DIR", default_value = MARKET_DIR, env = "BAZAAR_DATA_DIR")]
+    pub data_dir: PathBuf,
+}
+
+/// What `buy` and `sell` have in common.
+#[derive(Args, Clone, Debug)]
+pub struct OrderFlags {
+    /// See [`ConnectFlags`].
+    #[command(flatten)]
+    pub market: ConnectFlags,
+    /// A running peer's id: that peer places the order [default: a client identity kept with the market]
+    #[arg(long = "as", value_name = "PEER", value_parser = value::orderer, allow_hyphen_values = true, env = "BAZAAR_AS")]
+    pub orderer: Option<PeerId>,
+    /// Trader to ask first
+    #[arg(long, value_name = "TRADER", value_parser = value::peer, allow_hyphen_values = true)]
+    pub via: Option<PeerId>,
+    /// Number of the order, to ask an earlier one again [default: the next one]
+    #[arg(long, value_name = "N", value_parser = value::number, allow_hyphen_values = true)]
+    pub number: Option<Number>,
+    /// Bound of the whole order; --timeout bounds one call
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = value::period, env = "BAZAAR_DEADLINE")]
+    pub deadline: Duration,
+}
+
+/// `bazaar buy`.
+#[derive(Args, Clone, Debug)]
+pub struct BuyArgs {
+    /// What to buy, and how many pieces (1 if left out)
+    #[arg(value_name = "GOOD[=N]", value_parser = value::wanted)]
+    pub pieces: Pieces,
+    /// Take fewer pieces than asked when the stock is short
+    #[arg(long)]
+    pub partial: bool,
+    /// See [`OrderFlags`].
+    #[command(flatten)]
+    pub order: OrderFlags,
+}
+
+/// `bazaar sell`.
+#[derive(Args, Clone, Debug)]
+pub struct SellArgs {
+    /// What to deposit for sale, and how many pieces
+    #[arg(value_name = "GOOD=N", value_parser = value::offered)]
+    pub pieces: Pieces,
+    /// See [`OrderFlags`].
+    #[command(flatten)]
+    pub order: OrderFlags,
+}
+
+/// `bazaar status`.
+#[derive(Args, Clone, Debug)]
+pub struct StatusArgs {
+    /// See [`ConnectFlags`].
+    #[command(flatten)]
+    pub market: ConnectFlags,
+    /// Keep showing it until Ctrl-C
+    #[arg(long)]
+    pub watch: bool,
+}

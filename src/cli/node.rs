@@ -1,0 +1,193 @@
+//! `bazaar warehouse` and `bazaar peer`: one node in the foreground, started by hand or by `up`.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+use clap::{Args, ValueEnum};
+
+use super::value::{self, Consistency, Range};
+use crate::{
+    config,
+    types::{PeerId, Role},
+};
+
+/// The warehouse's port unless said otherwise; a peer's is this plus its id.
+pub const BASE_PORT: u16 = 7700;
+
+/// How a node writes its log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Pretty,
+    /// One object per line.
+    Json,
+}
+
+impl LogFormat {
+    /// As typed.
+    pub fn name(self) -> &'static str {
+        match self {
+            LogFormat::Pretty => "pretty",
+            LogFormat::Json => "json",
+        }
+    }
+}
+
+/// What both kinds of node take.
+#[derive(Args, Clone, Debug)]
+pub struct NodeFlags {
+    /// Address to listen on [default: 127.0.0.1 and port 7700 plus the peer's id; port 0: any free one]
+    #[arg(long, value_name = "ADDR", value_parser = value::addr)]
+    pub listen: Option<SocketAddr>,
+    /// Format of the log on stderr
+    #[arg(long, value_name = "FORMAT", value_enum, default_value = "pretty", env = "BAZAAR_LOG_FORMAT")]
+    pub log_format: LogFormat,
+    /// File that is written, with the node's address in it, once the node serves
+    #[arg(long, value_name = "PATH")]
+    pub ready_file: Option<PathBuf>,
+    /// Cluster that a new store belongs to
+    #[arg(long, value_name = "ID", hide = true)]
+    pub cluster: Option<String>,
+    /// stdin is a pipe from the parent: end when it closes
+    #[arg(long, hide = true)]
+    pub parent_pipe: bool,
+    /// Nodes that share this disk
+    #[arg(long, value_name = "N", hide = true, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub disk_share: u32,
+    /// See [`TimerFlags`].
+    #[command(flatten)]
+    pub timers: TimerFlags,
+}
+
+/// When a silent node is suspected.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct TimerFlags {
+    /// How often the traders make sure that something is sent between them
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = value::period, env = "BAZAAR_HEARTBEAT")]
+    pub heartbeat: Duration,
+    /// How long something may go unanswered before its receiver is suspected
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = value::period, env = "BAZAAR_SUSPECT_AFTER")]
+    pub suspect_after: Duration,
+}
+
+/// What peers buy and sell on their own.
+#[derive(Args, Clone, Debug)]
+pub struct ShopperFlags {
+    /// New orders of this run per buyer [default: no end]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub requests: Option<u64>,
+    /// Pause between a buyer's orders
+    #[arg(long, value_name = "TIME", default_value = "200ms", value_parser = value::duration, env = "BAZAAR_INTERVAL")]
+    pub interval: Duration,
+    /// Pieces per order of a buyer
+    #[arg(long, value_name = "RANGE", default_value = "1-3", value_parser = value::range, allow_hyphen_values = true, env = "BAZAAR_QUANTITY")]
+    pub quantity: Range,
+    /// Buyers take fewer pieces than asked when the stock is short
+    #[arg(long)]
+    pub partial: bool,
+    /// Pieces per deposit of a seller
+    #[arg(long, value_name = "RANGE", default_value = "5-20", value_parser = value::range, allow_hyphen_values = true, env = "BAZAAR_DEPOSIT")]
+    pub deposit: Range,
+    /// Pause between a seller's deposits
+    #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = value::duration, env = "BAZAAR_DEPOSIT_EVERY")]
+    pub deposit_every: Duration,
+    /// Makes what is bought and sold the same from run to run [default: random]
+    #[arg(long, value_name = "N", env = "BAZAAR_SEED")]
+    pub seed: Option<u64>,
+    /// A higher id never takes the primary office from a lower one that lives
+    #[arg(long)]
+    pub no_preempt: bool,
+}
+
+/// Properties of the whole market, which the warehouse keeps.
+#[derive(Args, Clone, Debug)]
+pub struct MarketFlags {
+    /// Directory with topology.json, config_buyers_sellers.json and stock.json
+    #[arg(long, value_name = "DIR", default_value = config::DEFAULT_DIR, env = "BAZAAR_CONFIG_DIR")]
+    pub config_dir: PathBuf,
+    /// When traders answer; cacheless: after the warehouse has settled
+    #[arg(long, value_name = "MODE", default_value = "cacheless", value_parser = value::consistency, env = "BAZAAR_CONSISTENCY")]
+    pub consistency: Consistency,
+    /// The trader's share of each sale
+    #[arg(long, value_name = "PERCENT", default_value = "5", value_parser = value::percent, allow_hyphen_values = true, env = "BAZAAR_COMMISSION_PERCENT")]
+    pub commission_percent: u8,
+}
+
+/// `bazaar warehouse`.
+#[derive(Args, Clone, Debug)]
+pub struct WarehouseArgs {
+    /// The warehouse's directory
+    #[arg(long, value_name = "DIR", default_value = "bazaar-data/warehouse")]
+    pub data_dir: PathBuf,
+    /// See [`MarketFlags`].
+    #[command(flatten)]
+    pub market: MarketFlags,
+    /// See [`NodeFlags`].
+    #[command(flatten)]
+    pub node: NodeFlags,
+}
+
+impl WarehouseArgs {
+    /// Where it listens.
+    pub fn listen(&self) -> SocketAddr {
+        self.node.listen.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, BASE_PORT)))
+    }
+}
+
+/// `bazaar peer`.
+#[derive(Args, Clone, Debug)]
+pub struct PeerArgs {
+    /// The peer's id, 1 to 1000
+    #[arg(long, value_name = "N", value_parser = value::peer, allow_hyphen_values = true)]
+    pub id: PeerId,
+    /// What the peer does for itself while it holds no office
+    #[arg(long, value_name = "ROLE", value_parser = role(), default_value = "idle")]
+    pub role: Role,
+    /// The peer's directory [default: bazaar-data/peer-N]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Where the warehouse listens
+    #[arg(long, value_name = "ADDR", value_parser = value::addr, default_value = "127.0.0.1:7700", env = "BAZAAR_WAREHOUSE")]
+    pub warehouse: SocketAddr,
+    /// A node of the market to join through (repeatable)
+    #[arg(long, value_name = "ADDR", value_parser = value::addr)]
+    pub join: Vec<SocketAddr>,
+    /// A linked peer and its address (repeatable)
+    #[arg(long, value_name = "ID=ADDR", value_parser = value::neighbour, hide = true)]
+    pub neighbour: Vec<(PeerId, SocketAddr)>,
+    /// See [`ShopperFlags`].
+    #[command(flatten)]
+    pub shopper: ShopperFlags,
+    /// See [`NodeFlags`].
+    #[command(flatten)]
+    pub node: NodeFlags,
+}
+
+impl PeerArgs {
+    /// Where it listens.
+    pub fn listen(&self) -> SocketAddr {
+        let port = BASE_PORT + self.id.0 as u16;
+        self.node.listen.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+    }
+
+    /// Where its store is.
+    pub fn data_dir(&self) -> PathBuf {
+        self.data_dir.clone().unwrap_or_else(|| PathBuf::from(format!("bazaar-data/peer-{}", self.id)))
+    }
+}
+
+/// The roles as typed.
+fn role() -> impl clap::builder::TypedValueParser<Value = Role> {
+    use clap::builder::{PossibleValuesParser, TypedValueParser};
+    PossibleValuesParser::new([Role::Buyer, Role::Seller, Role::Idle].map(Role::name)).map(|name| match name
+        .as_str()
+    {
+        "buyer" => Role::Buyer,
+        "seller" => Role::Seller,
+        _ => Role::Idle,
+    })
+}

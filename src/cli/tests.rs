@@ -1,0 +1,96 @@
+use super::*;
+
+fn parse(line: &str) -> Result<Cli, Stop> {
+    Cli::parse_from_args(line.split_whitespace().map(Into::into))
+}
+
+fn refusal(line: &str) -> String {
+    let stop = parse(line).unwrap_err();
+    assert_eq!(stop.exit, 2, "{line}");
+    assert!(stop.text.starts_with("error: ") && stop.text.contains("\n  hint: "), "{line}: {}", stop.text);
+    stop.text
+}
+
+#[test]
+fn the_command_tree_is_sound() {
+    command().debug_assert();
+}
+
+#[test]
+fn up_has_the_documented_defaults() {
+    let Command::Up(up) = parse("bazaar up").unwrap().command else { panic!("not up") };
+    assert_eq!(up.shape(), Shape::Configured { nodes: 6 });
+    assert_eq!((up.base_port, up.market.commission_percent), (7700, 5));
+    assert_eq!(
+        (up.shopper.quantity.to_string(), up.shopper.deposit.to_string()),
+        ("1-3".into(), "5-20".into())
+    );
+    assert_eq!(up.timers.suspect_after, Duration::from_secs(5));
+    let Command::Up(up) = parse("bazaar up --buyers 3 --sellers 2").unwrap().command else {
+        panic!("not up")
+    };
+    assert_eq!(up.shape(), Shape::Ring { buyers: 3, sellers: 2 });
+}
+
+#[test]
+fn bad_values_are_refused_by_name() {
+    let cases = [
+        ("bazaar up --quantity 3-1", "'3-1' for '--quantity"),
+        ("bazaar up --quantity 0", "'0' for '--quantity"),
+        ("bazaar up --quantity -2", "'-2' for '--quantity"),
+        ("bazaar up --deposit 5-2000000", "above the limit of 1000000"),
+        ("bazaar up --heartbeat 0s", "'0s' for '--heartbeat"),
+        ("bazaar up --suspect-after 0ms", "'0ms' for '--suspect-after"),
+        ("bazaar up --base-port 65000", "'65000' for '--base-port"),
+        ("bazaar up --commission-percent 101", "'101' for '--commission-percent"),
+        ("bazaar up --nodes 1", "more traders than peers"),
+        ("bazaar up --buyers 900 --sellers 99", "exceed 1000 peers"),
+        ("bazaar up --buyers 3", "--sellers"),
+        ("bazaar up --consistency cached", "not there yet, use cacheless"),
+        ("bazaar up --consistency escrow", "not there yet, use cacheless"),
+        ("bazaar buy fish=0", "at least 1 piece"),
+        ("bazaar buy fish=-1", "'fish=-1'"),
+        ("bazaar sell fish", "hint: write it like fish=10"),
+        ("bazaar peer --id 1001", "'1001' for '--id"),
+        ("bazaar peer --id 1 --role boss", "buyer, seller, idle"),
+        ("bazaar dump ledgr", "ledger"),
+        ("bazaar dump ledger --at 3", "--at"),
+        ("bazaar dump --from 9 --to 3", "--from 9 is above --to 3"),
+        ("bazaar verify --check V13", "V01 to V12"),
+        ("bazaar statsu", "status"),
+        ("bazaar peer", "hint: bazaar peer --help"),
+    ];
+    for (line, named) in cases {
+        let text = refusal(line);
+        assert!(text.contains(named), "{line}: {text} lacks {named}");
+    }
+}
+
+#[test]
+fn help_begins_with_examples_and_hides_what_up_passes() {
+    let help = parse("bazaar peer --help").unwrap_err();
+    assert_eq!(help.exit, 0);
+    assert!(help.text.starts_with("Examples:"));
+    assert!(!help.text.contains("--requests") && !help.text.contains("--parent-pipe"));
+    assert!(!parse("bazaar --help").unwrap_err().text.contains("bench-load"));
+    assert!(
+        parse("bazaar peer --id 3 --requests 5 --parent-pipe --neighbour 2=:7702 --cluster 3f2a").is_ok()
+    );
+    assert_eq!(parse("bazaar -V").unwrap_err().text, format!("bazaar {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn lists_may_be_repeated_or_joined() {
+    let Command::Verify(verify) = parse("bazaar verify --check V03,v04 --skip V04").unwrap().command else {
+        panic!("not verify")
+    };
+    assert!(verify.wants(3) && !verify.wants(4) && !verify.wants(5));
+    let Command::Dump(dump) =
+        parse("bazaar dump orders --data-dir a b --data-dir c --kind buy,sell").unwrap().command
+    else {
+        panic!("not dump")
+    };
+    assert_eq!(dump.stores.target(), Target::Dirs(vec!["a".into(), "b".into(), "c".into()]));
+    assert_eq!(dump.filter.kind, ["buy", "sell"]);
+    assert_eq!(dump.limit(), 50);
+}

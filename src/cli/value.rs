@@ -1,0 +1,251 @@
+//! Texts into values: each parser either gives a value that needs no further check or says what it wants instead.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr, ToSocketAddrs},
+    time::Duration,
+};
+
+use crate::{
+    limits::{PEERS_MAX, QUANTITY_MAX},
+    types::{Number, OrderId, PeerId, Quantity},
+};
+
+/// Why a value is refused, and how to write a right one. clap names the flag and the value.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+pub struct ValueError {
+    /// What is wrong with it.
+    pub why: String,
+    /// How to write it.
+    pub mend: String,
+}
+
+fn refuse<T>(why: impl Into<String>, mend: impl Into<String>) -> Result<T, ValueError> {
+    Err(ValueError { why: why.into(), mend: mend.into() })
+}
+
+/// From and to, both included; never upside down, never with 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// The smallest.
+    pub min: Quantity,
+    /// The largest.
+    pub max: Quantity,
+}
+
+impl std::fmt::Display for Range {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}-{}", self.min, self.max)
+    }
+}
+
+/// `1-3`, or `2` for `2-2`.
+pub fn range(text: &str) -> Result<Range, ValueError> {
+    let (min, max) = match text.split_once('-') {
+        Some((min, max)) if !min.is_empty() => (quantity(min)?, quantity(max)?),
+        _ => (quantity(text)?, quantity(text)?),
+    };
+    match min <= max {
+        true => Ok(Range { min, max }),
+        false => refuse("the range is upside down", format!("write {max}-{min}")),
+    }
+}
+
+/// Pieces of one order.
+pub fn quantity(text: &str) -> Result<Quantity, ValueError> {
+    match text.parse::<u64>() {
+        Ok(pieces) if (1..=QUANTITY_MAX).contains(&pieces) => Ok(Quantity(pieces)),
+        Ok(0) => refuse("an order has at least 1 piece", format!("use 1 to {QUANTITY_MAX} pieces")),
+        Ok(_) => refuse(format!("above the limit of {QUANTITY_MAX} pieces"), "split it into several orders"),
+        Err(_) => refuse("not a number of pieces", format!("use 1 to {QUANTITY_MAX} pieces")),
+    }
+}
+
+/// A good and a number of pieces, as `buy` and `sell` take them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pieces {
+    /// The good's name; whether there is such a good only the catalogue knows.
+    pub good: String,
+    /// How many.
+    pub quantity: Quantity,
+}
+
+/// `GOOD` or `GOOD=N`.
+pub fn wanted(text: &str) -> Result<Pieces, ValueError> {
+    let (good, pieces) = text.split_once('=').unwrap_or((text, "1"));
+    if good.is_empty() {
+        return refuse("the good has no name", "write it like fish=3");
+    }
+    Ok(Pieces { good: good.to_string(), quantity: quantity(pieces)? })
+}
+
+/// `GOOD=N`.
+pub fn offered(text: &str) -> Result<Pieces, ValueError> {
+    match text.contains('=') {
+        true => wanted(text),
+        false => refuse("the number of pieces is missing", format!("write it like {text}=10")),
+    }
+}
+
+/// A time as people write it: `200ms`, `5s`, `1m 30s`.
+pub fn duration(text: &str) -> Result<Duration, ValueError> {
+    match humantime::parse_duration(text) {
+        Ok(duration) => Ok(duration),
+        Err(error) => refuse(error.to_string(), "write it like 200ms, 5s or 10m"),
+    }
+}
+
+/// A time above 0.
+pub fn period(text: &str) -> Result<Duration, ValueError> {
+    match duration(text)? {
+        Duration::ZERO => refuse("must be above 0", "write it like 200ms, 5s or 10m"),
+        period => Ok(period),
+    }
+}
+
+/// 0 to 100.
+pub fn percent(text: &str) -> Result<u8, ValueError> {
+    match text.parse() {
+        Ok(percent @ 0..=100) => Ok(percent),
+        _ => refuse("not a percentage", "use a whole number from 0 to 100"),
+    }
+}
+
+/// The warehouse's port, with room for those of all peers above it; 0 takes any free ones.
+pub fn base_port(text: &str) -> Result<u16, ValueError> {
+    let highest = u16::MAX - PEERS_MAX as u16;
+    match text.parse::<u16>() {
+        Ok(port) if port <= highest => Ok(port),
+        Ok(_) => refuse(
+            "leaves no room for the peers' ports above it",
+            format!("use 1 to {highest}, or 0 for any"),
+        ),
+        Err(_) => refuse("not a port", format!("use 1 to {highest}, or 0 for any")),
+    }
+}
+
+/// `127.0.0.1:7700`, `:7700` or `7700` for this machine, `host:7700`.
+pub fn addr(text: &str) -> Result<SocketAddr, ValueError> {
+    if let Ok(port) = text.trim_start_matches(':').parse::<u16>() {
+        return Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    }
+    let resolved = text.to_socket_addrs().ok().and_then(|addrs| {
+        let addrs: Vec<SocketAddr> = addrs.collect();
+        addrs.iter().find(|addr| addr.is_ipv4()).or(addrs.first()).copied()
+    });
+    resolved.map_or_else(|| refuse("not an address", "write it like 127.0.0.1:7700 or :7700"), Ok)
+}
+
+/// An id that may stand for office.
+pub fn peer(text: &str) -> Result<PeerId, ValueError> {
+    match text.parse() {
+        Ok(id @ 1..=PEERS_MAX) => Ok(PeerId(id)),
+        _ => refuse("not a peer's id", format!("peers are 1 to {PEERS_MAX}")),
+    }
+}
+
+/// A peer's or client's id.
+pub fn orderer(text: &str) -> Result<PeerId, ValueError> {
+    match text.parse() {
+        Ok(id @ 1..) => Ok(PeerId(id)),
+        _ => refuse(
+            "not a peer's or client's id",
+            format!("peers are 1 to {PEERS_MAX}, clients begin at 1001"),
+        ),
+    }
+}
+
+/// An order's number at its peer.
+pub fn number(text: &str) -> Result<Number, ValueError> {
+    match text.parse() {
+        Ok(number @ 1..) => Ok(Number(number)),
+        _ => refuse("not an order's number", "numbers count from 1"),
+    }
+}
+
+/// `4-3`: order 3 of peer 4.
+pub fn order_id(text: &str) -> Result<OrderId, ValueError> {
+    let (peer, order) = match text.split_once('-') {
+        Some(halves) => halves,
+        None => return refuse("not an order", "write it like 4-3: peer 4, number 3"),
+    };
+    Ok(OrderId { peer: orderer(peer)?, number: number(order)? })
+}
+
+/// `2=127.0.0.1:7702`: a neighbour and where it listens.
+pub fn neighbour(text: &str) -> Result<(PeerId, SocketAddr), ValueError> {
+    match text.split_once('=') {
+        Some((id, at)) => Ok((peer(id)?, addr(at)?)),
+        None => refuse("not a neighbour", "write it like 2=127.0.0.1:7702"),
+    }
+}
+
+/// When traders answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Consistency {
+    /// After the warehouse has settled.
+    #[default]
+    Cacheless,
+}
+
+/// The mode's name.
+pub fn consistency(text: &str) -> Result<Consistency, ValueError> {
+    match text {
+        "cacheless" => Ok(Consistency::Cacheless),
+        "cached" | "escrow" => refuse("not there yet, use cacheless", "--consistency cacheless"),
+        _ => refuse("not a consistency mode", "--consistency cacheless"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_upright_and_within_the_limit() {
+        assert_eq!(range("1-3"), Ok(Range { min: Quantity(1), max: Quantity(3) }));
+        assert_eq!(range("2"), Ok(Range { min: Quantity(2), max: Quantity(2) }));
+        assert_eq!(range("3-1").unwrap_err().mend, "write 1-3");
+        for bad in ["0-3", "1-1000001", "-3", "-1-3", "a-b", "", "1-", "1-2-3"] {
+            assert!(range(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn pieces_of_a_good() {
+        assert_eq!(wanted("salt"), Ok(Pieces { good: "salt".into(), quantity: Quantity(1) }));
+        assert_eq!(wanted("salt=3"), offered("salt=3"));
+        assert_eq!(offered("salt").unwrap_err().mend, "write it like salt=10");
+        for bad in ["salt=0", "salt=-1", "salt=1000001", "salt=", "=3", "salt=2.5"] {
+            assert!(wanted(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn periods_are_above_nothing() {
+        assert_eq!(period("200ms"), Ok(Duration::from_millis(200)));
+        assert_eq!(duration("0s"), Ok(Duration::ZERO));
+        assert_eq!(period("0s").unwrap_err().why, "must be above 0");
+        assert!(period("5 parsecs").is_err());
+    }
+
+    #[test]
+    fn addresses_may_leave_this_machine_out() {
+        let expected: SocketAddr = "127.0.0.1:7700".parse().unwrap();
+        for text in ["127.0.0.1:7700", ":7700", "7700"] {
+            assert_eq!(addr(text), Ok(expected), "{text}");
+        }
+        assert!(addr("70000").is_err());
+    }
+
+    #[test]
+    fn ids_and_percentages_have_bounds() {
+        assert!(peer("1000").is_ok() && peer("1001").is_err() && peer("0").is_err());
+        assert!(orderer("1001").is_ok() && orderer("0").is_err());
+        assert_eq!(order_id("4-3").unwrap().to_string(), "4-3");
+        assert!(order_id("4").is_err() && order_id("4-0").is_err());
+        assert!(percent("100").is_ok() && percent("101").is_err());
+        assert!(base_port("64535").is_ok() && base_port("64536").is_err() && base_port("0").is_ok());
+        assert!(consistency("cached").unwrap_err().why.contains("not there yet"));
+    }
+}

@@ -1,0 +1,93 @@
+//! Reading one file into checked JSON: errors carry file, line and column; a key given twice is refused.
+
+use std::{
+    fmt, fs,
+    marker::PhantomData,
+    path::{Path, PathBuf},
+};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Error as _, MapAccess, Visitor},
+};
+
+use super::{ConfigError, DEFAULT_DIR};
+
+/// The files of the default market, as they are in the binary.
+const BUILT_IN: [(&str, &str); 3] = [
+    ("topology.json", include_str!("../../data/topology.json")),
+    ("config_buyers_sellers.json", include_str!("../../data/config_buyers_sellers.json")),
+    ("stock.json", include_str!("../../data/stock.json")),
+];
+
+/// A file's path and what it says.
+pub(super) struct File<T> {
+    pub(super) path: PathBuf,
+    pub(super) entries: Entries<T>,
+}
+
+/// An object's members in the order of the file.
+pub(super) struct Entries<T>(pub(super) Vec<(String, T)>);
+
+impl<T> Entries<T> {
+    pub(super) fn get(&self, key: &str) -> Option<&T> {
+        self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value)
+    }
+
+    pub(super) fn keys(&self) -> Vec<String> {
+        self.0.iter().map(|(name, _)| name.clone()).collect()
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Entries<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Members(PhantomData))
+    }
+}
+
+struct Members<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+    type Value = Entries<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries<T>, A::Error> {
+        let mut entries: Entries<T> = Entries(Vec::new());
+        while let Some(key) = map.next_key::<String>()? {
+            if entries.get(&key).is_some() {
+                return Err(A::Error::custom(format_args!("\"{key}\" is there twice")));
+            }
+            entries.0.push((key, map.next_value()?));
+        }
+        Ok(entries)
+    }
+}
+
+/// Reads `name` in `dir`.
+pub(super) fn read<T: DeserializeOwned>(dir: &Path, name: &str) -> Result<File<T>, ConfigError> {
+    let path = dir.join(name);
+    let text = text(dir, name).map_err(|source| ConfigError::Unreadable { file: path.clone(), source })?;
+    match serde_json::from_str(&text) {
+        Ok(entries) => Ok(File { path, entries }),
+        Err(error) => Err(malformed(path, &error)),
+    }
+}
+
+fn text(dir: &Path, name: &str) -> std::io::Result<String> {
+    let built_in = BUILT_IN.iter().find(|(file, _)| *file == name);
+    match built_in {
+        Some((_, text)) if dir == Path::new(DEFAULT_DIR) && !dir.exists() => Ok((*text).to_string()),
+        _ => fs::read_to_string(dir.join(name)),
+    }
+}
+
+fn malformed(file: PathBuf, error: &serde_json::Error) -> ConfigError {
+    let (line, column) = (error.line(), error.column());
+    let why = error.to_string();
+    // serde_json repeats the place behind the reason; the message begins with it.
+    let why = why.split(" at line ").next().unwrap_or_default().to_string();
+    ConfigError::Malformed { file, line, column, why }
+}

@@ -1,0 +1,144 @@
+//! How commands end and how they print: exit codes, failures, and rows as table, CSV, JSON lines or one object.
+//!
+//! Data goes to stdout, all else to stderr. A reader that goes away is no failure: the command ends quietly with 0.
+//! Rows are JSON objects with a fixed order of keys; table and CSV show columns of the same objects, so that no format
+//! can say what another does not.
+
+mod printer;
+
+use std::io::{self, IsTerminal};
+
+use clap::ColorChoice;
+pub use printer::{Column, Printer, Row, Shape, Show};
+
+use crate::config::ConfigError;
+
+/// Exit codes that scripts rely on.
+pub mod exit {
+    /// Done; also a first Ctrl-C.
+    pub const DONE: u8 = 0;
+    /// Failure.
+    pub const FAILURE: u8 = 1;
+    /// Bad flags, configuration or input, an absent directory, or a mode that is not there yet.
+    pub const USAGE: u8 = 2;
+    /// Unreachable or not ready; nothing was sent.
+    pub const UNREACHABLE: u8 = 3;
+    /// A definite business no.
+    pub const NO: u8 = 4;
+    /// An invariant is broken, views disagree, stores differ.
+    pub const BROKEN: u8 = 5;
+    /// Undetermined: sent without an answer, data partly unreadable, no progress.
+    pub const UNDETERMINED: u8 = 6;
+    /// Data directory in use, of another cluster, newer, not ours, damaged or older than its mark.
+    pub const DIRECTORY: u8 = 7;
+    /// A stated threshold was missed.
+    pub const THRESHOLD: u8 = 8;
+    /// Second Ctrl-C.
+    pub const INTERRUPTED: u8 = 130;
+}
+
+/// Why a command did not do what it was asked: what and why in one line, the mend, and the exit code.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what}")]
+pub struct Failure {
+    /// See [`exit`].
+    pub exit: u8,
+    /// What and why; empty when there is nothing to say.
+    pub what: String,
+    /// What mends it.
+    pub hint: Option<String>,
+}
+
+impl Failure {
+    /// A failure without a hint.
+    pub fn new(exit: u8, what: impl Into<String>) -> Failure {
+        Failure { exit, what: what.into(), hint: None }
+    }
+
+    /// The same with a hint.
+    #[must_use]
+    pub fn hint(self, hint: impl Into<String>) -> Failure {
+        Failure { hint: Some(hint.into()), ..self }
+    }
+
+    /// Writing to stdout failed. That its reader went away is no failure of ours.
+    pub fn writing(error: io::Error) -> Failure {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Failure::new(exit::DONE, ""),
+            _ => Failure::new(exit::FAILURE, format!("cannot write to stdout: {error}")),
+        }
+    }
+
+    /// The lines for stderr, `error: ...` and `  hint: ...`; empty when there is nothing to say.
+    pub fn render(&self, color: bool) -> String {
+        if self.what.is_empty() {
+            return String::new();
+        }
+        let error = if color { "\x1b[1;31merror:\x1b[0m" } else { "error:" };
+        let hint = self.hint.as_ref().map(|hint| format!("  hint: {hint}\n")).unwrap_or_default();
+        format!("{error} {}\n{hint}", self.what)
+    }
+}
+
+/// A cause chain becomes one line; what is already a failure or a refused configuration keeps its code and hint.
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Failure {
+        match error.downcast::<Failure>() {
+            Ok(failure) => failure,
+            Err(error) => match error.downcast::<ConfigError>() {
+                Ok(config) => config.into(),
+                Err(error) => Failure::new(exit::FAILURE, format!("{error:#}")),
+            },
+        }
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Failure {
+        Failure::new(exit::USAGE, error.to_string()).hint(error.hint())
+    }
+}
+
+/// Whether to colour what goes to `stream`: when told to, or on a terminal unless `NO_COLOR` is set.
+pub fn colored(choice: ColorChoice, stream: &impl IsTerminal) -> bool {
+    match choice {
+        ColorChoice::Always => true,
+        ColorChoice::Never => false,
+        ColorChoice::Auto => {
+            stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+        }
+    }
+}
+
+/// The known name that is nearest to what was typed, if one is near enough to be meant.
+pub fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let scored = known.into_iter().map(|name| (strsim::jaro_winkler(typed, name), name));
+    let best = scored.max_by(|one, other| one.0.total_cmp(&other.0))?;
+    (best.0 > 0.7).then_some(best.1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gone_reader_is_a_quiet_end() {
+        let failure = Failure::writing(io::ErrorKind::BrokenPipe.into());
+        assert_eq!((failure.exit, failure.render(true).as_str()), (exit::DONE, ""));
+    }
+
+    #[test]
+    fn failures_say_what_and_the_mend() {
+        let failure = Failure::new(exit::FAILURE, "port 7706 is taken by pid 4242").hint("stop it");
+        assert_eq!(failure.render(false), "error: port 7706 is taken by pid 4242\n  hint: stop it\n");
+        let chained = Failure::from(anyhow::anyhow!("refused").context("cannot reach :7700"));
+        assert_eq!((chained.exit, chained.what.as_str()), (1, "cannot reach :7700: refused"));
+        assert_eq!(Failure::from(anyhow::Error::from(failure.clone())), failure);
+    }
+
+    #[test]
+    fn the_nearest_name_is_offered_only_when_near() {
+        assert_eq!(nearest("fsh", ["boar", "fish", "salt"]), Some("fish"));
+        assert_eq!(nearest("xylophone", ["boar", "fish", "salt"]), None);
+    }
+}
