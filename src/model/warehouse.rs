@@ -8,7 +8,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::clock::{Clock, ClockLeap};
-use super::fold::Fold as _;
 use super::hello::Hello;
 use super::market::{Market, NotTaken, Settling, Verdict};
 use super::offices::{Grant, Roster, Seat};
