@@ -117,6 +117,8 @@ pub const DRAIN_MAX: Duration = Duration::from_secs(10);
 pub const CLOSE_MAX: Duration = Duration::from_millis(500);
 /// `up` and `buy`: no progress for this long is exit 6.
 pub const PROGRESS_MAX: Duration = Duration::from_secs(30);
+/// A node whose parent is gone stops cleanly within this, or at once after it.
+pub const ORPHAN_MAX: Duration = Duration::from_millis(800);
 /// Time in which all nodes of `up` must be serving.
 pub const START_MAX: Duration = Duration::from_secs(30);
 

@@ -137,7 +137,8 @@ pub struct Warehouse {
     /// Terms whose control stream was seen in this life and closed, or that were given up.
     lost: BTreeSet<Term>,
     streams: BTreeMap<u64, Stream>,
-    version: u64,
+    /// As everyone was last told.
+    told: Roster,
     fresh: Vec<Record>,
 }
 
@@ -152,7 +153,7 @@ impl Warehouse {
             present: BTreeMap::new(),
             lost: BTreeSet::new(),
             streams: BTreeMap::new(),
-            version: rules.starts << 32,
+            told: Roster { version: rules.starts << 32, ..Roster::default() },
             fresh: Vec::new(),
         }
     }
@@ -254,19 +255,17 @@ impl Warehouse {
         }
         let presence = Presence { conn, process: hello.process, addr: hello.addr.clone(), asked: None };
         self.present.insert(peer, presence);
-        self.version += 1;
         self.pair(time);
         Ok(())
     }
 
-    /// A control stream ended. True if it was the holder of an office: its office can be claimed now.
-    pub fn control_closed(&mut self, conn: u64) -> bool {
-        let Some(peer) = self.peer_of(conn) else { return false };
+    /// A control stream ended: an office that its peer holds can be claimed now.
+    pub fn control_closed(&mut self, conn: u64) {
+        let Some(peer) = self.peer_of(conn) else { return };
         self.present.remove(&peer);
-        let Some(grant) = self.market.offices.held_by(peer) else { return false };
-        self.lost.insert(grant.term);
-        self.version += 1;
-        true
+        if let Some(grant) = self.market.offices.held_by(peer) {
+            self.lost.insert(grant.term);
+        }
     }
 
     fn peer_of(&self, conn: u64) -> Option<PeerId> {
@@ -274,14 +273,19 @@ impl Warehouse {
     }
 
     /// A heartbeat goes out to everyone now: who has not answered the last one is being waited for since then.
-    /// True if a holder has been silent so long that its office can be claimed.
-    pub fn heartbeat(&mut self, now: Now) -> bool {
+    pub fn heartbeat(&mut self, now: Now) {
         for presence in self.present.values_mut() {
             presence.asked.get_or_insert(now);
         }
-        let suspected = self.market.offices.grants().any(|grant| !self.is_present(grant, now));
-        self.version += u64::from(suspected);
-        suspected
+    }
+
+    /// When a holder that stays silent can be replaced, if any is being waited for.
+    pub fn next_suspicion(&self, now: Now) -> Option<Now> {
+        let holders = self.market.offices.grants();
+        let asked = holders.filter_map(|grant| self.present.get(&grant.peer)?.asked);
+        let grace = (self.market.offices.grants().next().is_some()).then_some(self.started);
+        let due = asked.chain(grace).map(|since| since.after_ms(self.rules.suspect_after_ms));
+        due.filter(|due| *due > now).min()
     }
 
     /// Any message is a sign of life.
@@ -300,18 +304,8 @@ impl Warehouse {
         }
     }
 
-    /// The end of the time in which holders of before the start count as present.
-    pub fn grace_ends(&self) -> Now {
-        self.started.after_ms(self.rules.suspect_after_ms)
-    }
-
-    /// The grace after the start is over: absent holders can be replaced.
-    pub fn grace_over(&mut self) {
-        self.version += 1;
-    }
-
-    /// Who holds the offices, as told to everyone.
-    pub fn roster(&self, now: Now) -> Roster {
+    /// Who holds the offices, as of now. A higher version than last time means that there is something to tell.
+    pub fn roster(&mut self, now: Now) -> Roster {
         let seat = |grant: &Grant| Seat {
             peer: grant.peer,
             process: grant.process,
@@ -320,13 +314,17 @@ impl Warehouse {
             addr: self.present.get(&grant.peer).map_or(String::new(), |presence| presence.addr.clone()),
         };
         let offices = &self.market.offices;
-        Roster {
+        let roster = Roster {
             seq: offices.seq,
-            version: self.version,
+            version: self.told.version,
             primary: offices.primary.as_ref().map(seat),
             secondary: offices.secondary.as_ref().map(seat),
             paired: offices.paired,
+        };
+        if roster != self.told {
+            self.told = Roster { version: self.told.version + 1, ..roster };
         }
+        self.told.clone()
     }
 
     // ---- offices

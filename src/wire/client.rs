@@ -273,17 +273,33 @@ impl<T> Drop for Dialed<T> {
     }
 }
 
+/// Makes a node's outgoing streams: which runtime they run on, and which inbox they report to.
+#[derive(Debug)]
+pub struct Dialer<I> {
+    /// The runtime of the wire.
+    pub wire: tokio::runtime::Handle,
+    /// The node's inbox.
+    pub inbox: mpsc::Sender<I>,
+    /// Bound of opening a stream.
+    pub deadline: Duration,
+}
+
+impl<I> Clone for Dialer<I> {
+    fn clone(&self) -> Self {
+        Dialer { wire: self.wire.clone(), inbox: self.inbox.clone(), deadline: self.deadline }
+    }
+}
+
 macro_rules! dial {
     ($(#[$doc:meta])* $name:ident, $client:ident . $method:ident, $ask:ty => $asked:ty, $answer:ty) => {
-        $(#[$doc])*
-        pub fn $name<I>(addr: &str, first: $ask, inbox: mpsc::Sender<I>, deadline: Duration) -> Dialed<$ask>
-        where
-            I: From<StreamEvent<$answer>> + Send + 'static,
-        {
-            dial(addr, first, inbox, deadline, |channel, asks: Outgoing<$ask>| async move {
-                let mut client = $client::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
-                client.$method(asks.map(<$asked>::from)).await
-            })
+        impl<I: From<StreamEvent<$answer>> + Send + 'static> Dialer<I> {
+            $(#[$doc])*
+            pub fn $name(&self, addr: &str, first: $ask) -> Dialed<$ask> {
+                self.dial(addr, first, |channel, asks: Outgoing<$ask>| async move {
+                    let mut client = $client::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
+                    client.$method(asks.map(<$asked>::from)).await
+                })
+            }
         }
     };
 }
@@ -305,49 +321,44 @@ dial!(
     link, ClusterClient.control, PeerMessage => proto::ClusterMessage, PeerMessage
 );
 
-/// Stock pushes from the warehouse. Nothing is said after the request.
-pub fn watch<I>(addr: &str, inbox: mpsc::Sender<I>, deadline: Duration) -> Dialed<StockPush>
-where
-    I: From<StreamEvent<StockPush>> + Send + 'static,
-{
-    dial(addr, StockPush::default(), inbox, deadline, |channel, _: Outgoing<StockPush>| async move {
-        WarehouseClient::new(channel).watch(proto::WatchRequest { from_seq: 0 }).await
-    })
+impl<I: From<StreamEvent<StockPush>> + Send + 'static> Dialer<I> {
+    /// Stock pushes from the warehouse. Nothing is said after the request.
+    pub fn watch(&self, addr: &str) -> Dialed<StockPush> {
+        self.dial(addr, StockPush::default(), |channel, _: Outgoing<StockPush>| async move {
+            WarehouseClient::new(channel).watch(proto::WatchRequest { from_seq: 0 }).await
+        })
+    }
 }
 
-/// The common part of the streams: connect, open, report, read until the end, report.
-fn dial<I, T, P, M, F, R>(
-    addr: &str,
-    first: T,
-    inbox: mpsc::Sender<I>,
-    deadline: Duration,
-    open: F,
-) -> Dialed<T>
-where
-    I: From<StreamEvent<M>> + Send + 'static,
-    T: Weigh + Send + 'static,
-    P: Send + 'static,
-    M: TryFrom<P, Error = Odd> + Send + 'static,
-    F: FnOnce(Channel, Outgoing<T>) -> R + Send + 'static,
-    R: Future<Output = Result<Response<Streaming<P>>, Status>> + Send + 'static,
-{
-    let conn = next_conn();
-    let (outbox, outgoing) = outbox();
-    outbox.send(first);
-    let addr = addr.to_owned();
-    let task = tokio::spawn(async move {
-        let lost = |refused: bool, why: String| StreamEvent::Lost { conn, refused, why };
-        let end = match connect(&addr, CONNECT_MAX.min(deadline)).await {
-            Err(error) => lost(is_refused(&error), error.to_string()),
-            Ok(channel) => match call(deadline, open(channel, outgoing)).await {
-                Err(error) => lost(false, error.to_string()),
-                Ok(stream) => lost(false, read(conn, stream, &inbox).await),
-            },
-        };
-        // The node is stopping if nobody takes it.
-        let _ = inbox.send(end.into()).await;
-    });
-    Dialed { conn, outbox, task }
+impl<I: Send + 'static> Dialer<I> {
+    /// The common part of the streams: connect, open, report, read until the end, report.
+    fn dial<T, P, M, F, R>(&self, addr: &str, first: T, open: F) -> Dialed<T>
+    where
+        I: From<StreamEvent<M>>,
+        T: Weigh + Send + 'static,
+        P: Send + 'static,
+        M: TryFrom<P, Error = Odd> + Send + 'static,
+        F: FnOnce(Channel, Outgoing<T>) -> R + Send + 'static,
+        R: Future<Output = Result<Response<Streaming<P>>, Status>> + Send + 'static,
+    {
+        let conn = next_conn();
+        let (outbox, outgoing) = outbox();
+        outbox.send(first);
+        let (addr, inbox, deadline) = (addr.to_owned(), self.inbox.clone(), self.deadline);
+        let task = self.wire.spawn(async move {
+            let lost = |refused: bool, why: String| StreamEvent::Lost { conn, refused, why };
+            let end = match connect(&addr, CONNECT_MAX.min(deadline)).await {
+                Err(error) => lost(is_refused(&error), error.to_string()),
+                Ok(channel) => match call(deadline, open(channel, outgoing)).await {
+                    Err(error) => lost(false, error.to_string()),
+                    Ok(stream) => lost(false, read(conn, stream, &inbox).await),
+                },
+            };
+            // The node is stopping if nobody takes it.
+            let _ = inbox.send(end.into()).await;
+        });
+        Dialed { conn, outbox, task }
+    }
 }
 
 fn is_refused(error: &CallError) -> bool {
@@ -405,4 +416,3 @@ pub enum Probe {
     /// Neither within [`crate::limits::PROBE_MAX`].
     Silent,
 }
-

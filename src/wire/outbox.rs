@@ -38,6 +38,13 @@ impl<T> Clone for Outbox<T> {
     }
 }
 
+impl<T> Outbox<T> {
+    /// Someone still reads it.
+    pub fn is_open(&self) -> bool {
+        !self.load.cut.load(Ordering::Relaxed) && !self.sender.is_closed()
+    }
+}
+
 impl<T: Weigh> Outbox<T> {
     /// Queues a message. False if the stream is gone or was cut, now or before.
     pub fn send(&self, message: T) -> bool {
