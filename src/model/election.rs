@@ -283,7 +283,7 @@ mod tests {
     #[test]
     fn the_highest_claims_without_waiting_for_anybody() {
         let mut election = Election::new(ME, Office::Secondary);
-        assert_eq!(election.vacant(START, &peers(&[1, 2, 3])), [Effect::Claim]);
+        assert_eq!(election.vacant(START, &peers(&[1, 2, 3, 4])), [Effect::Claim]);
         assert_eq!(election.vacant(START, &peers(&[1, 2, 3])), [], "one claim at a time");
     }
 
