@@ -9,8 +9,8 @@
 //!   COORDINATOR of a trader that died since could otherwise end the round that was to replace it;
 //! - a peer whose connection is refused is not waited for.
 //!
-//! Invariants: at most one round runs and at most one claim is open; each round sends at most one ELECTION to each
-//! higher id and none to lower ones; every phase but a claim ends by a timer, and every change of phase makes older
+//! Invariants: at most one round runs; it claims at most once, and sends at most one ELECTION to each higher id and none
+//! to lower ones; every phase but a claim ends by a timer, and every change of phase makes older
 //! timers stale.
 
 use std::collections::BTreeSet;
@@ -95,8 +95,8 @@ impl Election {
     }
 
     /// The office can be claimed and this peer may stand: starts a round unless one runs. `others` are the other peers
-    /// that may stand: no clients, none that left, for the secondary not the primary. To be called whenever the roster
-    /// or the membership changes and this holds.
+    /// that may stand: no clients, none that left, for the secondary not the primary. To be called when the roster or
+    /// the membership changes and this holds; calling it more often does no harm.
     pub fn vacant(&mut self, now: Now, others: &BTreeSet<PeerId>) -> Vec<Effect> {
         self.others.clone_from(others);
         match self.phase {
@@ -105,9 +105,9 @@ impl Election {
         }
     }
 
-    /// A peer's message. `may_stand`: this peer could take the office. ELECTION from a lower id is answered and starts
-    /// an own round, since that peer may have seen the vacancy first; if the office is held after all, the warehouse
-    /// refuses the claim.
+    /// A peer's message. `may_stand`: by the newest roster, the message's own included, the office can be claimed and
+    /// this peer may hold it. Then ELECTION from a lower id is answered and starts an own round: that peer may have seen
+    /// the vacancy first. Otherwise it is ignored, and the lower id finds out at the warehouse.
     pub fn received(
         &mut self,
         now: Now,
@@ -162,7 +162,8 @@ impl Election {
     }
 
     /// The warehouse granted our claim: COORDINATOR to everyone else. Announces even if the roster came before the
-    /// answer and ended the round.
+    /// answer and ended the round. If a still newer roster shows that the grant has ended by now, say
+    /// [`Election::refused`] instead: the vacancy that this roster told of was left to the open claim.
     pub fn granted(&mut self, everyone: &BTreeSet<PeerId>) -> Vec<Effect> {
         self.filled();
         let send = |&to| Effect::Send { to, message: Message::Coordinator };
@@ -228,4 +229,178 @@ impl Election {
 
 fn backoff_min_ms() -> u64 {
     BACKOFF_MIN.as_millis() as u64
+}
+
+#[cfg(test)]
+mod simulation;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ME: PeerId = PeerId(4);
+    const START: Now = Now(1_000);
+
+    fn peers(ids: &[u32]) -> BTreeSet<PeerId> {
+        ids.iter().copied().map(PeerId).collect()
+    }
+
+    fn send(to: u32, message: Message) -> Effect {
+        Effect::Send { to: PeerId(to), message }
+    }
+
+    fn timer_of(effects: &[Effect]) -> (Now, u64) {
+        let timer = |effect: &Effect| match effect {
+            Effect::SetTimer { at, token } => Some((*at, *token)),
+            _ => None,
+        };
+        effects.iter().find_map(timer).expect("a timer")
+    }
+
+    /// Peer 4 of 2, 4, 6, 8 that has just asked 6 and 8.
+    fn asking() -> (Election, Vec<Effect>) {
+        let mut election = Election::new(ME, Office::Primary);
+        let effects = election.vacant(START, &peers(&[2, 6, 8]));
+        (election, effects)
+    }
+
+    fn awaiting() -> (Election, (Now, u64)) {
+        let (mut election, _) = asking();
+        let effects = election.received(START, PeerId(6), Message::Ok, true, &peers(&[2, 6, 8]));
+        let timer = timer_of(&effects);
+        (election, timer)
+    }
+
+    #[test]
+    fn a_vacancy_asks_higher_ids_only_and_once() {
+        let (mut election, effects) = asking();
+        let timer = Effect::SetTimer { at: START.after_ms(ELECTION_OK_MS), token: 1 };
+        assert_eq!(effects, [send(6, Message::Election), send(8, Message::Election), timer]);
+        assert_eq!(election.vacant(START, &peers(&[2, 6, 8])), []);
+        assert_eq!(election.rounds(), 1);
+    }
+
+    #[test]
+    fn the_highest_claims_without_waiting_for_anybody() {
+        let mut election = Election::new(ME, Office::Secondary);
+        assert_eq!(election.vacant(START, &peers(&[1, 2, 3, 4])), [Effect::Claim]);
+        assert_eq!(election.vacant(START, &peers(&[1, 2, 3])), [], "one claim at a time");
+    }
+
+    #[test]
+    fn silence_of_all_higher_ids_leads_to_a_claim() {
+        let (mut election, effects) = asking();
+        let (at, token) = timer_of(&effects);
+        assert_eq!(election.timer(at, token), [Effect::Claim]);
+    }
+
+    #[test]
+    fn dead_higher_ids_are_not_waited_for() {
+        let (mut election, _) = asking();
+        assert_eq!(election.unreachable(START, PeerId(8)), []);
+        assert_eq!(election.unreachable(START, PeerId(8)), [], "told twice of one peer");
+        assert_eq!(election.unreachable(START, PeerId(2)), [], "a lower id is not waited for");
+        assert_eq!(election.unreachable(START, PeerId(6)), [Effect::Claim]);
+    }
+
+    #[test]
+    fn after_an_ok_the_old_timer_does_not_claim() {
+        let (mut election, effects) = asking();
+        let (_, stale) = timer_of(&effects);
+        let effects = election.received(START, PeerId(6), Message::Ok, true, &peers(&[2, 6, 8]));
+        let (at, token) = timer_of(&effects);
+        assert_eq!(at, START.after_ms(ELECTION_COORDINATOR_MS));
+        assert_eq!(election.timer(at, stale), []);
+        let again = election.timer(at, token);
+        assert_eq!(
+            again[..2],
+            [send(6, Message::Election), send(8, Message::Election)],
+            "nobody took it: once more"
+        );
+        assert_eq!(election.rounds(), 2);
+    }
+
+    #[test]
+    fn a_promise_of_a_peer_that_broke_off_is_worth_nothing() {
+        let (mut election, _) = awaiting();
+        assert_eq!(election.received(START, PeerId(8), Message::Ok, true, &peers(&[])), []);
+        assert_eq!(election.unreachable(START, PeerId(6)), [], "8 still stands by its word");
+        assert_eq!(election.unreachable(START, PeerId(8)).len(), 3, "a new round");
+    }
+
+    #[test]
+    fn a_lower_id_is_told_to_leave_it_to_us() {
+        let mut election = Election::new(ME, Office::Primary);
+        let effects = election.received(START, PeerId(2), Message::Election, true, &peers(&[2]));
+        assert_eq!(effects, [send(2, Message::Ok), Effect::Claim]);
+        let effects = election.received(START, PeerId(3), Message::Election, true, &peers(&[2]));
+        assert_eq!(effects, [send(3, Message::Ok)], "the round that runs serves both");
+    }
+
+    #[test]
+    fn who_may_not_stand_keeps_silent() {
+        let mut election = Election::new(ME, Office::Secondary);
+        assert_eq!(election.received(START, PeerId(2), Message::Election, false, &peers(&[2])), []);
+        assert_eq!(election.received(START, PeerId(6), Message::Election, true, &peers(&[2])), []);
+        assert_eq!(
+            election.received(START, PeerId(6), Message::Ok, true, &peers(&[2])),
+            [],
+            "nothing was asked"
+        );
+        assert_eq!(election.rounds(), 0);
+    }
+
+    #[test]
+    fn a_lower_id_cannot_say_ok() {
+        let (mut election, _) = asking();
+        assert_eq!(election.received(START, PeerId(2), Message::Ok, true, &peers(&[2, 6, 8])), []);
+    }
+
+    #[test]
+    fn a_late_coordinator_holds_a_round_off_but_does_not_end_it() {
+        let (mut election, _) = asking();
+        let effects = election.received(START, PeerId(2), Message::Coordinator, true, &peers(&[2, 6, 8]));
+        let (at, token) = timer_of(&effects);
+        assert_eq!(at, START.after_ms(ELECTION_COORDINATOR_MS));
+        assert_eq!(election.received(at, PeerId(2), Message::Coordinator, true, &peers(&[2, 6, 8])), []);
+        assert_eq!(election.timer(at, token).len(), 3, "a stream of them does not prolong it");
+    }
+
+    #[test]
+    fn a_filled_office_ends_the_round_and_its_timer() {
+        let (mut election, (at, token)) = awaiting();
+        election.filled();
+        assert_eq!(election.timer(at, token), []);
+        assert_eq!(election.unreachable(START, PeerId(6)), []);
+    }
+
+    #[test]
+    fn coordinator_is_told_to_everyone_but_ourselves_and_after_the_grant_only() {
+        let mut election = Election::new(ME, Office::Primary);
+        assert_eq!(election.vacant(START, &peers(&[2])), [Effect::Claim]);
+        election.filled(); // the roster overtakes the answer
+        let announced = [send(2, Message::Coordinator), send(1_001, Message::Coordinator)];
+        assert_eq!(election.granted(&peers(&[2, 4, 1_001])), announced);
+    }
+
+    #[test]
+    fn refused_claims_are_repeated_ever_more_slowly_up_to_a_bound() {
+        let mut election = Election::new(ME, Office::Primary);
+        let mut now = START;
+        assert_eq!(election.vacant(now, &peers(&[])), [Effect::Claim]);
+        let mut pauses = Vec::new();
+        for _ in 0..9 {
+            let effects = election.refused(now);
+            let (at, token) = timer_of(&effects);
+            pauses.push(at.ms_since(now));
+            now = at;
+            assert_eq!(election.refused(now), [], "no claim is open");
+            assert_eq!(election.vacant(now, &peers(&[])), [], "the pause holds though the office is vacant");
+            assert_eq!(election.timer(now, token), [Effect::Claim]);
+        }
+        assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 640, 1_000, 1_000]);
+        election.filled();
+        assert_eq!(election.vacant(now, &peers(&[])), [Effect::Claim]);
+        assert_eq!(timer_of(&election.refused(now)).0, now.after_ms(10), "a new vacancy, a short pause");
+    }
 }
