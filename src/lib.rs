@@ -1,4 +1,5 @@
 //! bazaar
+pub mod journal;
 pub mod limits;
 pub mod model;
 pub mod types;
