@@ -67,6 +67,8 @@ pub const STEP_INPUTS_MAX: usize = 256;
 pub const STEP_ORDERS_MAX: usize = 16_384;
 /// Lines that wait for someone who watches a node; older ones are dropped.
 pub const EVENTS_MAX: usize = 4_096;
+/// Streams that a peer keeps to other peers.
+pub const LINKS_MAX: usize = 1_024;
 /// Streams of one HTTP/2 connection.
 pub const CONNECTION_STREAMS_MAX: u32 = 256;
 

@@ -8,6 +8,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::types::{Now, WallMicros};
 
+pub mod boot;
 pub mod held;
 pub mod life;
 pub mod peer;
@@ -34,6 +35,11 @@ impl Stopwatch {
     /// The time that machines are given.
     pub fn now(&self) -> Now {
         Now(self.0.elapsed().as_millis() as u64)
+    }
+
+    /// Microseconds, for latencies.
+    pub fn micros(&self) -> u64 {
+        self.0.elapsed().as_micros() as u64
     }
 
     /// When `at` is, as tokio waits for it.

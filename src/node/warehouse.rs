@@ -15,7 +15,7 @@ use crate::model::hello::Hello;
 use crate::model::market::{Market, NotTaken};
 use crate::model::offices::Roster;
 use crate::model::warehouse::{Job, Rules, Warehouse};
-use crate::types::{Hash, Now, PeerId, ProcessId, ProductId, Quantity, Seq, WallMicros};
+use crate::types::{Hash, Money, Now, PeerId, ProcessId, ProductId, Quantity, Seq, WallMicros};
 use crate::wire::messages::*;
 use crate::wire::outbox::Outbox;
 use crate::wire::report::Report;
@@ -127,6 +127,14 @@ impl Loop {
             parts: Identity { cluster, process, settings, addr, happenings },
             duplicates: 0,
             sent: 0,
+        }
+    }
+
+    /// Puts the initial goods into a new ledger.
+    pub fn stock_if_new(&mut self, goods: &[(String, Quantity, Money)]) {
+        if self.machine.market.seq == Seq(0) {
+            self.machine.stock(wall_now(), goods);
+            self.finish(self.stopwatch.now(), wall_now());
         }
     }
 
@@ -351,8 +359,11 @@ impl Loop {
         if generation != self.machine.market.generation || seq == Seq(0) {
             return;
         }
-        let durable = self.journal.reader();
-        let holds = durable.durable().seq >= seq && durable.hash_at(seq).is_none_or(|own| own == hash);
+        let reader = self.journal.reader();
+        let holds = match reader.hash_at(seq) {
+            Ok(own) => reader.durable().seq >= seq && own.is_none_or(|own| own == hash),
+            Err(error) => return tracing::error!(%error, "the ledger cannot be compared with what a peer has seen"),
+        };
         if !holds {
             tracing::error!(peer = %hello.peer, %seq, "a peer has seen a ledger that this store does not hold");
             eprintln!(

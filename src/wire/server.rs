@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::transport::server::TcpIncoming;
+pub use tonic::transport::Error as ServeError;
 use tonic::transport::{Error, Server};
 use tonic::{Request, Response, Status, Streaming};
 
