@@ -1,2 +1,8 @@
 //! The commands: what a user asks for, done with nodes, stores and the wire. Each ends in an exit code.
+pub mod dump;
+pub mod fold;
+pub mod log;
 pub mod output;
+pub mod rows;
+pub mod source;
+pub mod verify;
