@@ -1,6 +1,7 @@
 //! bazaar
 pub mod cli;
 pub mod config;
+pub mod journal;
 pub mod limits;
 pub mod model;
 pub mod ops;

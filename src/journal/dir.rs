@@ -1,0 +1,195 @@
+//! A node's directory: what it is before anything is opened, and how it is born.
+//!
+//! Names in it: `node.json` (who; pid and address are hints), `mark`, `ballast`, `log` (what the node prints), `store/`
+//! (made as `store.tmp`, synced, renamed). Birth in order: `node.json`, `store.tmp` whole and synced, `mark` synced,
+//! rename, directory synced. So a directory with only our names and neither store nor a mark above 0 was never born and is
+//! started over, and a store without a mark, or a mark without its store, is damage.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::mark::{self, Mark};
+use super::{OpenError, Seq};
+use crate::types::{PeerId, WallMicros};
+
+const NAMES: [&str; 7] = ["node.json", "node.json.tmp", "mark", "ballast", "log", "store", "store.tmp"];
+
+/// Paths of a node's directory.
+#[derive(Clone, Debug)]
+pub struct NodeDir {
+    dir: PathBuf,
+}
+
+/// `node.json`: for people and for error messages. Identity counts from the store's meta alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeJson {
+    /// The market's name.
+    pub cluster: String,
+    /// The node; 0 is the warehouse.
+    pub node: PeerId,
+    /// What it was made as.
+    pub role: String,
+    /// Where it listened at its last start.
+    pub addr: String,
+    /// Its process then.
+    pub pid: u32,
+    /// When that was (RFC 3339).
+    pub started: String,
+}
+
+/// What a directory is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Life {
+    /// Not there, empty, or a birth that was cut off.
+    Unborn,
+    /// Store and mark are there.
+    Born(Option<Mark>),
+}
+
+impl NodeDir {
+    /// The directory at this path, whatever is there.
+    pub fn new(dir: &Path) -> NodeDir {
+        NodeDir { dir: dir.to_owned() }
+    }
+
+    /// The directory itself.
+    pub fn path(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Who it is.
+    pub fn node_json(&self) -> PathBuf {
+        self.dir.join("node.json")
+    }
+
+    /// The last durable (sequence, hash).
+    pub fn mark(&self) -> PathBuf {
+        self.dir.join("mark")
+    }
+
+    /// Space set aside.
+    pub fn ballast(&self) -> PathBuf {
+        self.dir.join("ballast")
+    }
+
+    /// What the node prints.
+    pub fn log(&self) -> PathBuf {
+        self.dir.join("log")
+    }
+
+    /// The sled store.
+    pub fn store(&self) -> PathBuf {
+        self.dir.join("store")
+    }
+
+    /// The store while it is made.
+    pub(super) fn store_tmp(&self) -> PathBuf {
+        self.dir.join("store.tmp")
+    }
+
+    /// The file of the store that holds its data, and its lock.
+    pub(super) fn db(&self) -> PathBuf {
+        self.dir.join("store").join("db")
+    }
+
+    /// Reads `node.json`; `None` if it is not there or not whole.
+    pub fn read_node_json(&self) -> Option<NodeJson> {
+        serde_json::from_slice(&fs::read(self.node_json()).ok()?).ok()
+    }
+
+    /// Writes `node.json` by rename, so that it is whole at any time.
+    pub fn write_node_json(
+        &self,
+        cluster: &str,
+        node: PeerId,
+        role: &str,
+        addr: &str,
+        pid: u32,
+        started: WallMicros,
+    ) -> io::Result<()> {
+        let (cluster, role, addr) = (cluster.into(), role.into(), addr.into());
+        let json = NodeJson { cluster, node, role, addr, pid, started: started.to_string() };
+        let mut bytes = serde_json::to_vec(&json)?;
+        bytes.push(b'\n');
+        let temporary = self.dir.join("node.json.tmp");
+        let mut file = File::create(&temporary)?;
+        file.write_all(&bytes)?;
+        file.sync_all()?;
+        fs::rename(&temporary, self.node_json())?;
+        sync_dir(&self.dir)
+    }
+
+    /// Who had it open last, for "in use by".
+    pub(super) fn owner(&self) -> String {
+        match self.read_node_json() {
+            Some(json) => {
+                let name = if json.node == PeerId::WAREHOUSE && json.role == "warehouse" {
+                    "warehouse".to_owned()
+                } else {
+                    format!("peer-{}", json.node)
+                };
+                format!("{name} (pid {}, {}, since {})", json.pid, json.addr, json.started)
+            }
+            None => "another process".to_owned(),
+        }
+    }
+
+    /// Looks at the names and the mark; changes nothing.
+    pub(super) fn life(&self) -> Result<Life, OpenError> {
+        match fs::metadata(&self.dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Life::Unborn),
+            Err(source) => return Err(OpenError::Io { path: self.dir.clone(), source }),
+            Ok(found) if !found.is_dir() => return Err(OpenError::NotADirectory(self.dir.clone())),
+            Ok(_) => {}
+        }
+        let mark = mark::read(&self.mark()).map_err(OpenError::io(&self.mark()))?;
+        let marked = mark.map_or(Seq(0), |mark| mark.seq);
+        match (self.store().exists(), self.mark().exists()) {
+            (true, true) => Ok(Life::Born(mark)),
+            (true, false) => Err(OpenError::StoreWithoutMark(self.dir.clone())),
+            (false, _) => match self.foreign().map_err(OpenError::io(&self.dir))? {
+                Some(found) => Err(OpenError::NotOurs { dir: self.dir.clone(), found }),
+                None if marked > Seq(0) => {
+                    Err(OpenError::MarkWithoutStore { dir: self.dir.clone(), seq: marked })
+                }
+                None => Ok(Life::Unborn),
+            },
+        }
+    }
+
+    /// A name that is not one of ours.
+    fn foreign(&self) -> io::Result<Option<String>> {
+        for entry in fs::read_dir(&self.dir)? {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            if !NAMES.contains(&name.as_str()) {
+                return Ok(Some(name));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Whether there is a node's directory; false if it is absent, empty or was never born, so that a birth is needed.
+pub fn exists(dir: &Path) -> Result<bool, OpenError> {
+    Ok(matches!(NodeDir::new(dir).life()?, Life::Born(_)))
+}
+
+/// Makes the names in a directory survive a power cut.
+pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// Makes a whole tree of files survive a power cut: files first, then the directories that name them.
+pub(super) fn sync_tree(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        match entry.file_type()?.is_dir() {
+            true => sync_tree(&entry.path())?,
+            false => File::open(entry.path())?.sync_all()?,
+        }
+    }
+    sync_dir(dir)
+}

@@ -1,0 +1,171 @@
+//! Why a directory could not be opened: what is wrong, why, and what mends it; with the exit code that scripts rely on.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::store::StoreError;
+use crate::types::Seq;
+
+/// Nothing of the directory was changed, but for [`OpenError::Damaged`] and later ones: sled was at work by then.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// There is nothing, and nothing is to be made.
+    #[error("{} holds no data: start the node first, or name another directory with --data-dir", .0.display())]
+    Absent(PathBuf),
+    /// A file stands where the directory should.
+    #[error("{} is a file, not a directory: name another place with --data-dir", .0.display())]
+    NotADirectory(PathBuf),
+    /// The directory holds other things.
+    #[error("{} holds '{found}', which is not ours: name an empty or a new directory with --data-dir", dir.display())]
+    NotOurs {
+        /// Which directory.
+        dir: PathBuf,
+        /// A name in it.
+        found: String,
+    },
+    /// Another process has it open.
+    #[error("{} is in use by {by}: stop it first, or ask it (dump --addr)", dir.display())]
+    InUse {
+        /// Which directory.
+        dir: PathBuf,
+        /// Who, as `node.json` says.
+        by: String,
+    },
+    /// It belongs to another market.
+    #[error(
+        "{} belongs to cluster '{found}', not '{expected}': name that cluster's directory with --data-dir",
+        dir.display()
+    )]
+    OtherCluster {
+        /// Which directory.
+        dir: PathBuf,
+        /// Whose it is.
+        found: String,
+        /// Whose it should be.
+        expected: String,
+    },
+    /// A warehouse's directory was given to a peer, or the other way round.
+    #[error("{} holds a {found}, not a {expected}: name the right node's directory with --data-dir", dir.display())]
+    OtherLog {
+        /// Which directory.
+        dir: PathBuf,
+        /// The log that it has.
+        found: String,
+        /// The log that it should have.
+        expected: String,
+    },
+    /// A later version of the program wrote it.
+    #[error(
+        "{} has format {found}, this program knows up to {known}: use the newer program that wrote it",
+        dir.display()
+    )]
+    Newer {
+        /// Which directory.
+        dir: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The newest known here.
+        known: u32,
+    },
+    /// The store is there and its mark is not.
+    #[error("{}: store/ is there and 'mark' is not, so a lost end would go unseen: {}", .0.display(), mend(.0))]
+    StoreWithoutMark(PathBuf),
+    /// The mark says that there was a store.
+    #[error("{}: 'mark' says that {seq} records were stored and store/ is gone: {}", dir.display(), mend(dir))]
+    MarkWithoutStore {
+        /// Which directory.
+        dir: PathBuf,
+        /// Up to here there were records.
+        seq: Seq,
+    },
+    /// The disk or a copy gave back an older state than was once durable.
+    #[error("{}: the log ends at {last}, its mark says {mark} was durable: {}", dir.display(), mend(dir))]
+    BehindMark {
+        /// Which directory.
+        dir: PathBuf,
+        /// What is there.
+        last: Seq,
+        /// What was.
+        mark: Seq,
+    },
+    /// The chain of blocks breaks where it was durable.
+    #[error("{}: the log is broken at {at}, which was durable (mark {mark}): {why}: {}", dir.display(), mend(dir))]
+    Broken {
+        /// Which directory.
+        dir: PathBuf,
+        /// First sequence that cannot be had.
+        at: Seq,
+        /// Up to here it was whole.
+        mark: Seq,
+        /// What is wrong.
+        why: String,
+    },
+    /// The store does not open, or holds what cannot have been written.
+    #[error("{}: {why}: {}", path.display(), mend(path))]
+    Damaged {
+        /// The file or directory.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// Opening took too long; sled loops for ever over some kinds of damage.
+    #[error("{}: opening did not end within {seconds} s, most likely it is damaged: {}", path.display(), mend(path))]
+    Hung {
+        /// The file that was being read.
+        path: PathBuf,
+        /// How long it was given.
+        seconds: u64,
+    },
+    /// The system refused.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// Which file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The store failed while it was opened; a full disk for example.
+    #[error("{}: {source}", path.display())]
+    Store {
+        /// Which store.
+        path: PathBuf,
+        /// What happened.
+        source: StoreError,
+    },
+}
+
+fn mend(path: &Path) -> String {
+    format!(
+        "keep a copy, see what 'bazaar verify' says, then remove the node's directory ({})",
+        path.display()
+    )
+}
+
+impl OpenError {
+    /// The process's exit code: 2 for a wrong place, 7 for a directory that cannot be used, 1 when the system failed.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            OpenError::Absent(_) | OpenError::NotADirectory(_) => 2,
+            OpenError::Io { .. } | OpenError::Store { .. } => 1,
+            _ => 7,
+        }
+    }
+
+    /// Names the path in an I/O error.
+    pub(super) fn io(path: &Path) -> impl FnOnce(io::Error) -> OpenError + use<> {
+        let path = path.to_owned();
+        move |source| OpenError::Io { path, source }
+    }
+
+    /// Names the path in a store's error.
+    pub(super) fn store(path: &Path) -> impl Fn(StoreError) -> OpenError + use<> {
+        let path = path.to_owned();
+        move |source| match source {
+            StoreError::Damaged(why) => OpenError::Damaged { path: path.clone(), why },
+            StoreError::Value(error) => {
+                OpenError::Damaged { path: path.clone(), why: format!("a value {error}") }
+            }
+            source => OpenError::Store { path: path.clone(), source },
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! Who has a directory: its owner, one at a time, or offline readers, for the time of a copy.
+//!
+//! The owner holds a lock on the directory itself from before birth to its end, and sled holds one on `store/db` while
+//! it is open. Readers take a shared lock on `store/db`, which keeps sled out and which sled's keeps out. Left-over files
+//! of a killed recovery are removed only under the exclusive lock: of a recovery that runs they are not left over.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{FlockOperation, flock};
+
+const RETRY_EVERY: Duration = Duration::from_millis(20);
+
+/// Takes the lock for as long as the file is open; false if another has it.
+pub(super) fn try_lock(file: &File, shared: bool) -> io::Result<bool> {
+    let operation =
+        if shared { FlockOperation::NonBlockingLockShared } else { FlockOperation::NonBlockingLockExclusive };
+    match flock(file, operation) {
+        Ok(()) => Ok(true),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Opens and locks, again and again until `deadline`; `None` if another has the lock all the time.
+pub(super) fn lock_until(path: &Path, shared: bool, deadline: Instant) -> io::Result<Option<File>> {
+    loop {
+        let file = File::open(path)?;
+        if try_lock(&file, shared)? {
+            return Ok(Some(file));
+        }
+        if Instant::now() >= deadline {
+            return Ok(None);
+        }
+        thread::sleep(RETRY_EVERY);
+    }
+}

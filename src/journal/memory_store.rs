@@ -1,0 +1,192 @@
+//! A store in memory that forgets like a disk: for tests and for simulation.
+//!
+//! Writes are kept in order until a sync makes them stay. [`MemoryDisk::power_cut`] decides by a seed which of the
+//! unsynced ones survive, and may tear the value of one. Same seed, same outcome.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::store::{Pair, Store, StoreError, StoreRead, check_size};
+use crate::model::fold::Tree;
+
+type Cells = BTreeMap<(Tree, Vec<u8>), Vec<u8>>;
+
+#[derive(Clone)]
+struct Write {
+    tree: Tree,
+    key: Vec<u8>,
+    /// `None`: removed.
+    value: Option<Vec<u8>>,
+}
+
+#[derive(Default)]
+struct Disk {
+    synced: Cells,
+    current: Cells,
+    unsynced: Vec<Write>,
+    free_bytes: Option<u64>,
+    fails: Option<StoreError>,
+}
+
+/// What a power cut leaves of the unsynced writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Survive {
+    /// Nothing.
+    None,
+    /// Everything.
+    All,
+    /// The first so many, as of a log.
+    First(usize),
+    /// Any, by this seed; one value may be cut short or altered.
+    Some(u64),
+}
+
+/// The disk, which outlives the stores that are opened on it.
+#[derive(Clone, Default)]
+pub struct MemoryDisk(Arc<Mutex<Disk>>);
+
+impl MemoryDisk {
+    /// An empty disk.
+    pub fn new() -> MemoryDisk {
+        MemoryDisk::default()
+    }
+
+    /// Opens the store on it. A store opened before is to be dropped first.
+    pub fn open(&self) -> Box<dyn Store> {
+        Box::new(MemoryStore(self.clone()))
+    }
+
+    /// A copy of the disk as a power cut now would leave it.
+    pub fn power_cut(&self, survive: Survive) -> MemoryDisk {
+        let disk = self.lock();
+        let mut cells = disk.synced.clone();
+        for write in surviving(&disk.unsynced, survive) {
+            apply(&mut cells, write);
+        }
+        let after = Disk { synced: cells.clone(), current: cells, ..Disk::default() };
+        MemoryDisk(Arc::new(Mutex::new(after)))
+    }
+
+    /// How many writes a power cut now could lose.
+    pub fn unsynced(&self) -> usize {
+        self.lock().unsynced.len()
+    }
+
+    /// From now on says that so much space is left.
+    pub fn set_free_bytes(&self, bytes: u64) {
+        self.lock().free_bytes = Some(bytes);
+    }
+
+    /// From now on every write and sync fails like this.
+    pub fn fail(&self, error: StoreError) {
+        self.lock().fails = Some(error);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Disk> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn apply(cells: &mut Cells, write: Write) {
+    match write.value {
+        Some(value) => drop(cells.insert((write.tree, write.key), value)),
+        None => drop(cells.remove(&(write.tree, write.key))),
+    }
+}
+
+fn surviving(writes: &[Write], survive: Survive) -> Vec<Write> {
+    match survive {
+        Survive::None => Vec::new(),
+        Survive::All => writes.to_vec(),
+        Survive::First(count) => writes[..count.min(writes.len())].to_vec(),
+        Survive::Some(seed) => {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let mut kept: Vec<Write> = writes.iter().filter(|_| random.bool()).cloned().collect();
+            if let (Some(write), true) = (random.choice(&mut kept), random.bool()) {
+                tear(write, &mut random);
+            }
+            kept
+        }
+    }
+}
+
+fn tear(write: &mut Write, random: &mut fastrand::Rng) {
+    if let Some(value) = write.value.as_mut().filter(|value| !value.is_empty()) {
+        let at = random.usize(..value.len());
+        match random.bool() {
+            true => value.truncate(at),
+            false => value[at] ^= 1 << random.u8(..8),
+        }
+    }
+}
+
+struct MemoryStore(MemoryDisk);
+
+impl MemoryStore {
+    fn write(&self, write: Write) -> Result<(), StoreError> {
+        let mut disk = self.0.lock();
+        if let Some(error) = &disk.fails {
+            return Err(error.clone());
+        }
+        apply(&mut disk.current, write.clone());
+        disk.unsynced.push(write);
+        Ok(())
+    }
+}
+
+impl Store for MemoryStore {
+    fn put(&mut self, tree: Tree, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        check_size(value)?;
+        self.write(Write { tree, key: key.to_vec(), value: Some(value.to_vec()) })
+    }
+
+    fn remove(&mut self, tree: Tree, key: &[u8]) -> Result<(), StoreError> {
+        self.write(Write { tree, key: key.to_vec(), value: None })
+    }
+
+    fn sync(&mut self) -> Result<(), StoreError> {
+        let mut disk = self.0.lock();
+        if let Some(error) = &disk.fails {
+            return Err(error.clone());
+        }
+        for write in std::mem::take(&mut disk.unsynced) {
+            apply(&mut disk.synced, write);
+        }
+        Ok(())
+    }
+
+    fn reader(&self) -> Arc<dyn StoreRead> {
+        Arc::new(MemoryRead(self.0.clone()))
+    }
+}
+
+struct MemoryRead(MemoryDisk);
+
+impl StoreRead for MemoryRead {
+    fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.0.lock().current.get(&(tree, key.to_vec())).cloned())
+    }
+
+    fn floor(&self, tree: Tree, key: &[u8]) -> Result<Option<Pair>, StoreError> {
+        let disk = self.0.lock();
+        let pair = disk.current.range((tree, Vec::new())..=(tree, key.to_vec())).next_back();
+        Ok(pair.map(|((_, key), value)| (key.clone(), value.clone())))
+    }
+
+    fn scan(&self, tree: Tree, from: &[u8], bytes_max: usize) -> Result<Vec<Pair>, StoreError> {
+        let disk = self.0.lock();
+        let (mut pairs, mut bytes) = (Vec::new(), 0);
+        for ((found, key), value) in disk.current.range((tree, from.to_vec())..) {
+            bytes += value.len();
+            if *found != tree || (bytes > bytes_max && !pairs.is_empty()) {
+                break;
+            }
+            pairs.push((key.clone(), value.clone()));
+        }
+        Ok(pairs)
+    }
+
+    fn free_bytes(&self) -> Result<u64, StoreError> {
+        Ok(self.0.lock().free_bytes.unwrap_or(u64::MAX))
+    }
+}

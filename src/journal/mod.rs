@@ -1,0 +1,57 @@
+//! Durable logs: the only place that knows sled and bincode.
+//!
+//! A node's loop *stages* the records of a step and goes on; one writer thread packs all that is staged into hashed,
+//! linked blocks, writes, flushes and syncs them as one group, and publishes what is durable; the loop then lets go of the
+//! effects that waited for it. [`open`] gives a [`Journal`] and the state that its records fold to.
+//!
+//! ```text
+//! loop --stage(Step)--> Staging --take--> Writer --blocks, chunks--> Store (sled | memory) --sync--> disk
+//!   ^                                       |  \--(seq, hash)------> mark
+//!   '------------- watch<Durable> ----------'                            offline readers: a copy of the directory
+//! ```
+//!
+//! Holds: what is published survives kill -9 and power cuts; a failed write or sync ends the process; recovery gives the
+//! fold of a prefix of what was staged that includes everything published; the chain of hashes has no gap.
+
+mod block;
+mod checkpoint;
+mod codec;
+mod dir;
+mod error;
+mod guard;
+mod handle;
+mod lock;
+mod mark;
+mod memory_store;
+mod meta;
+mod open;
+mod reader;
+mod recover;
+mod sled_store;
+mod space;
+mod staging;
+mod store;
+mod watchdog;
+mod writer;
+
+pub use block::{BLOCK_VERSION, Block, BlockError, BlockHeader, ChainWriter, Sealed, Tip};
+pub use checkpoint::Checkpoint;
+pub use codec::{CodecError, decode, encode};
+pub use dir::{NodeDir, NodeJson, exists};
+pub use error::OpenError;
+pub use handle::{CloseError, Durable, Fatal, Journal, exit_on_failure};
+pub use mark::Mark;
+pub use memory_store::{MemoryDisk, Survive};
+pub use meta::{Birth, FORMAT, Meta};
+pub use open::open;
+pub use reader::{ReadError, Reader};
+pub use recover::{Recovered, Recovery, Setup, start};
+pub use staging::{Stats, Step, Ticket, Urgency};
+pub use store::{Store, StoreError, StoreRead};
+
+use crate::types::Seq;
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;

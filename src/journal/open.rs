@@ -1,0 +1,163 @@
+//! Opens a node's directory: lock, look, give birth if it is new, open the store under guard, recover, run.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use super::dir::{Life, NodeDir, sync_dir, sync_tree};
+use super::guard::guarded;
+use super::lock::lock_until;
+use super::mark::{Mark, MarkFile};
+use super::meta::{self, Birth, FORMAT};
+use super::recover::{Recovered, Setup, start};
+use super::sled_store::{SledStore, remove_leftovers};
+use super::store::{Store as _, StoreError, trees_of};
+use super::{Fatal, OpenError};
+use crate::limits::{LOCK_RETRY_MAX, OPEN_STALL_MAX};
+use crate::model::fold::{Fold, Tree};
+use crate::types::{Hash, Seq, WallMicros};
+
+/// Opens the directory, or makes it if it does not exist yet and `birth` says as what. `addr` is a hint for `node.json`.
+/// The lock is held until the process ends.
+pub fn open<F: Fold>(
+    dir: &Path,
+    birth: Option<Birth>,
+    expect_cluster: Option<&str>,
+    addr: &str,
+    fatal: Fatal,
+) -> Result<Recovered<F>, OpenError> {
+    let node = NodeDir::new(dir);
+    let deadline = Instant::now() + LOCK_RETRY_MAX;
+    let life = node.life()?;
+    if life == Life::Unborn && birth.is_none() {
+        return Err(OpenError::Absent(dir.to_owned()));
+    }
+    make_dir(dir).map_err(OpenError::io(dir))?;
+    let lock = lock_until(dir, false, deadline).map_err(OpenError::io(dir))?;
+    let lock = lock.ok_or_else(|| in_use(&node))?;
+    // Another process may have been at it before the lock was ours.
+    match (node.life()?, birth) {
+        (Life::Born(mark), _) => refuse_unopened(&node, mark, expect_cluster)?,
+        (Life::Unborn, Some(birth)) => give_birth(&node, &birth, F::LOG, addr)?,
+        (Life::Unborn, None) => return Err(OpenError::Absent(dir.to_owned())),
+    }
+    super::space::give_up_ballast(dir, &node.ballast()).map_err(OpenError::io(&node.ballast()))?;
+    let recovered = recover::<F>(&node, expect_cluster, lock, deadline, fatal)?;
+    let meta = recovered.journal.meta();
+    node.write_node_json(&meta.cluster, meta.node, &meta.role, addr, std::process::id(), wall_now())
+        .map_err(OpenError::io(&node.node_json()))?;
+    // Without ballast a node runs just as well.
+    if let Err(error) = super::space::take_ballast(dir, &node.ballast()) {
+        tracing::warn!("no ballast in {}: {error}", dir.display());
+    }
+    Ok(recovered)
+}
+
+/// Wall time, for people who read `node.json`.
+#[allow(clippy::disallowed_methods)]
+fn wall_now() -> WallMicros {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    WallMicros(since.map_or(0, |since| since.as_micros() as u64))
+}
+
+fn in_use(node: &NodeDir) -> OpenError {
+    OpenError::InUse { dir: node.path().to_owned(), by: node.owner() }
+}
+
+fn make_dir(dir: &Path) -> io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(dir)?;
+    match dir.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => sync_dir(parent),
+        _ => Ok(()),
+    }
+}
+
+/// What can be told from outside the store is told before sled opens, hence changes, it.
+fn refuse_unopened(node: &NodeDir, mark: Option<Mark>, cluster: Option<&str>) -> Result<(), OpenError> {
+    let dir = || node.path().to_owned();
+    let mark = mark.ok_or_else(|| OpenError::StoreWithoutMark(dir()))?;
+    if mark.format > FORMAT {
+        return Err(OpenError::Newer { dir: dir(), found: mark.format, known: FORMAT });
+    }
+    match cluster {
+        Some(expected) if mark.cluster != Hash::of(expected.as_bytes()) => {
+            let found = node.read_node_json().map_or("another".into(), |json| json.cluster);
+            Err(OpenError::OtherCluster { dir: dir(), found, expected: expected.into() })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Makes the store beside its place, whole and synced, and puts it there last.
+fn give_birth(node: &NodeDir, birth: &Birth, log: Tree, addr: &str) -> Result<(), OpenError> {
+    let at = OpenError::io;
+    node.write_node_json(&birth.cluster, birth.node, &birth.role, addr, std::process::id(), wall_now())
+        .map_err(at(&node.node_json()))?;
+    let temporary = node.store_tmp();
+    if temporary.exists() {
+        fs::remove_dir_all(&temporary).map_err(at(&temporary))?;
+    }
+    let (path, birth, cluster) = (temporary.clone(), birth.clone(), birth.cluster.clone());
+    guarded(&temporary, OPEN_STALL_MAX, move || {
+        make_store(&path, &birth, log).map_err(OpenError::store(&path))
+    })?;
+    sync_tree(&temporary).map_err(at(&temporary))?;
+    // A mark that a cut-off birth left may say another cluster.
+    let mark = node.mark();
+    let fresh = fs::remove_file(&mark).or_else(|error| match error.kind() {
+        io::ErrorKind::NotFound => Ok(()),
+        _ => Err(error),
+    });
+    let write = || MarkFile::open(&mark, FORMAT, &cluster)?.write(Seq(0), Hash::default());
+    fresh.and_then(|()| write()).map_err(at(&mark))?;
+    sync_dir(node.path()).map_err(at(node.path()))?;
+    fs::rename(&temporary, node.store()).map_err(at(&node.store()))?;
+    sync_dir(node.path()).map_err(at(node.path()))
+}
+
+fn make_store(path: &Path, birth: &Birth, log: Tree) -> Result<(), StoreError> {
+    let mut store = SledStore::open(path, trees_of(log), &mut None)?;
+    meta::create(&mut store, birth, log)?;
+    store.sync()
+}
+
+/// Opens the store and recovers it, on a thread that may panic or hang.
+fn recover<F: Fold>(
+    node: &NodeDir,
+    expect_cluster: Option<&str>,
+    lock: File,
+    deadline: Instant,
+    fatal: Fatal,
+) -> Result<Recovered<F>, OpenError> {
+    let (node, expect_cluster) = (node.clone(), expect_cluster.map(str::to_owned));
+    guarded(&node.db(), OPEN_STALL_MAX, move || {
+        let store = open_store(&node, F::LOG, lock, deadline)?;
+        let at = OpenError::io(&node.mark());
+        let cluster = meta::load(&*store.reader()).map_err(OpenError::store(&node.store()))?.cluster;
+        let mark = Some(MarkFile::open(&node.mark(), FORMAT, &cluster).map_err(at)?);
+        start(
+            Box::new(store),
+            Setup { dir: node.path().to_owned(), birth: None, expect_cluster, mark, fatal },
+        )
+    })
+}
+
+/// Removes left-over files and opens, both under a lock; between the two a reader may come, which ends soon.
+fn open_store(node: &NodeDir, log: Tree, lock: File, deadline: Instant) -> Result<SledStore, OpenError> {
+    let db = node.db();
+    let mut keep = Some(lock);
+    loop {
+        let alone = lock_until(&db, false, deadline).map_err(OpenError::io(&db))?;
+        let alone = alone.ok_or_else(|| in_use(node))?;
+        remove_leftovers(&node.store()).map_err(OpenError::io(&node.store()))?;
+        drop(alone);
+        match SledStore::open(&node.store(), trees_of(log), &mut keep) {
+            Err(StoreError::Failed(why)) if why.contains("acquire lock") && Instant::now() < deadline => {}
+            opened => return opened.map_err(OpenError::store(&db)),
+        }
+    }
+}

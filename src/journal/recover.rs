@@ -1,0 +1,276 @@
+//! From a store to a running journal: checkpoint, then the blocks after it, each checked against the one before.
+//!
+//! Order, and the crash that would break it otherwise:
+//! 1. Identity and format first: what is not ours is not touched.
+//! 2. Blocks behind a break are removed, at or below the mark the start is refused: what was durable is not cut off.
+//! 3. Flush and sync before anything is published. A kill between flush and sync leaves records in the page cache; a
+//!    restart would read them, answer by them, and lose them with the power.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use super::block::{Block, BlockError, Sealed, Tip};
+use super::checkpoint::{self, Checkpoint};
+use super::mark::{Mark, MarkFile};
+use super::meta::{self, Birth, FORMAT, Meta};
+use super::reader::Reader;
+use super::staging::{Staging, Ticket};
+use super::store::{Store, StoreError, StoreRead, remove_from};
+use super::watchdog::{self, Pulse};
+use super::writer::{Start, Writer};
+use super::{Durable, Fatal, Journal, OpenError};
+use crate::limits::{CLOCK_RESERVE, FLUSH_STALL_MAX, GROUP_BYTES_MAX};
+use crate::model::fold::Fold;
+use crate::types::{Seq, Stamp};
+
+/// How often the watchdog looks.
+const WATCH_EVERY: Duration = Duration::from_secs(1);
+
+/// What [`start`] needs beside the store.
+pub struct Setup {
+    /// The directory, for errors; any name for a store without one.
+    pub dir: PathBuf,
+    /// For a store that is new.
+    pub birth: Option<Birth>,
+    /// Refuse any other.
+    pub expect_cluster: Option<String>,
+    /// The mark, if the store has one.
+    pub mark: Option<MarkFile>,
+    /// Called when a write or sync fails or stalls.
+    pub fatal: Fatal,
+}
+
+/// A journal that runs, and the state that it holds.
+pub struct Recovered<F: Fold> {
+    /// The handle.
+    pub journal: Journal<F>,
+    /// Fold of all records.
+    pub state: F,
+    /// What it took.
+    pub recovery: Recovery,
+    /// The node's clock goes on from here: no value up to it is used again.
+    pub clock: Stamp,
+}
+
+/// What recovery found and did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recovery {
+    /// First sequence in the log; 0 if it is empty.
+    pub first: Seq,
+    /// Last sequence.
+    pub last: Seq,
+    /// Records after the checkpoint.
+    pub replayed: u64,
+    /// Bytes of blocks that were removed behind a break; none of them was acknowledged.
+    pub torn_bytes: u64,
+    /// How long it took.
+    pub elapsed: Duration,
+    /// The store is new.
+    pub fresh: bool,
+}
+
+impl Recovery {
+    /// The line that a node prints: `log` is `ledger` or `journal`, `pending` what it takes up again.
+    pub fn line(&self, log: &str, pending: usize) -> String {
+        let Recovery { first, last, torn_bytes, .. } = self;
+        let ms = self.elapsed.as_millis();
+        format!(
+            "recovered {log} {first}..{last} in {ms} ms, {pending} pending replayed, torn tail {torn_bytes} B"
+        )
+    }
+}
+
+/// Recovers `store` and starts its writer.
+pub fn start<F: Fold>(mut store: Box<dyn Store>, setup: Setup) -> Result<Recovered<F>, OpenError> {
+    let began = Instant::now();
+    let Setup { dir, birth, expect_cluster, mark, fatal } = setup;
+    let dir = dir.as_path();
+    let at = OpenError::store(dir);
+    if let (Some(birth), None) = (birth, meta::format(&*store.reader()).map_err(&at)?) {
+        meta::create(&mut *store, &birth, F::LOG).map_err(&at)?;
+    }
+    let mut meta = identify::<F>(&*store.reader(), dir, expect_cluster.as_deref())?;
+    let mut replay = Replay::<F>::from_checkpoint(&*store.reader(), dir)?;
+    replay.run(&mut *store, dir, mark.as_ref().and_then(MarkFile::newest))?;
+    let first = first_seq::<F>(&*store.reader()).map_err(&at)?;
+    let named = replay.checkpoint.as_ref().map_or(Seq(0), |named| named.seq);
+    checkpoint::sweep(&mut *store, F::LOG, named).map_err(&at)?;
+    let (clock, fresh) = (meta.clock_reserve, meta.starts == 0);
+    meta.starts += 1;
+    meta.clock_reserve = Stamp(clock.0 + CLOCK_RESERVE);
+    meta::put_starts(&mut *store, meta.starts).map_err(&at)?;
+    meta::put_clock(&mut *store, meta.clock_reserve).map_err(&at)?;
+    store.sync().map_err(&at)?;
+    let Replay { state, tip, checkpoint, replayed, torn_bytes } = replay;
+    let recovery = Recovery { first, last: tip.seq, replayed, torn_bytes, elapsed: began.elapsed(), fresh };
+    let journal = run(store, tip, meta, mark, checkpoint, fatal).map_err(OpenError::io(dir))?;
+    Ok(Recovered { journal, state, recovery, clock })
+}
+
+/// Refuses a store that is not what the caller means, before anything is written.
+fn identify<F: Fold>(store: &dyn StoreRead, dir: &Path, cluster: Option<&str>) -> Result<Meta, OpenError> {
+    let dir = || dir.to_owned();
+    let at = OpenError::store(&dir());
+    match meta::format(store).map_err(&at)? {
+        Some(found) if found > FORMAT => return Err(OpenError::Newer { dir: dir(), found, known: FORMAT }),
+        _ => {}
+    }
+    let meta = meta::load(store).map_err(&at)?;
+    if let Some(expected) = cluster.filter(|expected| *expected != meta.cluster) {
+        return Err(OpenError::OtherCluster { dir: dir(), found: meta.cluster, expected: expected.into() });
+    }
+    if meta.log != F::LOG {
+        let (found, expected) = (meta.log.name().into(), F::LOG.name().into());
+        return Err(OpenError::OtherLog { dir: dir(), found, expected });
+    }
+    Ok(meta)
+}
+
+fn first_seq<F: Fold>(store: &dyn StoreRead) -> Result<Seq, StoreError> {
+    let first = store.scan(F::LOG, &[], 1)?.pop();
+    Ok(first.map_or(Seq(0), |(key, _)| seq_of(&key)))
+}
+
+fn seq_of(key: &[u8]) -> Seq {
+    Seq(key.try_into().map_or(0, u64::from_be_bytes))
+}
+
+/// State and place while the log is read.
+struct Replay<F: Fold> {
+    state: F,
+    tip: Tip,
+    checkpoint: Option<Checkpoint>,
+    replayed: u64,
+    torn_bytes: u64,
+}
+
+impl<F: Fold> Replay<F> {
+    fn from_checkpoint(store: &dyn StoreRead, dir: &Path) -> Result<Replay<F>, OpenError> {
+        let at = OpenError::store(dir);
+        let checkpoint = Checkpoint::load(store).map_err(&at)?;
+        let mut state = F::default();
+        let tip = checkpoint.as_ref().map_or(Tip::default(), Checkpoint::tip);
+        if let Some(checkpoint) = &checkpoint {
+            on_chain::<F>(store, dir, tip, "checkpoint")?;
+            for (_, part) in checkpoint.parts::<F>(store).map_err(&at)? {
+                state.restore(part);
+            }
+        }
+        Ok(Replay { state, tip, checkpoint, replayed: 0, torn_bytes: 0 })
+    }
+
+    /// Applies all blocks behind the tip, up to the end or to a break, which is removed if nothing behind it was durable.
+    fn run(&mut self, store: &mut dyn Store, dir: &Path, mark: Option<Mark>) -> Result<(), OpenError> {
+        let at = OpenError::store(dir);
+        let mark = mark.unwrap_or_default();
+        loop {
+            let from = self.tip.seq.next().0.to_be_bytes();
+            let blocks = store.reader().scan(F::LOG, &from, GROUP_BYTES_MAX).map_err(&at)?;
+            if blocks.is_empty() {
+                break;
+            }
+            for (_, bytes) in &blocks {
+                match self.apply(bytes) {
+                    Ok(()) => {}
+                    Err(Fault::Break(why)) => {
+                        self.cut(store, dir, mark, why)?;
+                        break;
+                    }
+                    Err(Fault::Unreadable(error)) => return Err(at(StoreError::Damaged(error.to_string()))),
+                }
+            }
+        }
+        if self.tip.seq < mark.seq {
+            return Err(OpenError::BehindMark { dir: dir.to_owned(), last: self.tip.seq, mark: mark.seq });
+        }
+        let marked = Tip { seq: mark.seq, block: 0, hash: mark.hash };
+        match mark.seq {
+            Seq(0) => Ok(()),
+            _ => on_chain::<F>(&*store.reader(), dir, marked, "mark"),
+        }
+    }
+
+    fn apply(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        let sealed = Sealed::open(bytes).map_err(|error| Fault::Break(error.to_string()))?;
+        if !self.tip.links(&sealed.header) {
+            let (block, after) = (sealed.header.number, self.tip.block);
+            return Err(Fault::Break(format!("block {block} does not follow block {after}")));
+        }
+        let block = Block::<F::Record>::decode(bytes).map_err(Fault::Unreadable)?;
+        for (seq, record) in block.rows() {
+            self.state.apply(seq, block.header.time, record);
+        }
+        self.replayed += u64::from(block.header.count);
+        self.tip = Tip::after(&sealed);
+        Ok(())
+    }
+
+    /// Removes everything behind the tip, unless the mark says that it was durable.
+    fn cut(&mut self, store: &mut dyn Store, dir: &Path, mark: Mark, why: String) -> Result<(), OpenError> {
+        let next = self.tip.seq.next();
+        if next <= mark.seq {
+            return Err(OpenError::Broken { dir: dir.to_owned(), at: next, mark: mark.seq, why });
+        }
+        let bytes = remove_from(store, F::LOG, &next.0.to_be_bytes()).map_err(OpenError::store(dir))?;
+        self.torn_bytes += bytes;
+        tracing::warn!("removed {bytes} B behind sequence {}: {why}", self.tip.seq);
+        Ok(())
+    }
+}
+
+/// What stops a replay.
+enum Fault {
+    /// Not the block that belongs here: the end of what was written whole.
+    Break(String),
+    /// The right block, with records that this version cannot read: nothing that a power cut does.
+    Unreadable(BlockError),
+}
+
+/// The block that ends at `tip` is there, with that hash.
+fn on_chain<F: Fold>(store: &dyn StoreRead, dir: &Path, tip: Tip, what: &str) -> Result<(), OpenError> {
+    let block = store.floor(F::LOG, &tip.seq.0.to_be_bytes()).map_err(OpenError::store(dir))?;
+    let found = block.as_ref().and_then(|(_, bytes)| Sealed::open(bytes).ok());
+    if found.is_some_and(|block| block.header.last() == tip.seq && block.hash == tip.hash) {
+        return Ok(());
+    }
+    let why = format!("the block that the {what} names is not there");
+    Err(OpenError::Broken { dir: dir.to_owned(), at: tip.seq, mark: tip.seq, why })
+}
+
+/// Starts writer and watchdog.
+fn run<F: Fold>(
+    store: Box<dyn Store>,
+    tip: Tip,
+    meta: Meta,
+    mark: Option<MarkFile>,
+    checkpoint: Option<Checkpoint>,
+    fatal: Fatal,
+) -> io::Result<Journal<F>> {
+    let durable = Durable { ticket: Ticket(0), seq: tip.seq, hash: tip.hash, block: tip.block };
+    let (publish, receiver) = watch::channel(durable);
+    let reader = Reader { store: store.reader(), log: F::LOG, durable: receiver };
+    let staging = Arc::new(Staging::<F>::new());
+    let pulse = Arc::new(Pulse::default());
+    watchdog::watch(pulse.clone(), FLUSH_STALL_MAX, WATCH_EVERY, fatal.clone())?;
+    let clock_reserve = meta.clock_reserve;
+    let shared = staging.clone();
+    let writer = Writer::new(Start {
+        store,
+        staging: shared,
+        publish,
+        pulse,
+        fatal,
+        tip,
+        clock_reserve,
+        mark,
+        checkpoint,
+    });
+    let (send, done) = mpsc::channel();
+    let thread = thread::Builder::new().name("journal".into()).spawn(move || writer.run(send))?;
+    Ok(Journal::new(staging, reader, meta, done, thread))
+}

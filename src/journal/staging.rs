@@ -1,0 +1,199 @@
+//! Where a node's loop and its writer thread meet: staged steps one way, what is durable the other.
+//!
+//! The loop pushes and goes on; the writer takes all there is at once by swapping the vector, so that the lock is held
+//! for a moment however much is staged.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use crate::limits::LAZY_MAX;
+use crate::model::fold::{Fold, Tree};
+use crate::types::{Stamp, WallMicros};
+
+/// Number of a staged step, in the order of staging, from 1; 0 is "nothing yet".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// How soon a step must be durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Urgency {
+    /// Somebody waits: the writer is woken.
+    Now,
+    /// Rides on the next group, at latest [`LAZY_MAX`] later.
+    Lazy,
+}
+
+/// What one turn of a node's loop has to say to the disk.
+#[derive(Clone, Debug)]
+pub struct Step<R> {
+    /// Its records; may be empty, then the ticket says when everything before is durable.
+    pub records: Vec<R>,
+    /// Wall clock, stored with the records.
+    pub time: WallMicros,
+    /// The node's clock: the step is durable only when a reserve that covers it is.
+    pub clock: Stamp,
+    /// How soon.
+    pub urgency: Urgency,
+}
+
+pub(super) enum Item<F: Fold> {
+    Step { ticket: Ticket, step: Step<F::Record> },
+    Meta { ticket: Ticket, key: String, value: Vec<u8> },
+    Checkpoint { parts: Vec<(Tree, F::Part)> },
+}
+
+/// How the writer is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// Write all that is staged first.
+    Close,
+    /// At once, as a crash would.
+    Abandon,
+}
+
+/// What the writer wakes up for.
+pub(super) enum Wake {
+    /// Items were moved to the writer, or its deadline has come.
+    Work,
+    /// The last items were moved; end after them.
+    Stop(Stop),
+}
+
+struct Inner<F: Fold> {
+    items: Vec<Item<F>>,
+    urgent: bool,
+    /// When the first lazy item came.
+    lazy_since: Option<Instant>,
+    stop: Option<Stop>,
+    waiting: bool,
+}
+
+/// Shared by the two threads.
+pub(super) struct Staging<F: Fold> {
+    inner: Mutex<Inner<F>>,
+    wake: Condvar,
+    /// Records staged and not yet durable.
+    pub records: AtomicUsize,
+    /// A checkpoint should be taken.
+    pub checkpoint_due: AtomicBool,
+    /// One was given to the writer and is not done with.
+    pub checkpointing: AtomicBool,
+    /// Set while free space is below the low-water mark.
+    pub disk_low: AtomicBool,
+    /// See [`Stats`].
+    pub counters: Counters,
+}
+
+#[derive(Default)]
+pub(super) struct Counters {
+    pub syncs: AtomicU64,
+    pub blocks: AtomicU64,
+    pub bytes: AtomicU64,
+    pub checkpoints: AtomicU64,
+    pub disk_free: AtomicU64,
+    pub sync_us: AtomicU64,
+    pub sync_us_max: AtomicU64,
+}
+
+/// What the journal has done since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Groups synced.
+    pub syncs: u64,
+    /// Blocks written.
+    pub blocks: u64,
+    /// Bytes of blocks and checkpoint chunks handed to the store.
+    pub bytes_written: u64,
+    /// Checkpoints completed.
+    pub checkpoints: u64,
+    /// Space left on the disk, as last asked.
+    pub disk_free: u64,
+    /// How long the last write and sync of a group took, in microseconds.
+    pub sync_us_last: u64,
+    /// The longest of them.
+    pub sync_us_max: u64,
+}
+
+impl Counters {
+    pub fn stats(&self) -> Stats {
+        Stats {
+            syncs: self.syncs.load(Ordering::Relaxed),
+            blocks: self.blocks.load(Ordering::Relaxed),
+            bytes_written: self.bytes.load(Ordering::Relaxed),
+            checkpoints: self.checkpoints.load(Ordering::Relaxed),
+            disk_free: self.disk_free.load(Ordering::Relaxed),
+            sync_us_last: self.sync_us.load(Ordering::Relaxed),
+            sync_us_max: self.sync_us_max.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl<F: Fold> Staging<F> {
+    pub fn new() -> Staging<F> {
+        let inner = Inner { items: Vec::new(), urgent: false, lazy_since: None, stop: None, waiting: false };
+        Staging {
+            inner: Mutex::new(inner),
+            wake: Condvar::new(),
+            records: AtomicUsize::new(0),
+            checkpoint_due: AtomicBool::new(false),
+            checkpointing: AtomicBool::new(false),
+            disk_low: AtomicBool::new(false),
+            counters: Counters::default(),
+        }
+    }
+
+    /// Nothing that holds the lock can panic half-way, so a poisoned lock is as good as a sound one.
+    fn lock(&self) -> MutexGuard<'_, Inner<F>> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn push(&self, item: Item<F>, urgency: Urgency) {
+        let mut inner = self.lock();
+        inner.items.push(item);
+        let news = match urgency {
+            Urgency::Now => !std::mem::replace(&mut inner.urgent, true),
+            Urgency::Lazy => {
+                inner.lazy_since.is_none().then(|| inner.lazy_since = Some(Instant::now())).is_some()
+            }
+        };
+        if news && inner.waiting {
+            self.wake.notify_one();
+        }
+    }
+
+    pub fn stop(&self, stop: Stop) {
+        self.lock().stop = Some(stop);
+        self.wake.notify_one();
+    }
+
+    /// Moves all items to the back of `backlog`; waits for an urgent one, a lazy one's time, `deadline`, or the end. A
+    /// writer that has `work` left does not wait.
+    pub fn take(&self, work: bool, deadline: Option<Instant>, backlog: &mut impl Extend<Item<F>>) -> Wake {
+        let mut inner = self.lock();
+        loop {
+            let now = Instant::now();
+            let due = [inner.lazy_since.map(|since| since + LAZY_MAX), deadline].into_iter().flatten().min();
+            if let Some(stop) = inner.stop {
+                backlog.extend(inner.items.drain(..));
+                return Wake::Stop(stop);
+            }
+            if work || inner.urgent || due.is_some_and(|due| due <= now) {
+                let items = std::mem::take(&mut inner.items);
+                (inner.urgent, inner.lazy_since) = (false, None);
+                drop(inner);
+                backlog.extend(items);
+                return Wake::Work;
+            }
+            inner.waiting = true;
+            inner = match due {
+                Some(due) => {
+                    let waited = self.wake.wait_timeout(inner, due - now);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => self.wake.wait(inner).unwrap_or_else(PoisonError::into_inner),
+            };
+            inner.waiting = false;
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! What the journal asks of a store: ordered trees of small values, written by one thread, read by any.
+//!
+//! Holds for every store: what was written before a `sync` that returned `Ok` survives anything; of what came after,
+//! any part may survive. A reader sees writes at once, synced or not: who reads must know what is durable.
+
+use std::sync::Arc;
+
+use crate::limits::BLOCK_BYTES_MAX;
+use crate::model::fold::Tree;
+
+/// Every tree there is.
+pub const TREES: [Tree; 10] = [
+    Tree::Ledger,
+    Tree::Inventory,
+    Tree::Accounts,
+    Tree::Sessions,
+    Tree::Offices,
+    Tree::Queue,
+    Tree::Journal,
+    Tree::Orders,
+    Tree::Mirror,
+    Tree::Meta,
+];
+
+/// The trees of a store whose log is `log`: a warehouse's or a peer's.
+pub fn trees_of(log: Tree) -> &'static [Tree] {
+    use Tree::{Accounts, Inventory, Journal, Ledger, Meta, Mirror, Offices, Orders, Queue, Sessions};
+    match log {
+        Ledger => &[Ledger, Inventory, Accounts, Sessions, Offices, Queue, Meta],
+        _ => &[Journal, Orders, Queue, Mirror, Sessions, Offices, Meta],
+    }
+}
+
+/// The tree of that name.
+pub fn tree_named(name: &str) -> Option<Tree> {
+    TREES.into_iter().find(|tree| tree.name() == name)
+}
+
+/// A failed write, sync or read. After a failed write or sync the store is not used again.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// No space left on the device, or a quota is used up.
+    #[error("the disk is full ({0})")]
+    Full(String),
+    /// The store holds something that it cannot have written.
+    #[error("the store is damaged ({0})")]
+    Damaged(String),
+    /// Any other failure.
+    #[error("the store failed ({0})")]
+    Failed(String),
+    /// A value that does not encode, or is too long for the store; a bug.
+    #[error("a value {0}")]
+    Value(#[from] super::codec::CodecError),
+}
+
+impl From<std::io::Error> for StoreError {
+    fn from(error: std::io::Error) -> StoreError {
+        use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        match error.kind() {
+            StorageFull | QuotaExceeded | FileTooLarge => StoreError::Full(error.to_string()),
+            _ => StoreError::Failed(error.to_string()),
+        }
+    }
+}
+
+/// A key and its value.
+pub type Pair = (Vec<u8>, Vec<u8>);
+
+/// The reading side; shared by any number of threads.
+pub trait StoreRead: Send + Sync {
+    /// The value of a key.
+    fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+    /// The pair with the greatest key that is at most `key`.
+    fn floor(&self, tree: Tree, key: &[u8]) -> Result<Option<Pair>, StoreError>;
+    /// Pairs from `from` on in the order of keys, until their values make up `bytes_max`; the first always.
+    fn scan(&self, tree: Tree, from: &[u8], bytes_max: usize) -> Result<Vec<Pair>, StoreError>;
+    /// Space left for the store, in bytes.
+    fn free_bytes(&self) -> Result<u64, StoreError>;
+}
+
+/// The writing side; one thread has it.
+pub trait Store: Send {
+    /// Writes a value of at most [`BLOCK_BYTES_MAX`]; see [`check_size`].
+    fn put(&mut self, tree: Tree, key: &[u8], value: &[u8]) -> Result<(), StoreError>;
+    /// Removes a key, if it is there.
+    fn remove(&mut self, tree: Tree, key: &[u8]) -> Result<(), StoreError>;
+    /// Makes everything written so far survive a power cut.
+    fn sync(&mut self) -> Result<(), StoreError>;
+    /// A look at what must hold of the store's files, now and then.
+    fn inspect(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+    /// The reading side.
+    fn reader(&self) -> Arc<dyn StoreRead>;
+}
+
+/// Refuses a value that would make pages so large that the store no longer syncs them.
+pub fn check_size(value: &[u8]) -> Result<(), StoreError> {
+    match value.len() {
+        length if length > BLOCK_BYTES_MAX => Err(super::codec::CodecError::TooLong(length).into()),
+        _ => Ok(()),
+    }
+}
+
+/// Removes what stands at `keys`, a scan at a time, and says how many bytes of values that were.
+pub fn remove_from(store: &mut dyn Store, tree: Tree, from: &[u8]) -> Result<u64, StoreError> {
+    let reader = store.reader();
+    let mut bytes = 0;
+    loop {
+        let pairs = reader.scan(tree, from, 1 << 20)?;
+        if pairs.is_empty() {
+            return Ok(bytes);
+        }
+        for (key, value) in pairs {
+            store.remove(tree, &key)?;
+            bytes += value.len() as u64;
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! A small log for this module's tests: counters per name, and a running hash of everything in order.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Birth, Durable, Fatal, Journal, Step, Ticket, Urgency};
+use crate::model::fold::{Fold, Tree};
+use crate::types::{PeerId, Seq, Stamp, WallMicros};
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Count {
+    Add { name: u16, amount: u64 },
+    Note(Vec<u8>),
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub counts: BTreeMap<u16, u64>,
+    pub notes: u64,
+    pub last: Seq,
+    pub time: WallMicros,
+    pub order: u64,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Part {
+    Counts(Vec<(u16, u64)>),
+    Rest { notes: u64, last: Seq, time: WallMicros, order: u64 },
+}
+
+impl Fold for Counts {
+    type Record = Count;
+    type Part = Part;
+    const LOG: Tree = Tree::Ledger;
+
+    fn apply(&mut self, seq: Seq, time: WallMicros, record: &Count) {
+        assert_eq!(seq, self.last.next(), "no gap");
+        (self.last, self.time) = (seq, time);
+        let content = match record {
+            Count::Add { name, amount } => {
+                *self.counts.entry(*name).or_default() += amount;
+                u64::from(*name) << 32 | amount
+            }
+            Count::Note(bytes) => {
+                self.notes += 1;
+                bytes.len() as u64
+            }
+        };
+        self.order = self.order.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(content);
+    }
+
+    fn parts(&self) -> Vec<(Tree, Part)> {
+        let pairs: Vec<(u16, u64)> = self.counts.iter().map(|(name, count)| (*name, *count)).collect();
+        let counts = pairs.chunks(100).map(|chunk| (Tree::Inventory, Part::Counts(chunk.to_vec())));
+        let Counts { notes, last, time, order, .. } = *self;
+        counts.chain([(Tree::Accounts, Part::Rest { notes, last, time, order })]).collect()
+    }
+
+    fn restore(&mut self, part: Part) {
+        match part {
+            Part::Counts(pairs) => self.counts.extend(pairs),
+            Part::Rest { notes, last, time, order } => {
+                (self.notes, self.last, self.time, self.order) = (notes, last, time, order);
+            }
+        }
+    }
+}
+
+pub fn add(name: u16, amount: u64) -> Count {
+    Count::Add { name, amount }
+}
+
+pub fn step(records: Vec<Count>, clock: u64) -> Step<Count> {
+    Step { records, time: WallMicros(clock), clock: Stamp(clock), urgency: Urgency::Now }
+}
+
+impl Counts {
+    pub fn take(&mut self, time: u64, records: &[Count]) {
+        for record in records {
+            self.apply(self.last.next(), WallMicros(time), record);
+        }
+    }
+}
+
+pub fn birth() -> Birth {
+    Birth { cluster: "test".into(), node: PeerId(0), role: "warehouse".into(), ..Birth::default() }
+}
+
+/// Fails the test when called.
+pub fn never() -> Fatal {
+    Arc::new(|why| panic!("{why}"))
+}
+
+/// Keeps what it was called with.
+pub fn caught() -> (Fatal, Arc<Mutex<Vec<String>>>) {
+    let said = Arc::new(Mutex::new(Vec::new()));
+    let keep = said.clone();
+    (Arc::new(move |why| keep.lock().unwrap().push(why)), said)
+}
+
+/// Waits until `holds`, for 10 s.
+pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(10);
+    while !holds() {
+        assert!(Instant::now() < end, "waited 10 s until {what}");
+        std::thread::sleep(Duration::from_micros(200));
+    }
+}
+
+pub fn wait<F: Fold>(journal: &Journal<F>, ticket: Ticket) -> Durable {
+    let durable = journal.durable();
+    until("the ticket is durable", || durable.borrow().ticket >= ticket);
+    let durable = *durable.borrow();
+    durable
+}

@@ -1,0 +1,53 @@
+//! Sees a write or sync that does not come back: a hung disk, or sled's `flush` after a failed write.
+//!
+//! It counts its own rounds instead of comparing times: a process that was stopped and continued has lost time, not its
+//! disk. One atomic per round while nothing is wrong.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use super::Fatal;
+
+/// Even: idle; odd: a group is being written. Bumped at both ends.
+#[derive(Default)]
+pub(super) struct Pulse {
+    beat: AtomicU64,
+    ended: AtomicBool,
+}
+
+impl Pulse {
+    /// A group begins or ends.
+    pub fn beat(&self) {
+        self.beat.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The writer is gone.
+    pub fn end(&self) {
+        self.ended.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Starts the thread: `fatal` is called when one group takes `stall_max`; it is looked at every `every`.
+pub(super) fn watch(
+    pulse: Arc<Pulse>,
+    stall_max: Duration,
+    every: Duration,
+    fatal: Fatal,
+) -> std::io::Result<()> {
+    let rounds_max = (stall_max.as_nanos() / every.as_nanos().max(1)).max(1);
+    let run = move || {
+        let (mut last, mut rounds) = (0, 0);
+        while !pulse.ended.load(Ordering::Relaxed) {
+            thread::sleep(every);
+            let beat = pulse.beat.load(Ordering::Relaxed);
+            rounds = if beat % 2 == 1 && beat == last { rounds + 1 } else { 0 };
+            last = beat;
+            if rounds >= rounds_max {
+                return fatal(format!("the disk does not answer: a write or sync takes over {stall_max:?}"));
+            }
+        }
+    };
+    thread::Builder::new().name("journal-watchdog".into()).spawn(run).map(drop)
+}
