@@ -36,7 +36,13 @@ pub fn run(
 ) -> Result<u8, Failure> {
     sources.sort_by_key(|source| source.meta().node);
     let mut out = BufWriter::with_capacity(1 << 16, out);
-    let mut dump = Dump { args, shape: shape(args, global), quiet: global.quiet, out: &mut out, findings: Findings::default() };
+    let mut dump = Dump {
+        args,
+        shape: shape(args, global),
+        quiet: global.quiet,
+        out: &mut out,
+        findings: Findings::default(),
+    };
     match (args.view, args.filter.order) {
         _ if args.diff.is_some() => diff::run(&mut dump, &mut sources, &mut other)?,
         (View::Summary, Some(order)) => life::run(&mut dump, &mut sources, order)?,
@@ -69,7 +75,8 @@ struct Findings {
 
 impl Findings {
     fn broken_by(&mut self, alarms: &Alarms) {
-        self.broken.extend(alarms.failed().into_iter().map(|check| format!("{} {}", check.id(), check.title())));
+        self.broken
+            .extend(alarms.failed().into_iter().map(|check| format!("{} {}", check.id(), check.title())));
     }
 
     fn report(&self, quiet: bool) -> u8 {
@@ -100,7 +107,8 @@ fn shape(args: &DumpArgs, global: &Global) -> Shape {
 /// The warehouse among the sources: the ledger is there and only there.
 fn warehouse(sources: &mut [Source]) -> Result<&mut dyn BlockSource, Failure> {
     let found = sources.iter_mut().find(|source| source.meta().is_ledger());
-    let missing = || Failure::new(exit::USAGE, "the ledger is the warehouse's, and its store is not among those named");
+    let missing =
+        || Failure::new(exit::USAGE, "the ledger is the warehouse's, and its store is not among those named");
     match found {
         Some(source) => Ok(source.as_mut()),
         None => Err(missing().hint("bazaar dump ledger --data-dir bazaar-data/warehouse")),

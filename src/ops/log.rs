@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::{output::Failure, source::BlockSource};
 use crate::{
-    journal::block::{BlockHeader, Sealed},
+    journal::{BlockHeader, Sealed},
     limits::{SALE_LOTS_MAX, STOCK_MAX, UNIT_PRICE_MAX},
     model::{
         entry::Entry,
@@ -76,7 +76,9 @@ impl Logged for Entry {
 
 fn figures(record: &Record) -> (Money, &[Slice]) {
     match record {
-        Record::Sale { unit_price, slices, .. } | Record::Adopt { unit_price, slices, .. } => (*unit_price, slices),
+        Record::Sale { unit_price, slices, .. } | Record::Adopt { unit_price, slices, .. } => {
+            (*unit_price, slices)
+        }
         _ => (Money(0), &[]),
     }
 }
@@ -108,7 +110,8 @@ fn page<R: Logged>(bytes: &[u8], expected: (Seq, u64)) -> Page<R> {
     match Sealed::open(bytes) {
         Ok(sealed) => sealed_page(sealed),
         Err(error) => {
-            let (seq, block) = BlockHeader::peek(bytes).map_or(expected, |header| (header.first, header.number));
+            let (seq, block) =
+                BlockHeader::peek(bytes).map_or(expected, |header| (header.first, header.number));
             let place = Place { seq, block, time: Default::default(), block_hash: Hash::default() };
             Page::Unreadable { place, why: error.to_string() }
         }

@@ -278,7 +278,8 @@ mod tests {
         assert_eq!(text(&stocked, 1, 0, 1), expected);
 
         let (trader, process) = (PeerId(6), ProcessId::default());
-        let office = Record::Office { office: Office::Primary, trader, process, term: Term(1), clock: Stamp(19) };
+        let office =
+            Record::Office { office: Office::Primary, trader, process, term: Term(1), clock: Stamp(19) };
         let expected = r#"{"seq":5,"time":"2026-11-22T10:00:00.412007Z","clock":19,"kind":"office","trader":6,"term":1,"office":"primary","block":4,"block_hash":".."}"#;
         assert_eq!(text(&office, 5, 412_007, 4), expected);
 
@@ -295,7 +296,10 @@ mod tests {
         let row: Value = serde_json::from_str(&text(&void, 2, 0, 2)).unwrap();
         assert_eq!(row["outcome"], json!("voided"));
         assert_eq!(row["reason"], json!("given up"));
-        assert!(["stamp", "product", "asked", "stock_after"].iter().all(|key| row.get(key).is_none()), "{row}");
+        assert!(
+            ["stamp", "product", "asked", "stock_after"].iter().all(|key| row.get(key).is_none()),
+            "{row}"
+        );
     }
 
     #[test]

@@ -115,8 +115,9 @@ impl BlockSource for Memory {
     }
 
     fn blocks(&mut self, from: Seq) -> Box<dyn Iterator<Item = Result<Vec<u8>, Failure>> + '_> {
-        use crate::journal::block::BlockHeader;
-        let reaches = move |block: &&Vec<u8>| BlockHeader::peek(block).is_ok_and(|header| header.last() >= from);
+        use crate::journal::BlockHeader;
+        let reaches =
+            move |block: &&Vec<u8>| BlockHeader::peek(block).is_ok_and(|header| header.last() >= from);
         Box::new(self.blocks.iter().skip_while(move |block| !reaches(block)).cloned().map(Ok))
     }
 }

@@ -33,7 +33,11 @@ pub(super) fn run(dump: &mut Dump<'_>, here: &mut [Source], there: &mut [Source]
     let other = &mut there[other];
     let differences = match one.meta().is_ledger() {
         true => ledgers(one.as_mut(), other.as_mut())?,
-        false => compare(log::pages::<Entry>(one.as_mut(), Seq(1)), log::pages(other.as_mut(), Seq(1)), &entry_row)?,
+        false => compare(
+            log::pages::<Entry>(one.as_mut(), Seq(1)),
+            log::pages(other.as_mut(), Seq(1)),
+            &entry_row,
+        )?,
     };
     dump.findings.differ = !differences.is_empty();
     dump.print(&COLUMNS, differences)
@@ -96,7 +100,8 @@ fn between(here: &Row, there: &Row) -> Vec<Row> {
 
 fn only_one(here: Option<&Row>, there: Option<&Row>) -> Row {
     let seq = here.or(there).and_then(|row| row.get("seq")).cloned().unwrap_or_default();
-    let kind = |row: Option<&Row>| row.map_or(Value::Null, |row| row.get("kind").cloned().unwrap_or("there".into()));
+    let kind =
+        |row: Option<&Row>| row.map_or(Value::Null, |row| row.get("kind").cloned().unwrap_or("there".into()));
     row([("seq", seq), ("key", "row".into()), ("here", kind(here)), ("there", kind(there))])
 }
 

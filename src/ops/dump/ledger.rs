@@ -20,7 +20,9 @@ pub(super) fn catalogue(source: &mut dyn BlockSource) -> Result<Catalogue, Failu
     for page in log::pages::<Record>(source, Seq(1)) {
         for (_, record) in page?.into_rows() {
             match record {
-                Ok(Record::Stocked { name, unit_price, .. }) => goods.push(CatalogueGood { name, unit_price }),
+                Ok(Record::Stocked { name, unit_price, .. }) => {
+                    goods.push(CatalogueGood { name, unit_price })
+                }
                 _ => return Ok(Catalogue(goods)),
             }
         }

@@ -68,7 +68,9 @@ pub(super) fn run(dump: &mut Dump<'_>, sources: &mut [Source], order: OrderId) -
     }
     if steps.is_empty() {
         let what = format!("order {order} is in none of the stores that were read");
-        return Err(Failure::new(exit::NO, what).hint("name the stores of its peer, the traders and the warehouse"));
+        return Err(
+            Failure::new(exit::NO, what).hint("name the stores of its peer, the traders and the warehouse")
+        );
     }
     steps.sort_by_key(|step| (step.time, step.event));
     let rows: Vec<Row> = steps.into_iter().map(as_row).collect();
@@ -179,9 +181,14 @@ fn events(
             let told = told.iter().filter(|told| told.number == wanted.number);
             told.map(|told| (Event::Answered, answered(*via, told))).collect()
         }
-        Entry::Accepted { term, order } if order.id == wanted => vec![(Event::Accepted, accepted(*term, order, rank))],
+        Entry::Accepted { term, order } if order.id == wanted => {
+            vec![(Event::Accepted, accepted(*term, order, rank))]
+        }
         Entry::Adopted { trader, from, term } if waited => {
-            vec![(Event::Adopted, row([("of", trader.0.into()), ("from", from.0.into()), ("term", term.0.into())]))]
+            vec![(
+                Event::Adopted,
+                row([("of", trader.0.into()), ("from", from.0.into()), ("term", term.0.into())]),
+            )]
         }
         Entry::Settled { peer, first, last } if waited && covers(wanted, *peer, first.0, last.0) => {
             vec![(Event::Left, row([("because", "settled".into())]))]

@@ -80,10 +80,14 @@ fn columns(view: View) -> Vec<Column> {
 
 pub(super) fn run(dump: &mut Dump<'_>, sources: &mut [Source], view: View) -> Result<(), Failure> {
     let of_ledger = matches!(view, View::Inventory | View::Accounts)
-        || matches!(view, View::Sessions | View::Offices) && sources.iter().any(|source| source.meta().is_ledger());
+        || matches!(view, View::Sessions | View::Offices)
+            && sources.iter().any(|source| source.meta().is_ledger());
     let peers_only = matches!(view, View::Queue | View::Orders);
-    let mut chosen: Vec<&mut Source> = sources.iter_mut().filter(|s| s.meta().is_ledger() == of_ledger).collect();
-    if let (View::Orders, Some(peer)) = (view, dump.args.filter.peer.or(dump.args.filter.order.map(|id| id.peer))) {
+    let mut chosen: Vec<&mut Source> =
+        sources.iter_mut().filter(|s| s.meta().is_ledger() == of_ledger).collect();
+    if let (View::Orders, Some(peer)) =
+        (view, dump.args.filter.peer.or(dump.args.filter.order.map(|id| id.peer)))
+    {
         chosen.retain(|source| source.meta().node == peer);
     }
     if chosen.is_empty() {
@@ -107,11 +111,20 @@ pub(super) fn run(dump: &mut Dump<'_>, sources: &mut [Source], view: View) -> Re
 
 fn nobody_has(view: View, peers_only: bool) -> Failure {
     let who = if peers_only { "a peer" } else { "the warehouse" };
-    Failure::new(exit::USAGE, format!("{} is in the store of {who}, and none is among those named", view.name()))
-        .hint(format!("bazaar dump {} --data-dir bazaar-data", view.name()))
+    Failure::new(
+        exit::USAGE,
+        format!("{} is in the store of {who}, and none is among those named", view.name()),
+    )
+    .hint(format!("bazaar dump {} --data-dir bazaar-data", view.name()))
 }
 
-fn print(dump: &mut Dump<'_>, view: View, several: bool, goods: &[String], rows: Vec<Row>) -> Result<(), Failure> {
+fn print(
+    dump: &mut Dump<'_>,
+    view: View,
+    several: bool,
+    goods: &[String],
+    rows: Vec<Row>,
+) -> Result<(), Failure> {
     let mut columns = columns(view);
     let mut judged = columns.clone();
     judged.extend(matches!(view, View::Orders).then_some(number("peer")));
@@ -122,7 +135,11 @@ fn print(dump: &mut Dump<'_>, view: View, several: bool, goods: &[String], rows:
     dump.print(&columns, rows)
 }
 
-fn state(dump: &mut Dump<'_>, source: &mut dyn BlockSource, view: View) -> Result<(Catalogue, Vec<Row>), Failure> {
+fn state(
+    dump: &mut Dump<'_>,
+    source: &mut dyn BlockSource,
+    view: View,
+) -> Result<(Catalogue, Vec<Row>), Failure> {
     if source.meta().is_ledger() {
         let fold = fold_ledger(dump, source)?;
         let rows = match view {

@@ -68,11 +68,15 @@ fn print(dump: &mut Dump<'_>, rows: Vec<Row>) -> Result<(), Failure> {
 
 fn lines(facts: &Row) -> Vec<Row> {
     let node = facts.get("node").cloned().unwrap_or_default();
-    let line = |what: String, value: &Value| row([("node", node.clone()), ("what", what.into()), ("value", value.clone())]);
+    let line = |what: String, value: &Value| {
+        row([("node", node.clone()), ("what", what.into()), ("value", value.clone())])
+    };
     let mut lines = Vec::new();
     for (key, value) in facts.iter().filter(|(key, _)| *key != "node") {
         match value {
-            Value::Object(counts) => lines.extend(counts.iter().map(|(name, count)| line(format!("{key} {name}"), count))),
+            Value::Object(counts) => {
+                lines.extend(counts.iter().map(|(name, count)| line(format!("{key} {name}"), count)))
+            }
             value => lines.push(line(key.clone(), value)),
         }
     }
@@ -137,7 +141,10 @@ impl<C: Counts> Summary<C> {
         ]);
         summary.extend(self.counts.facts());
         if let Some((first, last)) = self.times {
-            summary.extend(row([("first_time", first.to_string().into()), ("last_time", last.to_string().into())]));
+            summary.extend(row([
+                ("first_time", first.to_string().into()),
+                ("last_time", last.to_string().into()),
+            ]));
         }
         let (seq, block, hash) = self.head;
         summary.extend(row([

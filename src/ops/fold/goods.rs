@@ -17,15 +17,17 @@ pub struct ProductState {
     pub deposited: u64,
     /// Pieces sold.
     pub sold: u64,
-    /// What is left of each lot, by the order in which they came in.
+    /// What is left of each lot, by the sequence in which it came in.
     lots: BTreeMap<u64, (OrderId, u64)>,
+    /// The sum over them.
+    left: u64,
     by_id: BTreeMap<OrderId, u64>,
 }
 
 impl ProductState {
     /// Pieces that are there: the sum over the lots.
     pub fn on_hand(&self) -> u64 {
-        self.lots.values().map(|(_, left)| left).sum()
+        self.left
     }
 
     /// Lots with pieces left.
@@ -35,17 +37,24 @@ impl ProductState {
 
     fn put(&mut self, at: u64, lot: OrderId, pieces: u64) {
         if pieces > 0 {
+            self.left += pieces;
             self.lots.insert(at, (lot, pieces));
             self.by_id.insert(lot, at);
         }
     }
 
-    /// Takes a slice; says what is wrong with it.
-    fn take(&mut self, slice: &Slice) -> Result<(), String> {
+    /// Takes a slice and says whether its lot was the oldest, or that it has not so much.
+    fn take(&mut self, slice: &Slice) -> Result<bool, String> {
         let (lot, pieces) = (slice.lot, slice.quantity);
-        let at = self.by_id.get(&lot).copied().ok_or_else(|| format!("lot {lot} has nothing left or never was"))?;
+        let at = self
+            .by_id
+            .get(&lot)
+            .copied()
+            .ok_or_else(|| format!("lot {lot} has nothing left or never was"))?;
         let left = self.lots.get(&at).map_or(0, |(_, left)| *left);
-        let rest = left.checked_sub(pieces.0).ok_or_else(|| format!("lot {lot} has {left} pieces, not {pieces}"))?;
+        let rest =
+            left.checked_sub(pieces.0).ok_or_else(|| format!("lot {lot} has {left} pieces, not {pieces}"))?;
+        self.left -= pieces.0;
         let oldest = self.lots.keys().next().copied() == Some(at);
         if rest == 0 {
             self.lots.remove(&at);
@@ -53,7 +62,7 @@ impl ProductState {
         } else {
             self.lots.insert(at, (lot, rest));
         }
-        if oldest { Ok(()) } else { Err(format!("lot {lot} is not the oldest")) }
+        Ok(oldest)
     }
 }
 
@@ -88,7 +97,9 @@ impl Goods {
     fn deposit(&mut self, place: &Place, decision: &Decision, alarms: &mut Alarms) {
         let order = &decision.order;
         let sane = order.kind == OrderKind::Sell && order.quantity.0 > 0;
-        alarms.check(Check::Goods, sane, || Example::row(place, "a deposit that is not a sell order of pieces"));
+        alarms.check(Check::Goods, sane, || {
+            Example::row(place, "a deposit that is not a sell order of pieces")
+        });
         if let Some(product) = self.product(order.product) {
             product.deposited += order.quantity.0;
             product.put(place.seq.0, order.id, order.quantity.0);
@@ -104,6 +115,9 @@ impl Goods {
             product.sold += filled;
             for slice in slices {
                 let taken = product.take(slice);
+                alarms.check(Check::Goods, taken != Ok(false), || {
+                    Example::row(place, format!("lot {} was not the oldest", slice.lot))
+                });
                 alarms.check(Check::NeverNegative, taken.is_ok(), || {
                     Example::row(place, taken.err().unwrap_or_default())
                 });
@@ -112,7 +126,8 @@ impl Goods {
                 || filled == decision.order.quantity.0
                 || product.on_hand() == 0
                 || slices.len() == crate::limits::SALE_LOTS_MAX;
-            alarms.check(Check::Goods, short, || Example::row(place, "filled in part while pieces were left"));
+            alarms
+                .check(Check::Goods, short, || Example::row(place, "filled in part while pieces were left"));
         }
         self.stock_after(place, decision, alarms);
     }
@@ -139,7 +154,9 @@ impl Goods {
     fn stock_after(&mut self, place: &Place, decision: &Decision, alarms: &mut Alarms) {
         let (id, said) = (decision.order.product, decision.stock_after.0);
         let Some(product) = self.product(id) else {
-            alarms.check(Check::Goods, false, || Example::row(place, format!("product {id} was never stocked")));
+            alarms.check(Check::Goods, false, || {
+                Example::row(place, format!("product {id} was never stocked"))
+            });
             return;
         };
         let (came, sold, there) = (product.stocked + product.deposited, product.sold, product.on_hand());
@@ -147,7 +164,10 @@ impl Goods {
             Example::row(place, format!("{sold} pieces sold, {came} came in"))
         });
         alarms.check(Check::Goods, came == sold + there && there == said, || {
-            Example::row(place, format!("{came} came in, {sold} sold, {there} in lots, {said} said to be left"))
+            Example::row(
+                place,
+                format!("{came} came in, {sold} sold, {there} in lots, {said} said to be left"),
+            )
         });
     }
 }

@@ -8,7 +8,10 @@ use crate::{
         entry::{Entry, Placed, Told},
         row::Place,
     },
-    types::{Epoch, Hash, Number, Office, Order, OrderId, OrderKind, PeerId, QueueKey, Seq, Stamp, Term, WallMicros},
+    types::{
+        Epoch, Hash, Number, Office, Order, OrderId, OrderKind, PeerId, QueueKey, Seq, Stamp, Term,
+        WallMicros,
+    },
 };
 
 /// Stands before every key.
@@ -83,13 +86,17 @@ impl JournalFold {
         match entry {
             Entry::Placed(placed) => self.placed(*placed, alarms),
             Entry::Answered { via, told } => {
-                told.iter().for_each(|told| self.answered(Answer { told: *told, via: *via, told_at: place.time }, alarms));
+                told.iter().for_each(|told| {
+                    self.answered(Answer { told: *told, via: *via, told_at: place.time }, alarms)
+                });
             }
             Entry::Opened { peer, epoch } => self.opened = Some((*peer, *epoch)),
             Entry::Known { peer, epoch, store } => drop(self.known.insert((*peer, *epoch), *store)),
             Entry::Granted { office, term } => drop(self.terms.insert(*term, (*office, place.seq))),
             Entry::Ended { term } => drop(self.terms.remove(term)),
-            Entry::Accepted { term, order } | Entry::Mirrored { term, order, .. } => self.accepted(*term, *order),
+            Entry::Accepted { term, order } | Entry::Mirrored { term, order, .. } => {
+                self.accepted(*term, *order)
+            }
             Entry::Settled { peer, first, last } | Entry::HandedOver { peer, first, last } => {
                 self.left(*peer, *first, *last);
             }
@@ -128,7 +135,9 @@ impl JournalFold {
     fn answered(&mut self, answer: Answer, alarms: &mut Alarms) {
         let id = OrderId { peer: self.node, number: answer.told.number };
         let order = self.orders.get_mut(&answer.told.number);
-        alarms.check(Check::ToldIsDone, order.is_some(), || Example::order(id, "was answered and never placed"));
+        alarms.check(Check::ToldIsDone, order.is_some(), || {
+            Example::order(id, "was answered and never placed")
+        });
         let Some(order) = order else { return };
         let before = order.answer.map(|before| before.told);
         alarms.check(Check::ToldIsDone, before.is_none_or(|before| before == answer.told), || {

@@ -32,7 +32,13 @@ impl Account {
 pub struct Accounts(pub BTreeMap<PeerId, Account>);
 
 impl Accounts {
-    pub(super) fn apply(&mut self, place: &Place, record: &Record, catalogue: &Catalogue, alarms: &mut Alarms) {
+    pub(super) fn apply(
+        &mut self,
+        place: &Place,
+        record: &Record,
+        catalogue: &Catalogue,
+        alarms: &mut Alarms,
+    ) {
         let Record::Sale { decision, unit_price, commission_percent, slices } = record else { return };
         let posted = catalogue.0.get(usize::from(decision.order.product.0)).map(|good| good.unit_price);
         alarms.check(Check::Money, posted == Some(*unit_price), || {
@@ -50,7 +56,9 @@ impl Accounts {
         self.account(decision.order.id.peer).paid += amount;
         self.account(decision.trader).commission += commission;
         let balances = told_balances(place, record, amount, commission, &gross);
-        alarms.check(Check::Money, balances, || Example::row(place, "the buyer pays other than sellers and trader get"));
+        alarms.check(Check::Money, balances, || {
+            Example::row(place, "the buyer pays other than sellers and trader get")
+        });
     }
 
     pub(super) fn finish(&self, alarms: &mut Alarms) {
@@ -75,10 +83,19 @@ fn gross(unit_price: Money, slices: &[Slice]) -> BTreeMap<PeerId, i64> {
 }
 
 /// What the buyer is told, and each seller's share, are these figures.
-fn told_balances(place: &Place, record: &Record, amount: i64, commission: i64, gross: &BTreeMap<PeerId, i64>) -> bool {
+fn told_balances(
+    place: &Place,
+    record: &Record,
+    amount: i64,
+    commission: i64,
+    gross: &BTreeMap<PeerId, i64>,
+) -> bool {
     let Some(outcome) = record.outcome(place.seq, place.time) else { return false };
     let shares: i64 = outcome.shares.iter().map(|share| share.amount.0).sum();
     let sellers_agree = outcome.shares.len() == gross.len()
-        && outcome.shares.iter().all(|share| gross.get(&share.peer).is_some_and(|gross| share.amount.0 <= *gross));
+        && outcome
+            .shares
+            .iter()
+            .all(|share| gross.get(&share.peer).is_some_and(|gross| share.amount.0 <= *gross));
     outcome.amount.0 == amount && shares + commission == amount && sellers_agree
 }

@@ -44,7 +44,9 @@ impl Offices {
                 let holds = self.is(Office::Primary, *trader, *term)
                     && self.is(Office::Secondary, *partner, *partner_term)
                     && trader != partner;
-                alarms.check(Check::Fencing, holds, || Example::row(place, "paired are not the present traders"));
+                alarms.check(Check::Fencing, holds, || {
+                    Example::row(place, "paired are not the present traders")
+                });
                 self.paired = holds;
             }
             _ => self.written(place, record, alarms),
@@ -81,7 +83,10 @@ impl Offices {
     fn fence(&mut self, place: &Place, office: Office, trader: PeerId, term: Term, alarms: &mut Alarms) {
         let holds = self.is(office, trader, term);
         alarms.check(Check::Fencing, holds, || {
-            Example::row(place, format!("term {term} of {trader} was fenced and is not the present {office}'s"))
+            Example::row(
+                place,
+                format!("term {term} of {trader} was fenced and is not the present {office}'s"),
+            )
         });
         if holds {
             *self.slot(office) = None;

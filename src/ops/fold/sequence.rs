@@ -38,7 +38,8 @@ impl Sequence {
 
     fn clocks(&mut self, place: &Place, record: &Record, alarms: &mut Alarms) {
         let clock = record.clock();
-        self.stamp_seen = self.stamp_seen.max(record.decision().map_or(Stamp(0), |decision| decision.order.stamp));
+        self.stamp_seen =
+            self.stamp_seen.max(record.decision().map_or(Stamp(0), |decision| decision.order.stamp));
         let (before, seen) = (self.clock, self.stamp_seen);
         alarms.check(Check::Clock, clock >= before && clock >= seen, || {
             Example::row(place, format!("clock {clock} after clock {before} and stamp {seen}"))
@@ -60,7 +61,8 @@ impl Sequence {
             batches.pop_first();
         }
         let place_of = (order.id.peer, order.id.number.epoch(), order.product);
-        let by_number = self.numbers.insert(place_of, order.id.number).is_none_or(|before| before < order.id.number);
+        let by_number =
+            self.numbers.insert(place_of, order.id.number).is_none_or(|before| before < order.id.number);
         alarms.check(Check::Order, in_block && in_batch && by_number, || {
             let rule = match (in_block, in_batch) {
                 (false, _) => "stamp order within its block",

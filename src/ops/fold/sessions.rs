@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Alarms, Check, Example};
 use crate::{
     model::row::{Place, Record},
-    types::{Epoch, Hash, Number, PeerId},
+    types::{Epoch, Hash, OrderId, PeerId},
 };
 
 /// A set of numbers from 1 that is mostly without gaps.
@@ -25,6 +25,11 @@ impl Numbers {
             self.upto += 1;
         }
         true
+    }
+
+    /// Whether one is there.
+    pub fn contains(&self, k: u32) -> bool {
+        (1..=self.upto).contains(&k) || self.above.contains(&k)
     }
 
     /// How many.
@@ -62,7 +67,7 @@ impl Sessions {
             self.open(place, *peer, *epoch, *store, alarms);
         }
         if let Some(decision) = record.decision() {
-            self.decided(place, decision.order.id.peer, decision.order.id.number, record, alarms);
+            self.decided(place, decision.order.id, matches!(record, Record::Void { .. }), alarms);
         }
     }
 
@@ -79,18 +84,24 @@ impl Sessions {
         self.0.entry((peer, epoch)).or_default().store = store;
     }
 
-    fn decided(&mut self, place: &Place, peer: PeerId, number: Number, record: &Record, alarms: &mut Alarms) {
-        let (latest, closed) = (self.latest(peer), matches!(record, Record::Void { .. }));
+    fn decided(&mut self, place: &Place, id: OrderId, closed: bool, alarms: &mut Alarms) {
+        let OrderId { peer, number } = id;
+        let latest = self.latest(peer);
         let epoch = number.epoch();
         let opened = latest.is_some_and(|latest| epoch == latest || (closed && epoch < latest));
         alarms.check(Check::ExactlyOnce, opened && number.k() > 0, || {
-            Example::row(place, format!("order {peer}-{number} is not of the peer's session"))
+            Example::row(place, format!("order {id} is of no session that its peer has open"))
         });
         let first = self.0.entry((peer, epoch)).or_default().decided.insert(number.k());
         alarms.check(Check::ExactlyOnce, first, || {
-            let id = record.decision().map(|decision| decision.order.id).unwrap_or(crate::model::row::initial_lot());
             Example::order(id, format!("has a second outcome at row {}", place.seq))
         });
+    }
+
+    /// Whether the order has an outcome row.
+    pub fn has_outcome(&self, id: OrderId) -> bool {
+        let session = self.0.get(&(id.peer, id.number.epoch()));
+        session.is_some_and(|session| session.decided.contains(id.number.k()))
     }
 
     fn latest(&self, peer: PeerId) -> Option<Epoch> {
