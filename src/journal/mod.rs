@@ -54,6 +54,8 @@ pub use store::{Store, StoreError, StoreRead};
 use crate::types::Seq;
 
 #[cfg(test)]
+mod samples;
+#[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
