@@ -85,7 +85,8 @@ impl MemoryDisk {
         let mut cells = base.clone();
         kept.iter().flatten().cloned().for_each(|write| apply(&mut cells, write));
         let open: Vec<Write> = open.iter().flatten().cloned().collect();
-        surviving(&open, survive).into_iter().for_each(|write| apply(&mut cells, write));
+        let writes = surviving(&cells, &open, survive);
+        writes.into_iter().for_each(|write| apply(&mut cells, write));
         MemoryDisk::holding(cells)
     }
 
@@ -103,9 +104,8 @@ impl MemoryDisk {
     pub fn power_cut(&self, survive: Survive) -> MemoryDisk {
         let disk = self.lock();
         let mut cells = disk.synced.clone();
-        for write in surviving(&disk.unsynced, survive) {
-            apply(&mut cells, write);
-        }
+        let writes = surviving(&cells, &disk.unsynced, survive);
+        writes.into_iter().for_each(|write| apply(&mut cells, write));
         MemoryDisk::holding(cells)
     }
 
@@ -136,7 +136,7 @@ fn apply(cells: &mut Cells, write: Write) {
     }
 }
 
-fn surviving(writes: &[Write], survive: Survive) -> Vec<Write> {
+fn surviving(synced: &Cells, writes: &[Write], survive: Survive) -> Vec<Write> {
     match survive {
         Survive::None => Vec::new(),
         Survive::All => writes.to_vec(),
@@ -145,7 +145,10 @@ fn surviving(writes: &[Write], survive: Survive) -> Vec<Write> {
             let mut random = fastrand::Rng::with_seed(seed);
             let mut kept: Vec<Write> = writes.iter().filter(|_| random.bool()).cloned().collect();
             if let (Some(write), true) = (random.choice(&mut kept), random.bool()) {
-                tear(write, &mut random);
+                // A torn overwrite leaves the value before it: stores check what they read back.
+                if !synced.contains_key(&(write.tree, write.key.clone())) {
+                    tear(write, &mut random);
+                }
             }
             kept
         }
