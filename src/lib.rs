@@ -4,5 +4,7 @@ pub mod config;
 pub mod journal;
 pub mod limits;
 pub mod model;
+pub mod node;
 pub mod ops;
 pub mod types;
+pub mod wire;

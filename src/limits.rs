@@ -67,6 +67,8 @@ pub const STEP_INPUTS_MAX: usize = 256;
 pub const STEP_ORDERS_MAX: usize = 16_384;
 /// Lines that wait for someone who watches a node; older ones are dropped.
 pub const EVENTS_MAX: usize = 4_096;
+/// Streams that a peer keeps to other peers.
+pub const LINKS_MAX: usize = 1_024;
 /// Streams of one HTTP/2 connection.
 pub const CONNECTION_STREAMS_MAX: u32 = 256;
 
@@ -117,6 +119,8 @@ pub const DRAIN_MAX: Duration = Duration::from_secs(10);
 pub const CLOSE_MAX: Duration = Duration::from_millis(500);
 /// `up` and `buy`: no progress for this long is exit 6.
 pub const PROGRESS_MAX: Duration = Duration::from_secs(30);
+/// A node whose parent is gone stops cleanly within this, or at once after it.
+pub const ORPHAN_MAX: Duration = Duration::from_millis(800);
 /// Time in which all nodes of `up` must be serving.
 pub const START_MAX: Duration = Duration::from_secs(30);
 

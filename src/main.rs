@@ -1,1 +1,41 @@
-fn main() {}
+//! `bazaar`: parses, dispatches, and turns what came of it into an exit code.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use bazaar::cli::{Cli, Command};
+use bazaar::ops::output::{Failure, colored};
+use bazaar::ops::{self};
+
+fn main() -> ExitCode {
+    let cli = match Cli::parse_from_args(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(stop) => return say(&stop.text, stop.exit),
+    };
+    let color = colored(cli.global.color, &std::io::stderr());
+    match run(&cli) {
+        Ok(exit) => ExitCode::from(exit),
+        Err(failure) => {
+            eprint!("{}", failure.render(color));
+            ExitCode::from(failure.exit)
+        }
+    }
+}
+
+fn say(text: &str, exit: u8) -> ExitCode {
+    if exit == 0 {
+        // A reader that went away is no failure.
+        let _ = std::io::stdout().write_all(text.as_bytes());
+    } else {
+        eprint!("{text}");
+    }
+    ExitCode::from(exit)
+}
+
+fn run(cli: &Cli) -> Result<u8, Failure> {
+    match &cli.command {
+        Command::Warehouse(args) => ops::nodes::warehouse(args, &cli.global),
+        Command::Peer(args) => ops::nodes::peer(args, &cli.global),
+        _ => Err(Failure::new(1, "soon")),
+    }
+}

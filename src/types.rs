@@ -198,6 +198,11 @@ impl Hash {
     pub fn from_slice(bytes: &[u8]) -> Option<Hash> {
         bytes.try_into().ok().map(Hash)
     }
+
+    /// Its first eight bytes as a number, where a short digest will do.
+    pub fn first_u64(&self) -> u64 {
+        self.0.iter().take(8).fold(0, |number, &byte| number << 8 | u64::from(byte))
+    }
 }
 
 impl fmt::Display for Hash {

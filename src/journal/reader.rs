@@ -8,7 +8,7 @@ use super::Durable;
 use super::block::{BlockError, BlockHeader};
 use super::store::{StoreError, StoreRead};
 use crate::model::fold::Tree;
-use crate::types::Seq;
+use crate::types::{Hash, Seq};
 
 /// A handle that is cheap to copy.
 #[derive(Clone)]
@@ -48,6 +48,14 @@ impl Reader {
             blocks.push(block);
         }
         Ok(blocks)
+    }
+
+    /// Hash of the durable block that ends with record `seq`; `None` if no block ends there, or it is pruned.
+    pub fn hash_at(&self, seq: Seq) -> Result<Option<Hash>, ReadError> {
+        let blocks = self.blocks(seq, 1)?;
+        let Some(block) = blocks.first() else { return Ok(None) };
+        let ends_there = BlockHeader::peek(block)?.last() == seq;
+        Ok(block.last_chunk().filter(|_| ends_there).map(|hash| Hash(*hash)))
     }
 
     /// Up to where the log is durable.

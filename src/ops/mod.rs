@@ -1,7 +1,9 @@
 //! The commands: what a user asks for, done with nodes, stores and the wire. Each ends in an exit code.
+
 pub mod dump;
 pub mod fold;
 pub mod log;
+pub mod nodes;
 pub mod output;
 pub mod rows;
 pub mod source;

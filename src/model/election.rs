@@ -1,0 +1,406 @@
+//! Bully for one office (H. Garcia-Molina, *Elections in a Distributed Computing System*, IEEE ToC C-31, 1982): finds
+//! the highest live id that may stand.
+//!
+//! In: that the office is vacant or filled, messages, peers that cannot be reached, timers, the warehouse's word. Out:
+//! [`Effect`]s. A peer runs two of these, one per office. What differs from the paper:
+//! - winning is not holding. The winner claims the office at the warehouse, which grants it once; COORDINATOR is told
+//!   only after the grant. So a wrong winner (lost or late messages) costs an answer, never a second holder;
+//! - COORDINATOR does not end a round, it only holds the next one off: the roster does, by [`Election::filled`]. A late
+//!   COORDINATOR of a trader that died since could otherwise end the round that was to replace it;
+//! - a peer whose connection is refused is not waited for.
+//!
+//! Invariants: at most one round runs; it claims at most once, and sends at most one ELECTION to each higher id and none
+//! to lower ones; every phase but a claim ends by a timer, and every change of phase makes older
+//! timers stale.
+
+use std::collections::BTreeSet;
+
+use crate::limits::{BACKOFF_MAX, BACKOFF_MIN, ELECTION_COORDINATOR_MS, ELECTION_OK_MS};
+use crate::types::{Now, Office, PeerId};
+
+/// What peers tell each other in the election of one office.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Message {
+    /// To higher ids: is one of you there to take the office?
+    Election,
+    /// To the lower id that asked: yes, leave it to me.
+    Ok,
+    /// To everyone: the warehouse granted it to me.
+    Coordinator,
+}
+
+/// What the node has to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Effect {
+    /// Tell a peer; if it cannot be reached, say so with [`Election::unreachable`].
+    Send {
+        /// Whom.
+        to: PeerId,
+        /// What.
+        message: Message,
+    },
+    /// Call [`Election::timer`] with the token, not before the time. It replaces any earlier timer of this office.
+    SetTimer {
+        /// When.
+        at: Now,
+        /// What tells it from stale ones.
+        token: u64,
+    },
+    /// Claim the office at the warehouse, and answer with [`Election::granted`] or [`Election::refused`].
+    Claim,
+}
+
+/// How far the round is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Phase {
+    /// No round runs.
+    Resting,
+    /// ELECTION was sent; these have neither answered nor turned out unreachable. Never empty.
+    Asking { silent: BTreeSet<PeerId> },
+    /// These said that they take it from here. Never empty.
+    Awaiting { promised: BTreeSet<PeerId> },
+    /// The warehouse has the claim.
+    Claiming,
+    /// The claim failed; the next round begins with the timer.
+    BackingOff,
+}
+
+/// The election of one office at one peer.
+#[derive(Clone, Debug)]
+pub struct Election {
+    me: PeerId,
+    office: Office,
+    phase: Phase,
+    others: BTreeSet<PeerId>,
+    token: u64,
+    backoff_ms: u64,
+    rounds: u64,
+}
+
+impl Election {
+    /// No round runs yet.
+    pub fn new(me: PeerId, office: Office) -> Election {
+        let (phase, others) = (Phase::Resting, BTreeSet::new());
+        Election { me, office, phase, others, token: 0, backoff_ms: backoff_min_ms(), rounds: 0 }
+    }
+
+    /// Which office this is about.
+    pub fn office(&self) -> Office {
+        self.office
+    }
+
+    /// Elections started, for `status`.
+    pub fn rounds(&self) -> u64 {
+        self.rounds
+    }
+
+    /// The office can be claimed and this peer may stand: starts a round unless one runs. `others` are the other peers
+    /// that may stand: no clients, none that left, for the secondary not the primary. To be called when the roster or
+    /// the membership changes and this holds; calling it more often does no harm.
+    pub fn vacant(&mut self, now: Now, others: &BTreeSet<PeerId>) -> Vec<Effect> {
+        self.others.clone_from(others);
+        match self.phase {
+            Phase::Resting => self.start(now),
+            _ => Vec::new(),
+        }
+    }
+
+    /// A peer's message. `may_stand`: by the newest roster, the message's own included, the office can be claimed and
+    /// this peer may hold it. Then ELECTION from a lower id is answered and starts an own round: that peer may have seen
+    /// the vacancy first. Otherwise it is ignored, and the lower id finds out at the warehouse.
+    pub fn received(
+        &mut self,
+        now: Now,
+        from: PeerId,
+        message: Message,
+        may_stand: bool,
+        others: &BTreeSet<PeerId>,
+    ) -> Vec<Effect> {
+        match message {
+            Message::Election if from < self.me && may_stand => {
+                let mut effects = vec![Effect::Send { to: from, message: Message::Ok }];
+                effects.extend(self.vacant(now, others));
+                effects
+            }
+            Message::Ok if from > self.me => self.promised(now, from),
+            Message::Coordinator if from != self.me => self.promised(now, from),
+            Message::Election | Message::Ok | Message::Coordinator => Vec::new(),
+        }
+    }
+
+    /// The connection to a peer is refused or broken: it does not answer this round. If no other higher id is left to
+    /// wait for, claims at once; if it had promised to take over, and nobody else had, starts a new round.
+    pub fn unreachable(&mut self, now: Now, peer: PeerId) -> Vec<Effect> {
+        let (Phase::Asking { silent: open } | Phase::Awaiting { promised: open }) = &mut self.phase else {
+            return Vec::new();
+        };
+        if !open.remove(&peer) || !open.is_empty() {
+            return Vec::new();
+        }
+        match self.phase {
+            Phase::Asking { .. } => self.claim(),
+            _ => self.start(now),
+        }
+    }
+
+    /// A timer went off. Stale ones do nothing.
+    pub fn timer(&mut self, now: Now, token: u64) -> Vec<Effect> {
+        if token != self.token {
+            return Vec::new();
+        }
+        match self.phase {
+            Phase::Asking { .. } => self.claim(),
+            Phase::Awaiting { .. } | Phase::BackingOff => self.start(now),
+            Phase::Resting | Phase::Claiming => Vec::new(),
+        }
+    }
+
+    /// The roster shows a holder, or this peer may not stand any more: the round is over.
+    pub fn filled(&mut self) {
+        self.backoff_ms = backoff_min_ms();
+        self.enter(Phase::Resting);
+    }
+
+    /// The warehouse granted our claim: COORDINATOR to everyone else. Announces even if the roster came before the
+    /// answer and ended the round. If a still newer roster shows that the grant has ended by now, say
+    /// [`Election::refused`] instead: the vacancy that this roster told of was left to the open claim.
+    pub fn granted(&mut self, everyone: &BTreeSet<PeerId>) -> Vec<Effect> {
+        self.filled();
+        let send = |&to| Effect::Send { to, message: Message::Coordinator };
+        everyone.iter().filter(|&&peer| peer != self.me).map(send).collect()
+    }
+
+    /// The warehouse refused our claim or could not be reached: a new round after a pause, which doubles from
+    /// [`BACKOFF_MIN`] to [`BACKOFF_MAX`] until the office is filled. Call [`Election::filled`] after it if the roster
+    /// that came with the refusal shows a holder.
+    pub fn refused(&mut self, now: Now) -> Vec<Effect> {
+        if self.phase != Phase::Claiming {
+            return Vec::new();
+        }
+        let pause_ms = self.backoff_ms;
+        self.backoff_ms = (pause_ms * 2).min(BACKOFF_MAX.as_millis() as u64);
+        self.enter(Phase::BackingOff);
+        vec![self.timer_in(now, pause_ms)]
+    }
+
+    fn start(&mut self, now: Now) -> Vec<Effect> {
+        self.rounds += 1;
+        let silent: BTreeSet<PeerId> = self.others.iter().copied().filter(|&peer| peer > self.me).collect();
+        if silent.is_empty() {
+            return self.claim();
+        }
+        let send = |&to| Effect::Send { to, message: Message::Election };
+        let mut effects: Vec<Effect> = silent.iter().map(send).collect();
+        self.enter(Phase::Asking { silent });
+        effects.push(self.timer_in(now, ELECTION_OK_MS));
+        effects
+    }
+
+    /// Somebody takes it from here, or has it. The first such word starts the wait for the roster; later ones do not
+    /// prolong it, so that a stream of them cannot hold a round off for ever.
+    fn promised(&mut self, now: Now, from: PeerId) -> Vec<Effect> {
+        match &mut self.phase {
+            Phase::Asking { .. } => {
+                self.enter(Phase::Awaiting { promised: BTreeSet::from([from]) });
+                vec![self.timer_in(now, ELECTION_COORDINATOR_MS)]
+            }
+            Phase::Awaiting { promised } => {
+                promised.insert(from);
+                Vec::new()
+            }
+            Phase::Resting | Phase::Claiming | Phase::BackingOff => Vec::new(),
+        }
+    }
+
+    fn claim(&mut self) -> Vec<Effect> {
+        self.enter(Phase::Claiming);
+        vec![Effect::Claim]
+    }
+
+    fn enter(&mut self, phase: Phase) {
+        self.token += 1;
+        self.phase = phase;
+    }
+
+    fn timer_in(&self, now: Now, ms: u64) -> Effect {
+        Effect::SetTimer { at: now.after_ms(ms), token: self.token }
+    }
+}
+
+fn backoff_min_ms() -> u64 {
+    BACKOFF_MIN.as_millis() as u64
+}
+
+#[cfg(test)]
+mod simulation;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ME: PeerId = PeerId(4);
+    const START: Now = Now(1_000);
+
+    fn peers(ids: &[u32]) -> BTreeSet<PeerId> {
+        ids.iter().copied().map(PeerId).collect()
+    }
+
+    fn send(to: u32, message: Message) -> Effect {
+        Effect::Send { to: PeerId(to), message }
+    }
+
+    fn timer_of(effects: &[Effect]) -> (Now, u64) {
+        let timer = |effect: &Effect| match effect {
+            Effect::SetTimer { at, token } => Some((*at, *token)),
+            _ => None,
+        };
+        effects.iter().find_map(timer).expect("a timer")
+    }
+
+    /// Peer 4 of 2, 4, 6, 8 that has just asked 6 and 8.
+    fn asking() -> (Election, Vec<Effect>) {
+        let mut election = Election::new(ME, Office::Primary);
+        let effects = election.vacant(START, &peers(&[2, 6, 8]));
+        (election, effects)
+    }
+
+    fn awaiting() -> (Election, (Now, u64)) {
+        let (mut election, _) = asking();
+        let effects = election.received(START, PeerId(6), Message::Ok, true, &peers(&[2, 6, 8]));
+        let timer = timer_of(&effects);
+        (election, timer)
+    }
+
+    #[test]
+    fn a_vacancy_asks_higher_ids_only_and_once() {
+        let (mut election, effects) = asking();
+        let timer = Effect::SetTimer { at: START.after_ms(ELECTION_OK_MS), token: 1 };
+        assert_eq!(effects, [send(6, Message::Election), send(8, Message::Election), timer]);
+        assert_eq!(election.vacant(START, &peers(&[2, 6, 8])), []);
+        assert_eq!(election.rounds(), 1);
+    }
+
+    #[test]
+    fn the_highest_claims_without_waiting_for_anybody() {
+        let mut election = Election::new(ME, Office::Secondary);
+        assert_eq!(election.vacant(START, &peers(&[1, 2, 3, 4])), [Effect::Claim]);
+        assert_eq!(election.vacant(START, &peers(&[1, 2, 3])), [], "one claim at a time");
+    }
+
+    #[test]
+    fn silence_of_all_higher_ids_leads_to_a_claim() {
+        let (mut election, effects) = asking();
+        let (at, token) = timer_of(&effects);
+        assert_eq!(election.timer(at, token), [Effect::Claim]);
+    }
+
+    #[test]
+    fn dead_higher_ids_are_not_waited_for() {
+        let (mut election, _) = asking();
+        assert_eq!(election.unreachable(START, PeerId(8)), []);
+        assert_eq!(election.unreachable(START, PeerId(8)), [], "told twice of one peer");
+        assert_eq!(election.unreachable(START, PeerId(2)), [], "a lower id is not waited for");
+        assert_eq!(election.unreachable(START, PeerId(6)), [Effect::Claim]);
+    }
+
+    #[test]
+    fn after_an_ok_the_old_timer_does_not_claim() {
+        let (mut election, effects) = asking();
+        let (_, stale) = timer_of(&effects);
+        let effects = election.received(START, PeerId(6), Message::Ok, true, &peers(&[2, 6, 8]));
+        let (at, token) = timer_of(&effects);
+        assert_eq!(at, START.after_ms(ELECTION_COORDINATOR_MS));
+        assert_eq!(election.timer(at, stale), []);
+        let again = election.timer(at, token);
+        assert_eq!(
+            again[..2],
+            [send(6, Message::Election), send(8, Message::Election)],
+            "nobody took it: once more"
+        );
+        assert_eq!(election.rounds(), 2);
+    }
+
+    #[test]
+    fn a_promise_of_a_peer_that_broke_off_is_worth_nothing() {
+        let (mut election, _) = awaiting();
+        assert_eq!(election.received(START, PeerId(8), Message::Ok, true, &peers(&[])), []);
+        assert_eq!(election.unreachable(START, PeerId(6)), [], "8 still stands by its word");
+        assert_eq!(election.unreachable(START, PeerId(8)).len(), 3, "a new round");
+    }
+
+    #[test]
+    fn a_lower_id_is_told_to_leave_it_to_us() {
+        let mut election = Election::new(ME, Office::Primary);
+        let effects = election.received(START, PeerId(2), Message::Election, true, &peers(&[2]));
+        assert_eq!(effects, [send(2, Message::Ok), Effect::Claim]);
+        let effects = election.received(START, PeerId(3), Message::Election, true, &peers(&[2]));
+        assert_eq!(effects, [send(3, Message::Ok)], "the round that runs serves both");
+    }
+
+    #[test]
+    fn who_may_not_stand_keeps_silent() {
+        let mut election = Election::new(ME, Office::Secondary);
+        assert_eq!(election.received(START, PeerId(2), Message::Election, false, &peers(&[2])), []);
+        assert_eq!(election.received(START, PeerId(6), Message::Election, true, &peers(&[2])), []);
+        assert_eq!(
+            election.received(START, PeerId(6), Message::Ok, true, &peers(&[2])),
+            [],
+            "nothing was asked"
+        );
+        assert_eq!(election.rounds(), 0);
+    }
+
+    #[test]
+    fn a_lower_id_cannot_say_ok() {
+        let (mut election, _) = asking();
+        assert_eq!(election.received(START, PeerId(2), Message::Ok, true, &peers(&[2, 6, 8])), []);
+    }
+
+    #[test]
+    fn a_late_coordinator_holds_a_round_off_but_does_not_end_it() {
+        let (mut election, _) = asking();
+        let effects = election.received(START, PeerId(2), Message::Coordinator, true, &peers(&[2, 6, 8]));
+        let (at, token) = timer_of(&effects);
+        assert_eq!(at, START.after_ms(ELECTION_COORDINATOR_MS));
+        assert_eq!(election.received(at, PeerId(2), Message::Coordinator, true, &peers(&[2, 6, 8])), []);
+        assert_eq!(election.timer(at, token).len(), 3, "a stream of them does not prolong it");
+    }
+
+    #[test]
+    fn a_filled_office_ends_the_round_and_its_timer() {
+        let (mut election, (at, token)) = awaiting();
+        election.filled();
+        assert_eq!(election.timer(at, token), []);
+        assert_eq!(election.unreachable(START, PeerId(6)), []);
+    }
+
+    #[test]
+    fn coordinator_is_told_to_everyone_but_ourselves_and_after_the_grant_only() {
+        let mut election = Election::new(ME, Office::Primary);
+        assert_eq!(election.vacant(START, &peers(&[2])), [Effect::Claim]);
+        election.filled(); // the roster overtakes the answer
+        let announced = [send(2, Message::Coordinator), send(1_001, Message::Coordinator)];
+        assert_eq!(election.granted(&peers(&[2, 4, 1_001])), announced);
+    }
+
+    #[test]
+    fn refused_claims_are_repeated_ever_more_slowly_up_to_a_bound() {
+        let mut election = Election::new(ME, Office::Primary);
+        let mut now = START;
+        assert_eq!(election.vacant(now, &peers(&[])), [Effect::Claim]);
+        let mut pauses = Vec::new();
+        for _ in 0..9 {
+            let effects = election.refused(now);
+            let (at, token) = timer_of(&effects);
+            pauses.push(at.ms_since(now));
+            now = at;
+            assert_eq!(election.refused(now), [], "no claim is open");
+            assert_eq!(election.vacant(now, &peers(&[])), [], "the pause holds though the office is vacant");
+            assert_eq!(election.timer(now, token), [Effect::Claim]);
+        }
+        assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 640, 1_000, 1_000]);
+        election.filled();
+        assert_eq!(election.vacant(now, &peers(&[])), [Effect::Claim]);
+        assert_eq!(timer_of(&election.refused(now)).0, now.after_ms(10), "a new vacancy, a short pause");
+    }
+}

@@ -1,0 +1,366 @@
+//! What a peer knows of the other peers: id, address, process, and whether it left for good.
+//!
+//! In: members that a neighbour told. Out: which of them were news, to be passed on to the *other* neighbours. Each link
+//! begins with everything that either side knows; from then on only news flows, so the view is complete at every node of
+//! a connected topology, and no message is passed on for ever. No warehouse is needed. Invariants:
+//! - a member's entry only rises: by process id, and within one process from present to left. Any two nodes that were
+//!   told the same things, in whatever order and however often, know the same;
+//! - the own entry is written here alone: what others say of this peer is old, or of another process on a copy of its
+//!   store, which is for the warehouse to sort out;
+//! - ids other than 1..=1000 (clients, the warehouse) are never members, so the view is bounded.
+//!
+//! A dead process stays a member: whether it answers is found by asking it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::types::{Hash, Now, PeerId, ProcessId};
+
+/// A peer as others know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Who: 1..=1000.
+    pub id: PeerId,
+    /// Where this process listens, `host:port`. Never changes within one process.
+    pub addr: String,
+    /// Which life of it; the higher one is the newer.
+    pub process: ProcessId,
+    /// It went on purpose, and is not to be asked any more until a newer process of it joins.
+    pub left: bool,
+}
+
+impl Member {
+    /// What decides between two accounts of one member.
+    fn age(&self) -> (ProcessId, bool) {
+        (self.process, self.left)
+    }
+}
+
+/// One node's view of all peers, itself included.
+#[derive(Clone, Debug)]
+pub struct Membership {
+    me: PeerId,
+    members: BTreeMap<PeerId, Member>,
+    changed: Now,
+}
+
+impl Membership {
+    /// A view that holds this peer alone.
+    pub fn new(me: Member, now: Now) -> Membership {
+        Membership { me: me.id, members: BTreeMap::from([(me.id, me)]), changed: now }
+    }
+
+    /// Takes in what a neighbour told, and gives what was news, by id: to be passed on to the other neighbours.
+    ///
+    /// The higher process id wins; of one process, the account that says it left. Anything else is no news.
+    pub fn merge(&mut self, now: Now, told: Vec<Member>) -> Vec<Member> {
+        let mut news = BTreeSet::new();
+        for member in told {
+            if self.is_news(&member) {
+                news.insert(member.id);
+                self.members.insert(member.id, member);
+            }
+        }
+        if !news.is_empty() {
+            self.changed = now;
+        }
+        news.iter().map(|id| self.members[id].clone()).collect()
+    }
+
+    /// All members, those that left and this peer included, by id.
+    pub fn all(&self) -> impl Iterator<Item = &Member> {
+        self.members.values()
+    }
+
+    /// What is known of one peer.
+    pub fn get(&self, peer: PeerId) -> Option<&Member> {
+        self.members.get(&peer)
+    }
+
+    /// This peer, as it tells of itself.
+    pub fn own(&self) -> &Member {
+        &self.members[&self.me]
+    }
+
+    /// The other peers that have not left: whom an election asks.
+    pub fn others(&self) -> BTreeSet<PeerId> {
+        self.all().filter(|member| member.id != self.me && !member.left).map(|member| member.id).collect()
+    }
+
+    /// Milliseconds since the view last changed.
+    pub fn quiet_for_ms(&self, now: Now) -> u64 {
+        now.ms_since(self.changed)
+    }
+
+    /// The address that the listener got. Must come before anything is told to a neighbour, since of one process the
+    /// first address stands.
+    pub fn set_own_addr(&mut self, addr: String) {
+        self.own_mut().addr = addr;
+    }
+
+    /// The warehouse gave this store another epoch, so this process has another name. Gives what to tell all neighbours.
+    pub fn set_own_process(&mut self, now: Now, process: ProcessId) -> Member {
+        self.changed = now;
+        self.own_mut().process = process;
+        self.own().clone()
+    }
+
+    /// This peer goes for good. Gives what to tell all neighbours.
+    pub fn leave(&mut self, now: Now) -> Member {
+        self.changed = now;
+        self.own_mut().left = true;
+        self.own().clone()
+    }
+
+    /// A digest of the whole view: equal at two nodes if they know the same of the same peers.
+    pub fn digest(&self) -> u64 {
+        let mut bytes = Vec::new();
+        for member in self.all() {
+            bytes.extend(member.id.0.to_le_bytes());
+            bytes.extend(member.process.epoch.0.to_le_bytes());
+            bytes.extend(member.process.starts.to_le_bytes());
+            bytes.extend(member.process.random.to_le_bytes());
+            bytes.push(u8::from(member.left));
+            bytes.extend((member.addr.len() as u64).to_le_bytes());
+            bytes.extend(member.addr.as_bytes());
+        }
+        Hash::of(&bytes).first_u64()
+    }
+
+    fn is_news(&self, told: &Member) -> bool {
+        let may_be_told = told.id != self.me && told.id != PeerId::WAREHOUSE && !told.id.is_client();
+        may_be_told && self.get(told.id).is_none_or(|known| told.age() > known.age())
+    }
+
+    fn own_mut(&mut self) -> &mut Member {
+        match self.members.get_mut(&self.me) {
+            Some(own) => own,
+            None => unreachable!("the own entry is made with the view and never removed"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::types::Epoch;
+
+    fn process(starts: u64) -> ProcessId {
+        ProcessId { epoch: Epoch(0), starts, random: 7 }
+    }
+
+    fn member(id: u32, starts: u64) -> Member {
+        Member {
+            id: PeerId(id),
+            addr: format!("127.0.0.1:{id}{starts}"),
+            process: process(starts),
+            left: false,
+        }
+    }
+
+    fn gone(id: u32, starts: u64) -> Member {
+        Member { left: true, ..member(id, starts) }
+    }
+
+    fn view() -> Membership {
+        Membership::new(member(1, 1), Now(0))
+    }
+
+    #[test]
+    fn old_news_is_not_passed_on_for_ever() {
+        let mut view = view();
+        assert_eq!(view.merge(Now(1), vec![member(2, 1)]), [member(2, 1)]);
+        assert_eq!(view.merge(Now(2), vec![member(2, 1)]), []);
+        assert_eq!(
+            view.merge(Now(3), vec![member(3, 1), member(3, 2)]),
+            [member(3, 2)],
+            "the newest account only"
+        );
+    }
+
+    #[test]
+    fn a_dead_process_does_not_come_back_over_its_successor() {
+        let mut view = view();
+        view.merge(Now(1), vec![member(2, 2)]);
+        assert_eq!(view.merge(Now(2), vec![member(2, 1), gone(2, 1)]), []);
+        assert_eq!(view.get(PeerId(2)), Some(&member(2, 2)));
+    }
+
+    #[test]
+    fn who_left_comes_back_as_a_new_process_only() {
+        let mut view = view();
+        view.merge(Now(1), vec![member(2, 1)]);
+        assert_eq!(view.merge(Now(2), vec![gone(2, 1)]), [gone(2, 1)]);
+        assert_eq!(view.others(), BTreeSet::new());
+        assert_eq!(view.merge(Now(3), vec![member(2, 1)]), [], "a neighbour that has not heard of it yet");
+        assert_eq!(view.merge(Now(4), vec![member(2, 2)]), [member(2, 2)]);
+        assert_eq!(view.others(), BTreeSet::from([PeerId(2)]));
+    }
+
+    #[test]
+    fn others_have_no_say_in_what_this_peer_is() {
+        let mut view = view();
+        assert_eq!(view.merge(Now(1), vec![gone(1, 1), member(1, 9)]), []);
+        assert_eq!(view.own(), &member(1, 1));
+    }
+
+    #[test]
+    fn clients_and_the_warehouse_are_no_members() {
+        let mut view = view();
+        assert_eq!(view.merge(Now(1), vec![member(0, 1), member(1_001, 1)]), []);
+        assert_eq!(view.all().count(), 1);
+        assert_eq!(view.merge(Now(1), vec![member(1_000, 1)]).len(), 1);
+    }
+
+    #[test]
+    fn only_news_disturbs_the_quiet() {
+        let mut view = view();
+        assert_eq!(view.quiet_for_ms(Now(100)), 100);
+        view.merge(Now(100), vec![member(2, 1)]);
+        view.merge(Now(300), vec![member(2, 1)]);
+        assert_eq!(view.quiet_for_ms(Now(400)), 300);
+        assert_eq!(view.quiet_for_ms(Now(50)), 0, "a time before the change");
+        view.leave(Now(500));
+        assert_eq!(view.quiet_for_ms(Now(500)), 0);
+    }
+
+    #[test]
+    fn a_store_of_a_new_epoch_is_heard_over_the_lost_one() {
+        let (mut reborn, mut other) = (view(), Membership::new(member(2, 1), Now(0)));
+        other.merge(Now(1), vec![member(1, 40)]);
+        assert_eq!(other.merge(Now(2), vec![reborn.own().clone()]), [], "epoch 0, first start: looks old");
+        let process = ProcessId { epoch: Epoch(1), ..process(1) };
+        let own = reborn.set_own_process(Now(3), process);
+        assert_eq!(other.merge(Now(3), vec![own.clone()]), [own]);
+    }
+
+    #[test]
+    fn views_that_differ_in_anything_differ_in_their_digest() {
+        let differing =
+            [vec![], vec![member(2, 1)], vec![member(2, 2)], vec![gone(2, 1)], vec![member(3, 1)]];
+        let digests = differing.map(|told| {
+            let mut view = view();
+            view.merge(Now(1), told);
+            view.digest()
+        });
+        assert_eq!(BTreeSet::from(digests).len(), digests.len());
+        let mut moved = view();
+        moved.set_own_addr("[::1]:9".into());
+        assert_ne!(moved.digest(), view().digest());
+    }
+
+    /// A market whose links lose what is under way when they break, and begin anew with all that both sides know.
+    struct Market {
+        views: Vec<Membership>,
+        links: Vec<(usize, usize)>,
+        /// From, to, what: on each link in order.
+        under_way: Vec<(usize, usize, Vec<Member>)>,
+    }
+
+    impl Market {
+        /// A line with some more links, each node on its own yet.
+        fn new(nodes: usize, more: &[(usize, usize)]) -> Market {
+            let views = (1..=nodes).map(|id| Membership::new(member(id as u32, 1), Now(0))).collect();
+            let more = more.iter().map(|&(a, b)| (a % nodes, b % nodes)).filter(|(a, b)| a != b);
+            Market {
+                views,
+                links: (1..nodes).map(|b| (b - 1, b)).chain(more).collect(),
+                under_way: Vec::new(),
+            }
+        }
+
+        fn connect(&mut self, link: usize) {
+            let (a, b) = self.links[link % self.links.len()];
+            self.under_way.retain(|&(from, to, _)| (from, to) != (a, b) && (from, to) != (b, a));
+            for (from, to) in [(a, b), (b, a)] {
+                let all = self.views[from].all().cloned().collect();
+                self.under_way.push((from, to, all));
+            }
+        }
+
+        fn tell(&mut self, from: usize, except: Option<usize>, news: &[Member]) {
+            for &(a, b) in &self.links {
+                let to = if a == from { b } else { a };
+                if (a == from || b == from) && Some(to) != except && !news.is_empty() {
+                    self.under_way.push((from, to, news.to_vec()));
+                }
+            }
+        }
+
+        fn deliver(&mut self, which: usize) {
+            let (from, to, told) = self.under_way.remove(which % self.under_way.len());
+            let news = self.views[to].merge(Now(1), told);
+            self.tell(to, Some(from), &news);
+        }
+
+        /// A new process, which knows nobody, or a departure.
+        fn change(&mut self, node: usize, leaves: bool) {
+            let own = self.views[node].own().clone();
+            if leaves {
+                let own = self.views[node].leave(Now(1));
+                return self.tell(node, None, &[own]);
+            }
+            self.views[node] = Membership::new(member(own.id.0, own.process.starts + 1), Now(1));
+            for link in 0..self.links.len() {
+                if [self.links[link].0, self.links[link].1].contains(&node) {
+                    self.connect(link);
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+        #[test]
+        fn every_view_becomes_complete_and_the_talk_ends(
+            nodes in 2..9_usize,
+            more in prop::collection::vec((0..9_usize, 0..9_usize), 0..4),
+            steps in prop::collection::vec((0..10_u8, any::<usize>()), 0..60),
+        ) {
+            let mut market = Market::new(nodes, &more);
+            (0..market.links.len()).for_each(|link| market.connect(link));
+            for (step, pick) in steps {
+                match step {
+                    0 => market.connect(pick),
+                    1 => market.change(pick % nodes, false),
+                    2 => market.change(pick % nodes, true),
+                    _ if market.under_way.is_empty() => {}
+                    _ => market.deliver(pick),
+                }
+            }
+            let mut delivered = 0;
+            while !market.under_way.is_empty() {
+                market.deliver(0);
+                delivered += 1;
+                prop_assert!(delivered < 20_000, "news goes round and round");
+            }
+            let digest = market.views[0].digest();
+            prop_assert_eq!(market.views[0].all().count(), nodes);
+            prop_assert!(market.views.iter().all(|view| view.digest() == digest));
+            for view in &market.views {
+                let newest = view.own();
+                prop_assert!(market.views.iter().all(|other| other.get(newest.id) == Some(newest)));
+            }
+        }
+
+        #[test]
+        fn order_and_repetition_do_not_matter(
+            told in prop::collection::vec((2..6_u32, 1..5_u64, any::<bool>()), 0..20),
+            shuffle: u64,
+        ) {
+            let told: Vec<Member> =
+                told.iter().map(|&(id, starts, left)| Member { left, ..member(id, starts) }).collect();
+            let mut shuffled = [told.clone(), told.clone()].concat();
+            fastrand::Rng::with_seed(shuffle).shuffle(&mut shuffled);
+            let (mut at_once, mut one_by_one) = (view(), view());
+            at_once.merge(Now(1), told);
+            for member in shuffled {
+                one_by_one.merge(Now(1), vec![member]);
+            }
+            prop_assert!(at_once.all().eq(one_by_one.all()));
+            prop_assert_eq!(at_once.digest(), one_by_one.digest());
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! The two offices: grants, terms, fences, pairs, and who is whose home.
+//!
+//! Bully finds a candidate; what makes it a trader is a grant of the warehouse. A write is admitted iff its term equals
+//! the present grant, so a trader that was replaced without knowing can do no harm. `Offices` is the fold of the
+//! ledger's office, fence and paired rows; `Roster` is what others are told of it, with who is seen alive.
+
+use serde::{Deserialize, Serialize};
+
+use super::row::Record;
+use crate::types::{Office, PeerId, ProcessId, Seq, Term};
+
+/// One grant of an office.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// Which post.
+    pub office: Office,
+    /// Who holds it.
+    pub peer: PeerId,
+    /// In which life.
+    pub process: ProcessId,
+    /// The number of the grant.
+    pub term: Term,
+}
+
+/// The present grants and the counter of all grants.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offices {
+    /// The last grant's number.
+    pub last_term: Term,
+    /// Who holds the first post.
+    pub primary: Option<Grant>,
+    /// Who holds the second.
+    pub secondary: Option<Grant>,
+    /// The two are journaled as partners.
+    pub paired: bool,
+    /// Sequence of the last row that changed any of this.
+    pub seq: Seq,
+}
+
+impl Offices {
+    /// The grant of an office.
+    pub fn get(&self, office: Office) -> Option<&Grant> {
+        match office {
+            Office::Primary => self.primary.as_ref(),
+            Office::Secondary => self.secondary.as_ref(),
+        }
+    }
+
+    fn slot(&mut self, office: Office) -> &mut Option<Grant> {
+        match office {
+            Office::Primary => &mut self.primary,
+            Office::Secondary => &mut self.secondary,
+        }
+    }
+
+    /// The grants there are.
+    pub fn grants(&self) -> impl Iterator<Item = &Grant> {
+        self.primary.iter().chain(&self.secondary)
+    }
+
+    /// The present grant with this number: what a write under `term` needs.
+    pub fn present(&self, term: Term) -> Option<&Grant> {
+        self.grants().find(|grant| grant.term == term)
+    }
+
+    /// The grant that a peer holds.
+    pub fn held_by(&self, peer: PeerId) -> Option<&Grant> {
+        self.grants().find(|grant| grant.peer == peer)
+    }
+
+    /// Takes an office, fence or paired row in; other rows change nothing.
+    pub fn apply(&mut self, seq: Seq, record: &Record) {
+        match record {
+            Record::Office { office, trader, process, term, .. } => {
+                let other = self.slot(office.other());
+                if other.is_some_and(|grant| grant.peer == *trader) {
+                    *other = None;
+                }
+                *self.slot(*office) = Some(Grant { office: *office, peer: *trader, process: *process, term: *term });
+                self.last_term = *term;
+                self.paired = false;
+            }
+            Record::Fence { term, .. } => {
+                for office in Office::BOTH {
+                    let slot = self.slot(office);
+                    if slot.is_some_and(|grant| grant.term == *term) {
+                        *slot = None;
+                    }
+                }
+                self.paired = false;
+            }
+            Record::Paired { .. } => self.paired = true,
+            _ => return,
+        }
+        self.seq = seq;
+    }
+}
+
+/// A holder as others see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seat {
+    /// Who.
+    pub peer: PeerId,
+    /// In which life.
+    pub process: ProcessId,
+    /// Under which grant.
+    pub term: Term,
+    /// The warehouse sees it alive. If not, the office can be claimed.
+    pub present: bool,
+    /// Where it listens; empty if the warehouse was not told.
+    pub addr: String,
+}
+
+/// Who holds the offices, as told to everyone. The higher (`seq`, `version`) wins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Roster {
+    /// Sequence of the last office, fence or paired row; 0: no office was ever granted.
+    pub seq: Seq,
+    /// Counts changes of presence and address under one sequence (per life of the warehouse).
+    pub version: u64,
+    /// The first post.
+    pub primary: Option<Seat>,
+    /// The second.
+    pub secondary: Option<Seat>,
+    /// They share the peers.
+    pub paired: bool,
+}
+
+impl Roster {
+    /// The seat of an office.
+    pub fn get(&self, office: Office) -> Option<&Seat> {
+        match office {
+            Office::Primary => self.primary.as_ref(),
+            Office::Secondary => self.secondary.as_ref(),
+        }
+    }
+
+    /// The office and seat that a peer holds.
+    pub fn held_by(&self, peer: PeerId) -> Option<(Office, &Seat)> {
+        Office::BOTH.into_iter().find_map(|office| Some((office, self.get(office).filter(|seat| seat.peer == peer)?)))
+    }
+
+    /// The one trader that decides this peer's orders: paired, even ids the primary and odd ids the secondary; else
+    /// the primary, and without one the secondary.
+    pub fn home(&self, peer: PeerId) -> Option<&Seat> {
+        match (&self.primary, &self.secondary) {
+            (Some(primary), Some(secondary)) if self.paired => {
+                Some(if peer.is_even() { primary } else { secondary })
+            }
+            (Some(primary), _) => Some(primary),
+            (None, secondary) => secondary.as_ref(),
+        }
+    }
+
+    /// Whether this is news to someone who knows `other`.
+    pub fn newer_than(&self, other: &Roster) -> bool {
+        (self.seq, self.version) > (other.seq, other.version)
+    }
+
+    /// Whether the office can be claimed as far as the warehouse has said: vacant, or its holder is not seen alive.
+    pub fn claimable(&self, office: Office) -> bool {
+        self.get(office).is_none_or(|seat| !seat.present)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::Stamp;
+
+    fn office(office: Office, trader: u32, term: u64) -> Record {
+        let process = ProcessId::default();
+        Record::Office { office, trader: PeerId(trader), process, term: Term(term), clock: Stamp(1) }
+    }
+
+    #[test]
+    fn taking_one_office_vacates_the_other() {
+        let mut offices = Offices::default();
+        offices.apply(Seq(1), &office(Office::Secondary, 5, 1));
+        offices.apply(Seq(2), &office(Office::Primary, 5, 2));
+        assert_eq!(offices.secondary, None);
+        assert!(offices.present(Term(1)).is_none() && offices.present(Term(2)).is_some());
+    }
+
+    #[test]
+    fn a_fence_of_an_ended_term_changes_no_grant() {
+        let mut offices = Offices::default();
+        offices.apply(Seq(1), &office(Office::Primary, 5, 1));
+        offices.apply(Seq(2), &office(Office::Primary, 6, 2));
+        let by = PeerId(6);
+        let fence = Record::Fence { office: Office::Primary, trader: PeerId(5), term: Term(1), by, clock: Stamp(3) };
+        offices.apply(Seq(3), &fence);
+        assert_eq!(offices.primary.map(|grant| grant.peer), Some(PeerId(6)));
+    }
+
+    #[test]
+    fn homes_are_shared_only_by_a_pair() {
+        let seat = |peer| Some(Seat { peer: PeerId(peer), process: ProcessId::default(), term: Term(1), present: true, addr: String::new() });
+        let mut roster = Roster { primary: seat(6), secondary: seat(5), ..Roster::default() };
+        assert_eq!(roster.home(PeerId(3)).map(|seat| seat.peer), Some(PeerId(6)));
+        roster.paired = true;
+        assert_eq!(roster.home(PeerId(3)).map(|seat| seat.peer), Some(PeerId(5)));
+        assert_eq!(roster.home(PeerId(4)).map(|seat| seat.peer), Some(PeerId(6)));
+        roster.primary = None;
+        assert_eq!(roster.home(PeerId(4)).map(|seat| seat.peer), Some(PeerId(5)));
+    }
+}

@@ -1,0 +1,172 @@
+//! A peer's own state, as the fold of its journal: its orders, its session, and what it accepted for others.
+//!
+//! What is in `open` was journaled and has no outcome yet: it is asked again, under the same number, until it has one.
+//! What is in `accepted` was taken under a term and is neither settled nor handed over: it is settled by this process
+//! while the term lasts, and goes to its present home afterwards.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::entry::{Entry, Placed};
+use super::fold::{Fold, Tree};
+use crate::limits::SESSION_WINDOW;
+use crate::types::{Epoch, Hash, Number, Office, Order, OrderId, PeerId, Seq, Stamp, Term, WallMicros};
+
+/// See the module's text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PeerState {
+    /// This store's session at the warehouse, once opened.
+    pub opened: Option<(PeerId, Epoch)>,
+    /// The last number placed; 0 if none.
+    pub last: Number,
+    /// Placed and not answered.
+    pub open: BTreeMap<Number, Placed>,
+    /// How many were answered, ever.
+    pub answered: u64,
+    /// Other peers' sessions, as the warehouse told them.
+    pub known: BTreeMap<PeerId, (Epoch, Hash)>,
+    /// The grant held, if any.
+    pub grant: Option<(Office, Term)>,
+    /// Taken for others and not yet settled or handed over, with the term it was taken under.
+    pub accepted: BTreeMap<OrderId, (Term, Order)>,
+    /// Generation, sequence and block hash of the ledger as last heard of.
+    pub ledger_seen: (u64, Seq, Hash),
+    /// The highest stamp in the journal.
+    pub stamp: Stamp,
+    /// The last entry's sequence.
+    pub seq: Seq,
+}
+
+impl PeerState {
+    /// The lowest number without an outcome: everything below it is answered.
+    pub fn floor(&self) -> Number {
+        self.open.keys().next().copied().unwrap_or(Number(self.last.0 + 1))
+    }
+
+    /// The number of the next order.
+    pub fn next_number(&self, epoch: Epoch) -> Number {
+        Number::new(epoch, if self.last.epoch() == epoch { self.last.k() + 1 } else { 1 })
+    }
+
+    /// How many more orders may be placed while everything below `acknowledged` is durably answered: placing number
+    /// `k` tells the warehouse to forget what lies [`SESSION_WINDOW`] below it.
+    pub fn room(&self, acknowledged: Number) -> u32 {
+        let used = self.last.k().saturating_add(1).saturating_sub(acknowledged.k());
+        SESSION_WINDOW.saturating_sub(used)
+    }
+
+    /// An open order as it goes over the wire.
+    pub fn order(&self, me: PeerId, placed: &Placed) -> Order {
+        let Placed { number, stamp, kind, product, quantity } = *placed;
+        Order { id: OrderId { peer: me, number }, stamp, kind, product, quantity }
+    }
+
+    fn drop_accepted(&mut self, peer: PeerId, first: Number, last: Number) {
+        let range = OrderId { peer, number: first }..=OrderId { peer, number: last };
+        if first == last {
+            self.accepted.remove(&OrderId { peer, number: first });
+            return;
+        }
+        let gone: Vec<OrderId> = self.accepted.range(range).map(|(id, _)| *id).collect();
+        gone.iter().for_each(|id| {
+            self.accepted.remove(id);
+        });
+    }
+}
+
+/// One piece of a peer's state in a checkpoint. Persisted: append only.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Part {
+    /// 0: counters and the session.
+    Head {
+        /// Session.
+        opened: Option<(PeerId, Epoch)>,
+        /// Last number placed.
+        last: Number,
+        /// Orders answered.
+        answered: u64,
+        /// The grant held.
+        grant: Option<(Office, Term)>,
+        /// Ledger as last heard of.
+        ledger_seen: (u64, Seq, Hash),
+        /// Highest stamp.
+        stamp: Stamp,
+        /// Last sequence.
+        seq: Seq,
+    },
+    /// 1: an open order.
+    Open(Placed),
+    /// 2: another peer's session.
+    Known(PeerId, Epoch, Hash),
+    /// 3: an accepted order; parts come in queue order.
+    Accepted(Term, Order),
+}
+
+impl Fold for PeerState {
+    type Record = Entry;
+    type Part = Part;
+    const LOG: Tree = Tree::Journal;
+
+    fn apply(&mut self, seq: Seq, _time: WallMicros, entry: &Entry) {
+        self.seq = seq;
+        match entry {
+            Entry::Placed(placed) => {
+                self.last = self.last.max(placed.number);
+                self.stamp = self.stamp.max(placed.stamp);
+                self.open.insert(placed.number, *placed);
+            }
+            Entry::Answered { told, .. } => {
+                for told in told {
+                    self.answered += u64::from(self.open.remove(&told.number).is_some());
+                }
+            }
+            Entry::Opened { peer, epoch } => self.opened = Some((*peer, *epoch)),
+            Entry::Known { peer, epoch, store } => {
+                self.known.insert(*peer, (*epoch, *store));
+            }
+            Entry::Granted { office, term } => self.grant = Some((*office, *term)),
+            Entry::Ended { term } => self.grant = self.grant.filter(|(_, held)| held != term),
+            Entry::Accepted { term, order } => {
+                self.stamp = self.stamp.max(order.stamp);
+                self.accepted.insert(order.id, (*term, *order));
+            }
+            Entry::Settled { peer, first, last } | Entry::HandedOver { peer, first, last } => {
+                self.drop_accepted(*peer, *first, *last);
+            }
+            Entry::LedgerSeen { generation, seq, hash } => self.ledger_seen = (*generation, *seq, *hash),
+            Entry::Mirrored { .. } | Entry::Adopted { .. } => {}
+        }
+    }
+
+    fn parts(&self) -> Vec<(Tree, Part)> {
+        let PeerState { opened, last, answered, grant, ledger_seen, stamp, seq, .. } = *self;
+        let mut parts = vec![(Tree::Orders, Part::Head { opened, last, answered, grant, ledger_seen, stamp, seq })];
+        parts.extend(self.open.values().map(|placed| (Tree::Orders, Part::Open(*placed))));
+        parts.extend(self.known.iter().map(|(peer, (epoch, store))| {
+            (Tree::Sessions, Part::Known(*peer, *epoch, *store))
+        }));
+        let mut queue: Vec<_> = self.accepted.values().collect();
+        queue.sort_unstable_by_key(|(_, order)| order.key());
+        parts.extend(queue.into_iter().map(|(term, order)| (Tree::Queue, Part::Accepted(*term, *order))));
+        parts
+    }
+
+    fn restore(&mut self, part: Part) {
+        match part {
+            Part::Head { opened, last, answered, grant, ledger_seen, stamp, seq } => {
+                let maps = std::mem::take(self);
+                *self = PeerState { opened, last, answered, grant, ledger_seen, stamp, seq, ..maps };
+            }
+            Part::Open(placed) => {
+                self.open.insert(placed.number, placed);
+            }
+            Part::Known(peer, epoch, store) => {
+                self.known.insert(peer, (epoch, store));
+            }
+            Part::Accepted(term, order) => {
+                self.accepted.insert(order.id, (term, order));
+            }
+        }
+    }
+}

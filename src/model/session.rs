@@ -1,0 +1,220 @@
+//! Sessions at the warehouse: which numbers of a peer are decided, and the outcomes that may be asked again.
+//!
+//! A window of [`SESSION_WINDOW`] numbers per epoch. Deciding number `k` acknowledges everything up to
+//! `k - SESSION_WINDOW`: a peer sends `k` only when its own journal durably holds the outcomes of those, so the floor
+//! is a function of the ledger and needs no message of its own. It never passes an undecided number.
+//!
+//! Without the window: a peer could hold numbers open without bound, or an outcome would have to be kept for ever.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::{Deserialize, Serialize};
+
+use super::row::Outcome;
+use crate::limits::SESSION_WINDOW;
+use crate::types::{Epoch, Hash, Number, Order, OrderKind};
+
+/// A decided order with its whole content: asked again with other content it is refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decided {
+    /// What was asked.
+    pub order: Order,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// Where a number stands in its window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing<'a> {
+    /// Decided and acknowledged: its outcome is in the peer's own journal only.
+    Stale,
+    /// Decided; the recorded outcome.
+    Decided(&'a Decided),
+    /// Undecided, and may be decided now.
+    Open,
+    /// Too far above a number that is still undecided.
+    TooFar,
+}
+
+/// The numbers of one epoch, by their count `k`: all below `floor` are decided and acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Window {
+    floor: u32,
+    slots: VecDeque<Option<Decided>>,
+    decided: u64,
+}
+
+impl Default for Window {
+    fn default() -> Self {
+        Window { floor: 1, slots: VecDeque::new(), decided: 0 }
+    }
+}
+
+impl Window {
+    /// Where number `k` stands.
+    pub fn standing(&self, k: u32) -> Standing<'_> {
+        if k < self.floor {
+            return Standing::Stale;
+        }
+        match self.slots.get((k - self.floor) as usize) {
+            Some(Some(decided)) => Standing::Decided(decided),
+            _ if k - self.floor < SESSION_WINDOW => Standing::Open,
+            _ if self.leading_decided(k - self.floor - SESSION_WINDOW + 1) => Standing::Open,
+            _ => Standing::TooFar,
+        }
+    }
+
+    fn leading_decided(&self, count: u32) -> bool {
+        count as usize <= self.slots.len() && self.slots.iter().take(count as usize).all(Option::is_some)
+    }
+
+    /// Records the outcome of number `k`, which must be `Open`.
+    pub fn decide(&mut self, k: u32, decided: Decided) {
+        while k - self.floor >= SESSION_WINDOW {
+            let below = self.slots.pop_front().flatten();
+            assert!(below.is_some(), "the floor never passes an undecided number");
+            self.floor += 1;
+        }
+        let at = (k - self.floor) as usize;
+        if at >= self.slots.len() {
+            self.slots.resize(at + 1, None);
+        }
+        self.slots[at] = Some(decided);
+        self.decided += 1;
+    }
+
+    /// The lowest number that may still be asked for.
+    pub fn floor(&self) -> u32 {
+        self.floor
+    }
+
+    /// The highest number decided; `floor - 1` if none above it.
+    pub fn highest(&self) -> u32 {
+        self.floor + self.slots.len() as u32 - 1
+    }
+
+    /// How many numbers were decided, ever.
+    pub fn decided(&self) -> u64 {
+        self.decided
+    }
+
+    /// The outcomes that are kept, ascending.
+    pub fn kept(&self) -> impl Iterator<Item = &Decided> {
+        self.slots.iter().flatten()
+    }
+
+    /// A window with this floor and nothing kept, for `restore_kept` to fill.
+    pub fn restored(floor: u32, decided: u64) -> Window {
+        Window { floor, slots: VecDeque::new(), decided }
+    }
+
+    /// Puts a kept outcome back; `restored` has counted it already.
+    pub fn restore_kept(&mut self, k: u32, decided: Decided) {
+        let at = (k - self.floor) as usize;
+        if at >= self.slots.len() {
+            self.slots.resize(at + 1, None);
+        }
+        self.slots[at] = Some(decided);
+    }
+}
+
+/// A peer's session: the present store and the decided sets of its earlier ones.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Session {
+    /// Counts the stores of this peer, from 0.
+    pub epoch: Epoch,
+    /// BLAKE3 of the present store's token.
+    pub store: Hash,
+    /// One window per epoch; those below `epoch` are closed: undecided numbers there become `void`.
+    pub windows: BTreeMap<Epoch, Window>,
+}
+
+impl Session {
+    /// The window of an epoch that has been opened.
+    pub fn window(&self, epoch: Epoch) -> Option<&Window> {
+        (epoch <= self.epoch).then_some(())?;
+        self.windows.get(&epoch)
+    }
+
+    /// The lowest number of the present epoch that may be asked for.
+    pub fn floor(&self) -> Number {
+        Number::new(self.epoch, self.windows.get(&self.epoch).map_or(1, Window::floor))
+    }
+
+    /// The highest number of the present epoch that was decided.
+    pub fn highest(&self) -> Number {
+        Number::new(self.epoch, self.windows.get(&self.epoch).map_or(0, Window::highest))
+    }
+}
+
+/// Whether `asked` is the order that was decided. A void asks about whatever its number was.
+pub fn same_content(decided: &Order, asked: &Order) -> bool {
+    matches!(asked.kind, OrderKind::Void) || decided == asked || matches!(decided.kind, OrderKind::Void)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::row::OutcomeKind;
+    use crate::types::{Money, OrderId, PeerId, ProductId, Quantity, Seq, Stamp, WallMicros};
+
+    fn decided(k: u32) -> Decided {
+        let id = OrderId { peer: PeerId(1), number: Number::new(Epoch(0), k) };
+        let kind = OrderKind::Buy { partial: false };
+        let order = Order { id, stamp: Stamp(1), kind, product: ProductId(0), quantity: Quantity(1) };
+        let outcome = Outcome {
+            id,
+            kind: OutcomeKind::SoldOut,
+            reason: None,
+            filled: Quantity(0),
+            amount: Money(0),
+            shares: vec![],
+            stock_after: Quantity(0),
+            seq: Seq(1),
+            time: WallMicros(0),
+            trader: PeerId(6),
+            repeated: false,
+        };
+        Decided { order, outcome }
+    }
+
+    #[test]
+    fn the_floor_never_passes_an_undecided_number() {
+        let mut window = Window::default();
+        (2..=SESSION_WINDOW).for_each(|k| window.decide(k, decided(k)));
+        assert_eq!(window.standing(SESSION_WINDOW + 1), Standing::TooFar);
+        window.decide(1, decided(1));
+        assert_eq!(window.standing(SESSION_WINDOW + 1), Standing::Open);
+        window.decide(SESSION_WINDOW + 1, decided(SESSION_WINDOW + 1));
+        assert_eq!(window.standing(1), Standing::Stale);
+        assert!(matches!(window.standing(2), Standing::Decided(_)));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(500))]
+        /// Against a set of decided numbers: decided stays decided or becomes stale, and nothing is decided twice.
+        #[test]
+        fn behaves_like_a_set(steps in proptest::collection::vec((0u32..3, 1u32..5000), 1..300)) {
+            let mut window = Window::default();
+            let mut model = BTreeSet::new();
+            let mut next = 1u32;
+            for (kind, pick) in steps {
+                let k = match kind { 0 => { next += 1; next - 1 }, 1 => { next += SESSION_WINDOW / 3; next }, _ => pick };
+                match window.standing(k) {
+                    Standing::Open => {
+                        prop_assert!(model.insert(k));
+                        window.decide(k, decided(k));
+                    }
+                    Standing::Stale => prop_assert!(model.contains(&k) && k + SESSION_WINDOW <= window.highest()),
+                    Standing::Decided(found) => prop_assert!(model.contains(&k) && found.order.id.number.k() == k),
+                    Standing::TooFar => prop_assert!((window.floor()..=k - SESSION_WINDOW).any(|n| !model.contains(&n))),
+                }
+            }
+            prop_assert_eq!(window.decided(), model.len() as u64);
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! A trader's desk: what it admitted, what is on its way to the warehouse, and what came back.
+//!
+//! Orders go out in queue order, several batches in flight. A new settle stream first repeats everything unsettled in
+//! that order; a batch that was not taken ends the stream, so that no later batch is taken before it. So first
+//! arrivals at the warehouse are in order and duplicates harmless.
+
+use std::collections::BTreeMap;
+
+use super::entry::Entry;
+use super::market::NotTaken;
+use super::queue::{Pushed, Queue};
+use super::row::Outcome;
+use crate::limits::{
+    BATCH_ORDERS_MAX, QUANTITY_MAX, SETTLE_BATCHES_IN_FLIGHT_MAX, TRADER_QUEUE_ORDERS_MAX,
+};
+use crate::types::{Batch, Number, Order, OrderId, OrderKind, PeerId, Quantity, Term};
+
+/// What became of an order at the desk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admitted {
+    /// To be journaled as accepted; it is queued.
+    New,
+    /// It is here already: whoever asks now gets the answer when it comes.
+    Attached,
+}
+
+/// A batch that came back, as entries to journal (lazily) and answers to give.
+#[derive(Debug, Default)]
+pub struct Settled {
+    /// Orders that leave the queue.
+    pub entries: Vec<Entry>,
+    /// Outcomes of orders that are here.
+    pub outcomes: Vec<Outcome>,
+    /// Orders that the warehouse left open, or that are stale there.
+    pub not_taken: Vec<(OrderId, NotTaken)>,
+}
+
+/// See the module's text.
+#[derive(Default)]
+pub struct Trader {
+    queue: Queue,
+    in_flight: BTreeMap<Batch, usize>,
+    last_batch: Batch,
+    stream_up: bool,
+    products: u16,
+}
+
+impl Trader {
+    /// An empty desk for a catalogue of so many goods.
+    pub fn new(products: u16) -> Trader {
+        Trader { products, ..Trader::default() }
+    }
+
+    /// Takes an order in, unless it makes no sense or there is no room.
+    ///
+    /// # Errors
+    /// The order stays with its sender; nothing changed.
+    pub fn admit(&mut self, order: Order) -> Result<Admitted, NotTaken> {
+        if let Some(known) = self.queue.get(order.id) {
+            return if *known == order { Ok(Admitted::Attached) } else { Err(NotTaken::OtherContent) };
+        }
+        if order.id.number.k() == 0 {
+            return Err(NotTaken::Window);
+        }
+        if order.kind != OrderKind::Void {
+            check(&order, self.products)?;
+        }
+        if self.queue.len() >= TRADER_QUEUE_ORDERS_MAX {
+            return Err(NotTaken::Busy);
+        }
+        match self.queue.push(order) {
+            Pushed::New => Ok(Admitted::New),
+            Pushed::Same => Ok(Admitted::Attached),
+            Pushed::OtherContent(_) => Err(NotTaken::OtherContent),
+        }
+    }
+
+    /// A settle stream is up: everything unsettled goes again, smallest first.
+    pub fn stream_up(&mut self) {
+        self.queue.requeue_in_flight();
+        self.in_flight.clear();
+        self.stream_up = true;
+    }
+
+    /// The settle stream is gone: nothing is sent until the next one is up.
+    pub fn stream_lost(&mut self) {
+        self.stream_up = false;
+    }
+
+    /// The next batch to send, if there is one and not too many are unanswered.
+    pub fn next_batch(&mut self) -> Option<(Batch, Vec<Order>)> {
+        if !self.stream_up || self.in_flight.len() >= SETTLE_BATCHES_IN_FLIGHT_MAX || self.queue.waiting() == 0 {
+            return None;
+        }
+        let orders = self.queue.take(BATCH_ORDERS_MAX);
+        self.last_batch.0 += 1;
+        self.in_flight.insert(self.last_batch, orders.len());
+        Some((self.last_batch, orders))
+    }
+
+    /// A batch came back. An outcome of an order that is not here any more is dropped: it was told already.
+    pub fn settled(
+        &mut self,
+        batch: Batch,
+        outcomes: Vec<Outcome>,
+        not_taken: Vec<(OrderId, NotTaken)>,
+    ) -> Settled {
+        self.in_flight.remove(&batch);
+        let mut settled = Settled::default();
+        let mut ranges = Ranges::default();
+        for outcome in outcomes {
+            if self.queue.done(outcome.id).is_some() {
+                ranges.add(outcome.id);
+                settled.outcomes.push(outcome);
+            }
+        }
+        for (id, why) in not_taken {
+            if self.queue.done(id).is_some() {
+                ranges.add(id);
+                settled.not_taken.push((id, why));
+            }
+        }
+        settled.entries = ranges.entries();
+        settled
+    }
+
+    /// An order is durable at another home: it leaves this desk.
+    pub fn gone(&mut self, id: OrderId) {
+        self.queue.done(id);
+    }
+
+    /// A term begins: its batches are numbered from 1.
+    pub fn begin(&mut self, _term: Term) {
+        self.last_batch = Batch(0);
+        self.in_flight.clear();
+        self.queue.requeue_in_flight();
+    }
+
+    /// How many orders are here, waiting and in flight.
+    pub fn depth(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// The order that has waited longest by stamp.
+    pub fn oldest(&self) -> Option<&Order> {
+        self.queue.oldest()
+    }
+}
+
+fn check(order: &Order, products: u16) -> Result<(), NotTaken> {
+    if order.product.0 >= products {
+        return Err(NotTaken::UnknownProduct);
+    }
+    match order.quantity {
+        Quantity(1..=QUANTITY_MAX) => Ok(()),
+        _ => Err(NotTaken::Quantity),
+    }
+}
+
+/// Numbers that leave the queue, as ranges per peer: a number between two of them may still be waiting, so only
+/// neighbours are joined.
+#[derive(Default)]
+struct Ranges {
+    open: BTreeMap<PeerId, (Number, Number)>,
+    closed: Vec<Entry>,
+}
+
+impl Ranges {
+    fn add(&mut self, id: OrderId) {
+        match self.open.get_mut(&id.peer) {
+            Some((_, last)) if id.number.0 == last.0 + 1 => *last = id.number,
+            Some(range) => {
+                self.closed.push(Entry::Settled { peer: id.peer, first: range.0, last: range.1 });
+                *range = (id.number, id.number);
+            }
+            None => {
+                self.open.insert(id.peer, (id.number, id.number));
+            }
+        }
+    }
+
+    fn entries(self) -> Vec<Entry> {
+        let open = self.open.into_iter().map(|(peer, (first, last))| Entry::Settled { peer, first, last });
+        self.closed.into_iter().chain(open).collect()
+    }
+}

@@ -1,0 +1,107 @@
+//! A node's life as a process: its runtime, the signals that end it, its parent's pipe, the line that says it serves.
+
+use std::future::Future;
+use std::io::{Read as _, Write as _};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+/// What every node is told on its command line.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where to listen; port 0: any free one.
+    pub listen: SocketAddr,
+    /// Its directory.
+    pub data_dir: PathBuf,
+    /// Standard input is a pipe from the parent: end when it closes.
+    pub parent_pipe: bool,
+    /// Written when the node serves, with its address.
+    pub ready_file: Option<PathBuf>,
+    /// How many nodes share this disk.
+    pub disk_share: u32,
+    /// Milliseconds between heartbeats.
+    pub heartbeat_ms: u64,
+    /// Milliseconds of silence before suspicion.
+    pub suspect_after_ms: u64,
+}
+
+/// The runtime that carries the wire.
+///
+/// # Errors
+/// Threads cannot be made.
+pub fn wire_runtime() -> std::io::Result<Runtime> {
+    Builder::new_multi_thread().worker_threads(2).thread_name("wire").enable_all().build()
+}
+
+/// A switch that turns once, from "run" to "stop".
+#[derive(Clone, Debug)]
+pub struct Stop(watch::Sender<bool>);
+
+impl Default for Stop {
+    fn default() -> Self {
+        Stop(watch::Sender::new(false))
+    }
+}
+
+impl Stop {
+    /// Turns it.
+    pub fn stop(&self) {
+        self.0.send_replace(true);
+    }
+
+    /// Resolves when it is turned.
+    pub fn stopped(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
+        let mut receiver = self.0.subscribe();
+        async move {
+            // An error means that the switch is gone: stop, too.
+            let _ = receiver.wait_for(|stopped| *stopped).await;
+        }
+    }
+}
+
+/// Turns `stop` at SIGTERM and SIGINT; a second one ends the process at once.
+///
+/// # Errors
+/// Handlers cannot be installed.
+pub fn stop_at_signals(stop: Stop) -> std::io::Result<()> {
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::spawn(async move {
+        tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+        stop.stop();
+        tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+        std::process::exit(130);
+    });
+    Ok(())
+}
+
+/// Ends the process when its parent's pipe closes: a node never outlives the `up` that started it.
+pub fn end_with_parent(stop: Stop) {
+    std::thread::Builder::new()
+        .name("parent".to_owned())
+        .spawn(move || {
+            // Nothing is ever written to the pipe: reading returns when the parent is gone, however it went.
+            let _ = std::io::stdin().read(&mut [0]);
+            tracing::warn!("the process that started this node is gone");
+            stop.stop();
+            std::thread::sleep(crate::limits::ORPHAN_MAX);
+            std::process::exit(1);
+        })
+        .map_or_else(|error| tracing::error!(%error, "cannot watch the parent"), drop);
+}
+
+/// Says that the node serves: the recovery line on stdout, the address in the ready file.
+///
+/// # Errors
+/// The ready file cannot be written.
+pub fn announce(line: &str, addr: SocketAddr, ready_file: Option<&PathBuf>) -> std::io::Result<()> {
+    tracing::info!(%addr, "{line}");
+    // A reader that went away is no reason to end.
+    let _ = writeln!(std::io::stdout(), "{line}");
+    match ready_file {
+        Some(path) => std::fs::write(path, format!("{addr}\n")),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,49 @@
+//! Event loops: each node is one loop that owns a machine and a journal, and turns effects into I/O.
+//!
+//! The loop runs on a thread of its own, the journal's writer on another, tokio with two workers carries the wire.
+//! The loop applies an input at once, stages its records, and holds what leaves the process until they are durable. It
+//! awaits only its inbox, its timers and the durable sequence, never a send.
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use crate::types::{Now, WallMicros};
+
+pub mod boot;
+pub mod held;
+pub mod life;
+pub mod peer;
+pub mod warehouse;
+
+/// The wall clock, for the time in blocks and lines: nothing is ordered by it.
+#[allow(clippy::disallowed_methods)] // the one place that reads it
+pub fn wall_now() -> WallMicros {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    WallMicros(since.as_micros() as u64)
+}
+
+/// The monotonic clock of a process, in milliseconds since it was made.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopwatch(Instant);
+
+impl Default for Stopwatch {
+    fn default() -> Self {
+        Stopwatch(Instant::now())
+    }
+}
+
+impl Stopwatch {
+    /// The time that machines are given.
+    pub fn now(&self) -> Now {
+        Now(self.0.elapsed().as_millis() as u64)
+    }
+
+    /// Microseconds, for latencies.
+    pub fn micros(&self) -> u64 {
+        self.0.elapsed().as_micros() as u64
+    }
+
+    /// When `at` is, as tokio waits for it.
+    pub fn instant(&self, at: Now) -> tokio::time::Instant {
+        (self.0 + std::time::Duration::from_millis(at.0)).into()
+    }
+}

@@ -1,0 +1,449 @@
+//! Offices as this peer sees them: the roster, its own grant, elections, claims, fences, preemption, handing over.
+//!
+//! Everything follows from the newest roster: `adopt_roster` compares it with what this process holds and starts or
+//! ends what must. Bully finds candidates; only the warehouse's grant makes a trader.
+
+use super::*;
+use crate::limits::{BATCH_ORDERS_MAX, DRAIN_MAX, MEMBERSHIP_QUIET_MS, PREEMPT_QUIET_MS};
+use crate::model::election::Effect;
+use crate::types::Order;
+use crate::wire::client::Node;
+
+/// How the office is led: leaving, replacing, watching the partner.
+pub(super) struct Conduct {
+    no_preempt: bool,
+    /// To whom the office goes once the desk is empty (0: nobody).
+    leaving: Option<PeerId>,
+    resigning: bool,
+    pub(super) drain_overdue: bool,
+    /// The trader whose duties this one took over: told, and not yet seen at work.
+    replaced: Option<PeerId>,
+    /// A hand-over is under way.
+    handing_over: bool,
+    hand_over_backoff_ms: u64,
+    /// A fence or probe of the partner is under way.
+    pub(super) checking: bool,
+    fencing: bool,
+    /// When the highest id last asked for the primary office.
+    preempt_at: Now,
+    ended_early: Option<Term>,
+}
+
+impl Conduct {
+    pub(super) fn new(no_preempt: bool) -> Conduct {
+        Conduct {
+            no_preempt,
+            leaving: None,
+            resigning: false,
+            drain_overdue: false,
+            replaced: None,
+            handing_over: false,
+            hand_over_backoff_ms: 0,
+            checking: false,
+            fencing: false,
+            preempt_at: Now(0),
+            ended_early: None,
+        }
+    }
+
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leaving.is_some()
+    }
+}
+
+fn index(office: Office) -> usize {
+    usize::from(office == Office::Secondary)
+}
+
+impl Loop {
+    // ---- the roster
+
+    /// Takes a roster in if it is news, and does what follows from it.
+    pub(super) fn adopt_roster(&mut self, roster: Roster) {
+        if !roster.newer_than(&self.roster) {
+            return;
+        }
+        let before = std::mem::replace(&mut self.roster, roster);
+        let held = self.roster.held_by(self.me.id).filter(|(_, seat)| seat.process == self.me.process);
+        let held = held.map(|(office, seat)| (office, seat.term));
+        if held != self.state.grant {
+            self.change_office(held);
+        }
+        if (&before.primary, &before.secondary, before.paired)
+            != (&self.roster.primary, &self.roster.secondary, self.roster.paired)
+        {
+            self.happen(What::Roster(self.roster.clone()));
+        }
+        self.go_home();
+        self.watch_partner();
+        self.timer(0, Timer::Offices);
+        self.timer(0, Timer::HandOver);
+    }
+
+    fn change_office(&mut self, held: Option<(Office, Term)>) {
+        if let Some((office, term)) = self.state.grant {
+            tracing::info!(%office, %term, "term ended");
+            self.record(Entry::Ended { term });
+            self.close_desk();
+        }
+        self.office.leaving = None;
+        self.office.resigning = false;
+        match held {
+            Some((office, term)) => self.take_office(office, term),
+            None => self.shopper.resume(),
+        }
+    }
+
+    fn take_office(&mut self, office: Office, term: Term) {
+        self.record(Entry::Granted { office, term });
+        self.shopper.pause();
+        self.desk.trader.begin(term);
+        self.dial_settle();
+        self.dial_watch();
+        self.say(format!(
+            "Dear buyers and sellers, my ID is {} and I am the {office} trader (term {term})",
+            self.me.id
+        ));
+        if self.stopping {
+            self.leave_office(PeerId(0));
+        }
+    }
+
+    // ---- elections
+
+    /// Other peers that may stand for this office.
+    fn rivals(&self, office: Office) -> BTreeSet<PeerId> {
+        let primary = self.roster.primary.as_ref().map(|seat| seat.peer);
+        let secondary = self.roster.secondary.as_ref().filter(|seat| seat.present).map(|seat| seat.peer);
+        let mut others = self.membership.others();
+        match office {
+            // The vacancy of the primary is the secondary's to fill, while it lives.
+            Office::Primary => others.retain(|peer| secondary.is_none_or(|secondary| secondary == *peer)),
+            Office::Secondary => others.retain(|peer| Some(*peer) != primary),
+        }
+        others
+    }
+
+    fn may_stand(&self, office: Office) -> bool {
+        let me = Some(self.me.id);
+        let primary = self.roster.primary.as_ref().filter(|seat| seat.present).map(|seat| seat.peer);
+        let secondary = self.roster.secondary.as_ref().filter(|seat| seat.present).map(|seat| seat.peer);
+        let fits = match office {
+            Office::Primary => secondary.is_none() || secondary == me,
+            Office::Secondary => primary.is_some() && primary != me,
+        };
+        fits && self.control.up && !self.stopping && self.roster.claimable(office)
+    }
+
+    /// In a fresh market nobody stands before its membership is complete, as far as anyone can tell; a restarted peer
+    /// gives the others the same time to appear.
+    fn standing_wait_ms(&self) -> u64 {
+        let quiet = if self.roster.seq == Seq(0) {
+            self.membership.quiet_for_ms(self.now)
+        } else {
+            self.now.ms_since(self.started)
+        };
+        MEMBERSHIP_QUIET_MS.saturating_sub(quiet)
+    }
+
+    /// Stands where an office is vacant and this peer may; ends rounds of offices that are held.
+    pub(super) fn consider_offices(&mut self) {
+        if self.standing_wait_ms() > 0 {
+            return self.timer(self.standing_wait_ms(), Timer::Offices);
+        }
+        for office in Office::BOTH {
+            if self.may_stand(office) {
+                let rivals = self.rivals(office);
+                let effects = self.elections[index(office)].vacant(self.now, &rivals);
+                self.elect(office, effects);
+            } else if !self.roster.claimable(office) {
+                self.elections[index(office)].filled();
+            }
+        }
+        self.consider_preempt();
+    }
+
+    pub(super) fn elect(&mut self, office: Office, effects: Vec<Effect>) {
+        use crate::model::election::Message;
+        for effect in effects {
+            match effect {
+                Effect::Send { to, message } => {
+                    let word = match message {
+                        Message::Election => PeerWord::Election(office),
+                        Message::Ok => PeerWord::Ok(office),
+                        Message::Coordinator => PeerWord::Coordinator(office),
+                    };
+                    self.tell_peer(to, word);
+                }
+                Effect::SetTimer { at, token } => {
+                    self.timers.insert((at, Timer::Election(office, token)));
+                }
+                Effect::Claim => self.claim(office),
+            }
+        }
+    }
+
+    pub(super) fn election_timer(&mut self, office: Office, token: u64) {
+        let effects = self.elections[index(office)].timer(self.now, token);
+        self.elect(office, effects);
+    }
+
+    pub(super) fn election_word(&mut self, from: PeerId, office: Office, message: crate::model::election::Message) {
+        let (may_stand, rivals) = (self.may_stand(office), self.rivals(office));
+        let effects = self.elections[index(office)].received(self.now, from, message, may_stand, &rivals);
+        self.elect(office, effects);
+    }
+
+    pub(super) fn unreachable_in_elections(&mut self, peer: PeerId) {
+        for office in Office::BOTH {
+            let effects = self.elections[index(office)].unreachable(self.now, peer);
+            self.elect(office, effects);
+        }
+    }
+
+    fn claim(&mut self, office: Office) {
+        if std::mem::replace(&mut self.claiming[index(office)], true) {
+            return;
+        }
+        let (hello, addr, deadline) = (self.hello(true), self.warehouse.clone(), self.dialer.deadline);
+        let claim = async move { Node::connect(&addr, deadline).await?.claim(&hello, office).await };
+        self.call(claim, move |result| Came::Claimed(office, result));
+    }
+
+    pub(super) fn claimed(&mut self, office: Office, result: Result<Roster, CallError>) {
+        self.claiming[index(office)] = false;
+        match result {
+            Ok(roster) => self.adopt_roster(roster),
+            Err(error) => tracing::info!(%office, %error, "claim not granted"),
+        }
+        let holds = self.state.grant.is_some_and(|(held, _)| held == office);
+        let everyone = self.membership.others();
+        let election = &mut self.elections[index(office)];
+        // Granted and already over by a newer roster: the round goes on, or nobody would elect.
+        let effects = if holds { election.granted(&everyone) } else { election.refused(self.now) };
+        self.elect(office, effects);
+        if !holds && !self.roster.claimable(office) {
+            self.elections[index(office)].filled();
+        }
+        if holds && let Some(dead) = self.office.replaced {
+            self.announce_takeover(dead);
+        }
+    }
+
+    // ---- the partner's death
+
+    /// The partner is dead or silent: its term is ended on this trader's word.
+    pub(super) fn fence_partner(&mut self, peer: PeerId) {
+        let Some((_, seat)) = self.roster.held_by(peer) else { return };
+        if self.term().is_none() || !self.roster.paired || std::mem::replace(&mut self.office.fencing, true) {
+            return;
+        }
+        tracing::warn!(%peer, term = %seat.term, "the other trader is taken for dead");
+        self.happen(What::Suspected(peer));
+        let term = seat.term;
+        let (hello, addr, deadline) = (self.hello(true), self.warehouse.clone(), self.dialer.deadline);
+        let fence = async move { Node::connect(&addr, deadline).await?.fence(&hello, term).await };
+        self.call(fence, move |result| Came::Fenced(peer, result));
+    }
+
+    pub(super) fn fenced(&mut self, peer: PeerId, result: Result<Roster, CallError>) {
+        self.office.fencing = false;
+        match result {
+            Ok(roster) => {
+                self.office.replaced = Some(peer);
+                self.adopt_roster(roster);
+                if self.state.grant.is_some_and(|(office, _)| office == Office::Primary) {
+                    self.announce_takeover(peer);
+                }
+                self.consider_offices();
+            }
+            Err(error) => tracing::warn!(%peer, %error, "the fence was not granted"),
+        }
+    }
+
+    fn announce_takeover(&mut self, dead: PeerId) {
+        self.say(format!(
+            "Dear buyers and sellers, my ID is {} and I have taken over the duties of trader {dead}",
+            self.me.id
+        ));
+        for peer in self.membership.others() {
+            if peer != dead {
+                self.tell_peer(peer, PeerWord::TookOver(dead));
+            }
+        }
+    }
+
+    /// A batch came back: the first one with outcomes after a takeover shows that trade goes on.
+    pub(super) fn office_worked(&mut self, decided: bool) {
+        if decided && let Some(dead) = self.office.replaced.take() {
+            self.happen(What::TookOver(dead));
+        }
+    }
+
+    // ---- leaving
+
+    /// Admits no more; once the desk is empty the office goes to `successor` (0: nobody).
+    pub(super) fn leave_office(&mut self, successor: PeerId) {
+        if self.term().is_none() || self.office.is_leaving() {
+            return;
+        }
+        self.office.leaving = Some(successor);
+        self.office.drain_overdue = false;
+        self.timer(DRAIN_MAX.as_millis() as u64, Timer::Drain);
+        self.resign_when_drained();
+    }
+
+    pub(super) fn resign_when_drained(&mut self) {
+        let (Some(to), Some(term)) = (self.office.leaving, self.term()) else { return };
+        let drained = self.desk.trader.depth() == 0 || self.office.drain_overdue;
+        if !drained || std::mem::replace(&mut self.office.resigning, true) {
+            return;
+        }
+        let (hello, addr, deadline) = (self.hello(true), self.warehouse.clone(), self.dialer.deadline);
+        let resign = async move { Node::connect(&addr, deadline).await?.resign(&hello, term, to).await };
+        self.call(resign, move |result| Came::Resigned(term, result));
+    }
+
+    pub(super) fn resigned(&mut self, term: Term, result: Result<Roster, CallError>) {
+        match result {
+            Ok(roster) => self.adopt_roster(roster),
+            Err(error) => {
+                tracing::warn!(%term, %error, "the office could not be given up; the warehouse will find it vacant");
+                self.office.ended_early = Some(term);
+                self.office.leaving = None;
+                self.office.resigning = false;
+            }
+        }
+    }
+
+    /// The highest id asks for the primary office once the membership has been quiet for a while.
+    fn consider_preempt(&mut self) {
+        let Some(primary) = self.roster.primary.as_ref().filter(|seat| seat.present) else { return };
+        let highest = self.membership.others().last().is_none_or(|other| *other < self.me.id);
+        if self.office.no_preempt || self.stopping || primary.peer >= self.me.id || !highest {
+            return;
+        }
+        let primary = primary.peer;
+        let quiet = self.membership.quiet_for_ms(self.now).min(self.now.ms_since(self.office.preempt_at));
+        if quiet < PREEMPT_QUIET_MS {
+            return self.timer(PREEMPT_QUIET_MS - quiet, Timer::Offices);
+        }
+        self.office.preempt_at = self.now;
+        self.tell_peer(primary, PeerWord::Preempt);
+        self.timer(PREEMPT_QUIET_MS, Timer::Offices);
+    }
+
+    pub(super) fn preempted_by(&mut self, peer: PeerId) {
+        let primary = self.state.grant.is_some_and(|(office, _)| office == Office::Primary);
+        if primary && peer > self.me.id && peer <= PeerId::PEER_MAX {
+            tracing::info!(%peer, "a higher id takes the primary office over");
+            self.leave_office(peer);
+        }
+    }
+
+    // ---- orders of terms that ended
+
+    /// What this store took under a term that is over goes to its present home: to this desk, or by a call.
+    pub(super) fn hand_over(&mut self) {
+        if self.office.handing_over || !self.session_open {
+            return;
+        }
+        let term = self.term();
+        let mut left = self.state.accepted.values().filter(|(taken, _)| Some(*taken) != term);
+        let Some((_, first)) = left.next() else { return };
+        let Some(home) = self.roster.home(first.id.peer).filter(|seat| !seat.addr.is_empty()).cloned() else {
+            return self.hand_over_later();
+        };
+        let same_home = |order: &Order| self.roster.home(order.id.peer).is_some_and(|seat| seat.peer == home.peer);
+        let mut orders: Vec<Order> = self
+            .state
+            .accepted
+            .values()
+            .filter(|(taken, order)| Some(*taken) != term && same_home(order))
+            .map(|(_, order)| *order)
+            .take(BATCH_ORDERS_MAX)
+            .collect();
+        orders.sort_unstable_by_key(Order::key);
+        if home.peer == self.me.id { self.keep(orders) } else { self.send_over(home.addr, orders) }
+    }
+
+    fn keep(&mut self, orders: Vec<Order>) {
+        tracing::info!(orders = orders.len(), "pending orders of an earlier term are queued again");
+        let kept = orders.into_iter().map(|order| self.admit(order)).filter(Result::is_ok).count();
+        if kept == 0 { self.hand_over_later() } else { self.timer(0, Timer::HandOver) }
+    }
+
+    fn send_over(&mut self, addr: String, orders: Vec<Order>) {
+        self.office.handing_over = true;
+        let (hello, deadline) = (self.hello(true), self.dialer.deadline);
+        let ids = orders.iter().map(|order| order.id).collect();
+        let send = async move { Node::connect(&addr, deadline).await?.hand_over(&hello, &orders).await };
+        self.call(send, move |result| Came::HandedOver(ids, result));
+    }
+
+    pub(super) fn handed_over(&mut self, ids: &[OrderId], result: Result<u32, CallError>) {
+        self.office.handing_over = false;
+        match result {
+            Ok(taken) if taken > 0 => {
+                tracing::info!(orders = taken, "pending orders of an earlier term are at their home");
+                for id in ids.iter().take(taken as usize) {
+                    self.record(Entry::HandedOver { peer: id.peer, first: id.number, last: id.number });
+                }
+                self.office.hand_over_backoff_ms = 0;
+                self.timer(0, Timer::HandOver);
+            }
+            Ok(_) => self.hand_over_later(),
+            Err(error) => {
+                tracing::info!(%error, "hand-over not taken");
+                self.hand_over_later();
+            }
+        }
+    }
+
+    fn hand_over_later(&mut self) {
+        self.office.hand_over_backoff_ms = next_backoff(self.office.hand_over_backoff_ms);
+        self.timer(self.office.hand_over_backoff_ms, Timer::HandOver);
+    }
+
+    /// Another peer hands over what it took under an ended term: accepted here like any order, answered when durable.
+    pub(super) fn take_over(&mut self, hello: Hello, orders: Vec<Order>, reply: Reply<u32>) {
+        use crate::model::market::NotTaken;
+        if !self.vouch(&hello) {
+            self.fetch_session(hello.peer);
+            let roster = self.roster.clone();
+            return self.reply(reply, Err(Refusal::NotTaken(NotTaken::NoSession, roster)));
+        }
+        self.hear(hello.clock);
+        let mut taken = 0;
+        for order in orders {
+            match self.admit(order) {
+                // Decided long ago or a copy of other content: settling it shows which, so it may leave its sender.
+                Ok(()) | Err(NotTaken::OtherContent) => taken += 1,
+                Err(_) => break,
+            }
+        }
+        self.reply(reply, Ok(taken));
+    }
+
+    // ---- stopping
+
+    pub(super) fn begin_stop(&mut self) {
+        tracing::info!("stopping");
+        self.stopping = true;
+        self.shopper.stop();
+        self.leave_office(PeerId(0));
+        self.timer(DRAIN_MAX.as_millis() as u64, Timer::Drain);
+        self.office.drain_overdue = false;
+    }
+
+    /// Out of office, with nothing left that another home could take, or out of time.
+    pub(super) fn may_end(&mut self) -> bool {
+        if !self.stopping {
+            return false;
+        }
+        self.resign_when_drained();
+        let resigned = self.term().is_none_or(|term| self.office.ended_early == Some(term));
+        let handed_over = self.state.accepted.is_empty() || self.roster.home(self.me.id).is_none();
+        (resigned && handed_over && !self.office.handing_over) || (self.office.drain_overdue && resigned)
+    }
+}

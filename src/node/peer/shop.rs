@@ -1,0 +1,300 @@
+//! Own orders: placed by the shopper or a person, journaled, sent to the home trader, told when they have an outcome.
+//!
+//! An order is sent only when its `placed` entry is durable. A new stream starts at the lowest unanswered number and
+//! goes up; after a number that was not taken the stream starts again from it, with back-off. So first arrivals are in
+//! order, and asking again is harmless.
+
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::{Serializer as _, V2Serializer};
+
+use super::*;
+use crate::limits::{BATCH_ORDERS_MAX, QUANTITY_MAX};
+use crate::model::entry::{Placed, Told};
+use crate::model::market::NotTaken;
+use crate::model::row::OutcomeKind;
+use crate::model::shopper::Wish;
+use crate::types::{OrderKind, ProductId};
+use crate::wire::report::Shopping;
+
+/// The way to the trader that decides this peer's orders.
+#[derive(Default)]
+pub(super) struct Home {
+    line: Line<TradeAsk>,
+    /// The trader and the term that the line was dialed for.
+    seat: Option<(PeerId, Term)>,
+    /// Everything up to this number was sent on the line.
+    sent: Number,
+    /// A trader has served this process: shopping begins.
+    served: bool,
+}
+
+/// An own order without outcome, as this process knows it.
+pub(super) struct Asking {
+    since_us: u64,
+    reply: Option<Reply<Outcome>>,
+}
+
+/// Counts of this process's own orders.
+pub(super) struct Tally {
+    shopping: Shopping,
+    latency_us: Histogram<u64>,
+    done_told: bool,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        let mut latency_us = Histogram::new_with_bounds(1, 600_000_000, 3)
+            .unwrap_or_else(|error| unreachable!("constant bounds are valid: {error}"));
+        latency_us.auto(false);
+        Tally { shopping: Shopping::default(), latency_us, done_told: false }
+    }
+}
+
+impl Tally {
+    fn count(&mut self, outcome: &Outcome, told_at: u64) {
+        let shopping = &mut self.shopping;
+        shopping.answered += 1;
+        shopping.last_at = told_at;
+        *match outcome.kind {
+            OutcomeKind::Bought | OutcomeKind::PartlyBought => &mut shopping.bought,
+            OutcomeKind::SoldOut => &mut shopping.sold_out,
+            OutcomeKind::Deposited => &mut shopping.deposits,
+            OutcomeKind::Refused | OutcomeKind::Reversed | OutcomeKind::Voided => &mut shopping.refused,
+        } += 1;
+    }
+
+    pub(super) fn report(&self, open: usize, done: bool) -> Shopping {
+        let mut bytes = Vec::new();
+        if let Err(error) = V2Serializer::new().serialize(&self.latency_us, &mut bytes) {
+            tracing::error!(?error, "latencies cannot be reported");
+        }
+        Shopping { open: open as u64, done, latency_us: bytes, ..self.shopping.clone() }
+    }
+}
+
+impl Loop {
+    // ---- placing
+
+    pub(super) fn shopping_due(&self) -> Option<Now> {
+        if !self.home.served || self.stopping {
+            return None;
+        }
+        self.shopper.due(self.now, self.window_used())
+    }
+
+    /// Numbers that count against the session window: open, or answered and not yet durably so.
+    fn window_used(&self) -> usize {
+        (SESSION_WINDOW - self.state.room(self.acknowledged)) as usize
+    }
+
+    pub(super) fn go_shopping(&mut self) {
+        if self.shopping_due().is_some_and(|due| due <= self.now) {
+            for wish in self.shopper.wishes(self.now, self.window_used(), BATCH_ORDERS_MAX) {
+                self.place(wish, None);
+            }
+        }
+        self.tell_done();
+    }
+
+    fn place(&mut self, wish: Wish, reply: Option<Reply<Outcome>>) {
+        let Wish { kind, product, quantity } = wish;
+        let number = self.state.next_number(self.me.epoch);
+        let stamp = self.clock.tick();
+        self.record(Entry::Placed(Placed { number, stamp, kind, product, quantity }));
+        let since_us = self.stopwatch.micros();
+        self.asking.insert(number, Asking { since_us, reply });
+        self.tally.shopping.placed += 1;
+        if self.tally.shopping.first_at == 0 {
+            self.tally.shopping.first_at = self.time.0;
+        }
+        let ticket = self.step_ticket();
+        match self.placed.back_mut() {
+            Some((last, up_to)) if *last == ticket => *up_to = number,
+            _ => self.placed.push_back((ticket, number)),
+        }
+        self.tally.done_told = false;
+    }
+
+    /// A person's order in this peer's name.
+    pub(super) fn place_for(&mut self, good: &str, quantity: Quantity, kind: OrderKind, reply: Reply<Outcome>) {
+        let invalid = |text: String| Err(Refusal::Invalid(text));
+        let Some(product) = self.goods.iter().position(|(name, _)| name == good) else {
+            return self.reply(reply, invalid(format!("no such good: {good}")));
+        };
+        if quantity.0 == 0 || quantity.0 > QUANTITY_MAX || kind == OrderKind::Void {
+            let text = format!("the quantity must be between 1 and {QUANTITY_MAX}, not {quantity}");
+            return self.reply(reply, invalid(text));
+        }
+        if !self.session_open || self.state.room(self.acknowledged) == 0 {
+            let text = "no session yet, or too many orders are open; ask again".to_owned();
+            return self.reply(reply, Err(Refusal::Unavailable(text)));
+        }
+        self.place(Wish { kind, product: ProductId(product as u16), quantity }, Some(reply));
+    }
+
+    fn tell_done(&mut self) {
+        let done = self.shopper.done() && self.state.open.is_empty() && self.home.served;
+        if done && !self.tally.done_told {
+            self.tally.done_told = true;
+            self.happen(What::Done);
+        }
+    }
+
+    // ---- sending
+
+    /// What became durable may be sent, or counts as acknowledged.
+    pub(super) fn acknowledge(&mut self, durable: Ticket) {
+        while let Some((ticket, number)) = self.placed.front().copied()
+            && ticket <= durable
+        {
+            self.sendable = number;
+            self.placed.pop_front();
+        }
+        while let Some((ticket, floor)) = self.answered.front().copied()
+            && ticket <= durable
+        {
+            self.acknowledged = floor;
+            self.answered.pop_front();
+        }
+    }
+
+    /// Sends what is durable and was not sent on this line, in ascending numbers.
+    pub(super) fn send_home(&mut self) {
+        if !self.home.line.up || self.home.sent >= self.sendable {
+            return;
+        }
+        let from = Number(self.home.sent.0 + 1);
+        let open = self.state.open.range(from..=self.sendable);
+        let orders: Vec<_> = open.map(|(_, placed)| self.state.order(self.me.id, placed)).collect();
+        self.home.sent = self.sendable;
+        for batch in orders.chunks(BATCH_ORDERS_MAX) {
+            let clock = self.clock.tick();
+            let ask = TradeAsk { clock, hello: None, orders: batch.to_vec() };
+            self.sent += 1;
+            if let Some(outbox) = self.home.line.outbox() {
+                outbox.send(ask);
+            }
+        }
+    }
+
+    // ---- the line
+
+    /// Dials the home of today's roster, unless that is where the line leads already.
+    pub(super) fn go_home(&mut self) {
+        let seat = self.roster.home(self.me.id).filter(|seat| !seat.addr.is_empty());
+        let Some(seat) = seat.filter(|_| self.session_open && !self.may_not_ask()) else {
+            self.home.line = Line::default();
+            self.home.seat = None;
+            return;
+        };
+        let target = (seat.peer, seat.term);
+        if self.home.seat == Some(target) && self.home.line.dialed.is_some() {
+            return;
+        }
+        let addr = seat.addr.clone();
+        let first = TradeAsk { clock: self.clock.tick(), hello: Some(self.hello(true)), orders: Vec::new() };
+        self.home.line.set(self.dialer.trade(&addr, first));
+        (self.home.seat, self.home.sent) = (Some(target), Number(0));
+    }
+
+    /// A trader, or a peer that leaves, has no orders of its own to ask for.
+    fn may_not_ask(&self) -> bool {
+        self.stopping && self.state.open.is_empty()
+    }
+
+    pub(super) fn home_event(&mut self, event: StreamEvent<TradeAnswer>) {
+        match event {
+            StreamEvent::Up(_) => {}
+            StreamEvent::Message(conn, answer) if self.home.line.is(conn) => self.heard_home(answer),
+            StreamEvent::Lost { conn, why, .. } if self.home.line.is(conn) => self.lost_home(&why),
+            StreamEvent::Message(..) | StreamEvent::Lost { .. } => {}
+        }
+    }
+
+    fn lost_home(&mut self, why: &str) {
+        tracing::info!(why, "the line to the home trader broke");
+        let wait = self.home.line.lost();
+        self.home.seat = None;
+        self.timer(wait, Timer::Home);
+    }
+
+    fn heard_home(&mut self, answer: TradeAnswer) {
+        self.hear(answer.clock);
+        if let Some(hello) = answer.hello {
+            self.home.line.came_up();
+            self.home.served = true;
+            self.adopt_roster(hello.roster);
+        }
+        if let Some(roster) = answer.roster {
+            self.adopt_roster(roster);
+        }
+        self.tell(answer.outcomes);
+        self.not_taken(&answer.not_taken);
+    }
+
+    /// The first number that was not taken: this line takes no later one before it, so all start again from there.
+    fn not_taken(&mut self, not_taken: &[(OrderId, NotTaken)]) {
+        let mut again = None;
+        for (id, why) in not_taken {
+            tracing::info!(order = %id, %why, "not taken");
+            match why {
+                NotTaken::Stale | NotTaken::OtherContent => {
+                    tracing::error!(order = %id, %why, "an open order of this store has an outcome that it does not hold");
+                }
+                _ => again = Some(again.map_or(id.number, |first: Number| first.min(id.number))),
+            }
+        }
+        if again.is_some() {
+            let wait = self.home.line.lost();
+            self.home.seat = None;
+            self.timer(wait, Timer::Home);
+        }
+    }
+
+    // ---- outcomes
+
+    fn tell(&mut self, outcomes: Vec<Outcome>) {
+        if outcomes.is_empty() {
+            return;
+        }
+        let via = outcomes[0].trader;
+        let told_at = self.stopwatch.micros();
+        let news: Vec<Outcome> =
+            outcomes.into_iter().filter(|outcome| self.state.open.contains_key(&outcome.id.number)).collect();
+        let told = news.iter().map(as_told).collect();
+        let watched = self.happenings.receiver_count() > 0;
+        for outcome in &news {
+            self.tally.count(outcome, self.time.0);
+            self.outcome_line(outcome);
+            if watched && let Some(placed) = self.state.open.get(&outcome.id.number) {
+                self.happen(What::Told(self.state.order(self.me.id, placed), outcome.clone()));
+            }
+            self.answer_asking(outcome, told_at);
+        }
+        if news.is_empty() {
+            return;
+        }
+        self.record(Entry::Answered { via, told });
+        let (ticket, floor) = (self.step_ticket(), self.state.floor());
+        match self.answered.back_mut() {
+            Some((last, up_to)) if *last == ticket => *up_to = floor,
+            _ => self.answered.push_back((ticket, floor)),
+        }
+    }
+
+    /// A person is told at once; only the acknowledgement waits for this journal.
+    fn answer_asking(&mut self, outcome: &Outcome, told_at: u64) {
+        let Some(asking) = self.asking.remove(&outcome.id.number) else { return };
+        let latency = told_at.saturating_sub(asking.since_us).max(1);
+        self.tally.latency_us.saturating_record(latency);
+        if let Some(reply) = asking.reply {
+            // An asker that has gone needs no answer.
+            drop(reply.send(Ok(outcome.clone())));
+        }
+    }
+}
+
+fn as_told(outcome: &Outcome) -> Told {
+    let Outcome { id, kind, reason, filled, amount, seq, .. } = *outcome;
+    Told { number: id.number, kind, reason, filled, amount, seq }
+}

@@ -1,0 +1,607 @@
+//! The warehouse's loop: drain what is ready, decide in stamp order, one group, one sync, answer, push.
+
+use std::collections::BTreeMap;
+
+use tokio::sync::{broadcast, mpsc, watch};
+
+use super::held::Held;
+use super::life::{Settings, Stop};
+use super::{Stopwatch, wall_now};
+use crate::journal::{Durable, Journal, Step, Ticket, Urgency};
+use crate::limits::{BATCH_ORDERS_MAX, STAGED_RECORDS_MAX, STEP_INPUTS_MAX, STEP_ORDERS_MAX};
+use crate::model::clock::Clock;
+use crate::model::fold::Fold as _;
+use crate::model::hello::Hello;
+use crate::model::market::{Market, NotTaken};
+use crate::model::offices::Roster;
+use crate::model::warehouse::{Job, Rules, Warehouse};
+use crate::types::{Hash, Money, Now, PeerId, ProcessId, ProductId, Quantity, Seq, WallMicros};
+use crate::wire::messages::*;
+use crate::wire::outbox::Outbox;
+use crate::wire::report::Report;
+use crate::wire::server::{Happening, What};
+
+/// Everything that reaches the loop.
+#[derive(Debug)]
+pub enum Input {
+    /// From peers.
+    Warehouse(WarehouseCall),
+    /// From people.
+    Admin(AdminCall),
+}
+
+impl From<WarehouseCall> for Input {
+    fn from(call: WarehouseCall) -> Self {
+        Input::Warehouse(call)
+    }
+}
+
+impl From<AdminCall> for Input {
+    fn from(call: AdminCall) -> Self {
+        Input::Admin(call)
+    }
+}
+
+/// What leaves the process, once it may.
+enum Out {
+    Settled(Outbox<SettleAnswer>, SettleAnswer),
+    Control(Outbox<ControlDown>, ControlDown),
+    Push(Outbox<StockPush>, StockPush),
+    Reply(Box<dyn FnOnce() + Send>),
+}
+
+struct ControlStream {
+    outbox: Outbox<ControlDown>,
+    peer: Option<PeerId>,
+}
+
+/// What the loop is made of.
+pub struct Parts {
+    /// The recovered state.
+    pub market: Market,
+    /// Its clock.
+    pub clock: Clock,
+    /// The log.
+    pub journal: Journal<Market>,
+    /// Terms of trade.
+    pub rules: Rules,
+    /// The market's id.
+    pub cluster: String,
+    /// This life.
+    pub process: ProcessId,
+    /// Timers and the like.
+    pub settings: Settings,
+    /// Where it listens.
+    pub addr: String,
+    /// Lines for watchers.
+    pub happenings: broadcast::Sender<Happening>,
+}
+
+/// See the module's text.
+pub struct Loop {
+    machine: Warehouse,
+    journal: Journal<Market>,
+    durable: watch::Receiver<Durable>,
+    held: Held<Out>,
+    ticket: Ticket,
+    controls: BTreeMap<u64, ControlStream>,
+    settles: BTreeMap<u64, Outbox<SettleAnswer>>,
+    watchers: Vec<Outbox<StockPush>>,
+    pushed: Seq,
+    told: Roster,
+    heartbeat: (u64, Now),
+    stopwatch: Stopwatch,
+    parts: Identity,
+    duplicates: u64,
+    sent: u64,
+}
+
+struct Identity {
+    cluster: String,
+    process: ProcessId,
+    settings: Settings,
+    addr: String,
+    happenings: broadcast::Sender<Happening>,
+}
+
+impl Loop {
+    /// A loop over a recovered state.
+    pub fn new(parts: Parts) -> Loop {
+        let stopwatch = Stopwatch::default();
+        let machine = Warehouse::new(parts.market, parts.clock, parts.rules, stopwatch.now());
+        let pushed = machine.market.seq;
+        let Parts { cluster, process, settings, addr, happenings, .. } = parts;
+        Loop {
+            machine,
+            durable: parts.journal.durable(),
+            journal: parts.journal,
+            held: Held::default(),
+            ticket: Ticket(0),
+            controls: BTreeMap::new(),
+            settles: BTreeMap::new(),
+            watchers: Vec::new(),
+            pushed,
+            told: Roster::default(),
+            heartbeat: (0, stopwatch.now().after_ms(settings.heartbeat_ms)),
+            stopwatch,
+            parts: Identity { cluster, process, settings, addr, happenings },
+            duplicates: 0,
+            sent: 0,
+        }
+    }
+
+    /// Puts the initial goods into a new ledger.
+    pub fn stock_if_new(&mut self, goods: &[(String, Quantity, Money)]) {
+        if self.machine.market.seq == Seq(0) {
+            self.machine.stock(wall_now(), goods);
+            self.finish(self.stopwatch.now(), wall_now());
+        }
+    }
+
+    /// Runs until `stop`; what was staged is durable and said when it returns.
+    ///
+    /// # Errors
+    /// Closing the journal failed.
+    pub async fn run(mut self, mut inbox: mpsc::Receiver<Input>, stop: Stop) -> Result<(), String> {
+        let stopped = stop.stopped();
+        tokio::pin!(stopped);
+        loop {
+            let room = self.journal.staged_records() < STAGED_RECORDS_MAX;
+            let wake = self.stopwatch.instant(self.next_timer());
+            tokio::select! {
+                biased;
+                () = &mut stopped => break,
+                _ = self.durable.changed() => {}
+                input = inbox.recv(), if room => match input {
+                    Some(input) => self.step(input, &mut inbox),
+                    None => break,
+                },
+                () = tokio::time::sleep_until(wake) => self.timers(),
+            }
+            self.release();
+        }
+        self.close()
+    }
+
+    fn close(mut self) -> Result<(), String> {
+        let (journal, mut held) = (self.journal, std::mem::take(&mut self.held));
+        let durable = journal.close().map_err(|error| error.to_string())?;
+        while let Some(out) = held.release(durable.ticket) {
+            deliver(out, durable);
+        }
+        Ok(())
+    }
+
+    // ---- one step
+
+    /// Takes what is ready, bounded by count and orders, the first always.
+    fn step(&mut self, first: Input, inbox: &mut mpsc::Receiver<Input>) {
+        let (now, time) = (self.stopwatch.now(), wall_now());
+        let mut jobs = Vec::new();
+        let mut orders = 0;
+        let mut next = Some(first);
+        for _ in 0..STEP_INPUTS_MAX {
+            let Some(input) = next.take() else { break };
+            if let Some(job) = self.take(now, time, input) {
+                orders += job.orders.len();
+                jobs.push(job);
+            }
+            if orders >= STEP_ORDERS_MAX {
+                break;
+            }
+            next = inbox.try_recv().ok();
+        }
+        if let Some(input) = next.take()
+            && let Some(job) = self.take(now, time, input)
+        {
+            jobs.push(job);
+        }
+        if !jobs.is_empty() {
+            self.settle(time, jobs);
+        }
+        self.finish(now, time);
+    }
+
+    /// Stages what the step recorded, and tells who must know.
+    fn finish(&mut self, now: Now, time: WallMicros) {
+        self.tell_roster(now);
+        let records = self.machine.take_fresh();
+        let wrote = !records.is_empty();
+        let clock = self.machine.clock.now();
+        self.ticket = self.journal.stage(Step { records, time, clock, urgency: Urgency::Now });
+        debug_assert_eq!(self.journal.next_seq(), self.machine.market.seq.next());
+        if wrote {
+            self.push_stock();
+        }
+        if self.journal.checkpoint_due() {
+            let parts = self.machine.market.parts();
+            self.journal.checkpoint(parts);
+        }
+    }
+
+    fn release(&mut self) {
+        let durable = *self.durable.borrow_and_update();
+        while let Some(out) = self.held.release(durable.ticket) {
+            self.sent += 1;
+            deliver(out, durable);
+        }
+    }
+
+    /// An effect of this step: it waits for the ticket that the step is about to get.
+    fn out(&mut self, out: Out) {
+        self.held.until(Ticket(self.ticket.0 + 1), out);
+    }
+
+    fn reply<T: Send + 'static>(&mut self, reply: Reply<T>, answer: Result<T, Refusal>) {
+        // An asker that has gone needs no answer.
+        self.out(Out::Reply(Box::new(move || drop(reply.send(answer)))));
+    }
+
+    // ---- inputs
+
+    fn take(&mut self, now: Now, time: WallMicros, input: Input) -> Option<Job> {
+        match input {
+            Input::Warehouse(WarehouseCall::Settle(conn, ask)) => return self.job(conn, ask),
+            Input::Warehouse(call) => self.call(now, time, call),
+            Input::Admin(AdminCall::Status(reply)) => {
+                let report = Box::new(self.report(now));
+                self.reply(reply, Ok(report));
+            }
+            Input::Admin(AdminCall::Place(_, _, _, reply)) => {
+                self.reply(reply, Err(Refusal::Invalid("the warehouse places no orders; ask a peer".to_owned())));
+            }
+            Input::Admin(AdminCall::Quiesce(reply)) => self.reply(reply, Ok(0)),
+        }
+        None
+    }
+
+    fn call(&mut self, now: Now, time: WallMicros, call: WarehouseCall) {
+        match call {
+            WarehouseCall::Catalogue(reply) => {
+                let catalogue = self.catalogue();
+                self.reply(reply, Ok(catalogue));
+            }
+            WarehouseCall::Open(peer, store, cluster, reply) => self.open(now, time, peer, store, &cluster, reply),
+            WarehouseCall::Session(peer, reply) => {
+                let answer = (self.machine.clock.now(), self.session(peer));
+                self.reply(reply, Ok(answer));
+            }
+            WarehouseCall::Claim(hello, office, reply) => {
+                let done = self.machine.claim(now, time, &hello, office);
+                self.offices_reply(now, done, reply);
+            }
+            WarehouseCall::Fence(hello, term, reply) => {
+                let done = self.machine.fence(time, &hello, term);
+                self.offices_reply(now, done, reply);
+            }
+            WarehouseCall::Resign(hello, term, to, reply) => {
+                let done = self.machine.resign(time, &hello, term, to);
+                self.offices_reply(now, done, reply);
+            }
+            WarehouseCall::ControlOpened(conn, outbox) => {
+                self.controls.insert(conn, ControlStream { outbox, peer: None });
+            }
+            WarehouseCall::ControlSaid(conn, up) => self.control(now, time, conn, up),
+            WarehouseCall::ControlClosed(conn) => {
+                self.controls.remove(&conn);
+                self.machine.control_closed(conn);
+            }
+            WarehouseCall::SettleOpened(conn, outbox) => {
+                self.settles.insert(conn, outbox);
+            }
+            WarehouseCall::SettleClosed(conn) => {
+                self.settles.remove(&conn);
+                self.machine.stream_closed(conn);
+            }
+            WarehouseCall::Watch(outbox) => self.watch(outbox),
+            WarehouseCall::Settle(..) => unreachable!("taken as a job before"),
+        }
+    }
+
+    fn open(
+        &mut self,
+        now: Now,
+        time: WallMicros,
+        peer: PeerId,
+        store: Hash,
+        cluster: &str,
+        reply: Reply<OpenAnswer>,
+    ) {
+        if !cluster.is_empty() && cluster != self.parts.cluster {
+            let text = format!("that store belongs to cluster {cluster}, this is {}", self.parts.cluster);
+            return self.reply(reply, Err(Refusal::Invalid(text)));
+        }
+        let answer = self.machine.open(time, peer, store).map(|opened| OpenAnswer {
+            opened,
+            clock: self.machine.clock.now(),
+            roster: self.machine.roster(now),
+            generation: self.machine.market.generation,
+        });
+        if let Ok(answer) = &answer
+            && answer.opened.new
+        {
+            self.tell_session(answer.opened.peer);
+        }
+        self.reply(reply, answer.map_err(Refusal::from));
+    }
+
+    fn offices_reply(
+        &mut self,
+        now: Now,
+        done: Result<(), crate::model::warehouse::Denied>,
+        reply: Reply<(crate::types::Stamp, Roster)>,
+    ) {
+        let answer = done.map(|()| (self.machine.clock.now(), self.machine.roster(now)));
+        self.reply(reply, answer.map_err(Refusal::from));
+    }
+
+    fn control(&mut self, now: Now, time: WallMicros, conn: u64, up: ControlUp) {
+        if self.machine.hear(up.clock).is_err() {
+            return self.cut(conn, "its clock is too far ahead");
+        }
+        let Some(hello) = up.hello else { return self.machine.alive(conn) };
+        if let Err(denied) = self.machine.control_up(time, &hello, conn) {
+            return self.cut(conn, &denied.to_string());
+        }
+        self.check_ledger(&hello);
+        let Some(stream) = self.controls.get_mut(&conn) else { return };
+        stream.peer = Some(hello.peer);
+        let outbox = stream.outbox.clone();
+        let roster = Some(self.machine.roster(now));
+        let sessions = self.sessions_for(hello.peer);
+        let down = ControlDown { hello: Some(self.hello()), roster, sessions, ..self.down() };
+        self.out(Out::Control(outbox, down));
+    }
+
+    /// A peer that was told of more than this ledger holds proves that the store is an older copy: serve nobody.
+    fn check_ledger(&self, hello: &Hello) {
+        let (generation, (seq, hash)) = (hello.generation, hello.ledger);
+        if generation != self.machine.market.generation || seq == Seq(0) {
+            return;
+        }
+        let reader = self.journal.reader();
+        let holds = match reader.hash_at(seq) {
+            Ok(own) => reader.durable().seq >= seq && own.is_none_or(|own| own == hash),
+            Err(error) => return tracing::error!(%error, "the ledger cannot be compared with what a peer has seen"),
+        };
+        if !holds {
+            tracing::error!(peer = %hello.peer, %seq, "a peer has seen a ledger that this store does not hold");
+            eprintln!(
+                "error: peer {} has seen ledger record {seq}, which this store lacks: it is an older copy\n  \
+                 hint: put the newest copy of the warehouse's directory back",
+                hello.peer
+            );
+            std::process::exit(7);
+        }
+    }
+
+    fn cut(&mut self, conn: u64, why: &str) {
+        tracing::warn!(conn, why, "control stream refused");
+        self.controls.remove(&conn);
+    }
+
+    fn watch(&mut self, outbox: Outbox<StockPush>) {
+        let shelves = self.machine.market.shelves.iter().enumerate();
+        let levels = shelves.map(|(at, shelf)| (ProductId(at as u16), shelf.on_hand)).collect();
+        let push = StockPush { clock: self.machine.clock.now(), seq: self.machine.market.seq, levels };
+        self.out(Out::Push(outbox.clone(), push));
+        self.watchers.push(outbox);
+    }
+
+    // ---- settling
+
+    fn job(&mut self, conn: u64, ask: SettleAsk) -> Option<Job> {
+        let leap = self.machine.hear(ask.clock).is_err();
+        if let Some(hello) = &ask.hello {
+            self.machine.stream_up(conn, hello);
+            let answer = SettleAnswer { hello: Some(self.hello()), ..SettleAnswer::default() };
+            self.answer(conn, answer);
+        }
+        if ask.orders.is_empty() {
+            return None;
+        }
+        if leap || ask.orders.len() > BATCH_ORDERS_MAX {
+            let why = if leap { NotTaken::Clock } else { NotTaken::Busy };
+            let answer = SettleAnswer { batch: ask.batch, refused: Some(why), ..SettleAnswer::default() };
+            self.answer(conn, answer);
+            self.settles.remove(&conn);
+            return None;
+        }
+        Some(Job { stream: conn, batch: ask.batch, term: ask.term, orders: ask.orders })
+    }
+
+    fn settle(&mut self, time: WallMicros, jobs: Vec<Job>) {
+        let disk_low = self.journal.disk_low();
+        for done in self.machine.settle(time, jobs, disk_low) {
+            self.duplicates += done.outcomes.iter().filter(|outcome| outcome.repeated).count() as u64;
+            let roster = done.refused.map(|_| self.told.clone());
+            let answer = SettleAnswer {
+                batch: done.batch,
+                outcomes: done.outcomes,
+                not_taken: done.not_taken,
+                refused: done.refused,
+                roster,
+                ..SettleAnswer::default()
+            };
+            self.answer(done.stream, answer);
+        }
+    }
+
+    fn answer(&mut self, conn: u64, answer: SettleAnswer) {
+        let clock = self.machine.clock.tick();
+        if let Some(outbox) = self.settles.get(&conn).cloned() {
+            self.out(Out::Settled(outbox, SettleAnswer { clock, ..answer }));
+        }
+    }
+
+    // ---- telling
+
+    fn down(&mut self) -> ControlDown {
+        ControlDown { clock: self.machine.clock.tick(), ..ControlDown::default() }
+    }
+
+    fn hello(&mut self) -> Hello {
+        let durable = *self.durable.borrow();
+        Hello {
+            process: self.parts.process,
+            clock: self.machine.clock.now(),
+            generation: self.machine.market.generation,
+            ledger: (durable.seq, durable.hash),
+            cluster: self.parts.cluster.clone(),
+            addr: self.parts.addr.clone(),
+            ..Hello::default()
+        }
+    }
+
+    fn tell_roster(&mut self, now: Now) {
+        let roster = self.machine.roster(now);
+        if roster.version == self.told.version {
+            return;
+        }
+        self.told = roster.clone();
+        for conn in self.connected() {
+            let sessions = self.controls.get(&conn).and_then(|stream| stream.peer);
+            let sessions = sessions.map(|peer| self.sessions_for(peer)).unwrap_or_default();
+            let down = ControlDown { roster: Some(roster.clone()), sessions, ..self.down() };
+            self.say(conn, down);
+        }
+        let happening = Happening { time: wall_now().0, peer: PeerId::WAREHOUSE, what: What::Roster(roster) };
+        let happenings = self.parts.happenings.clone();
+        self.out(Out::Reply(Box::new(move || drop(happenings.send(happening)))));
+    }
+
+    fn connected(&self) -> Vec<u64> {
+        self.controls.iter().filter(|(_, stream)| stream.peer.is_some()).map(|(conn, _)| *conn).collect()
+    }
+
+    fn say(&mut self, conn: u64, down: ControlDown) {
+        if let Some(stream) = self.controls.get(&conn) {
+            let outbox = stream.outbox.clone();
+            self.out(Out::Control(outbox, down));
+        }
+    }
+
+    fn session(&self, peer: PeerId) -> Option<SessionInfo> {
+        let session = self.machine.market.sessions.get(&peer)?;
+        Some(SessionInfo { peer, epoch: session.epoch, store: session.store })
+    }
+
+    /// Traders are told all sessions when they take office, and each new one: they check who orders in whose name.
+    fn sessions_for(&self, peer: PeerId) -> Vec<SessionInfo> {
+        if self.machine.market.offices.held_by(peer).is_none() {
+            return Vec::new();
+        }
+        self.machine.market.sessions.keys().filter_map(|peer| self.session(*peer)).collect()
+    }
+
+    fn tell_session(&mut self, peer: PeerId) {
+        let Some(session) = self.session(peer) else { return };
+        let offices = &self.machine.market.offices;
+        let traders: Vec<u64> = self
+            .controls
+            .iter()
+            .filter(|(_, stream)| stream.peer.is_some_and(|peer| offices.held_by(peer).is_some()))
+            .map(|(conn, _)| *conn)
+            .collect();
+        for conn in traders {
+            let down = ControlDown { sessions: vec![session], ..self.down() };
+            self.say(conn, down);
+        }
+    }
+
+    /// One push per step and watcher, with the products that changed: coalesced, since only levels matter.
+    fn push_stock(&mut self) {
+        let since = std::mem::replace(&mut self.pushed, self.machine.market.seq);
+        let shelves = self.machine.market.shelves.iter().enumerate().filter(|(_, shelf)| shelf.changed > since);
+        let levels: Vec<_> = shelves.map(|(at, shelf)| (ProductId(at as u16), shelf.on_hand)).collect();
+        if levels.is_empty() || self.watchers.is_empty() {
+            return;
+        }
+        let push = StockPush { clock: self.machine.clock.now(), seq: self.machine.market.seq, levels };
+        self.watchers.retain(Outbox::is_open);
+        for outbox in self.watchers.clone() {
+            // The step has its ticket already.
+            self.held.until(self.ticket, Out::Push(outbox, push.clone()));
+        }
+    }
+
+    // ---- timers
+
+    fn next_timer(&self) -> Now {
+        let suspicion = self.machine.next_suspicion(self.stopwatch.now());
+        suspicion.map_or(self.heartbeat.1, |suspicion| suspicion.min(self.heartbeat.1))
+    }
+
+    fn timers(&mut self) {
+        let (now, time) = (self.stopwatch.now(), wall_now());
+        if now >= self.heartbeat.1 {
+            self.heartbeat = (self.heartbeat.0 + 1, now.after_ms(self.parts.settings.heartbeat_ms));
+            self.machine.heartbeat(now);
+            for conn in self.connected() {
+                let down = ControlDown { heartbeat: self.heartbeat.0, ..self.down() };
+                self.say(conn, down);
+            }
+        }
+        self.finish(now, time);
+    }
+
+    // ---- people
+
+    fn catalogue(&self) -> Catalogue {
+        let goods = self.machine.market.goods().map(|(name, price)| (name.to_owned(), price)).collect();
+        Catalogue {
+            clock: self.machine.clock.now(),
+            cluster: self.parts.cluster.clone(),
+            consistency: "cacheless".to_owned(),
+            goods,
+            generation: self.machine.market.generation,
+        }
+    }
+
+    fn report(&mut self, now: Now) -> Report {
+        let durable = *self.durable.borrow();
+        let stats = self.journal.stats();
+        let catalogue = self.catalogue();
+        let disk_low = self.journal.disk_low();
+        Report {
+            clock: self.machine.clock.now(),
+            peer: PeerId::WAREHOUSE,
+            role: "warehouse".to_owned(),
+            cluster: catalogue.cluster,
+            pid: std::process::id(),
+            addr: self.parts.addr.clone(),
+            process: self.parts.process,
+            roster: self.machine.roster(now),
+            log: (durable.seq, durable.hash),
+            ledger: (durable.seq, durable.hash),
+            disk_free: stats.disk_free,
+            disk_low,
+            goods: catalogue.goods,
+            stock: self.machine.market.shelves.iter().map(|shelf| shelf.on_hand).collect::<Vec<Quantity>>(),
+            stock_seq: self.machine.market.seq,
+            duplicates: self.duplicates,
+            health: if disk_low { "disk almost full: orders are refused".to_owned() } else { "ok".to_owned() },
+            consistency: catalogue.consistency,
+            syncs: stats.syncs,
+            bytes_written: stats.bytes_written,
+            messages_sent: self.sent,
+            ..Report::default()
+        }
+    }
+}
+
+fn deliver(out: Out, durable: Durable) {
+    // A stream that was cut or is gone has nobody to tell: its other end asks again.
+    match out {
+        Out::Settled(outbox, answer) => {
+            outbox.send(SettleAnswer { ledger: (durable.seq, durable.hash), ..answer });
+        }
+        Out::Control(outbox, down) => {
+            outbox.send(down);
+        }
+        Out::Push(outbox, push) => {
+            outbox.send(push);
+        }
+        Out::Reply(reply) => reply(),
+    }
+}

@@ -1,0 +1,102 @@
+//! `warehouse` and `peer`: from validated options to a running node.
+
+use std::net::SocketAddr;
+
+use super::output::{Failure, exit};
+use crate::cli::{Global, LogFormat, NodeFlags, PeerArgs, ShopperFlags, WarehouseArgs};
+use crate::config;
+use crate::journal::OpenError;
+use crate::model::shopper::Habits;
+use crate::node::boot::{self, BootError, PeerSpec, WarehouseSpec};
+use crate::node::life::Settings;
+use crate::types::Role;
+
+/// Runs a warehouse until it is told to stop.
+pub fn warehouse(args: &WarehouseArgs, global: &Global) -> Result<u8, Failure> {
+    log(&args.node, global);
+    let goods = config::stock(&args.market.config_dir)?;
+    let spec = WarehouseSpec {
+        settings: settings(&args.node, args.listen(), args.data_dir.clone()),
+        cluster: args.node.cluster.clone(),
+        commission_percent: args.market.commission_percent,
+        goods: goods.into_iter().map(|good| (good.name, good.quantity, good.unit_price)).collect(),
+    };
+    boot::run_warehouse(spec).map(|()| exit::DONE).map_err(failure)
+}
+
+/// Runs a peer until it is told to stop.
+pub fn peer(args: &PeerArgs, global: &Global) -> Result<u8, Failure> {
+    log(&args.node, global);
+    let spec = PeerSpec {
+        settings: settings(&args.node, args.listen(), args.data_dir()),
+        id: args.id,
+        role: args.role,
+        warehouse: args.warehouse.to_string(),
+        neighbours: args.neighbour.iter().map(|(peer, addr)| (*peer, addr.to_string())).collect(),
+        join: args.join.iter().map(SocketAddr::to_string).collect(),
+        habits: habits(args.role, &args.shopper),
+        no_preempt: args.shopper.no_preempt,
+    };
+    boot::run_peer(spec).map(|()| exit::DONE).map_err(failure)
+}
+
+fn settings(flags: &NodeFlags, listen: SocketAddr, data_dir: std::path::PathBuf) -> Settings {
+    Settings {
+        listen,
+        data_dir,
+        parent_pipe: flags.parent_pipe,
+        ready_file: flags.ready_file.clone(),
+        disk_share: flags.disk_share,
+        heartbeat_ms: flags.timers.heartbeat.as_millis() as u64,
+        suspect_after_ms: flags.timers.suspect_after.as_millis() as u64,
+    }
+}
+
+fn habits(role: Role, flags: &ShopperFlags) -> Habits {
+    Habits {
+        role,
+        requests: flags.requests,
+        interval_ms: flags.interval.as_millis() as u64,
+        deposit: (flags.deposit.min.0, flags.deposit.max.0),
+        deposit_every_ms: flags.deposit_every.as_millis() as u64,
+        quantity: (flags.quantity.min.0, flags.quantity.max.0),
+        partial: flags.partial,
+        seed: flags.seed.unwrap_or_else(|| fastrand::u64(..)),
+    }
+}
+
+/// A node's log goes to stderr, which `up` points at NODE/log.
+fn log(flags: &NodeFlags, global: &Global) {
+    let level = match global.verbose {
+        0 => "info",
+        1 => "debug",
+        _ => "trace",
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_env("BAZAAR_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(format!("warn,bazaar={level}")));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match flags.log_format {
+        LogFormat::Json => builder.json().init(),
+        LogFormat::Pretty => builder.with_ansi(false).with_target(false).init(),
+    }
+}
+
+fn failure(error: BootError) -> Failure {
+    match &error {
+        BootError::Open(open) => directory(open),
+        BootError::Listen { addr, .. } => {
+            let port = addr.rsplit_once(':').map_or("", |(_, port)| port);
+            Failure::new(exit::FAILURE, error.to_string())
+                .hint(format!("stop what listens there (ss -ltnp 'sport = :{port}'), or choose another --listen"))
+        }
+        BootError::Warehouse { .. } => Failure::new(exit::UNREACHABLE, error.to_string())
+            .hint("start the warehouse first, or name it with --warehouse ADDR"),
+        BootError::Identity(_) => Failure::new(exit::DIRECTORY, error.to_string()),
+        BootError::System(_) | BootError::Ended(_) => Failure::new(exit::FAILURE, error.to_string()),
+    }
+}
+
+/// What a directory that cannot be used comes to.
+pub fn directory(error: &OpenError) -> Failure {
+    Failure::new(error.exit_code(), error.to_string())
+}

@@ -1,0 +1,185 @@
+//! Refusals as gRPC statuses, and back: the one place that says which is which.
+//!
+//! A status carries an `ErrorInfo` whose reason a program can read, and, from a node that is not the asker's home, the
+//! present traders as `primary`/`secondary` metadata of it: that is the referral.
+
+#[allow(clippy::disallowed_types)] // what tonic-types takes; its order is never seen
+use std::collections::HashMap;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use super::convert::Odd;
+use super::messages::Refusal;
+use crate::model::market::NotTaken;
+use crate::model::offices::{Roster, Seat};
+use crate::model::warehouse::Denied;
+use crate::types::Office;
+
+const DOMAIN: &str = "bazaar";
+
+fn code_of(why: NotTaken) -> (Code, &'static str) {
+    match why {
+        NotTaken::Busy => (Code::Unavailable, "BUSY"),
+        NotTaken::NotHome => (Code::FailedPrecondition, "NOT_HOME"),
+        NotTaken::Stale => (Code::OutOfRange, "STALE"),
+        NotTaken::OtherContent => (Code::AlreadyExists, "OTHER_CONTENT"),
+        NotTaken::Window => (Code::FailedPrecondition, "WINDOW"),
+        NotTaken::UnknownProduct => (Code::NotFound, "UNKNOWN_PRODUCT"),
+        NotTaken::Quantity => (Code::InvalidArgument, "QUANTITY"),
+        NotTaken::Fenced => (Code::Aborted, "FENCED"),
+        NotTaken::NoSession => (Code::Unauthenticated, "NO_SESSION"),
+        NotTaken::DiskFull => (Code::ResourceExhausted, "DISK_FULL"),
+        NotTaken::Clock => (Code::InvalidArgument, "CLOCK"),
+    }
+}
+
+/// All refusals of an order, for reading a status back.
+const ALL: [NotTaken; 11] = [
+    NotTaken::Busy,
+    NotTaken::NotHome,
+    NotTaken::Stale,
+    NotTaken::OtherContent,
+    NotTaken::Window,
+    NotTaken::UnknownProduct,
+    NotTaken::Quantity,
+    NotTaken::Fenced,
+    NotTaken::NoSession,
+    NotTaken::DiskFull,
+    NotTaken::Clock,
+];
+
+fn denied_code(denied: &Denied) -> (Code, &'static str) {
+    match denied {
+        Denied::NotMember(_) => (Code::Unauthenticated, "NOT_MEMBER"),
+        Denied::NotEligible(_) => (Code::PermissionDenied, "NOT_ELIGIBLE"),
+        Denied::StoreAlive(_) => (Code::AlreadyExists, "STORE_ALIVE"),
+        Denied::Held { .. } => (Code::FailedPrecondition, "HELD"),
+        Denied::NotPresent(_) => (Code::FailedPrecondition, "NOT_PRESENT"),
+        Denied::NotPartner(_) => (Code::PermissionDenied, "NOT_PARTNER"),
+        Denied::TooManyClients => (Code::ResourceExhausted, "TOO_MANY_CLIENTS"),
+        Denied::UnknownPeer(_) => (Code::Unauthenticated, "UNKNOWN_PEER"),
+    }
+}
+
+fn referral(roster: &Roster) -> HashMap<String, String> {
+    let seat = |office: Office| {
+        let seat = roster.get(office)?;
+        Some((office.name().to_owned(), format!("{}@{}", seat.peer, seat.addr)))
+    };
+    Office::BOTH.into_iter().filter_map(seat).collect()
+}
+
+fn traders(roster: &Roster) -> String {
+    let names: Vec<String> =
+        Office::BOTH.into_iter().filter_map(|office| roster.get(office).map(name_seat)).collect();
+    if names.is_empty() { "no trader is in office".to_owned() } else { format!("traders: {}", names.join(", ")) }
+}
+
+fn name_seat(seat: &Seat) -> String {
+    format!("{} at {}", seat.peer, seat.addr)
+}
+
+impl From<Refusal> for Status {
+    fn from(refusal: Refusal) -> Status {
+        let (code, reason, text, metadata) = match &refusal {
+            Refusal::NotTaken(why, roster) => {
+                let (code, reason) = code_of(*why);
+                let text = match why {
+                    NotTaken::NotHome => format!("{why}; {}", traders(roster)),
+                    _ => why.to_string(),
+                };
+                (code, reason, text, referral(roster))
+            }
+            Refusal::Denied(denied) => {
+                let (code, reason) = denied_code(denied);
+                (code, reason, denied.to_string(), HashMap::new())
+            }
+            Refusal::Invalid(text) => (Code::InvalidArgument, "INVALID", text.clone(), HashMap::new()),
+            Refusal::Unavailable(text) => (Code::Unavailable, "UNAVAILABLE", text.clone(), HashMap::new()),
+        };
+        Status::with_error_details(code, text, ErrorDetails::with_error_info(reason, DOMAIN, metadata))
+    }
+}
+
+impl From<Odd> for Status {
+    fn from(odd: Odd) -> Status {
+        Refusal::Invalid(odd.to_string()).into()
+    }
+}
+
+/// Why a unary call of ours failed.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum CallError {
+    /// Nobody listens there, or it did not accept a connection in time: nothing was sent.
+    #[error("{addr} cannot be reached: {why}")]
+    Unreachable {
+        /// Where.
+        addr: String,
+        /// What the network said.
+        why: String,
+    },
+    /// A definite no to an order, with the addresses of the traders that the node knows.
+    #[error("{why}")]
+    NotTaken {
+        /// The reason.
+        why: NotTaken,
+        /// Addresses of primary and secondary, as far as known.
+        traders: Vec<String>,
+    },
+    /// A definite no to anything else.
+    #[error("{text}")]
+    Refused {
+        /// A word for programs, such as `STORE_ALIVE`; may be empty.
+        reason: String,
+        /// For people.
+        text: String,
+    },
+    /// It was sent and nothing definite came back: it may have been done.
+    #[error("{0}")]
+    Unknown(String),
+}
+
+impl CallError {
+    /// Reads the status of a call that reached the node.
+    pub(super) fn from_status(status: &Status) -> CallError {
+        let details = status.get_error_details();
+        let Some(info) = details.error_info().filter(|info| info.domain == DOMAIN) else {
+            return match status.code() {
+                Code::Unimplemented | Code::InvalidArgument | Code::OutOfRange | Code::ResourceExhausted => {
+                    CallError::Refused { reason: String::new(), text: status.message().to_owned() }
+                }
+                code => CallError::Unknown(format!("{code:?}: {}", status.message())),
+            };
+        };
+        let traders = ["primary", "secondary"].iter().filter_map(|office| info.metadata.get(*office));
+        let traders = traders.filter_map(|seat| seat.split_once('@')).map(|(_, addr)| addr.to_owned());
+        match ALL.into_iter().find(|why| code_of(*why).1 == info.reason) {
+            Some(why) => CallError::NotTaken { why, traders: traders.collect() },
+            None => CallError::Refused { reason: info.reason.clone(), text: status.message().to_owned() },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{PeerId, ProcessId, Term};
+
+    #[test]
+    fn every_refusal_of_an_order_survives_the_wire() {
+        let seat = Seat {
+            peer: PeerId(6),
+            process: ProcessId::default(),
+            term: Term(1),
+            present: true,
+            addr: "127.0.0.1:7706".into(),
+        };
+        let roster = Roster { primary: Some(seat), ..Roster::default() };
+        for why in ALL {
+            let status = Status::from(Refusal::NotTaken(why, roster.clone()));
+            let CallError::NotTaken { why: back, traders } = CallError::from_status(&status) else { panic!("{why}") };
+            assert_eq!((back, traders), (why, vec!["127.0.0.1:7706".to_owned()]));
+        }
+    }
+}
