@@ -132,7 +132,12 @@ impl DumpArgs {
     /// Rows to print at most.
     pub fn limit(&self) -> usize {
         let unlimited = self.follow || self.format.unwrap_or_default() != Format::Table;
-        self.limit.unwrap_or(if unlimited { usize::MAX } else { TABLE_ROWS })
+        self.limit_or(if unlimited { usize::MAX } else { TABLE_ROWS })
+    }
+
+    /// Rows to print at most, `default` unless said otherwise.
+    pub fn limit_or(&self, default: usize) -> usize {
+        self.limit.unwrap_or(default)
     }
 
     /// What no single flag's parser can see.

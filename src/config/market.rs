@@ -5,7 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use serde::Deserialize;
@@ -92,9 +92,9 @@ fn link(links: &mut Links, one: PeerId, other: PeerId) {
     links.entry(other).or_default().insert(one);
 }
 
-fn links(file: &PathBuf, nodes: u32, listed: &Entries<Vec<u32>>) -> Result<Links, ConfigError> {
+fn links(file: &Path, nodes: u32, listed: &Entries<Vec<u32>>) -> Result<Links, ConfigError> {
     if listed.0.len() != nodes as usize {
-        return Err(ConfigError::WrongCount { file: file.clone(), nodes, found: listed.0.len() });
+        return Err(ConfigError::WrongCount { file: file.into(), nodes, found: listed.0.len() });
     }
     let mut links = Links::new();
     for (key, _) in &listed.0 {

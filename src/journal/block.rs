@@ -286,3 +286,87 @@ fn append_record<R: Serialize>(record: &R, buffer: &mut Vec<u8>) -> Result<(), C
     buffer[start..start + LENGTH_BYTES].copy_from_slice(&field.to_le_bytes());
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::testing::{Count, add};
+
+    fn blocks(records: &[Count]) -> Vec<Vec<u8>> {
+        let (mut chain, mut blocks) = (ChainWriter::new(Tip::default()), Vec::new());
+        chain
+            .write(records, WallMicros(7), |first, block| {
+                assert_eq!(BlockHeader::peek(block).unwrap().first, first);
+                blocks.push(block.to_vec());
+                Ok::<(), CodecError>(())
+            })
+            .unwrap();
+        assert_eq!(chain.tip().seq, Seq(records.len() as u64));
+        blocks
+    }
+
+    #[test]
+    fn a_block_reads_back_as_it_was_written() {
+        let records = vec![add(1, 2), Count::Note(vec![9; 300]), add(3, u64::MAX)];
+        let block = Block::<Count>::decode(&blocks(&records)[0]).unwrap();
+        assert_eq!(block.records, records);
+        let BlockHeader { number, first, count, time, previous } = block.header;
+        assert_eq!((number, first, count, time), (1, Seq(1), 3, WallMicros(7)));
+        assert_eq!(previous, Hash::default());
+        assert_eq!(block.rows().map(|(seq, _)| seq.0).collect::<Vec<_>>(), [1, 2, 3]);
+    }
+
+    #[test]
+    fn a_long_step_becomes_several_linked_blocks_and_no_record_is_split() {
+        let records: Vec<Count> = (0..200).map(|k| Count::Note(vec![k as u8; 700])).collect();
+        let blocks = blocks(&records);
+        assert!(blocks.len() > 8 && blocks.iter().all(|block| block.len() <= BLOCK_BYTES_MAX));
+        let (mut tip, mut read) = (Tip::default(), Vec::new());
+        for bytes in &blocks {
+            let sealed = Sealed::open(bytes).unwrap();
+            assert!(tip.links(&sealed.header));
+            tip = Tip::after(&sealed);
+            read.extend(Block::<Count>::decode(bytes).unwrap().records);
+        }
+        assert_eq!(read, records);
+    }
+
+    #[test]
+    fn a_record_longer_than_a_block_is_refused() {
+        let mut chain = ChainWriter::new(Tip::default());
+        let note = Count::Note(vec![0; BLOCK_BYTES_MAX]);
+        let put = |_: Seq, _: &[u8]| Ok::<(), CodecError>(());
+        assert!(matches!(chain.write(&[note], WallMicros(0), put), Err(CodecError::TooLong(_))));
+    }
+
+    #[test]
+    fn every_altered_or_missing_byte_is_seen() {
+        let block = &blocks(&[add(1, 2), add(3, 4)])[0];
+        for at in 0..block.len() {
+            let mut altered = block.clone();
+            altered[at] ^= 0x10;
+            assert!(Block::<Count>::decode(&altered).is_err(), "byte {at}");
+            assert!(Block::<Count>::decode(&block[..at]).is_err(), "cut at {at}");
+        }
+    }
+
+    #[test]
+    fn a_record_that_does_not_decode_costs_no_other_row() {
+        #[derive(serde::Serialize)]
+        #[allow(dead_code)]
+        enum Later {
+            Add { name: u16, amount: u64 },
+            Note(Vec<u8>),
+            New(u8),
+        }
+        let records = [Later::Add { name: 1, amount: 2 }, Later::New(3), Later::Note(vec![4])];
+        let mut bytes = Vec::new();
+        let put = |_: Seq, block: &[u8]| Ok::<(), CodecError>(bytes.extend_from_slice(block));
+        ChainWriter::new(Tip::default()).write(&records, WallMicros(0), put).unwrap();
+        let rows: Vec<_> = Sealed::open(&bytes).unwrap().rows::<Count>().collect();
+        assert_eq!(rows[0], (Seq(1), Ok(add(1, 2))));
+        assert!(rows[1].1.is_err());
+        assert_eq!(rows[2], (Seq(3), Ok(Count::Note(vec![4]))));
+        assert!(matches!(Block::<Count>::decode(&bytes), Err(BlockError::Record { seq: Seq(2), .. })));
+    }
+}

@@ -18,6 +18,9 @@ use crate::limits::{BLOCK_BYTES_MAX, CHECKPOINT_CHUNKS_PER_GROUP};
 use crate::model::fold::{Fold, Tree};
 use crate::types::{Hash, Seq};
 
+/// A fold's parts, each with its tree.
+pub type Parts<F> = Vec<(Tree, <F as Fold>::Part)>;
+
 /// Which checkpoint there is: the `meta` value.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checkpoint {
@@ -71,7 +74,7 @@ impl Checkpoint {
     }
 
     /// Reads all parts: by tree, within it in the order they were given.
-    pub(super) fn parts<F: Fold>(&self, store: &dyn StoreRead) -> Result<Vec<(Tree, F::Part)>, StoreError> {
+    pub(super) fn parts<F: Fold>(&self, store: &dyn StoreRead) -> Result<Parts<F>, StoreError> {
         let mut parts = Vec::new();
         for (name, chunks) in &self.trees {
             let tree = tree_named(name).ok_or_else(|| damaged(name, "is not a tree"))?;

@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 
 use tokio::sync::watch;
 
+use super::checkpoint::Parts;
 use super::meta::Meta;
 use super::reader::Reader;
 use super::staging::{Item, Staging, Stats, Step, Stop, Ticket, Urgency};
@@ -121,7 +122,7 @@ impl<F: Fold> Journal<F> {
     /// # Panics
     ///
     /// If a part names a tree that the store of this log does not have.
-    pub fn checkpoint(&mut self, parts: Vec<(Tree, F::Part)>) {
+    pub fn checkpoint(&mut self, parts: Parts<F>) {
         let trees = trees_of(F::LOG);
         let known = |tree: &Tree| trees.contains(tree) && *tree != F::LOG && *tree != Tree::Meta;
         assert!(

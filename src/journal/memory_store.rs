@@ -1,7 +1,8 @@
 //! A store in memory that forgets like a disk: for tests and for simulation.
 //!
 //! Writes are kept in order until a sync makes them stay. [`MemoryDisk::power_cut`] decides by a seed which of the
-//! unsynced ones survive, and may tear the value of one. Same seed, same outcome.
+//! unsynced ones survive, and may tear the value of one. Same seed, same outcome. A disk that records can be cut at any
+//! earlier moment too, so that a test walks through all of them.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,7 +12,7 @@ use crate::model::fold::Tree;
 
 type Cells = BTreeMap<(Tree, Vec<u8>), Vec<u8>>;
 
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 struct Write {
     tree: Tree,
     key: Vec<u8>,
@@ -19,8 +20,19 @@ struct Write {
     value: Option<Vec<u8>>,
 }
 
+/// What happened to a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskEvent {
+    /// A value was written or removed in this tree.
+    Write(Tree),
+    /// Everything before was made to stay.
+    Sync,
+}
+
 #[derive(Default)]
 struct Disk {
+    /// Content at birth and everything since, if the disk records; `None` is a sync.
+    history: Option<(Cells, Vec<Option<Write>>)>,
     synced: Cells,
     current: Cells,
     unsynced: Vec<Write>,
@@ -51,6 +63,38 @@ impl MemoryDisk {
         MemoryDisk::default()
     }
 
+    /// Keeps all that happens from now on, for [`MemoryDisk::power_cut_at`].
+    pub fn record(&self) {
+        let mut disk = self.lock();
+        disk.history = Some((disk.current.clone(), Vec::new()));
+    }
+
+    /// What happened since [`MemoryDisk::record`].
+    pub fn events(&self) -> Vec<DiskEvent> {
+        let event = |event: &Option<Write>| event.as_ref().map_or(DiskEvent::Sync, |w| DiskEvent::Write(w.tree));
+        self.lock().history.iter().flat_map(|(_, events)| events.iter().map(event)).collect()
+    }
+
+    /// A copy of the disk as a power cut after the first `events` events would have left it.
+    pub fn power_cut_at(&self, events: usize, survive: Survive) -> MemoryDisk {
+        let disk = self.lock();
+        let Some((base, history)) = &disk.history else { return MemoryDisk::new() };
+        let happened = &history[..events.min(history.len())];
+        let synced = happened.iter().rposition(Option::is_none).map_or(0, |at| at + 1);
+        let (kept, open) = happened.split_at(synced);
+        let mut cells = base.clone();
+        kept.iter().flatten().cloned().for_each(|write| apply(&mut cells, write));
+        let open: Vec<Write> = open.iter().flatten().cloned().collect();
+        let writes = surviving(&cells, &open, survive);
+        writes.into_iter().for_each(|write| apply(&mut cells, write));
+        MemoryDisk::holding(cells)
+    }
+
+    fn holding(cells: Cells) -> MemoryDisk {
+        let disk = Disk { synced: cells.clone(), current: cells, ..Disk::default() };
+        MemoryDisk(Arc::new(Mutex::new(disk)))
+    }
+
     /// Opens the store on it. A store opened before is to be dropped first.
     pub fn open(&self) -> Box<dyn Store> {
         Box::new(MemoryStore(self.clone()))
@@ -60,11 +104,9 @@ impl MemoryDisk {
     pub fn power_cut(&self, survive: Survive) -> MemoryDisk {
         let disk = self.lock();
         let mut cells = disk.synced.clone();
-        for write in surviving(&disk.unsynced, survive) {
-            apply(&mut cells, write);
-        }
-        let after = Disk { synced: cells.clone(), current: cells, ..Disk::default() };
-        MemoryDisk(Arc::new(Mutex::new(after)))
+        let writes = surviving(&cells, &disk.unsynced, survive);
+        writes.into_iter().for_each(|write| apply(&mut cells, write));
+        MemoryDisk::holding(cells)
     }
 
     /// How many writes a power cut now could lose.
@@ -94,7 +136,7 @@ fn apply(cells: &mut Cells, write: Write) {
     }
 }
 
-fn surviving(writes: &[Write], survive: Survive) -> Vec<Write> {
+fn surviving(synced: &Cells, writes: &[Write], survive: Survive) -> Vec<Write> {
     match survive {
         Survive::None => Vec::new(),
         Survive::All => writes.to_vec(),
@@ -103,7 +145,11 @@ fn surviving(writes: &[Write], survive: Survive) -> Vec<Write> {
             let mut random = fastrand::Rng::with_seed(seed);
             let mut kept: Vec<Write> = writes.iter().filter(|_| random.bool()).cloned().collect();
             if let (Some(write), true) = (random.choice(&mut kept), random.bool()) {
-                tear(write, &mut random);
+                // A torn overwrite leaves the value before it, since stores check what they read back; a fact of `meta`
+                // fits a sector, so it is there or not.
+                if write.tree != Tree::Meta && !synced.contains_key(&(write.tree, write.key.clone())) {
+                    tear(write, &mut random);
+                }
             }
             kept
         }
@@ -129,6 +175,9 @@ impl MemoryStore {
             return Err(error.clone());
         }
         apply(&mut disk.current, write.clone());
+        if let Some((_, history)) = &mut disk.history {
+            history.push(Some(write.clone()));
+        }
         disk.unsynced.push(write);
         Ok(())
     }
@@ -148,6 +197,9 @@ impl Store for MemoryStore {
         let mut disk = self.0.lock();
         if let Some(error) = &disk.fails {
             return Err(error.clone());
+        }
+        if let Some((_, history)) = &mut disk.history {
+            history.push(None);
         }
         for write in std::mem::take(&mut disk.unsynced) {
             apply(&mut disk.synced, write);

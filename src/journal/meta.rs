@@ -59,18 +59,21 @@ pub struct Birth {
 
 type Identity = (String, PeerId, String, String, [u8; 32]);
 
-/// Writes a new store's facts, without a sync.
+/// Writes a new store's facts and syncs them. The format comes last: with it, all others are there.
 pub(super) fn create(store: &mut dyn Store, birth: &Birth, log: Tree) -> Result<(), StoreError> {
     let mut token = [0; 32];
     getrandom::fill(&mut token).map_err(|error| StoreError::Failed(format!("no randomness: {error}")))?;
     let identity: Identity =
         (birth.cluster.clone(), birth.node, birth.role.clone(), log.name().to_owned(), token);
-    store.put(Tree::Meta, FORMAT_KEY, &FORMAT.to_le_bytes())?;
     store.put(Tree::Meta, IDENTITY_KEY, &codec::encode(&identity)?)?;
+    put_starts(store, 0)?;
+    put_clock(store, Stamp(0))?;
     for (key, value) in &birth.extra {
         put_extra(store, key, value)?;
     }
-    Ok(())
+    store.sync()?;
+    store.put(Tree::Meta, FORMAT_KEY, &FORMAT.to_le_bytes())?;
+    store.sync()
 }
 
 /// The store's format; `None` if it was never completed.

@@ -24,6 +24,7 @@ mod lock;
 mod mark;
 mod memory_store;
 mod meta;
+mod offline;
 mod open;
 mod reader;
 mod recover;
@@ -35,14 +36,15 @@ mod watchdog;
 mod writer;
 
 pub use block::{BLOCK_VERSION, Block, BlockError, BlockHeader, ChainWriter, Sealed, Tip};
-pub use checkpoint::Checkpoint;
+pub use checkpoint::{Checkpoint, Parts};
 pub use codec::{CodecError, decode, encode};
 pub use dir::{NodeDir, NodeJson, exists};
 pub use error::OpenError;
 pub use handle::{CloseError, Durable, Fatal, Journal, exit_on_failure};
 pub use mark::Mark;
-pub use memory_store::{MemoryDisk, Survive};
+pub use memory_store::{DiskEvent, MemoryDisk, Survive};
 pub use meta::{Birth, FORMAT, Meta};
+pub use offline::{Blocks, Offline, open_copy};
 pub use open::open;
 pub use reader::{ReadError, Reader};
 pub use recover::{Recovered, Recovery, Setup, start};
@@ -51,6 +53,8 @@ pub use store::{Store, StoreError, StoreRead};
 
 use crate::types::Seq;
 
+#[cfg(test)]
+mod samples;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

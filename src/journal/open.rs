@@ -121,8 +121,7 @@ fn give_birth(node: &NodeDir, birth: &Birth, log: Tree, addr: &str) -> Result<()
 
 fn make_store(path: &Path, birth: &Birth, log: Tree) -> Result<(), StoreError> {
     let mut store = SledStore::open(path, trees_of(log), &mut None)?;
-    meta::create(&mut store, birth, log)?;
-    store.sync()
+    meta::create(&mut store, birth, log)
 }
 
 /// Opens the store and recovers it, on a thread that may panic or hang.

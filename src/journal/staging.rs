@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use super::checkpoint::Parts;
 use crate::limits::LAZY_MAX;
-use crate::model::fold::{Fold, Tree};
+use crate::model::fold::Fold;
 use crate::types::{Stamp, WallMicros};
 
 /// Number of a staged step, in the order of staging, from 1; 0 is "nothing yet".
@@ -40,7 +41,7 @@ pub struct Step<R> {
 pub(super) enum Item<F: Fold> {
     Step { ticket: Ticket, step: Step<F::Record> },
     Meta { ticket: Ticket, key: String, value: Vec<u8> },
-    Checkpoint { parts: Vec<(Tree, F::Part)> },
+    Checkpoint { parts: Parts<F> },
 }
 
 /// How the writer is to end.

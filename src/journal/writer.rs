@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::block::{ChainWriter, Tip};
-use super::checkpoint::{Checkpoint, Phase, Writing};
+use super::checkpoint::{Checkpoint, Parts, Phase, Writing};
 use super::guard::panic_text;
 use super::mark::MarkFile;
 use super::staging::{Item, Staging, Stop, Ticket, Wake};
@@ -243,7 +243,7 @@ impl<F: Fold> Writer<F> {
     }
 
     /// A second checkpoint while one is being written, or one of the same state, is not worth writing.
-    fn begin_checkpoint(&mut self, parts: Vec<(crate::model::fold::Tree, F::Part)>) {
+    fn begin_checkpoint(&mut self, parts: Parts<F>) {
         let tip = self.chain.tip();
         let same = self.checkpoint.as_ref().map_or(tip.block == 0, |old| old.seq == tip.seq);
         if self.writing.is_none() && same {

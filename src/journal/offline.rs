@@ -1,0 +1,161 @@
+//! Reading a stopped node's directory: from a copy, since sled locks, has no read-only open, and changes what it opens.
+//!
+//! Under a shared lock, which keeps the owner out: sync `db` (what a killed process left in the page cache must not be
+//! shown and then lost), copy, unlock; then open the copy. The directory itself is not changed.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use tempfile::TempDir;
+
+use super::block::BlockHeader;
+use super::checkpoint::{Checkpoint, Parts};
+use super::dir::{Life, NodeDir, NodeJson};
+use super::guard::guarded;
+use super::lock::lock_until;
+use super::meta::{self, FORMAT, Meta};
+use super::reader::ReadError;
+use super::sled_store::{SledStore, remove_leftovers};
+use super::store::{Pair, Store as _, StoreRead, TREES};
+use super::{Mark, OpenError};
+use crate::limits::{GROUP_BYTES_MAX, OPEN_STALL_MAX};
+use crate::model::fold::Fold;
+use crate::types::{Hash, Seq};
+
+/// A copy of a node's store, open. It goes with this value.
+pub struct Offline {
+    /// Who the node says it was at its last start.
+    pub node_json: Option<NodeJson>,
+    /// Who it is.
+    pub meta: Meta,
+    /// What was durable at least.
+    pub mark: Option<(Seq, Hash)>,
+    /// The checkpoint that the store names.
+    pub checkpoint: Option<Checkpoint>,
+    store: Arc<dyn StoreRead>,
+    /// Dropped last: the store in it is still open until then.
+    _copy: TempDir,
+}
+
+/// Copies the directory and opens the copy.
+pub fn open_copy(dir: &Path) -> Result<Offline, OpenError> {
+    let node = NodeDir::new(dir);
+    let mark = match node.life()? {
+        Life::Unborn => return Err(OpenError::Absent(dir.to_owned())),
+        Life::Born(mark) => mark,
+    };
+    refuse_newer(dir, mark)?;
+    let copy = TempDir::with_prefix("bazaar-").map_err(OpenError::io(&std::env::temp_dir()))?;
+    let store = copy.path().join("store");
+    copy_locked(&node, &store)?;
+    let (path, shown) = (store, node.store());
+    let (store, meta, checkpoint) = guarded(&node.db(), OPEN_STALL_MAX, move || {
+        let at = OpenError::store(&shown);
+        let store = SledStore::open(&path, &TREES, &mut None).map_err(&at)?.reader();
+        let meta = meta::load(&*store).map_err(&at)?;
+        let checkpoint = Checkpoint::load(&*store).map_err(&at)?;
+        Ok((store, meta, checkpoint))
+    })?;
+    let mark = mark.map(|mark| (mark.seq, mark.hash));
+    Ok(Offline { node_json: node.read_node_json(), meta, mark, checkpoint, store, _copy: copy })
+}
+
+fn refuse_newer(dir: &Path, mark: Option<Mark>) -> Result<(), OpenError> {
+    match mark {
+        Some(Mark { format: found, .. }) if found > FORMAT => {
+            Err(OpenError::Newer { dir: dir.to_owned(), found, known: FORMAT })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn copy_locked(node: &NodeDir, to: &Path) -> Result<(), OpenError> {
+    let db = node.db();
+    let lock = lock_until(&db, true, Instant::now()).map_err(OpenError::io(&db))?;
+    let lock: File =
+        lock.ok_or_else(|| OpenError::InUse { dir: node.path().to_owned(), by: node.owner() })?;
+    lock.sync_data().map_err(OpenError::io(&db))?;
+    copy_tree(&node.store(), to).map_err(OpenError::io(&node.store()))?;
+    drop(lock);
+    remove_leftovers(to).map_err(OpenError::io(to))
+}
+
+fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let place: PathBuf = to.join(entry.file_name());
+        match entry.file_type()?.is_dir() {
+            true => copy_tree(&entry.path(), &place)?,
+            false => drop(fs::copy(entry.path(), place)?),
+        }
+    }
+    Ok(())
+}
+
+impl Offline {
+    /// Raw blocks in order, from the one that contains `from`. They are not checked but for their headers: what is
+    /// wrong with them is the caller's to find.
+    pub fn blocks(&self, from: Seq) -> Blocks<'_> {
+        let from = Seq(from.0.max(1)).0.to_be_bytes();
+        Blocks { offline: self, next: Some(Position::Containing(from.to_vec())), buffer: Vec::new() }
+    }
+
+    /// The state that the checkpoint holds, in parts; `None` if there is no checkpoint.
+    pub fn checkpoint_parts<F: Fold>(&self) -> Result<Option<Parts<F>>, ReadError> {
+        let parts = self.checkpoint.as_ref().map(|checkpoint| checkpoint.parts::<F>(&*self.store));
+        Ok(parts.transpose()?)
+    }
+}
+
+enum Position {
+    Containing(Vec<u8>),
+    After(Vec<u8>),
+}
+
+/// See [`Offline::blocks`]. Ends after an error.
+pub struct Blocks<'a> {
+    offline: &'a Offline,
+    next: Option<Position>,
+    buffer: Vec<Pair>,
+}
+
+impl Blocks<'_> {
+    /// Reads the next blocks, last one first.
+    fn fill(&mut self) -> Result<(), ReadError> {
+        let (store, log) = (&self.offline.store, self.offline.meta.log);
+        let start = match self.next.take() {
+            None => return Ok(()),
+            Some(Position::After(key)) => [&key[..], &[0]].concat(),
+            Some(Position::Containing(key)) => match store.floor(log, &key)? {
+                Some((first, block)) if reaches(&block, &key) => first,
+                _ => key,
+            },
+        };
+        self.buffer = store.scan(log, &start, GROUP_BYTES_MAX)?;
+        self.next = self.buffer.last().map(|(key, _)| Position::After(key.clone()));
+        self.buffer.reverse();
+        Ok(())
+    }
+}
+
+/// A block whose header cannot be read is shown rather than skipped.
+fn reaches(block: &[u8], key: &[u8]) -> bool {
+    BlockHeader::peek(block).map_or(true, |header| header.last().0.to_be_bytes()[..] >= *key)
+}
+
+impl Iterator for Blocks<'_> {
+    type Item = Result<Vec<u8>, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.buffer.is_empty()
+            && let Err(error) = self.fill()
+        {
+            return Some(Err(error));
+        }
+        self.buffer.pop().map(|(_, block)| Ok(block))
+    }
+}

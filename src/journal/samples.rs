@@ -1,0 +1,78 @@
+//! One record of every kind, as format 1 wrote them: for the tests that pin the bytes and for the golden stores.
+
+use crate::model::entry::{Entry, Placed, Told};
+use crate::model::row::{Decision, OutcomeKind, Reason, Record, Slice, initial_lot};
+use crate::types::{
+    Batch, Epoch, Hash, Money, Number, Office, Order, OrderId, OrderKind, PeerId, ProcessId, ProductId, Quantity, Seq,
+    Stamp, Term,
+};
+
+fn order(kind: OrderKind) -> Order {
+    let id = OrderId { peer: PeerId(4), number: Number::new(Epoch(1), 3) };
+    Order { id, stamp: Stamp(17), kind, product: ProductId(2), quantity: Quantity(300) }
+}
+
+fn decision(kind: OrderKind) -> Decision {
+    let (order, clock, stock_after) = (order(kind), Stamp(44), Quantity(1_000_000));
+    Decision { order, clock, stock_after, trader: PeerId(6), term: Term(1), batch: Batch(2) }
+}
+
+fn slices() -> Vec<Slice> {
+    let lot = OrderId { peer: PeerId(1001), number: Number(9) };
+    vec![Slice { lot: initial_lot(), quantity: Quantity(1) }, Slice { lot, quantity: Quantity(299) }]
+}
+
+/// All kinds of [`Record`], in the order of their numbers.
+pub fn records() -> Vec<Record> {
+    let buy = decision(OrderKind::Buy { partial: true });
+    let (trader, term, clock) = (PeerId(6), Term(3), Stamp(70_000));
+    let (partner, partner_term, by) = (PeerId(5), Term(4), PeerId(5));
+    let process = ProcessId { epoch: Epoch(1), starts: 2, random: u64::MAX };
+    let (unit_price, commission_percent) = (Money(133), 5);
+    vec![
+        Record::Stocked { name: "fish".into(), quantity: Quantity(43), unit_price: Money(100), clock: Stamp(1) },
+        Record::Deposit(decision(OrderKind::Sell)),
+        Record::Sale { decision: buy, unit_price, commission_percent, slices: slices() },
+        Record::Refusal { decision: buy, reason: Some(Reason::TooManyLots) },
+        Record::Reversal(buy),
+        Record::Void { decision: decision(OrderKind::Void), reason: Reason::GivenUp },
+        Record::Session { peer: PeerId(4), epoch: Epoch(1), store: Hash([7; 32]), clock },
+        Record::Office { office: Office::Primary, trader, process, term, clock },
+        Record::Fence { office: Office::Secondary, trader, term, by, clock },
+        Record::Paired { trader, term, partner, partner_term, clock },
+        Record::Restored { generation: 1, clock },
+        Record::Allotment { trader, term, product: ProductId(2), slices: slices(), clock },
+        Record::Adopt { decision: buy, of: term, unit_price, commission_percent, slices: slices() },
+        Record::Complete { trader, term: Term(5), of: term, clock },
+        Record::Conflict(buy),
+    ]
+}
+
+/// All kinds of [`Entry`], in the order of their numbers.
+pub fn entries() -> Vec<Entry> {
+    let (number, kind) = (Number::new(Epoch(1), 3), OrderKind::Buy { partial: false });
+    let placed = Placed { number, stamp: Stamp(17), kind, product: ProductId(2), quantity: Quantity(300) };
+    let told = Told {
+        number,
+        kind: OutcomeKind::Voided,
+        reason: Some(Reason::Closed),
+        filled: Quantity(0),
+        amount: Money(-1),
+        seq: Seq(812),
+    };
+    let (peer, first, last) = (PeerId(4), Number(1), Number(9));
+    vec![
+        Entry::Placed(placed),
+        Entry::Answered { via: PeerId(6), told: vec![told] },
+        Entry::Opened { peer, epoch: Epoch(1) },
+        Entry::Known { peer, epoch: Epoch(0), store: Hash([8; 32]) },
+        Entry::Granted { office: Office::Secondary, term: Term(2) },
+        Entry::Ended { term: Term(2) },
+        Entry::Accepted { term: Term(1), order: order(kind) },
+        Entry::Settled { peer, first, last },
+        Entry::HandedOver { peer, first, last },
+        Entry::LedgerSeen { generation: 1, seq: Seq(812), hash: Hash([9; 32]) },
+        Entry::Mirrored { trader: PeerId(5), term: Term(4), order: order(OrderKind::Sell) },
+        Entry::Adopted { trader: PeerId(5), from: Term(4), term: Term(1) },
+    ]
+}

@@ -1,0 +1,162 @@
+//! `bazaar dump`: what stores hold, as rows. It reads blocks and folds them itself; it never writes to a store.
+//!
+//! In: sources of blocks, on disk or live, and what to show of them. Out: rows on stdout and an exit code: 6 if a row
+//! could not be read, 5 if a fold broke an invariant or two stores differ.
+
+mod diff;
+mod filter;
+mod ledger;
+mod life;
+mod states;
+mod summary;
+
+use std::io::{self, BufWriter, Write};
+
+use self::filter::Selection;
+use super::{
+    fold::Alarms,
+    output::{Column, Failure, Printer, Row, Shape, colored, exit},
+    source::BlockSource,
+};
+use crate::{
+    cli::{DumpArgs, Format, Global, View},
+    types::PeerId,
+};
+
+/// A node whose blocks are read.
+pub type Source = Box<dyn BlockSource>;
+
+/// Prints what `args` ask for of `sources`; `other` are the stores that `--diff` names. Gives the exit code.
+pub fn run(
+    args: &DumpArgs,
+    global: &Global,
+    mut sources: Vec<Source>,
+    mut other: Vec<Source>,
+    out: &mut dyn Write,
+) -> Result<u8, Failure> {
+    sources.sort_by_key(|source| source.meta().node);
+    let mut out = BufWriter::with_capacity(1 << 16, out);
+    let mut dump = Dump {
+        args,
+        shape: shape(args, global),
+        quiet: global.quiet,
+        out: &mut out,
+        findings: Findings::default(),
+    };
+    match (args.view, args.filter.order) {
+        _ if args.diff.is_some() => diff::run(&mut dump, &mut sources, &mut other)?,
+        (View::Summary, Some(order)) => life::run(&mut dump, &mut sources, order)?,
+        (View::Ledger, _) => ledger::run(&mut dump, warehouse(&mut sources)?)?,
+        (View::Summary, None) => summary::run(&mut dump, &mut sources)?,
+        (View::Meta, _) => summary::meta(&mut dump, &sources)?,
+        (view, _) => states::run(&mut dump, &mut sources, view)?,
+    }
+    let code = dump.findings.report(global.quiet);
+    out.flush().map_err(Failure::writing)?;
+    Ok(code)
+}
+
+/// The run of one dump.
+struct Dump<'a> {
+    args: &'a DumpArgs,
+    shape: Shape,
+    quiet: bool,
+    out: &'a mut dyn Write,
+    findings: Findings,
+}
+
+/// What was met on the way and decides the exit code.
+#[derive(Default)]
+struct Findings {
+    unreadable: u64,
+    broken: Vec<String>,
+    differ: bool,
+}
+
+impl Findings {
+    fn broken_by(&mut self, alarms: &Alarms) {
+        self.broken
+            .extend(alarms.failed().into_iter().map(|check| format!("{} {}", check.id(), check.title())));
+    }
+
+    fn report(&self, quiet: bool) -> u8 {
+        if self.unreadable > 0 && !quiet {
+            eprintln!("warning: {} rows could not be read", self.unreadable);
+        }
+        if !self.broken.is_empty() && !quiet {
+            eprintln!("warning: these rows break {}; see bazaar verify", self.broken.join(", "));
+        }
+        match self {
+            Findings { unreadable: 1.., .. } => exit::UNDETERMINED,
+            Findings { differ: true, .. } => exit::BROKEN,
+            Findings { broken, .. } if !broken.is_empty() => exit::BROKEN,
+            _ => exit::DONE,
+        }
+    }
+}
+
+fn shape(args: &DumpArgs, global: &Global) -> Shape {
+    match args.format {
+        None if global.json => Shape::Object { view: args.view.name() },
+        None | Some(Format::Table) => Shape::Table { color: colored(global.color, &io::stdout()) },
+        Some(Format::Jsonl) => Shape::Jsonl,
+        Some(Format::Csv) => Shape::Csv,
+    }
+}
+
+/// The warehouse among the sources: the ledger is there and only there.
+fn warehouse(sources: &mut [Source]) -> Result<&mut dyn BlockSource, Failure> {
+    let found = sources.iter_mut().find(|source| source.meta().is_ledger());
+    let missing =
+        || Failure::new(exit::USAGE, "the ledger is the warehouse's, and its store is not among those named");
+    match found {
+        Some(source) => Ok(source.as_mut()),
+        None => Err(missing().hint("bazaar dump ledger --data-dir bazaar-data/warehouse")),
+    }
+}
+
+impl Dump<'_> {
+    /// Rows wanted.
+    fn limit(&self) -> usize {
+        match self.shape {
+            Shape::Object { .. } => self.args.limit_or(usize::MAX),
+            _ => self.args.limit(),
+        }
+    }
+
+    /// Prints those of `rows` that are wanted, as `columns`.
+    fn print(&mut self, columns: &[Column], rows: Vec<Row>) -> Result<(), Failure> {
+        let selection = Selection::new(&self.args.filter, columns)?;
+        let limit = self.limit();
+        let mut wanted: Vec<Row> = rows.into_iter().filter(|row| selection.takes(row)).collect();
+        if self.args.reverse {
+            wanted.reverse();
+        }
+        if wanted.len() > limit && !self.quiet {
+            eprintln!("{limit} of {} rows; more with --limit", wanted.len());
+        }
+        wanted.truncate(limit);
+        self.emit(columns, &wanted)
+    }
+
+    /// Prints all of `rows`.
+    fn emit(&mut self, columns: &[Column], rows: &[Row]) -> Result<(), Failure> {
+        let mut printer = Printer::new(self.out, self.shape, columns);
+        let printed = rows.iter().try_for_each(|row| printer.row(row));
+        printed.and_then(|()| printer.finish()).map_err(Failure::writing)
+    }
+}
+
+/// A row made in the order of its keys.
+fn row<const N: usize>(members: [(&str, serde_json::Value); N]) -> Row {
+    members.into_iter().map(|(key, value)| (key.to_string(), value)).collect()
+}
+
+/// Puts the node's name in front of a row.
+fn with_node(node: PeerId, row: Row) -> Row {
+    let name = super::source::node_name(node);
+    std::iter::once(("node".to_string(), name.into())).chain(row).collect()
+}
+
+#[cfg(test)]
+mod tests;

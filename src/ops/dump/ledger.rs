@@ -1,0 +1,106 @@
+//! `dump ledger`: every record is one row, in order, with as little held in memory as the asked order allows.
+
+use std::{collections::VecDeque, ops::ControlFlow};
+
+use super::{Dump, filter::Selection};
+use crate::{
+    model::row::Record,
+    ops::{
+        log::{self, ReadRow},
+        output::{Failure, Printer, Row, Shape},
+        rows::{LEDGER_COLUMNS, LEDGER_KINDS, ledger_row, unreadable_row},
+        source::{BlockSource, Catalogue, CatalogueGood},
+    },
+    types::Seq,
+};
+
+/// The goods of a ledger: its first rows.
+pub(super) fn catalogue(source: &mut dyn BlockSource) -> Result<Catalogue, Failure> {
+    let mut goods = Vec::new();
+    for page in log::pages::<Record>(source, Seq(1)) {
+        for (_, record) in page?.into_rows() {
+            match record {
+                Ok(Record::Stocked { name, unit_price, .. }) => {
+                    goods.push(CatalogueGood { name, unit_price })
+                }
+                _ => return Ok(Catalogue(goods)),
+            }
+        }
+    }
+    Ok(Catalogue(goods))
+}
+
+pub(super) fn run(dump: &mut Dump<'_>, source: &mut dyn BlockSource) -> Result<(), Failure> {
+    let catalogue = catalogue(source)?;
+    let selection = Selection::new(&dump.args.filter, &LEDGER_COLUMNS)?;
+    let names: Vec<String> = catalogue.0.iter().map(|good| good.name.clone()).collect();
+    selection.known(&names, &LEDGER_KINDS)?;
+    let table = matches!(dump.shape, Shape::Table { .. });
+    let columns: Vec<_> =
+        LEDGER_COLUMNS.into_iter().filter(|column| !table || column.key != "block_hash").collect();
+    let limit = dump.limit();
+    let printer = Printer::new(dump.out, dump.shape, &columns);
+    let printer = if dump.args.follow { printer.unbuffered() } else { printer };
+    let mut rows = Rows { printer, reverse: dump.args.reverse, limit, printed: 0, kept: VecDeque::new() };
+    let from = dump.args.filter.from.unwrap_or(Seq(1));
+    let to = dump.args.filter.to.unwrap_or(Seq(u64::MAX));
+    let mut more = false;
+    'pages: for page in log::pages::<Record>(source, from) {
+        for read in page?.into_rows() {
+            if read.0.seq > to {
+                break 'pages;
+            }
+            let row = as_row(&read, &catalogue);
+            if !selection.takes(&row) {
+                continue;
+            }
+            dump.findings.unreadable += u64::from(read.1.is_err());
+            if rows.take(row)?.is_break() {
+                more = true;
+                break 'pages;
+            }
+        }
+    }
+    if more && table && !dump.quiet {
+        eprintln!("the first {limit} rows; more with --limit, the last ones with --reverse");
+    }
+    rows.finish()
+}
+
+fn as_row((place, record): &ReadRow<Record>, catalogue: &Catalogue) -> Row {
+    match record {
+        Ok(record) => ledger_row(place, record, catalogue),
+        Err(why) => unreadable_row(place, why),
+    }
+}
+
+/// Rows on their way out: at once, or the last ones kept for the end.
+struct Rows<'a> {
+    printer: Printer<'a>,
+    reverse: bool,
+    limit: usize,
+    printed: usize,
+    kept: VecDeque<Row>,
+}
+
+impl Rows<'_> {
+    /// Takes one; `Break` when that was one too many.
+    fn take(&mut self, row: Row) -> Result<ControlFlow<()>, Failure> {
+        if self.reverse {
+            self.kept.push_front(row);
+            self.kept.truncate(self.limit);
+            return Ok(ControlFlow::Continue(()));
+        }
+        if self.printed >= self.limit {
+            return Ok(ControlFlow::Break(()));
+        }
+        self.printed += 1;
+        self.printer.row(&row).map_err(Failure::writing)?;
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn finish(mut self) -> Result<(), Failure> {
+        let kept = self.kept.iter().try_for_each(|row| self.printer.row(row));
+        kept.and_then(|()| self.printer.finish()).map_err(Failure::writing)
+    }
+}

@@ -1,0 +1,219 @@
+//! `dump --order P-N`: one order's life as far as the stores that were named tell it.
+
+use serde_json::Value;
+
+use super::{Dump, Source, ledger, row};
+use crate::{
+    model::{
+        entry::{Entry, Told},
+        row::{Place, Record},
+    },
+    ops::{
+        fold::{Alarms, JournalFold},
+        log,
+        output::{Column, Failure, Row, Show, exit},
+        rows::ledger_row,
+        source::{BlockSource, Catalogue, node_name},
+    },
+    types::{Order, OrderId, PeerId, Seq, Term, WallMicros},
+};
+
+const COLUMNS: [Column; 5] = [
+    Column { key: "time", show: Show::Text },
+    Column { key: "node", show: Show::Text },
+    Column { key: "event", show: Show::Text },
+    Column { key: "seq", show: Show::Number },
+    Column { key: "what", show: Show::Text },
+];
+
+/// Something that happened to the order; in this order where the times of two nodes' clocks are the same.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Event {
+    Placed,
+    Accepted,
+    Adopted,
+    Settled,
+    Left,
+    Answered,
+}
+
+impl Event {
+    fn name(self) -> &'static str {
+        match self {
+            Event::Placed => "placed",
+            Event::Accepted => "accepted",
+            Event::Adopted => "adopted",
+            Event::Settled => "settled",
+            Event::Left => "left the queue",
+            Event::Answered => "answered",
+        }
+    }
+}
+
+struct Step {
+    time: WallMicros,
+    event: Event,
+    node: PeerId,
+    seq: Seq,
+    facts: Row,
+}
+
+pub(super) fn run(dump: &mut Dump<'_>, sources: &mut [Source], order: OrderId) -> Result<(), Failure> {
+    let mut steps = Vec::new();
+    for source in sources.iter_mut() {
+        match source.meta().is_ledger() {
+            true => in_ledger(dump, source.as_mut(), order, &mut steps)?,
+            false => in_journal(dump, source.as_mut(), order, &mut steps)?,
+        }
+    }
+    if steps.is_empty() {
+        let what = format!("order {order} is in none of the stores that were read");
+        return Err(
+            Failure::new(exit::NO, what).hint("name the stores of its peer, the traders and the warehouse")
+        );
+    }
+    steps.sort_by_key(|step| (step.time, step.event));
+    let rows: Vec<Row> = steps.into_iter().map(as_row).collect();
+    dump.emit(&COLUMNS, &rows)
+}
+
+/// In JSON the facts are members of their own; for people and CSV they are one text.
+fn as_row(step: Step) -> Row {
+    let fact = |(key, value): (&String, &Value)| match value {
+        Value::String(text) => format!("{key} {text}"),
+        value => format!("{key} {value}"),
+    };
+    let what = step.facts.iter().map(fact).collect::<Vec<_>>().join(", ");
+    let mut row = row([
+        ("time", step.time.to_string().into()),
+        ("node", node_name(step.node).into()),
+        ("event", step.event.name().into()),
+        ("seq", step.seq.0.into()),
+        ("what", what.into()),
+    ]);
+    row.insert("facts".into(), Value::Object(step.facts));
+    row
+}
+
+fn in_ledger(
+    dump: &mut Dump<'_>,
+    source: &mut dyn BlockSource,
+    wanted: OrderId,
+    steps: &mut Vec<Step>,
+) -> Result<(), Failure> {
+    let catalogue = ledger::catalogue(source)?;
+    for page in log::pages::<Record>(source, Seq(1)) {
+        for (place, record) in page?.into_rows() {
+            let Ok(record) = record else {
+                dump.findings.unreadable += 1;
+                continue;
+            };
+            if record.decision().is_some_and(|decision| decision.order.id == wanted) {
+                let facts = settled(&place, &record, &catalogue);
+                let (time, seq) = (place.time, place.seq);
+                steps.push(Step { time, event: Event::Settled, node: PeerId::WAREHOUSE, seq, facts });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn settled(place: &Place, record: &Record, catalogue: &Catalogue) -> Row {
+    const KEPT: [&str; 9] =
+        ["outcome", "reason", "product", "asked", "filled", "amount", "trader", "term", "stock_after"];
+    let mut row = ledger_row(place, record, catalogue);
+    KEPT.iter().filter_map(|key| row.remove(*key).map(|value| (key.to_string(), value))).collect()
+}
+
+fn in_journal(
+    dump: &mut Dump<'_>,
+    source: &mut dyn BlockSource,
+    wanted: OrderId,
+    steps: &mut Vec<Step>,
+) -> Result<(), Failure> {
+    let (node, catalogue) = (source.meta().node, source.meta().catalogue.clone());
+    let (mut fold, mut alarms) = (JournalFold::new(node), Alarms::new(0));
+    for page in log::pages::<Entry>(source, Seq(1)) {
+        for (place, entry) in page?.into_rows() {
+            let Ok(entry) = entry else {
+                dump.findings.unreadable += 1;
+                continue;
+            };
+            let (waited, rank) = (fold.waits(wanted), rank(&fold, &entry));
+            fold.apply(&place, &entry, &mut alarms);
+            for (event, facts) in events(node, &entry, wanted, waited, rank, &catalogue) {
+                steps.push(Step { time: place.time, event, node, seq: place.seq, facts });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Where an order that is being accepted will stand.
+fn rank(fold: &JournalFold, entry: &Entry) -> usize {
+    match entry {
+        Entry::Accepted { order, .. } => fold.rank(order),
+        _ => 0,
+    }
+}
+
+fn events(
+    node: PeerId,
+    entry: &Entry,
+    wanted: OrderId,
+    waited: bool,
+    rank: usize,
+    catalogue: &Catalogue,
+) -> Vec<(Event, Row)> {
+    match entry {
+        Entry::Placed(placed) if wanted == (OrderId { peer: node, number: placed.number }) => {
+            vec![(
+                Event::Placed,
+                row([
+                    ("kind", placed.kind.name().into()),
+                    ("product", catalogue.name(placed.product).into()),
+                    ("asked", placed.quantity.0.into()),
+                    ("stamp", placed.stamp.0.into()),
+                ]),
+            )]
+        }
+        Entry::Answered { via, told } if node == wanted.peer => {
+            let told = told.iter().filter(|told| told.number == wanted.number);
+            told.map(|told| (Event::Answered, answered(*via, told))).collect()
+        }
+        Entry::Accepted { term, order } if order.id == wanted => {
+            vec![(Event::Accepted, accepted(*term, order, rank))]
+        }
+        Entry::Adopted { trader, from, term } if waited => {
+            vec![(
+                Event::Adopted,
+                row([("of", trader.0.into()), ("from", from.0.into()), ("term", term.0.into())]),
+            )]
+        }
+        Entry::Settled { peer, first, last } if waited && covers(wanted, *peer, first.0, last.0) => {
+            vec![(Event::Left, row([("because", "settled".into())]))]
+        }
+        Entry::HandedOver { peer, first, last } if waited && covers(wanted, *peer, first.0, last.0) => {
+            vec![(Event::Left, row([("because", "handed over".into())]))]
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn covers(wanted: OrderId, peer: PeerId, first: u64, last: u64) -> bool {
+    wanted.peer == peer && (first..=last).contains(&wanted.number.0)
+}
+
+fn accepted(term: Term, order: &Order, rank: usize) -> Row {
+    row([("term", term.0.into()), ("rank", rank.into()), ("stamp", order.stamp.0.into())])
+}
+
+fn answered(via: PeerId, told: &Told) -> Row {
+    row([
+        ("outcome", told.kind.name().into()),
+        ("filled", told.filled.0.into()),
+        ("amount", told.amount.0.into()),
+        ("via", via.0.into()),
+        ("ledger_seq", told.seq.0.into()),
+    ])
+}

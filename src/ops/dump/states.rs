@@ -1,0 +1,325 @@
+//! State as rows: what a ledger or a journal adds up to, now or at an earlier row.
+
+use serde_json::Value;
+
+use super::{Dump, Source, filter::Selection, row, with_node};
+use crate::{
+    cli::View,
+    ops::{
+        fold::{Alarms, JournalFold, LedgerFold, OwnOrder},
+        log,
+        output::{Column, Failure, Row, Show, exit},
+        source::{BlockSource, Catalogue},
+    },
+    types::{Number, Office, OrderKind, Seq},
+};
+
+const fn text(key: &'static str) -> Column {
+    Column { key, show: Show::Text }
+}
+
+const fn number(key: &'static str) -> Column {
+    Column { key, show: Show::Number }
+}
+
+const fn money(key: &'static str) -> Column {
+    Column { key, show: Show::Money }
+}
+
+/// The columns of a view.
+fn columns(view: View) -> Vec<Column> {
+    match view {
+        View::Inventory => vec![
+            text("product"),
+            money("unit_price"),
+            number("on_hand"),
+            number("lots"),
+            number("stocked"),
+            number("deposited"),
+            number("sold"),
+        ],
+        View::Accounts => {
+            vec![number("peer"), money("balance"), money("paid"), money("received"), money("commission")]
+        }
+        View::Sessions => vec![
+            number("peer"),
+            number("epoch"),
+            text("store"),
+            number("decided"),
+            number("floor"),
+            number("highest"),
+        ],
+        View::Offices => {
+            vec![text("office"), number("trader"), number("term"), number("since"), text("paired")]
+        }
+        View::Queue => vec![
+            number("rank"),
+            number("peer"),
+            number("number"),
+            number("stamp"),
+            text("kind"),
+            text("product"),
+            number("asked"),
+            number("term"),
+        ],
+        _ => vec![
+            number("number"),
+            number("stamp"),
+            text("kind"),
+            text("product"),
+            number("asked"),
+            text("state"),
+            text("outcome"),
+            number("filled"),
+            money("amount"),
+            text("told_at"),
+            number("via"),
+        ],
+    }
+}
+
+pub(super) fn run(dump: &mut Dump<'_>, sources: &mut [Source], view: View) -> Result<(), Failure> {
+    let of_ledger = matches!(view, View::Inventory | View::Accounts)
+        || matches!(view, View::Sessions | View::Offices)
+            && sources.iter().any(|source| source.meta().is_ledger());
+    let peers_only = matches!(view, View::Queue | View::Orders);
+    let mut chosen: Vec<&mut Source> =
+        sources.iter_mut().filter(|s| s.meta().is_ledger() == of_ledger).collect();
+    if let (View::Orders, Some(peer)) =
+        (view, dump.args.filter.peer.or(dump.args.filter.order.map(|id| id.peer)))
+    {
+        chosen.retain(|source| source.meta().node == peer);
+    }
+    if chosen.is_empty() {
+        return Err(nobody_has(view, peers_only));
+    }
+    if chosen.len() > 1 && dump.args.at.is_some() {
+        let what = "--at is a sequence of one node's log, and several are named";
+        return Err(Failure::new(exit::USAGE, what).hint("name one node's directory with --data-dir"));
+    }
+    let several = chosen.len() > 1;
+    let mut rows = Vec::new();
+    let mut goods = Vec::new();
+    for source in chosen {
+        let node = source.meta().node;
+        let (catalogue, state) = state(dump, source.as_mut(), view)?;
+        goods.extend(catalogue.0.into_iter().map(|good| good.name));
+        rows.extend(state.into_iter().map(|row| if several { with_node(node, row) } else { row }));
+    }
+    print(dump, view, several, &goods, rows)
+}
+
+fn nobody_has(view: View, peers_only: bool) -> Failure {
+    let who = if peers_only { "a peer" } else { "the warehouse" };
+    Failure::new(
+        exit::USAGE,
+        format!("{} is in the store of {who}, and none is among those named", view.name()),
+    )
+    .hint(format!("bazaar dump {} --data-dir bazaar-data", view.name()))
+}
+
+fn print(
+    dump: &mut Dump<'_>,
+    view: View,
+    several: bool,
+    goods: &[String],
+    rows: Vec<Row>,
+) -> Result<(), Failure> {
+    let mut columns = columns(view);
+    let mut judged = columns.clone();
+    judged.extend(matches!(view, View::Orders).then_some(number("peer")));
+    Selection::new(&dump.args.filter, &judged)?.known(goods, &["buy", "sell", "void"])?;
+    if several {
+        columns.insert(0, text("node"));
+    }
+    dump.print(&columns, rows)
+}
+
+fn state(
+    dump: &mut Dump<'_>,
+    source: &mut dyn BlockSource,
+    view: View,
+) -> Result<(Catalogue, Vec<Row>), Failure> {
+    if source.meta().is_ledger() {
+        let fold = fold_ledger(dump, source)?;
+        let rows = match view {
+            View::Inventory => inventory(&fold),
+            View::Accounts => accounts(&fold),
+            View::Sessions => sessions(&fold),
+            _ => offices(&fold),
+        };
+        return Ok((fold.catalogue, rows));
+    }
+    let catalogue = source.meta().catalogue.clone();
+    let fold = fold_journal(dump, source)?;
+    let rows = match view {
+        View::Queue => queue(&fold, &catalogue),
+        View::Sessions => known_sessions(&fold),
+        View::Offices => own_offices(&fold),
+        _ => orders(&fold, &catalogue),
+    };
+    Ok((catalogue, rows))
+}
+
+fn fold_ledger(dump: &mut Dump<'_>, source: &mut dyn BlockSource) -> Result<LedgerFold, Failure> {
+    let (mut fold, mut alarms) = (LedgerFold::default(), Alarms::new(0));
+    let until = dump.args.at.unwrap_or(Seq(u64::MAX));
+    'pages: for page in log::pages(source, Seq(1)) {
+        for (place, record) in page?.into_rows() {
+            match record {
+                _ if place.seq > until => break 'pages,
+                Ok(record) => fold.apply(&place, &record, &mut alarms),
+                Err(_) => dump.findings.unreadable += 1,
+            }
+        }
+    }
+    dump.findings.broken_by(&alarms);
+    Ok(fold)
+}
+
+fn fold_journal(dump: &mut Dump<'_>, source: &mut dyn BlockSource) -> Result<JournalFold, Failure> {
+    let (mut fold, mut alarms) = (JournalFold::new(source.meta().node), Alarms::new(0));
+    let until = dump.args.at.unwrap_or(Seq(u64::MAX));
+    'pages: for page in log::pages(source, Seq(1)) {
+        for (place, entry) in page?.into_rows() {
+            match entry {
+                _ if place.seq > until => break 'pages,
+                Ok(entry) => fold.apply(&place, &entry, &mut alarms),
+                Err(_) => dump.findings.unreadable += 1,
+            }
+        }
+    }
+    dump.findings.broken_by(&alarms);
+    Ok(fold)
+}
+
+fn inventory(fold: &LedgerFold) -> Vec<Row> {
+    let goods = fold.catalogue.0.iter().zip(&fold.goods.0);
+    goods
+        .map(|(good, product)| {
+            row([
+                ("product", good.name.clone().into()),
+                ("unit_price", good.unit_price.0.into()),
+                ("on_hand", product.on_hand().into()),
+                ("lots", product.lots().into()),
+                ("stocked", product.stocked.into()),
+                ("deposited", product.deposited.into()),
+                ("sold", product.sold.into()),
+            ])
+        })
+        .collect()
+}
+
+fn accounts(fold: &LedgerFold) -> Vec<Row> {
+    let accounts = fold.accounts.0.iter();
+    accounts
+        .map(|(peer, account)| {
+            row([
+                ("peer", peer.0.into()),
+                ("balance", account.balance().into()),
+                ("paid", account.paid.into()),
+                ("received", account.received.into()),
+                ("commission", account.commission.into()),
+            ])
+        })
+        .collect()
+}
+
+fn sessions(fold: &LedgerFold) -> Vec<Row> {
+    let sessions = fold.sessions.0.iter();
+    sessions
+        .map(|((peer, epoch), session)| {
+            row([
+                ("peer", peer.0.into()),
+                ("epoch", epoch.0.into()),
+                ("store", session.store.to_string().into()),
+                ("decided", session.decided.count().into()),
+                ("floor", Number::new(*epoch, session.decided.floor()).0.into()),
+                ("highest", Number::new(*epoch, session.decided.highest()).0.into()),
+            ])
+        })
+        .collect()
+}
+
+fn known_sessions(fold: &JournalFold) -> Vec<Row> {
+    let known = fold.known.iter();
+    known
+        .map(|((peer, epoch), store)| {
+            row([("peer", peer.0.into()), ("epoch", epoch.0.into()), ("store", store.to_string().into())])
+        })
+        .collect()
+}
+
+fn offices(fold: &LedgerFold) -> Vec<Row> {
+    let held = Office::BOTH.into_iter().filter_map(|office| Some((office, fold.offices.holder(office)?)));
+    held.map(|(office, holder)| {
+        row([
+            ("office", office.name().into()),
+            ("trader", holder.trader.0.into()),
+            ("term", holder.term.0.into()),
+            ("since", holder.since.0.into()),
+            ("paired", fold.offices.paired.into()),
+        ])
+    })
+    .collect()
+}
+
+fn own_offices(fold: &JournalFold) -> Vec<Row> {
+    let terms = fold.terms.iter();
+    terms
+        .map(|(term, (office, since))| {
+            row([
+                ("office", office.name().into()),
+                ("trader", fold.node.0.into()),
+                ("term", term.0.into()),
+                ("since", since.0.into()),
+            ])
+        })
+        .collect()
+}
+
+fn queue(fold: &JournalFold, catalogue: &Catalogue) -> Vec<Row> {
+    let waiting = fold.queue.values().enumerate();
+    waiting
+        .map(|(index, waiting)| {
+            let order = &waiting.order;
+            row([
+                ("rank", (index + 1).into()),
+                ("peer", order.id.peer.0.into()),
+                ("number", order.id.number.0.into()),
+                ("stamp", order.stamp.0.into()),
+                ("kind", order.kind.name().into()),
+                ("product", catalogue.name(order.product).into()),
+                ("asked", order.quantity.0.into()),
+                ("term", waiting.term.0.into()),
+            ])
+        })
+        .collect()
+}
+
+fn orders(fold: &JournalFold, catalogue: &Catalogue) -> Vec<Row> {
+    fold.orders.values().map(|order| order_row(order, catalogue)).collect()
+}
+
+fn order_row(order: &OwnOrder, catalogue: &Catalogue) -> Row {
+    let placed = &order.placed;
+    let state = if order.answer.is_some() { "answered" } else { "placed" };
+    let mut members: Vec<(&str, Value)> = vec![
+        ("number", placed.number.0.into()),
+        ("stamp", placed.stamp.0.into()),
+        ("kind", placed.kind.name().into()),
+    ];
+    if placed.kind != OrderKind::Void {
+        members.push(("product", catalogue.name(placed.product).into()));
+        members.push(("asked", placed.quantity.0.into()));
+    }
+    members.push(("state", state.into()));
+    if let Some(answer) = &order.answer {
+        members.push(("outcome", answer.told.kind.name().into()));
+        members.push(("filled", answer.told.filled.0.into()));
+        members.push(("amount", answer.told.amount.0.into()));
+        members.push(("told_at", answer.told_at.to_string().into()));
+        members.push(("via", answer.via.0.into()));
+    }
+    members.into_iter().map(|(key, value)| (key.to_string(), value)).collect()
+}

@@ -1,0 +1,232 @@
+//! `dump` and `dump meta`: per node, what its log adds up to and what its store says of itself.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::{Dump, Source, row};
+use crate::{
+    model::{
+        entry::Entry,
+        row::{Place, Record},
+    },
+    ops::{
+        log::{self, Logged, Page},
+        output::{Column, Failure, Row, Shape, Show},
+        source::{BlockSource, SourceMeta},
+    },
+    types::{Hash, Seq, WallMicros},
+};
+
+const COLUMNS: [Column; 3] = [
+    Column { key: "node", show: Show::Text },
+    Column { key: "what", show: Show::Text },
+    Column { key: "value", show: Show::Text },
+];
+
+pub(super) fn run(dump: &mut Dump<'_>, sources: &mut [Source]) -> Result<(), Failure> {
+    let mut rows = Vec::new();
+    for source in sources.iter_mut() {
+        let summary = match source.meta().is_ledger() {
+            true => Summary::<LedgerCounts>::read(source.as_mut())?,
+            false => Summary::<JournalCounts>::read(source.as_mut())?,
+        };
+        dump.findings.unreadable += summary.get("unreadable").and_then(Value::as_u64).unwrap_or(0);
+        rows.push(summary);
+    }
+    print(dump, rows)
+}
+
+pub(super) fn meta(dump: &mut Dump<'_>, sources: &[Source]) -> Result<(), Failure> {
+    print(dump, sources.iter().map(|source| facts(source.meta())).collect())
+}
+
+fn facts(meta: &SourceMeta) -> Row {
+    let mut row = row([
+        ("node", meta.name().into()),
+        ("role", meta.role.clone().into()),
+        ("cluster", meta.cluster.clone().into()),
+        ("origin", meta.origin.clone().into()),
+    ]);
+    if let Some((seq, hash)) = meta.mark {
+        row.insert("mark_seq".into(), seq.0.into());
+        row.insert("mark_hash".into(), hash.to_string().into());
+    }
+    if let Some(clock) = meta.clock_reserve {
+        row.insert("clock_reserve".into(), clock.0.into());
+    }
+    row.extend(meta.facts.clone());
+    row
+}
+
+/// One object per node in JSON; for people and CSV a line per fact.
+fn print(dump: &mut Dump<'_>, rows: Vec<Row>) -> Result<(), Failure> {
+    let flat = matches!(dump.shape, Shape::Table { .. } | Shape::Csv);
+    let rows = if flat { rows.iter().flat_map(lines).collect() } else { rows };
+    dump.emit(&COLUMNS, &rows)
+}
+
+fn lines(facts: &Row) -> Vec<Row> {
+    let node = facts.get("node").cloned().unwrap_or_default();
+    let line = |what: String, value: &Value| {
+        row([("node", node.clone()), ("what", what.into()), ("value", value.clone())])
+    };
+    let mut lines = Vec::new();
+    for (key, value) in facts.iter().filter(|(key, _)| *key != "node") {
+        match value {
+            Value::Object(counts) => {
+                lines.extend(counts.iter().map(|(name, count)| line(format!("{key} {name}"), count)))
+            }
+            value => lines.push(line(key.clone(), value)),
+        }
+    }
+    lines
+}
+
+/// What is counted over a log.
+struct Summary<C> {
+    records: u64,
+    blocks: u64,
+    unreadable: u64,
+    kinds: BTreeMap<&'static str, u64>,
+    counts: C,
+    head: (Seq, u64, Hash),
+    times: Option<(WallMicros, WallMicros)>,
+}
+
+/// What is counted of one kind of log.
+trait Counts: Default {
+    type Record: Logged;
+    fn count(&mut self, place: &Place, record: &Self::Record) -> &'static str;
+    fn facts(&self) -> Row;
+}
+
+impl<C: Counts> Summary<C> {
+    fn read(source: &mut dyn BlockSource) -> Result<Row, Failure> {
+        let (counts, kinds) = (C::default(), BTreeMap::new());
+        let head = (Seq(0), 0, Hash::default());
+        let mut summary = Summary { records: 0, blocks: 0, unreadable: 0, kinds, counts, head, times: None };
+        for page in log::pages(source, Seq(1)) {
+            summary.page(page?);
+        }
+        Ok(summary.row(source.meta()))
+    }
+
+    fn page(&mut self, page: Page<C::Record>) {
+        self.blocks += 1;
+        if let Page::Sealed { header, hash, .. } = &page {
+            self.head = (header.last(), header.number, *hash);
+            let first = self.times.map_or(header.time, |(first, _)| first);
+            self.times = Some((first, header.time));
+        }
+        for (place, record) in page.into_rows() {
+            match record {
+                Ok(record) => {
+                    self.records += 1;
+                    *self.kinds.entry(self.counts.count(&place, &record)).or_default() += 1;
+                }
+                Err(_) => self.unreadable += 1,
+            }
+        }
+    }
+
+    fn row(&self, meta: &SourceMeta) -> Row {
+        let kinds = self.kinds.iter().map(|(kind, count)| (kind.to_string(), (*count).into())).collect();
+        let mut summary = row([
+            ("node", meta.name().into()),
+            ("role", meta.role.clone().into()),
+            ("cluster", meta.cluster.clone().into()),
+            ("records", self.records.into()),
+            ("kinds", Value::Object(kinds)),
+        ]);
+        summary.extend(self.counts.facts());
+        if let Some((first, last)) = self.times {
+            summary.extend(row([
+                ("first_time", first.to_string().into()),
+                ("last_time", last.to_string().into()),
+            ]));
+        }
+        let (seq, block, hash) = self.head;
+        summary.extend(row([
+            ("blocks", self.blocks.into()),
+            ("head_seq", seq.0.into()),
+            ("head_block", block.into()),
+            ("head_hash", hash.to_string().into()),
+            ("unreadable", self.unreadable.into()),
+        ]));
+        summary
+    }
+}
+
+#[derive(Default)]
+struct LedgerCounts {
+    orders: u64,
+    sold_pieces: u64,
+    deposited_pieces: u64,
+    money: i64,
+}
+
+impl Counts for LedgerCounts {
+    type Record = Record;
+
+    fn count(&mut self, place: &Place, record: &Record) -> &'static str {
+        if let Some(outcome) = record.outcome(place.seq, place.time) {
+            self.orders += 1;
+            self.money += outcome.amount.0;
+            match record {
+                Record::Deposit(_) => self.deposited_pieces += outcome.filled.0,
+                _ => self.sold_pieces += outcome.filled.0,
+            }
+        }
+        record.kind()
+    }
+
+    fn facts(&self) -> Row {
+        row([
+            ("orders", self.orders.into()),
+            ("sold_pieces", self.sold_pieces.into()),
+            ("deposited_pieces", self.deposited_pieces.into()),
+            ("money", self.money.into()),
+        ])
+    }
+}
+
+#[derive(Default)]
+struct JournalCounts {
+    placed: u64,
+    answered: u64,
+}
+
+impl Counts for JournalCounts {
+    type Record = Entry;
+
+    fn count(&mut self, _: &Place, entry: &Entry) -> &'static str {
+        match entry {
+            Entry::Placed(_) => self.placed += 1,
+            Entry::Answered { told, .. } => self.answered += told.len() as u64,
+            _ => {}
+        }
+        kind(entry)
+    }
+
+    fn facts(&self) -> Row {
+        row([("orders", self.placed.into()), ("answered", self.answered.into())])
+    }
+}
+
+fn kind(entry: &Entry) -> &'static str {
+    match entry {
+        Entry::Placed(_) => "placed",
+        Entry::Answered { .. } => "answered",
+        Entry::Opened { .. } => "opened",
+        Entry::Known { .. } => "known",
+        Entry::Granted { .. } => "granted",
+        Entry::Ended { .. } => "ended",
+        Entry::Accepted { .. } => "accepted",
+        Entry::Settled { .. } => "settled",
+        Entry::HandedOver { .. } => "handed_over",
+        Entry::LedgerSeen { .. } => "ledger_seen",
+        Entry::Mirrored { .. } => "mirrored",
+        Entry::Adopted { .. } => "adopted",
+    }
+}

@@ -1,0 +1,76 @@
+//! The auditor's own fold of a ledger and of a journal: small, separate from the nodes' machines, with checks built in.
+//!
+//! In: rows in their order. Out: state at that row, and an alarm for each broken invariant. It shares only records and
+//! their decoding with what it audits, so that one mistake cannot hide in both.
+
+mod alarms;
+mod goods;
+mod journal;
+mod money;
+mod offices;
+mod sequence;
+mod sessions;
+
+pub use alarms::{Alarms, Check, Example, Tally};
+pub use goods::{Goods, ProductState};
+pub use journal::{Answer, JournalFold, OwnOrder, Waiting};
+pub use money::{Account, Accounts};
+pub use offices::{Holder, Offices};
+pub use sequence::Sequence;
+pub use sessions::{Numbers, SessionState, Sessions};
+
+use super::source::{Catalogue, CatalogueGood};
+use crate::model::row::{Place, Record};
+
+/// A ledger's state after some row.
+#[derive(Clone, Debug, Default)]
+pub struct LedgerFold {
+    /// Goods by product index.
+    pub catalogue: Catalogue,
+    /// Stock and lots.
+    pub goods: Goods,
+    /// Balances.
+    pub accounts: Accounts,
+    /// Sessions and the numbers decided in them.
+    pub sessions: Sessions,
+    /// Grants.
+    pub offices: Offices,
+    /// Order of rows, and clocks.
+    pub sequence: Sequence,
+}
+
+impl LedgerFold {
+    /// Takes one row in and raises an alarm for each invariant that it breaks.
+    pub fn apply(&mut self, place: &Place, record: &Record, alarms: &mut Alarms) {
+        if let Record::Stocked { name, unit_price, .. } = record {
+            self.catalogue.0.push(CatalogueGood { name: name.clone(), unit_price: *unit_price });
+        }
+        self.goods.apply(place, record, alarms);
+        self.accounts.apply(place, record, &self.catalogue, alarms);
+        self.sessions.apply(place, record, alarms);
+        self.offices.apply(place, record, alarms);
+        self.sequence.apply(place, record, alarms);
+        reserved(place, record, alarms);
+    }
+
+    /// What holds for the whole and not for a single row.
+    pub fn finish(&self, alarms: &mut Alarms) {
+        self.accounts.finish(alarms);
+    }
+}
+
+/// Kinds that no node of this version writes: whatever wrote them, their effect cannot be judged.
+fn reserved(place: &Place, record: &Record, alarms: &mut Alarms) {
+    let unjudged = matches!(
+        record,
+        Record::Reversal(_)
+            | Record::Restored { .. }
+            | Record::Allotment { .. }
+            | Record::Adopt { .. }
+            | Record::Complete { .. }
+            | Record::Conflict(_)
+    );
+    alarms.check(Check::Readable, !unjudged, || {
+        Example::row(place, format!("a {} row, which no node of this version writes", record.kind()))
+    });
+}

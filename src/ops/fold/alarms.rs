@@ -1,0 +1,168 @@
+//! What the checks counted: how often each held, how often not, and a few examples.
+
+use crate::{
+    model::row::Place,
+    types::{OrderId, Seq},
+};
+
+/// An invariant, by the number under which it is documented.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Check {
+    /// V01.
+    Goods = 1,
+    /// V02.
+    NeverNegative,
+    /// V03.
+    ExactlyOnce,
+    /// V04.
+    ToldIsDone,
+    /// V05.
+    Chain,
+    /// V06.
+    Order,
+    /// V07.
+    Clock,
+    /// V08.
+    Money,
+    /// V09.
+    Fencing,
+    /// V10.
+    Caches,
+    /// V11.
+    Readable,
+    /// V12.
+    Durable,
+}
+
+impl Check {
+    /// All, by number.
+    pub const ALL: [Check; 12] = [
+        Check::Goods,
+        Check::NeverNegative,
+        Check::ExactlyOnce,
+        Check::ToldIsDone,
+        Check::Chain,
+        Check::Order,
+        Check::Clock,
+        Check::Money,
+        Check::Fencing,
+        Check::Caches,
+        Check::Readable,
+        Check::Durable,
+    ];
+
+    /// 1 for V01.
+    pub fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// `V01`.
+    pub fn id(self) -> String {
+        format!("V{:02}", self.number())
+    }
+
+    /// In one or two words.
+    pub fn title(self) -> &'static str {
+        match self {
+            Check::Goods => "goods",
+            Check::NeverNegative => "never negative",
+            Check::ExactlyOnce => "exactly once",
+            Check::ToldIsDone => "told = done",
+            Check::Chain => "chain",
+            Check::Order => "order",
+            Check::Clock => "clock",
+            Check::Money => "money",
+            Check::Fencing => "fencing",
+            Check::Caches => "caches",
+            Check::Readable => "readable",
+            Check::Durable => "durable",
+        }
+    }
+}
+
+/// A case in which a check failed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Example {
+    /// What is wrong.
+    pub what: String,
+    /// Arguments of `bazaar dump` that show it.
+    pub show: String,
+}
+
+impl Example {
+    /// At a row of the ledger.
+    pub fn row(place: &Place, what: impl std::fmt::Display) -> Example {
+        Example::at(place.seq, what)
+    }
+
+    /// At a sequence of the ledger.
+    pub fn at(seq: Seq, what: impl std::fmt::Display) -> Example {
+        Example { what: format!("row {seq}: {what}"), show: format!("ledger --from {seq} --to {seq}") }
+    }
+
+    /// In the life of an order.
+    pub fn order(id: OrderId, what: impl std::fmt::Display) -> Example {
+        Example { what: format!("order {id}: {what}"), show: format!("--order {id}") }
+    }
+
+    /// In a node's store.
+    pub fn node(name: &str, what: impl std::fmt::Display) -> Example {
+        Example { what: format!("{name}: {what}"), show: "meta".into() }
+    }
+}
+
+/// What one check found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Cases looked at.
+    pub checked: u64,
+    /// Cases that failed.
+    pub failed: u64,
+    /// The first of them.
+    pub examples: Vec<Example>,
+}
+
+/// The tallies of all checks.
+#[derive(Clone, Debug)]
+pub struct Alarms {
+    tallies: [Tally; 12],
+    examples_max: usize,
+}
+
+impl Alarms {
+    /// Keeps at most so many examples per check.
+    pub fn new(examples_max: usize) -> Alarms {
+        Alarms { tallies: Default::default(), examples_max }
+    }
+
+    /// Counts a case; if it does not hold, `example` says what is wrong.
+    pub fn check(&mut self, check: Check, holds: bool, example: impl FnOnce() -> Example) {
+        let examples_max = self.examples_max;
+        let tally = &mut self.tallies[usize::from(check.number()) - 1];
+        tally.checked += 1;
+        if !holds {
+            tally.failed += 1;
+            if tally.examples.len() < examples_max {
+                tally.examples.push(example());
+            }
+        }
+    }
+
+    /// What a check found.
+    pub fn of(&self, check: Check) -> &Tally {
+        &self.tallies[usize::from(check.number()) - 1]
+    }
+
+    /// The checks that failed.
+    pub fn failed(&self) -> Vec<Check> {
+        Check::ALL.into_iter().filter(|check| self.of(*check).failed > 0).collect()
+    }
+
+    /// Keeps, of the failures of `check`, those that `again` has too: what a second look no longer finds was underway.
+    pub fn confirm(&mut self, check: Check, again: &Alarms) {
+        let tally = &mut self.tallies[usize::from(check.number()) - 1];
+        let again = again.of(check);
+        tally.examples.retain(|example| again.examples.contains(example));
+        tally.failed = tally.examples.len() as u64;
+    }
+}

@@ -1,0 +1,182 @@
+//! Goods and lots: V01 (what came in = what went out + what is there) and V02 (never negative).
+
+use std::collections::BTreeMap;
+
+use super::{Alarms, Check, Example};
+use crate::{
+    model::row::{Decision, Place, Reason, Record, Slice, initial_lot},
+    types::{OrderId, OrderKind, ProductId, Quantity},
+};
+
+/// One product.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProductState {
+    /// Initial pieces.
+    pub stocked: u64,
+    /// Pieces deposited since.
+    pub deposited: u64,
+    /// Pieces sold.
+    pub sold: u64,
+    /// What is left of each lot, by the sequence in which it came in.
+    lots: BTreeMap<u64, (OrderId, u64)>,
+    /// The sum over them.
+    left: u64,
+    by_id: BTreeMap<OrderId, u64>,
+}
+
+impl ProductState {
+    /// Pieces that are there: the sum over the lots.
+    pub fn on_hand(&self) -> u64 {
+        self.left
+    }
+
+    /// Lots with pieces left.
+    pub fn lots(&self) -> usize {
+        self.lots.len()
+    }
+
+    fn put(&mut self, at: u64, lot: OrderId, pieces: u64) {
+        if pieces > 0 {
+            self.left += pieces;
+            self.lots.insert(at, (lot, pieces));
+            self.by_id.insert(lot, at);
+        }
+    }
+
+    /// Takes a slice and says whether its lot was the oldest, or that it has not so much.
+    fn take(&mut self, slice: &Slice) -> Result<bool, String> {
+        let (lot, pieces) = (slice.lot, slice.quantity);
+        let at = self
+            .by_id
+            .get(&lot)
+            .copied()
+            .ok_or_else(|| format!("lot {lot} has nothing left or never was"))?;
+        let left = self.lots.get(&at).map_or(0, |(_, left)| *left);
+        let rest =
+            left.checked_sub(pieces.0).ok_or_else(|| format!("lot {lot} has {left} pieces, not {pieces}"))?;
+        self.left -= pieces.0;
+        let oldest = self.lots.keys().next().copied() == Some(at);
+        if rest == 0 {
+            self.lots.remove(&at);
+            self.by_id.remove(&lot);
+        } else {
+            self.lots.insert(at, (lot, rest));
+        }
+        Ok(oldest)
+    }
+}
+
+/// Stock of all products, by index.
+#[derive(Clone, Debug, Default)]
+pub struct Goods(pub Vec<ProductState>);
+
+impl Goods {
+    pub(super) fn apply(&mut self, place: &Place, record: &Record, alarms: &mut Alarms) {
+        match record {
+            Record::Stocked { quantity, .. } => self.stocked(place, *quantity),
+            Record::Deposit(decision) => self.deposit(place, decision, alarms),
+            Record::Sale { decision, slices, .. } => self.sale(place, decision, slices, alarms),
+            Record::Refusal { decision, reason } => self.refusal(place, decision, *reason, alarms),
+            Record::Void { decision, .. } if decision.order.kind != OrderKind::Void => {
+                self.stock_after(place, decision, alarms);
+            }
+            _ => {}
+        }
+    }
+
+    fn product(&mut self, product: ProductId) -> Option<&mut ProductState> {
+        self.0.get_mut(usize::from(product.0))
+    }
+
+    fn stocked(&mut self, place: &Place, quantity: Quantity) {
+        let mut product = ProductState { stocked: quantity.0, ..ProductState::default() };
+        product.put(place.seq.0, initial_lot(), quantity.0);
+        self.0.push(product);
+    }
+
+    fn deposit(&mut self, place: &Place, decision: &Decision, alarms: &mut Alarms) {
+        let order = &decision.order;
+        let sane = order.kind == OrderKind::Sell && order.quantity.0 > 0;
+        alarms.check(Check::Goods, sane, || {
+            Example::row(place, "a deposit that is not a sell order of pieces")
+        });
+        if let Some(product) = self.product(order.product) {
+            product.deposited += order.quantity.0;
+            product.put(place.seq.0, order.id, order.quantity.0);
+        }
+        self.stock_after(place, decision, alarms);
+    }
+
+    fn sale(&mut self, place: &Place, decision: &Decision, slices: &[Slice], alarms: &mut Alarms) {
+        let filled: u64 = slices.iter().map(|slice| slice.quantity.0).sum();
+        let wrong = sale_against_order(decision, filled);
+        alarms.check(Check::Goods, wrong.is_none(), || Example::row(place, wrong.unwrap_or_default()));
+        if let Some(product) = self.product(decision.order.product) {
+            product.sold += filled;
+            for slice in slices {
+                let taken = product.take(slice);
+                alarms.check(Check::Goods, taken != Ok(false), || {
+                    Example::row(place, format!("lot {} was not the oldest", slice.lot))
+                });
+                alarms.check(Check::NeverNegative, taken.is_ok(), || {
+                    Example::row(place, taken.err().unwrap_or_default())
+                });
+            }
+            let short = !matches!(decision.order.kind, OrderKind::Buy { partial: true })
+                || filled == decision.order.quantity.0
+                || product.on_hand() == 0
+                || slices.len() == crate::limits::SALE_LOTS_MAX;
+            alarms
+                .check(Check::Goods, short, || Example::row(place, "filled in part while pieces were left"));
+        }
+        self.stock_after(place, decision, alarms);
+    }
+
+    /// Sold out is said only when there is too little.
+    fn refusal(&mut self, place: &Place, decision: &Decision, reason: Option<Reason>, alarms: &mut Alarms) {
+        let order = &decision.order;
+        let there = self.product(order.product).map_or(0, |product| product.on_hand());
+        let holds = match (order.kind, reason) {
+            (OrderKind::Buy { partial: true }, None) => there == 0,
+            (OrderKind::Buy { partial: false }, None) => there < order.quantity.0,
+            (OrderKind::Buy { .. }, reason) => reason == Some(Reason::TooManyLots),
+            (OrderKind::Sell, reason) => reason == Some(Reason::StockFull),
+            (OrderKind::Void, _) => false,
+        };
+        alarms.check(Check::Goods, holds, || {
+            let word = reason.map_or("sold out", Reason::name);
+            Example::row(place, format!("refused ({word}): {} asked, {there} there", order.quantity))
+        });
+        self.stock_after(place, decision, alarms);
+    }
+
+    /// stocked + deposited = sold + on hand, and the row says that on-hand.
+    fn stock_after(&mut self, place: &Place, decision: &Decision, alarms: &mut Alarms) {
+        let (id, said) = (decision.order.product, decision.stock_after.0);
+        let Some(product) = self.product(id) else {
+            alarms.check(Check::Goods, false, || {
+                Example::row(place, format!("product {id} was never stocked"))
+            });
+            return;
+        };
+        let (came, sold, there) = (product.stocked + product.deposited, product.sold, product.on_hand());
+        alarms.check(Check::NeverNegative, sold <= came, || {
+            Example::row(place, format!("{sold} pieces sold, {came} came in"))
+        });
+        alarms.check(Check::Goods, came == sold + there && there == said, || {
+            Example::row(
+                place,
+                format!("{came} came in, {sold} sold, {there} in lots, {said} said to be left"),
+            )
+        });
+    }
+}
+
+fn sale_against_order(decision: &Decision, filled: u64) -> Option<String> {
+    let asked = decision.order.quantity.0;
+    match decision.order.kind {
+        OrderKind::Buy { partial } if (1..=asked).contains(&filled) && (partial || filled == asked) => None,
+        OrderKind::Buy { .. } => Some(format!("{filled} pieces sold of {asked} asked for")),
+        kind => Some(format!("a sale to a {} order", kind.name())),
+    }
+}

@@ -1,0 +1,165 @@
+//! A peer's journal: its own orders, what it was told, what it accepted for others, and what it saw of the ledger.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Alarms, Check, Example};
+use crate::{
+    model::{
+        entry::{Entry, Placed, Told},
+        row::Place,
+    },
+    types::{
+        Epoch, Hash, Number, Office, Order, OrderId, OrderKind, PeerId, QueueKey, Seq, Stamp, Term,
+        WallMicros,
+    },
+};
+
+/// Stands before every key.
+const LOWEST: QueueKey = QueueKey { stamp: Stamp(0), id: OrderId { peer: PeerId(0), number: Number(0) } };
+
+/// What a peer was told, through whom and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The outcome.
+    pub told: Told,
+    /// The trader that told.
+    pub via: PeerId,
+    /// By the peer's wall clock.
+    pub told_at: WallMicros,
+}
+
+/// An order of the peer's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OwnOrder {
+    /// As placed.
+    pub placed: Placed,
+    /// Absent while open.
+    pub answer: Option<Answer>,
+}
+
+/// An order that waits at a trader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// Under which grant it was accepted.
+    pub term: Term,
+    /// The order.
+    pub order: Order,
+}
+
+/// A journal's state after some entry.
+#[derive(Clone, Debug, Default)]
+pub struct JournalFold {
+    /// The node, as its source says.
+    pub node: PeerId,
+    /// Own orders by number.
+    pub orders: BTreeMap<Number, OwnOrder>,
+    /// Accepted and neither settled nor handed over, in queue order.
+    pub queue: BTreeMap<QueueKey, Waiting>,
+    /// Everything ever accepted.
+    pub accepted: BTreeMap<OrderId, Term>,
+    /// Other peers' sessions.
+    pub known: BTreeMap<(PeerId, Epoch), Hash>,
+    /// The last own session.
+    pub opened: Option<(PeerId, Epoch)>,
+    /// Own grants that have not ended, with their rows.
+    pub terms: BTreeMap<Term, (Office, Seq)>,
+    /// What it saw of the ledger: (sequence, block hash), and where it noted that.
+    pub seen: Vec<(Seq, Hash)>,
+    /// The queue by order; an order and its `void` may both wait.
+    by_id: BTreeSet<(OrderId, QueueKey)>,
+    stamp_seen: Stamp,
+}
+
+impl JournalFold {
+    /// The empty state of a node.
+    pub fn new(node: PeerId) -> JournalFold {
+        JournalFold { node, ..JournalFold::default() }
+    }
+
+    /// The greatest stamp so far.
+    pub fn clock(&self) -> Stamp {
+        self.stamp_seen
+    }
+
+    /// Takes one entry in and raises an alarm for each invariant that it breaks.
+    pub fn apply(&mut self, place: &Place, entry: &Entry, alarms: &mut Alarms) {
+        match entry {
+            Entry::Placed(placed) => self.placed(*placed, alarms),
+            Entry::Answered { via, told } => {
+                told.iter().for_each(|told| {
+                    self.answered(Answer { told: *told, via: *via, told_at: place.time }, alarms)
+                });
+            }
+            Entry::Opened { peer, epoch } => self.opened = Some((*peer, *epoch)),
+            Entry::Known { peer, epoch, store } => drop(self.known.insert((*peer, *epoch), *store)),
+            Entry::Granted { office, term } => drop(self.terms.insert(*term, (*office, place.seq))),
+            Entry::Ended { term } => drop(self.terms.remove(term)),
+            Entry::Accepted { term, order } | Entry::Mirrored { term, order, .. } => {
+                self.accepted(*term, *order)
+            }
+            Entry::Settled { peer, first, last } | Entry::HandedOver { peer, first, last } => {
+                self.left(*peer, *first, *last);
+            }
+            Entry::LedgerSeen { generation: 0, seq, hash } => self.seen.push((*seq, *hash)),
+            Entry::LedgerSeen { .. } | Entry::Adopted { .. } => {}
+        }
+    }
+
+    /// Orders of the same product that stood before this one.
+    pub fn rank(&self, order: &Order) -> usize {
+        let before = self.queue.range(..order.key());
+        before.filter(|(_, waiting)| waiting.order.product == order.product).count() + 1
+    }
+
+    /// Waits here, with or without its `void`.
+    pub fn waits(&self, id: OrderId) -> bool {
+        self.by_id.range((id, LOWEST)..).next().is_some_and(|(waiting, _)| *waiting == id)
+    }
+
+    /// Stamps go beyond every stamp seen. A `void` names an order that was placed before.
+    fn placed(&mut self, placed: Placed, alarms: &mut Alarms) {
+        let (Placed { number, stamp, .. }, seen) = (placed, self.stamp_seen);
+        let id = OrderId { peer: self.node, number };
+        alarms.check(Check::Clock, stamp > seen, || {
+            Example::order(id, format!("stamped {stamp} by a peer that had seen {seen}"))
+        });
+        self.stamp_seen = seen.max(stamp);
+        let gives_up = placed.kind == OrderKind::Void && self.orders.contains_key(&number);
+        if gives_up {
+            return;
+        }
+        let again = self.orders.insert(number, OwnOrder { placed, answer: None }).is_some();
+        alarms.check(Check::ExactlyOnce, !again, || Example::order(id, "was placed twice by its peer"));
+    }
+
+    fn answered(&mut self, answer: Answer, alarms: &mut Alarms) {
+        let id = OrderId { peer: self.node, number: answer.told.number };
+        let order = self.orders.get_mut(&answer.told.number);
+        alarms.check(Check::ToldIsDone, order.is_some(), || {
+            Example::order(id, "was answered and never placed")
+        });
+        let Some(order) = order else { return };
+        let before = order.answer.map(|before| before.told);
+        alarms.check(Check::ToldIsDone, before.is_none_or(|before| before == answer.told), || {
+            Example::order(id, "was told two different outcomes")
+        });
+        order.answer.get_or_insert(answer);
+    }
+
+    fn accepted(&mut self, term: Term, order: Order) {
+        self.stamp_seen = self.stamp_seen.max(order.stamp);
+        self.accepted.insert(order.id, term);
+        self.by_id.insert((order.id, order.key()));
+        self.queue.insert(order.key(), Waiting { term, order });
+    }
+
+    fn left(&mut self, peer: PeerId, first: Number, last: Number) {
+        let from = (OrderId { peer, number: first }, LOWEST);
+        let to = OrderId { peer, number: last };
+        let gone: Vec<_> = self.by_id.range(from..).take_while(|(id, _)| *id <= to).copied().collect();
+        for (id, key) in gone {
+            self.by_id.remove(&(id, key));
+            self.queue.remove(&key);
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Offices: V09, every write's term is the present grant at its place in the ledger, and an office has one holder.
+
+use super::{Alarms, Check, Example};
+use crate::{
+    model::row::{Place, Record},
+    types::{Office, PeerId, Seq, Term},
+};
+
+/// Who holds an office.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Who.
+    pub trader: PeerId,
+    /// Under which grant.
+    pub term: Term,
+    /// The grant's row.
+    pub since: Seq,
+}
+
+/// Both offices.
+#[derive(Clone, Debug, Default)]
+pub struct Offices {
+    primary: Option<Holder>,
+    secondary: Option<Holder>,
+    /// They are partners.
+    pub paired: bool,
+    terms: Term,
+}
+
+impl Offices {
+    /// The holder of an office.
+    pub fn holder(&self, office: Office) -> Option<Holder> {
+        match office {
+            Office::Primary => self.primary,
+            Office::Secondary => self.secondary,
+        }
+    }
+
+    pub(super) fn apply(&mut self, place: &Place, record: &Record, alarms: &mut Alarms) {
+        match record {
+            Record::Office { office, trader, term, .. } => self.grant(place, *office, *trader, *term, alarms),
+            Record::Fence { office, trader, term, .. } => self.fence(place, *office, *trader, *term, alarms),
+            Record::Paired { trader, term, partner, partner_term, .. } => {
+                let holds = self.is(Office::Primary, *trader, *term)
+                    && self.is(Office::Secondary, *partner, *partner_term)
+                    && trader != partner;
+                alarms.check(Check::Fencing, holds, || {
+                    Example::row(place, "paired are not the present traders")
+                });
+                self.paired = holds;
+            }
+            _ => self.written(place, record, alarms),
+        }
+    }
+
+    fn slot(&mut self, office: Office) -> &mut Option<Holder> {
+        match office {
+            Office::Primary => &mut self.primary,
+            Office::Secondary => &mut self.secondary,
+        }
+    }
+
+    fn is(&self, office: Office, trader: PeerId, term: Term) -> bool {
+        self.holder(office).is_some_and(|holder| holder.trader == trader && holder.term == term)
+    }
+
+    /// One counter numbers all grants; the holder's other office is vacated.
+    fn grant(&mut self, place: &Place, office: Office, trader: PeerId, term: Term, alarms: &mut Alarms) {
+        let due = self.terms.0 + 1;
+        alarms.check(Check::Fencing, term.0 == due, || {
+            Example::row(place, format!("term {term} was granted, {due} was next"))
+        });
+        let may = (1..=PeerId::PEER_MAX.0).contains(&trader.0);
+        alarms.check(Check::Fencing, may, || Example::row(place, format!("{trader} cannot hold an office")));
+        self.terms = self.terms.max(term);
+        if self.holder(office.other()).is_some_and(|holder| holder.trader == trader) {
+            *self.slot(office.other()) = None;
+        }
+        *self.slot(office) = Some(Holder { trader, term, since: place.seq });
+        self.paired = false;
+    }
+
+    fn fence(&mut self, place: &Place, office: Office, trader: PeerId, term: Term, alarms: &mut Alarms) {
+        let holds = self.is(office, trader, term);
+        alarms.check(Check::Fencing, holds, || {
+            Example::row(
+                place,
+                format!("term {term} of {trader} was fenced and is not the present {office}'s"),
+            )
+        });
+        if holds {
+            *self.slot(office) = None;
+        }
+        self.paired = false;
+    }
+
+    /// Only a void may come from the warehouse itself, without a term.
+    fn written(&self, place: &Place, record: &Record, alarms: &mut Alarms) {
+        let Some(decision) = record.decision() else { return };
+        let (trader, term) = (decision.trader, decision.term);
+        let own = matches!(record, Record::Void { .. }) && term == Term(0) && trader == PeerId::WAREHOUSE;
+        let granted = Office::BOTH.into_iter().any(|office| self.is(office, trader, term));
+        alarms.check(Check::Fencing, own || granted, || {
+            Example::row(place, format!("settled by {trader} under term {term}, which is no present grant"))
+        });
+    }
+}

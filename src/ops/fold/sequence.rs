@@ -1,0 +1,75 @@
+//! Order of rows (V06) and clocks (V07).
+
+use std::collections::BTreeMap;
+
+use super::{Alarms, Check, Example};
+use crate::{
+    model::row::{Decision, Place, Record},
+    types::{Batch, Epoch, Number, PeerId, ProductId, QueueKey, Stamp, Term},
+};
+
+/// Batches of one term whose rows may still come: a step takes several, and a new one may begin before another ends.
+const BATCHES_KEPT: u64 = 64;
+
+/// What the next row is compared with.
+#[derive(Clone, Debug, Default)]
+pub struct Sequence {
+    block: u64,
+    in_block: BTreeMap<ProductId, QueueKey>,
+    in_batch: BTreeMap<(PeerId, Term), BTreeMap<(Batch, ProductId), QueueKey>>,
+    numbers: BTreeMap<(PeerId, Epoch, ProductId), Number>,
+    clock: Stamp,
+    stamp_seen: Stamp,
+}
+
+impl Sequence {
+    /// The greatest clock or stamp so far.
+    pub fn clock(&self) -> Stamp {
+        self.clock.max(self.stamp_seen)
+    }
+
+    pub(super) fn apply(&mut self, place: &Place, record: &Record, alarms: &mut Alarms) {
+        self.clocks(place, record, alarms);
+        match (record, record.decision()) {
+            (Record::Void { .. }, _) | (_, None) => {}
+            (_, Some(decision)) => self.ordered(place, decision, alarms),
+        }
+    }
+
+    fn clocks(&mut self, place: &Place, record: &Record, alarms: &mut Alarms) {
+        let clock = record.clock();
+        self.stamp_seen =
+            self.stamp_seen.max(record.decision().map_or(Stamp(0), |decision| decision.order.stamp));
+        let (before, seen) = (self.clock, self.stamp_seen);
+        alarms.check(Check::Clock, clock >= before && clock >= seen, || {
+            Example::row(place, format!("clock {clock} after clock {before} and stamp {seen}"))
+        });
+        self.clock = before.max(clock);
+    }
+
+    fn ordered(&mut self, place: &Place, decision: &Decision, alarms: &mut Alarms) {
+        if place.block != self.block {
+            (self.block, self.in_block) = (place.block, BTreeMap::new());
+        }
+        let (order, key) = (&decision.order, decision.order.key());
+        let after = |before: Option<QueueKey>| before.is_none_or(|before| before < key);
+        let in_block = after(self.in_block.insert(order.product, key));
+        let batches = self.in_batch.entry((decision.trader, decision.term)).or_default();
+        let in_batch = after(batches.insert((decision.batch, order.product), key));
+        let oldest = Batch(decision.batch.0.saturating_sub(BATCHES_KEPT));
+        while batches.first_key_value().is_some_and(|((batch, _), _)| *batch < oldest) {
+            batches.pop_first();
+        }
+        let place_of = (order.id.peer, order.id.number.epoch(), order.product);
+        let by_number =
+            self.numbers.insert(place_of, order.id.number).is_none_or(|before| before < order.id.number);
+        alarms.check(Check::Order, in_block && in_batch && by_number, || {
+            let rule = match (in_block, in_batch) {
+                (false, _) => "stamp order within its block",
+                (_, false) => "stamp order within its batch",
+                _ => "the order of its peer's numbers",
+            };
+            Example::row(place, format!("order {} breaks {rule}", order.id))
+        });
+    }
+}

@@ -1,0 +1,129 @@
+//! Sessions: V03's half of the ledger. An order id has at most one outcome row, and belongs to a session that was opened.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Alarms, Check, Example};
+use crate::{
+    model::row::{Place, Record},
+    types::{Epoch, Hash, OrderId, PeerId},
+};
+
+/// A set of numbers from 1 that is mostly without gaps.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Numbers {
+    upto: u32,
+    above: BTreeSet<u32>,
+}
+
+impl Numbers {
+    /// Adds one; false if it was there.
+    pub fn insert(&mut self, k: u32) -> bool {
+        if k <= self.upto || !self.above.insert(k) {
+            return false;
+        }
+        while self.above.remove(&self.upto.saturating_add(1)) {
+            self.upto += 1;
+        }
+        true
+    }
+
+    /// Whether one is there.
+    pub fn contains(&self, k: u32) -> bool {
+        (1..=self.upto).contains(&k) || self.above.contains(&k)
+    }
+
+    /// How many.
+    pub fn count(&self) -> u64 {
+        u64::from(self.upto) + self.above.len() as u64
+    }
+
+    /// All up to here are there.
+    pub fn floor(&self) -> u32 {
+        self.upto
+    }
+
+    /// The greatest.
+    pub fn highest(&self) -> u32 {
+        self.above.last().copied().unwrap_or(self.upto)
+    }
+}
+
+/// One store of a peer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SessionState {
+    /// BLAKE3 of its token.
+    pub store: Hash,
+    /// Numbers that have an outcome.
+    pub decided: Numbers,
+}
+
+/// The sessions of all peers' stores.
+#[derive(Clone, Debug, Default)]
+pub struct Sessions(pub BTreeMap<(PeerId, Epoch), SessionState>);
+
+impl Sessions {
+    pub(super) fn apply(&mut self, place: &Place, record: &Record, alarms: &mut Alarms) {
+        if let Record::Session { peer, epoch, store, .. } = record {
+            self.open(place, *peer, *epoch, *store, alarms);
+        }
+        if let Some(decision) = record.decision() {
+            self.decided(place, decision.order.id, matches!(record, Record::Void { .. }), alarms);
+        }
+    }
+
+    /// A peer's epochs follow each other from 0, each with another store.
+    fn open(&mut self, place: &Place, peer: PeerId, epoch: Epoch, store: Hash, alarms: &mut Alarms) {
+        let due = self.latest(peer).map_or(0, |Epoch(latest)| latest + 1);
+        alarms.check(Check::ExactlyOnce, epoch.0 == due, || {
+            Example::row(place, format!("epoch {epoch} of peer {peer} opened, {due} was next"))
+        });
+        let known = self.of(peer).any(|(_, session)| session.store == store);
+        alarms.check(Check::ExactlyOnce, !known, || {
+            Example::row(place, format!("a store of peer {peer} opened a second session"))
+        });
+        self.0.entry((peer, epoch)).or_default().store = store;
+    }
+
+    fn decided(&mut self, place: &Place, id: OrderId, closed: bool, alarms: &mut Alarms) {
+        let OrderId { peer, number } = id;
+        let latest = self.latest(peer);
+        let epoch = number.epoch();
+        let opened = latest.is_some_and(|latest| epoch == latest || (closed && epoch < latest));
+        alarms.check(Check::ExactlyOnce, opened && number.k() > 0, || {
+            Example::row(place, format!("order {id} is of no session that its peer has open"))
+        });
+        let first = self.0.entry((peer, epoch)).or_default().decided.insert(number.k());
+        alarms.check(Check::ExactlyOnce, first, || {
+            Example::order(id, format!("has a second outcome at row {}", place.seq))
+        });
+    }
+
+    /// Whether the order has an outcome row.
+    pub fn has_outcome(&self, id: OrderId) -> bool {
+        let session = self.0.get(&(id.peer, id.number.epoch()));
+        session.is_some_and(|session| session.decided.contains(id.number.k()))
+    }
+
+    fn latest(&self, peer: PeerId) -> Option<Epoch> {
+        self.of(peer).next_back().map(|((_, epoch), _)| *epoch)
+    }
+
+    fn of(&self, peer: PeerId) -> impl DoubleEndedIterator<Item = (&(PeerId, Epoch), &SessionState)> {
+        self.0.range((peer, Epoch(0))..=(peer, Epoch(u32::MAX)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_close_up() {
+        let mut numbers = Numbers::default();
+        assert!(numbers.insert(1) && numbers.insert(3) && numbers.insert(4));
+        assert_eq!((numbers.count(), numbers.floor(), numbers.highest()), (3, 1, 4));
+        assert!(!numbers.insert(3) && !numbers.insert(1));
+        assert!(numbers.insert(2));
+        assert_eq!((numbers.count(), numbers.floor(), numbers.highest()), (4, 4, 4));
+    }
+}

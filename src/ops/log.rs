@@ -1,0 +1,143 @@
+//! Blocks into rows: each row is a record with its place, or says why it cannot be read.
+//!
+//! In: raw blocks. Out: [`Page`]s. A row is readable if its block's hash is right, it decodes, and its quantities and
+//! prices are within the limits that every writer keeps, so that no sum over rows can overflow.
+
+use serde::de::DeserializeOwned;
+
+use super::{output::Failure, source::BlockSource};
+use crate::{
+    journal::{BlockHeader, Sealed},
+    limits::{SALE_LOTS_MAX, STOCK_MAX, UNIT_PRICE_MAX},
+    model::{
+        entry::Entry,
+        row::{Place, Record, Slice},
+    },
+    types::{Hash, Money, Quantity, Seq},
+};
+
+/// A row that can be read, or why it cannot.
+pub type ReadRow<R> = (Place, Result<R, String>);
+
+/// One block.
+#[derive(Clone, Debug)]
+pub enum Page<R> {
+    /// Its hash is right.
+    Sealed {
+        /// What it says of itself.
+        header: BlockHeader,
+        /// Its hash.
+        hash: Hash,
+        /// Its rows.
+        rows: Vec<ReadRow<R>>,
+    },
+    /// It cannot be read at all.
+    Unreadable {
+        /// Its first sequence, as its own damaged header or the block before says.
+        place: Place,
+        /// Why.
+        why: String,
+    },
+}
+
+/// A record of a log.
+pub trait Logged: DeserializeOwned + Clone {
+    /// What is wrong with its figures, if anything.
+    fn implausible(&self) -> Option<String>;
+}
+
+impl Logged for Record {
+    fn implausible(&self) -> Option<String> {
+        if let Record::Stocked { quantity, unit_price, .. } = self {
+            return out_of_bounds(*quantity, *unit_price);
+        }
+        let (price, slices) = figures(self);
+        let order = self.decision().map(|decision| decision.order.quantity.max(decision.stock_after));
+        let pieces = slices.iter().map(|slice| slice.quantity).chain(order).max().unwrap_or_default();
+        if slices.len() > SALE_LOTS_MAX {
+            return Some(format!("fills from {} lots", slices.len()));
+        }
+        if let Record::Sale { commission_percent: percent @ 101.., .. } = self {
+            return Some(format!("a commission of {percent} percent"));
+        }
+        out_of_bounds(pieces, price)
+    }
+}
+
+impl Logged for Entry {
+    fn implausible(&self) -> Option<String> {
+        match self {
+            Entry::Placed(placed) => out_of_bounds(placed.quantity, Money(0)),
+            Entry::Accepted { order, .. } => out_of_bounds(order.quantity, Money(0)),
+            _ => None,
+        }
+    }
+}
+
+fn figures(record: &Record) -> (Money, &[Slice]) {
+    match record {
+        Record::Sale { unit_price, slices, .. } | Record::Adopt { unit_price, slices, .. } => {
+            (*unit_price, slices)
+        }
+        _ => (Money(0), &[]),
+    }
+}
+
+fn out_of_bounds(pieces: Quantity, price: Money) -> Option<String> {
+    match pieces.0 > STOCK_MAX || !(0..=UNIT_PRICE_MAX).contains(&price.0) {
+        true => Some(format!("{pieces} pieces at {price} are beyond all limits")),
+        false => None,
+    }
+}
+
+/// The pages from the one that holds `from`. An error is the source's; what cannot be read is part of a page.
+pub fn pages<R: Logged>(
+    source: &mut dyn BlockSource,
+    from: Seq,
+) -> impl Iterator<Item = Result<Page<R>, Failure>> + '_ {
+    let mut expected = (from, 0);
+    source.blocks(from).map(move |bytes| {
+        let page = page(&bytes?, expected);
+        expected = match &page {
+            Page::Sealed { header, .. } => (header.last().next(), header.number + 1),
+            Page::Unreadable { place, .. } => (place.seq.next(), place.block + 1),
+        };
+        Ok(page)
+    })
+}
+
+fn page<R: Logged>(bytes: &[u8], expected: (Seq, u64)) -> Page<R> {
+    match Sealed::open(bytes) {
+        Ok(sealed) => sealed_page(sealed),
+        Err(error) => {
+            let (seq, block) =
+                BlockHeader::peek(bytes).map_or(expected, |header| (header.first, header.number));
+            let place = Place { seq, block, time: Default::default(), block_hash: Hash::default() };
+            Page::Unreadable { place, why: error.to_string() }
+        }
+    }
+}
+
+fn sealed_page<R: Logged>(sealed: Sealed<'_>) -> Page<R> {
+    let (header, hash) = (sealed.header, sealed.hash);
+    let place = |seq| Place { seq, block: header.number, time: header.time, block_hash: hash };
+    let readable = |record: R| record.implausible().map_or(Ok(record), Err);
+    let mut rows: Vec<ReadRow<R>> = sealed
+        .rows::<R>()
+        .map(|(seq, record)| (place(seq), record.map_err(|error| error.to_string()).and_then(readable)))
+        .collect();
+    for seq in header.first.0 + rows.len() as u64..=header.last().0 {
+        rows.push((place(Seq(seq)), Err("cut off".into())));
+    }
+    Page::Sealed { header, hash, rows }
+}
+
+impl<R> Page<R> {
+    /// Its rows; one for a block that cannot be read.
+    pub fn into_rows(self) -> Vec<ReadRow<R>> {
+        match self {
+            Page::Sealed { rows, .. } => rows,
+            Page::Unreadable { place, why } => vec![(place, Err(why))],
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! Ledger rows: each is a function of its record, its place and the names of the goods, and of nothing else.
+//!
+//! Keys, their order and their rules are a contract with scripts; a key is absent where it does not apply. Money is in
+//! minor units.
+
+use serde_json::Value;
+
+use super::{
+    output::{Column, Row, Show},
+    source::Catalogue,
+};
+use crate::{
+    model::row::{Decision, OutcomeKind, Place, Record, Share, Slice, split},
+    types::{Money, OrderKind, PeerId, ProductId, Quantity, Stamp, Term},
+};
+
+const fn column(key: &'static str, show: Show) -> Column {
+    Column { key, show }
+}
+
+/// All keys of a ledger row, in their order; `error` only in rows that cannot be read.
+pub const LEDGER_COLUMNS: [Column; 28] = [
+    column("seq", Show::Number),
+    column("time", Show::Text),
+    column("clock", Show::Number),
+    column("kind", Show::Text),
+    column("peer", Show::Number),
+    column("number", Show::Number),
+    column("stamp", Show::Number),
+    column("product", Show::Text),
+    column("asked", Show::Number),
+    column("filled", Show::Number),
+    column("unit_price", Show::Money),
+    column("amount", Show::Money),
+    column("commission", Show::Money),
+    column("sellers", Show::Sellers),
+    column("outcome", Show::Text),
+    column("reason", Show::Text),
+    column("stock_after", Show::Number),
+    column("trader", Show::Number),
+    column("term", Show::Number),
+    column("office", Show::Text),
+    column("partner", Show::Number),
+    column("partner_term", Show::Number),
+    column("by", Show::Number),
+    column("epoch", Show::Number),
+    column("batch", Show::Number),
+    column("block", Show::Number),
+    column("block_hash", Show::Text),
+    column("error", Show::Text),
+];
+
+/// All kinds of ledger rows.
+pub const LEDGER_KINDS: [&str; 15] = [
+    "stocked",
+    "deposit",
+    "sale",
+    "refusal",
+    "reversal",
+    "void",
+    "session",
+    "office",
+    "fence",
+    "paired",
+    "restored",
+    "allotment",
+    "adopt",
+    "complete",
+    "conflict",
+];
+
+/// The row of a record.
+pub fn ledger_row(place: &Place, record: &Record, catalogue: &Catalogue) -> Row {
+    let mut row = RowWriter { row: Row::new(), catalogue };
+    row.put("seq", place.seq.0);
+    row.put("time", place.time.to_string());
+    row.put("clock", record.clock().0);
+    row.put("kind", record.kind());
+    row.record(record);
+    row.put("block", place.block);
+    row.put("block_hash", place.block_hash.to_string());
+    row.row
+}
+
+/// The row of a record that cannot be read.
+pub fn unreadable_row(place: &Place, why: &str) -> Row {
+    let mut row = Row::new();
+    row.insert("seq".into(), place.seq.0.into());
+    row.insert("kind".into(), "unreadable".into());
+    row.insert("block".into(), place.block.into());
+    row.insert("error".into(), why.into());
+    row
+}
+
+struct RowWriter<'a> {
+    row: Row,
+    catalogue: &'a Catalogue,
+}
+
+impl RowWriter<'_> {
+    fn put(&mut self, key: &str, value: impl Into<Value>) {
+        self.row.insert(key.into(), value.into());
+    }
+
+    fn record(&mut self, record: &Record) {
+        match record {
+            Record::Stocked { name, quantity, unit_price, .. } => self.stocked(name, *quantity, *unit_price),
+            Record::Deposit(decision) => self.deposit(decision),
+            Record::Sale { decision, unit_price, commission_percent, slices } => {
+                self.sale(decision, *unit_price, *commission_percent, slices, None);
+            }
+            Record::Refusal { decision, reason } => {
+                let outcome = if reason.is_some() { OutcomeKind::Refused } else { OutcomeKind::SoldOut };
+                self.unfilled(decision, outcome, reason.map(|reason| reason.name()));
+            }
+            Record::Reversal(decision) => self.unfilled(decision, OutcomeKind::Reversed, None),
+            Record::Void { decision, reason } => self.void(decision, reason.name()),
+            Record::Session { peer, epoch, .. } => {
+                self.put("peer", peer.0);
+                self.put("epoch", epoch.0);
+            }
+            Record::Office { office, trader, term, .. } => {
+                self.holder(*trader, *term);
+                self.put("office", office.name());
+            }
+            Record::Fence { office, trader, term, by, .. } => {
+                self.holder(*trader, *term);
+                self.put("office", office.name());
+                self.put("by", by.0);
+            }
+            Record::Paired { trader, term, partner, partner_term, .. } => {
+                self.holder(*trader, *term);
+                self.put("partner", partner.0);
+                self.put("partner_term", partner_term.0);
+            }
+            Record::Restored { .. } => {}
+            Record::Allotment { trader, term, product, slices, .. } => {
+                self.product(*product);
+                self.put("filled", slices.iter().map(|slice| slice.quantity.0).sum::<u64>());
+                self.holder(*trader, *term);
+            }
+            Record::Adopt { decision, of, unit_price, commission_percent, slices } => {
+                self.sale(decision, *unit_price, *commission_percent, slices, Some(*of));
+            }
+            Record::Complete { trader, term, of, .. } => {
+                self.holder(*trader, *term);
+                self.put("partner_term", of.0);
+            }
+            Record::Conflict(decision) => {
+                self.order(decision);
+                self.settled(decision, None);
+            }
+        }
+    }
+
+    fn stocked(&mut self, name: &str, quantity: Quantity, unit_price: Money) {
+        self.put("product", name);
+        self.put("asked", quantity.0);
+        self.put("filled", quantity.0);
+        self.put("unit_price", unit_price.0);
+        self.put("stock_after", quantity.0);
+    }
+
+    fn deposit(&mut self, decision: &Decision) {
+        self.order(decision);
+        self.put("filled", decision.order.quantity.0);
+        self.put("outcome", OutcomeKind::Deposited.name());
+        self.settled(decision, None);
+    }
+
+    fn sale(&mut self, decision: &Decision, price: Money, percent: u8, slices: &[Slice], of: Option<Term>) {
+        let filled: u64 = slices.iter().map(|slice| slice.quantity.0).sum();
+        let split = split(price, percent, slices);
+        let whole = filled == decision.order.quantity.0;
+        self.order(decision);
+        self.put("filled", filled);
+        self.put("unit_price", price.0);
+        self.put("amount", split.amount.0);
+        self.put("commission", split.commission.0);
+        self.put("sellers", split.shares.iter().map(share).collect::<Vec<Value>>());
+        self.put("outcome", if whole { OutcomeKind::Bought } else { OutcomeKind::PartlyBought }.name());
+        self.settled(decision, of);
+    }
+
+    fn unfilled(&mut self, decision: &Decision, outcome: OutcomeKind, reason: Option<&str>) {
+        self.order(decision);
+        self.put("filled", 0);
+        self.put("outcome", outcome.name());
+        if let Some(reason) = reason {
+            self.put("reason", reason);
+        }
+        self.settled(decision, None);
+    }
+
+    /// Of an order that only its peer's `void` is known of there is neither stamp nor product.
+    fn void(&mut self, decision: &Decision, reason: &str) {
+        self.order(decision);
+        self.put("outcome", OutcomeKind::Voided.name());
+        self.put("reason", reason);
+        self.settled(decision, None);
+    }
+
+    fn order(&mut self, decision: &Decision) {
+        let order = &decision.order;
+        self.put("peer", order.id.peer.0);
+        self.put("number", order.id.number.0);
+        if order.kind == OrderKind::Void {
+            return;
+        }
+        let Stamp(stamp) = order.stamp;
+        self.put("stamp", stamp);
+        self.product(order.product);
+        self.put("asked", order.quantity.0);
+    }
+
+    fn settled(&mut self, decision: &Decision, of: Option<Term>) {
+        if decision.order.kind != OrderKind::Void {
+            self.put("stock_after", decision.stock_after.0);
+        }
+        if decision.term == Term(0) {
+            return;
+        }
+        self.holder(decision.trader, decision.term);
+        if let Some(Term(of)) = of {
+            self.put("partner_term", of);
+        }
+        self.put("batch", decision.batch.0);
+    }
+
+    fn holder(&mut self, trader: PeerId, term: Term) {
+        self.put("trader", trader.0);
+        self.put("term", term.0);
+    }
+
+    fn product(&mut self, product: ProductId) {
+        self.put("product", self.catalogue.name(product));
+    }
+}
+
+fn share(share: &Share) -> Value {
+    let mut object = Row::new();
+    object.insert("peer".into(), share.peer.0.into());
+    object.insert("quantity".into(), share.quantity.0.into());
+    object.insert("amount".into(), share.amount.0.into());
+    Value::Object(object)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        model::row::{Reason, initial_lot},
+        ops::source::CatalogueGood,
+        types::{Batch, Hash, Number, Office, Order, OrderId, ProcessId, Seq, WallMicros},
+    };
+
+    fn text(record: &Record, seq: u64, micros: u64, block: u64) -> String {
+        let time = WallMicros(1_795_341_600_000_000 + micros);
+        let place = Place { seq: Seq(seq), block, time, block_hash: Hash::default() };
+        let fish = Catalogue(vec![CatalogueGood { name: "fish".into(), unit_price: Money(100) }]);
+        serde_json::to_string(&ledger_row(&place, record, &fish)).unwrap().replace(&"00".repeat(32), "..")
+    }
+
+    fn decision(quantity: u64, kind: OrderKind, stock_after: u64) -> Decision {
+        let id = OrderId { peer: PeerId(4), number: Number(3) };
+        let order = Order { id, stamp: Stamp(17), kind, product: ProductId(0), quantity: Quantity(quantity) };
+        let (trader, term, batch) = (PeerId(6), Term(1), Batch(2));
+        Decision { order, clock: Stamp(44), stock_after: Quantity(stock_after), trader, term, batch }
+    }
+
+    #[test]
+    fn the_documented_rows_are_printed_to_the_letter() {
+        let (name, quantity, unit_price) = ("fish".into(), Quantity(43), Money(100));
+        let stocked = Record::Stocked { name, quantity, unit_price, clock: Stamp(1) };
+        let expected = r#"{"seq":1,"time":"2026-11-22T10:00:00.000000Z","clock":1,"kind":"stocked","product":"fish","asked":43,"filled":43,"unit_price":100,"stock_after":43,"block":1,"block_hash":".."}"#;
+        assert_eq!(text(&stocked, 1, 0, 1), expected);
+
+        let (trader, process) = (PeerId(6), ProcessId::default());
+        let office =
+            Record::Office { office: Office::Primary, trader, process, term: Term(1), clock: Stamp(19) };
+        let expected = r#"{"seq":5,"time":"2026-11-22T10:00:00.412007Z","clock":19,"kind":"office","trader":6,"term":1,"office":"primary","block":4,"block_hash":".."}"#;
+        assert_eq!(text(&office, 5, 412_007, 4), expected);
+
+        let slices = vec![Slice { lot: initial_lot(), quantity: Quantity(3) }];
+        let decision = decision(3, OrderKind::Buy { partial: false }, 40);
+        let sale = Record::Sale { decision, unit_price: Money(100), commission_percent: 5, slices };
+        let expected = r#"{"seq":9,"time":"2026-11-22T10:00:00.630114Z","clock":44,"kind":"sale","peer":4,"number":3,"stamp":17,"product":"fish","asked":3,"filled":3,"unit_price":100,"amount":300,"commission":15,"sellers":[{"peer":0,"quantity":3,"amount":285}],"outcome":"bought","stock_after":40,"trader":6,"term":1,"batch":2,"block":6,"block_hash":".."}"#;
+        assert_eq!(text(&sale, 9, 630_114, 6), expected);
+    }
+
+    #[test]
+    fn what_is_unknown_is_absent() {
+        let void = Record::Void { decision: decision(0, OrderKind::Void, 0), reason: Reason::GivenUp };
+        let row: Value = serde_json::from_str(&text(&void, 2, 0, 2)).unwrap();
+        assert_eq!(row["outcome"], json!("voided"));
+        assert_eq!(row["reason"], json!("given up"));
+        assert!(
+            ["stamp", "product", "asked", "stock_after"].iter().all(|key| row.get(key).is_none()),
+            "{row}"
+        );
+    }
+
+    #[test]
+    fn every_kind_keeps_the_order_of_keys() {
+        let buy = decision(3, OrderKind::Buy { partial: true }, 40);
+        let slices = vec![Slice { lot: initial_lot(), quantity: Quantity(2) }];
+        let (unit_price, commission_percent, of) = (Money(100), 5, Term(1));
+        let (trader, term, partner, partner_term) = (PeerId(6), Term(1), PeerId(5), Term(2));
+        let (office, by, clock) = (Office::Primary, PeerId(5), Stamp(3));
+        let records = [
+            Record::Deposit(decision(3, OrderKind::Sell, 46)),
+            Record::Refusal { decision: buy, reason: None },
+            Record::Refusal { decision: buy, reason: Some(Reason::TooManyLots) },
+            Record::Void { decision: buy, reason: Reason::Closed },
+            Record::Fence { office, trader, term, by, clock },
+            Record::Paired { trader, term, partner, partner_term, clock },
+            Record::Adopt { decision: buy, of, unit_price, commission_percent, slices: slices.clone() },
+            Record::Allotment { trader, term, product: ProductId(0), slices, clock },
+            Record::Complete { trader, term, of, clock },
+        ];
+        let place_of = |key: &String| LEDGER_COLUMNS.iter().position(|column| column.key == key).unwrap();
+        for record in records {
+            let row: Row = serde_json::from_str(&text(&record, 2, 0, 2)).unwrap();
+            let places: Vec<usize> = row.keys().map(place_of).collect();
+            assert!(places.is_sorted(), "{row:?}");
+        }
+    }
+}

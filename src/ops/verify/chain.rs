@@ -1,0 +1,81 @@
+//! One log's chain: V05 (sequences, hashes, links, the mark on it), V11 (every row readable) and the mark's half of V12.
+
+use crate::{
+    journal::{BlockHeader, Tip},
+    ops::{
+        fold::{Alarms, Check, Example},
+        log::{Page, ReadRow},
+        source::SourceMeta,
+    },
+    types::{Hash, Seq},
+};
+
+/// Where a walk along a chain is.
+pub(super) struct Chain {
+    name: String,
+    ledger: bool,
+    mark: Option<(Seq, Hash)>,
+    /// Absent at the start and behind a block that cannot be read.
+    tip: Option<Tip>,
+    begun: bool,
+}
+
+impl Chain {
+    pub(super) fn new(meta: &SourceMeta) -> Chain {
+        let mark = meta.mark.filter(|(seq, _)| *seq > Seq(0));
+        Chain { name: meta.name(), ledger: meta.is_ledger(), mark, tip: None, begun: false }
+    }
+
+    /// Checks the next block and its rows.
+    pub(super) fn page<R>(&mut self, page: &Page<R>, alarms: &mut Alarms) {
+        match page {
+            Page::Sealed { header, hash, rows } => {
+                self.block(header, *hash, alarms);
+                rows.iter().for_each(|row| self.readable(row, alarms));
+            }
+            Page::Unreadable { place, why } => {
+                let broken = || Example::at(place.seq, format!("{}: {why}", self.name));
+                alarms.check(Check::Chain, false, broken);
+                alarms.check(Check::Readable, false, broken);
+                self.tip = None;
+            }
+        }
+        self.begun = true;
+    }
+
+    /// A ledger begins at its first row; a journal may have been pruned.
+    fn block(&mut self, header: &BlockHeader, hash: Hash, alarms: &mut Alarms) {
+        let before = match self.tip {
+            None if !self.begun && self.ledger => Some(Tip::default()),
+            tip => tip,
+        };
+        alarms.check(Check::Chain, before.is_none_or(|tip| tip.links(header)), || {
+            let what = format!("{}: block {} does not follow the one before", self.name, header.number);
+            Example::at(header.first, what)
+        });
+        if let Some((seq, expected)) = self.mark
+            && (header.first..=header.last()).contains(&seq)
+        {
+            alarms.check(Check::Chain, seq == header.last() && hash == expected, || {
+                Example::node(&self.name, format!("the mark at {seq} is not on the chain"))
+            });
+        }
+        self.tip = Some(Tip { seq: header.last(), block: header.number, hash });
+    }
+
+    fn readable<R>(&self, (place, row): &ReadRow<R>, alarms: &mut Alarms) {
+        alarms.check(Check::Readable, row.is_ok(), || {
+            let why = row.as_ref().err().map(String::as_str).unwrap_or_default();
+            Example::row(place, format!("{}: {why}", self.name))
+        });
+    }
+
+    /// The log does not end before its mark.
+    pub(super) fn finish(self, alarms: &mut Alarms) {
+        let Some((seq, _)) = self.mark else { return };
+        let last = self.tip.map_or(Seq(0), |tip| tip.seq);
+        alarms.check(Check::Durable, last >= seq, || {
+            Example::node(&self.name, format!("the log ends at {last}, and {seq} was durable"))
+        });
+    }
+}

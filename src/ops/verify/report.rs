@@ -1,0 +1,89 @@
+//! The verdict, for people and as one object.
+
+use std::io::{self, Write};
+
+use serde_json::{Value, json};
+
+use super::Audit;
+use crate::{
+    cli::{Global, Target, VerifyArgs},
+    ops::{
+        fold::{Check, Example},
+        output::colored,
+    },
+};
+
+/// Missing stores named before the rest is only counted.
+const NAMED_MAX: usize = 4;
+
+pub(super) fn print(
+    found: &Audit,
+    wanted: &[Check],
+    args: &VerifyArgs,
+    global: &Global,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    if global.json {
+        let checks: Vec<Value> = wanted.iter().map(|check| object(found, *check, args)).collect();
+        let pass = wanted.iter().all(|check| found.alarms.of(*check).failed == 0);
+        return writeln!(out, "{}", json!({"checks": checks, "pass": pass}));
+    }
+    let color = colored(global.color, &io::stdout());
+    wanted.iter().try_for_each(|check| lines(found, *check, args, color, out))
+}
+
+fn object(found: &Audit, check: Check, args: &VerifyArgs) -> Value {
+    let tally = found.alarms.of(check);
+    let example = |example: &Example| json!({"what": example.what, "command": command(example, args)});
+    let examples: Vec<Value> = tally.examples.iter().take(args.max_examples).map(example).collect();
+    json!({
+        "check": check.id(),
+        "name": check.title(),
+        "result": result(found, check),
+        "checked": tally.checked,
+        "failed": tally.failed,
+        "examples": examples,
+        "needs": found.lacks(check),
+    })
+}
+
+fn result(found: &Audit, check: Check) -> &'static str {
+    match found.alarms.of(check).failed {
+        _ if found.unchecked(check) => "not_checked",
+        0 => "ok",
+        _ => "failed",
+    }
+}
+
+fn lines(found: &Audit, check: Check, args: &VerifyArgs, color: bool, out: &mut dyn Write) -> io::Result<()> {
+    let tally = found.alarms.of(check);
+    let lacks = names(&found.lacks(check));
+    let (word, code, detail) = match result(found, check) {
+        "not_checked" => ("not checked:", "33", format!("needs {lacks}")),
+        "ok" if lacks.is_empty() => ("ok", "32", format!("{} checked", tally.checked)),
+        "ok" => ("ok", "32", format!("{} checked, without {lacks}", tally.checked)),
+        _ => ("FAILED", "1;31", format!("{} of {}", tally.failed, tally.checked)),
+    };
+    let word = if color { format!("\x1b[{code}m{word}\x1b[0m") } else { word.to_string() };
+    writeln!(out, "{}  {:<14}  {word} {detail}", check.id(), check.title())?;
+    for example in tally.examples.iter().take(args.max_examples) {
+        writeln!(out, "       {}\n         {}", example.what, command(example, args))?;
+    }
+    Ok(())
+}
+
+fn names(lacks: &[String]) -> String {
+    match lacks.len().checked_sub(NAMED_MAX) {
+        None | Some(0) => lacks.join(", "),
+        Some(more) => format!("{} and {more} more", lacks[..NAMED_MAX].join(", ")),
+    }
+}
+
+/// The command that shows the case, on the stores that were checked.
+fn command(example: &Example, args: &VerifyArgs) -> String {
+    let stores = match args.stores.target() {
+        Target::Node(addr) => format!(" --connect {addr}"),
+        Target::Dirs(dirs) => dirs.iter().map(|dir| format!(" --data-dir {}", dir.display())).collect(),
+    };
+    format!("bazaar dump {}{stores}", example.show)
+}
