@@ -36,6 +36,7 @@ fn run(cli: &Cli) -> Result<u8, Failure> {
     match &cli.command {
         Command::Warehouse(args) => ops::nodes::warehouse(args, &cli.global),
         Command::Peer(args) => ops::nodes::peer(args, &cli.global),
+        Command::Up(args) => ops::up::run(args, &cli.global),
         _ => Err(Failure::new(1, "soon")),
     }
 }
