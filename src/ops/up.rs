@@ -76,6 +76,7 @@ struct Market<'a> {
     failovers: Vec<Failover>,
     progress: Instant,
     talk: bool,
+    goods: Vec<String>,
 }
 
 impl<'a> Market<'a> {
@@ -110,6 +111,7 @@ impl<'a> Market<'a> {
             failovers: Vec::new(),
             progress: Instant::now(),
             talk,
+            goods: Vec::new(),
         };
         market.listen().await;
         market.header();
@@ -124,6 +126,7 @@ impl<'a> Market<'a> {
         watch::node(PeerId::WAREHOUSE, self.warehouse.addr.clone(), self.sender.clone());
         if let Ok(report) = self.ask(PeerId::WAREHOUSE).await {
             self.first_seq = report.ledger.0;
+            self.goods = report.goods.into_iter().map(|(name, _)| name).collect();
             self.see_roster(report.roster);
         }
     }
@@ -191,7 +194,7 @@ impl<'a> Market<'a> {
                     self.first_sale.get_or_insert(self.started.elapsed());
                 }
                 if self.talk {
-                    println!("{} {}", self.clock(), summary::told(&self.plan, &order, &outcome));
+                    println!("{} {}", self.clock(), summary::told(&self.plan, &self.goods, &order, &outcome));
                 }
             }
             What::Line(line) if self.talk && line.starts_with("Dear") => {

@@ -15,7 +15,7 @@ use super::place::Place;
 use super::plan::Plan;
 use crate::journal::Block;
 use crate::model::offices::Roster;
-use crate::model::row::{Outcome, OutcomeKind, Record};
+use crate::model::row::{Outcome, OutcomeKind, Record, Share};
 use crate::ops::children::Child;
 use crate::ops::output::{Failure, exit};
 use crate::types::{Office, Order, OrderKind, PeerId, Role, Seq};
@@ -80,20 +80,25 @@ pub fn how(status: ExitStatus) -> String {
 }
 
 /// One order's line.
-pub fn told(plan: &Plan, order: &Order, outcome: &Outcome) -> String {
+pub fn told(plan: &Plan, goods: &[String], order: &Order, outcome: &Outcome) -> String {
     let peer = order.id.peer;
     let role = plan.peers.iter().find(|it| it.id == peer).map_or("peer", |it| it.role.name());
-    let good = format!("good {}", order.product);
-    let names: Vec<String> = outcome.shares.iter().map(|share| share.peer.to_string()).collect();
+    let good = goods.get(order.product.0 as usize).map_or("?", String::as_str);
+    let names: Vec<String> = outcome.shares.iter().map(seller).collect();
     let what = match outcome.kind {
         OutcomeKind::Bought | OutcomeKind::PartlyBought => {
-            format!("bought {} {good} from seller {}", outcome.filled, names.join(" and "))
+            format!("bought {} {good} from {}", outcome.filled, names.join(" and "))
         }
         OutcomeKind::Deposited => format!("deposited {} {good}", outcome.filled),
         OutcomeKind::SoldOut => format!("sold out: {} {good} wanted, {} left", order.quantity, outcome.stock_after),
         kind => format!("{} {good}: {}", kind.name(), outcome.reason.map_or("", |reason| reason.name())),
     };
     format!("{role:<7} {peer:<3} {what} via trader {}", outcome.trader)
+}
+
+/// Peer 0 is the warehouse's own stock.
+fn seller(share: &Share) -> String {
+    if share.peer == PeerId::WAREHOUSE { "the warehouse".to_owned() } else { format!("seller {}", share.peer) }
 }
 
 /// Who is where.
