@@ -156,7 +156,12 @@ fn open_store(node: &NodeDir, log: Tree, lock: File, deadline: Instant) -> Resul
         drop(alone);
         match SledStore::open(&node.store(), trees_of(log), &mut keep) {
             Err(StoreError::Failed(why)) if why.contains("acquire lock") && Instant::now() < deadline => {}
-            opened => return opened.map_err(OpenError::store(&db)),
+            Ok(opened) => {
+                // sled does not sync the directory after it renamed its snapshot, whose successor may reuse segments.
+                sync_dir(&node.store()).map_err(OpenError::io(&node.store()))?;
+                return Ok(opened);
+            }
+            Err(error) => return Err(OpenError::store(&db)(error)),
         }
     }
 }
