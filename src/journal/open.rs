@@ -43,7 +43,9 @@ pub fn open<F: Fold>(
         (Life::Unborn, None) => return Err(OpenError::Absent(dir.to_owned())),
     }
     super::space::give_up_ballast(dir, &node.ballast()).map_err(OpenError::io(&node.ballast()))?;
-    let recovered = recover::<F>(&node, expect_cluster, lock, deadline, fatal)?;
+    let began = Instant::now();
+    let mut recovered = recover::<F>(&node, expect_cluster, lock, deadline, fatal)?;
+    recovered.recovery.elapsed = began.elapsed();
     let meta = recovered.journal.meta();
     node.write_node_json(&meta.cluster, meta.node, &meta.role, addr, std::process::id(), wall_now())
         .map_err(OpenError::io(&node.node_json()))?;

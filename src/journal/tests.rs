@@ -119,6 +119,19 @@ fn a_lazy_step_rides_along_or_is_written_after_its_time() {
 }
 
 #[test]
+fn a_simulation_says_when_the_disk_gets_on() {
+    let disk = MemoryDisk::new();
+    let (recovered, mut pump) = start_by_hand::<Counts>(disk.open(), setup(never())).unwrap();
+    let mut journal = recovered.journal;
+    let staged = [1, 2, 3].map(|k| journal.stage(step(vec![add(k, 1)], 1)));
+    assert_eq!((journal.staged_records(), journal.durable().borrow().ticket), (3, Ticket(0)));
+    assert!(pump.write_group().unwrap());
+    assert_eq!((journal.staged_records(), journal.durable().borrow().ticket), (0, staged[2]));
+    assert!(!pump.write_group().unwrap());
+    assert_eq!(on(&disk.power_cut(Survive::None)).recovery.last.0, 3);
+}
+
+#[test]
 fn the_clock_never_starts_below_a_durable_step() {
     let disk = MemoryDisk::new();
     let mut last = 0;

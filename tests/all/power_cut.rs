@@ -199,8 +199,8 @@ fn every_acknowledged_step_survives_a_power_cut_at_any_moment() {
     let acks = events.iter().filter(|event| matches!(event, Event::Acknowledged(_))).count();
     println!("power_cut: {} events, {syncs} syncs, {acks} acknowledgements", events.len());
     println!("power_cut: {states} states tried, {} failed", failures.len());
-    assert!(acks >= 130 && syncs >= acks, "the run was as long as it should be");
     assert!(failures.is_empty(), "{} of {states} states failed; the first: {}", failures.len(), failures[0]);
+    assert!(acks >= 130 && syncs >= acks, "the run was as long as it should be");
 }
 
 /// Walks through the run; tries four states where something is unsynced, one where nothing is.

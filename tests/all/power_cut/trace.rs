@@ -3,7 +3,7 @@
 //! A call counts when it has returned; but a sync covers only what had returned when it began, and an acknowledgement
 //! counts from when it was begun.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// One thing that happened.
@@ -45,7 +45,7 @@ pub const CALLS: &str = "trace=openat,write,pwrite64,ftruncate,fsync,fdatasync,r
 
 /// Parses the output of `strace -f -y -xx -o`: what happens under `node`, and the numbers written to the file `acks`.
 pub fn parse(trace: &str, node: &Path, acks: &Path, syncs: &mut usize) -> Vec<Event> {
-    let mut begun: HashMap<&str, (&str, Option<usize>)> = HashMap::new();
+    let mut begun: BTreeMap<&str, (&str, Option<usize>)> = BTreeMap::new();
     let mut parser = Parser { node, acks, syncs, events: Vec::new() };
     for line in trace.lines() {
         let (thread, text) = line.split_once(' ').expect("a line begins with a thread's number");
