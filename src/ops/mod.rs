@@ -8,3 +8,6 @@ pub mod output;
 pub mod rows;
 pub mod source;
 pub mod verify;
+
+#[cfg(test)]
+mod fixture;
