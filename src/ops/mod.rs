@@ -3,6 +3,7 @@
 pub mod dump;
 pub mod fold;
 pub mod log;
+pub mod manual;
 pub mod nodes;
 pub mod output;
 pub mod rows;
