@@ -1,13 +1,18 @@
 //! The commands: what a user asks for, done with nodes, stores and the wire. Each ends in an exit code.
 
+pub mod bench;
+pub mod children;
 pub mod dump;
 pub mod fold;
 pub mod log;
 pub mod manual;
 pub mod nodes;
+pub mod order;
 pub mod output;
 pub mod rows;
 pub mod source;
+pub mod status;
+pub mod up;
 pub mod verify;
 
 #[cfg(test)]

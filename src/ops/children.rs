@@ -1,0 +1,173 @@
+//! Child processes of `up` and `bench`: started in a group of their own, holding a pipe that ends them with us, with
+//! their log in their directory, and ready when they have printed their one line.
+
+use std::fs::{self, OpenOptions};
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child as Process, ChildStdin, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use super::output::{Failure, exit};
+use crate::journal::NodeDir;
+use crate::limits::START_MAX;
+
+/// A node that this process started.
+#[derive(Debug)]
+pub struct Child {
+    /// `warehouse` or `peer-4`.
+    pub name: String,
+    /// Its directory.
+    pub dir: PathBuf,
+    /// Where it listens.
+    pub addr: String,
+    /// The line that it printed when it served.
+    pub line: String,
+    process: Process,
+    /// Closing it ends the child: dropped with us, however we go.
+    _pipe: Option<ChildStdin>,
+}
+
+/// A child that was started and has not said yet that it serves.
+#[derive(Debug)]
+pub struct Starting {
+    child: Child,
+    lines: std::sync::mpsc::Receiver<String>,
+}
+
+/// Starts `bazaar ARGS...` as a node with this directory.
+///
+/// # Errors
+/// The directory or the process cannot be made.
+pub fn start(name: &str, dir: &Path, args: &[String]) -> Result<Starting, Failure> {
+    let failed = |error: std::io::Error| Failure::new(exit::FAILURE, format!("cannot start {name}: {error}"));
+    fs::create_dir_all(dir).map_err(failed)?;
+    let log = OpenOptions::new().create(true).append(true).open(NodeDir::new(dir).log()).map_err(failed)?;
+    let program = std::env::current_exe().map_err(failed)?;
+    let mut process = Command::new(program)
+        .args(args)
+        .arg("--parent-pipe")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(log)
+        .process_group(0)
+        .spawn()
+        .map_err(failed)?;
+    let pipe = process.stdin.take();
+    let lines = first_line(&mut process);
+    let child = Child {
+        name: name.to_owned(),
+        dir: dir.to_owned(),
+        addr: String::new(),
+        line: String::new(),
+        process,
+        _pipe: pipe,
+    };
+    Ok(Starting { child, lines })
+}
+
+/// The first line of the child's stdout, read on a thread that ends with it. Nothing else is ever printed there.
+fn first_line(process: &mut Process) -> std::sync::mpsc::Receiver<String> {
+    let (sender, lines) = std::sync::mpsc::channel();
+    if let Some(stdout) = process.stdout.take() {
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            // No line: the sender is dropped, which says so.
+            if BufReader::new(stdout).read_line(&mut line).is_ok_and(|read| read > 0) {
+                let _ = sender.send(line.trim_end().to_owned());
+            }
+        });
+    }
+    lines
+}
+
+impl Starting {
+    /// Its process id of the operating system.
+    pub fn pid(&self) -> u32 {
+        self.child.process.id()
+    }
+
+    /// Waits until it serves.
+    ///
+    /// # Errors
+    /// It ended, or took longer than [`START_MAX`]; with the end of its log.
+    pub fn ready(mut self) -> Result<Child, Failure> {
+        match self.lines.recv_timeout(START_MAX) {
+            Ok(line) => {
+                let json = NodeDir::new(&self.child.dir).read_node_json();
+                self.child.addr = json.map(|json| json.addr).unwrap_or_default();
+                self.child.line = line;
+                Ok(self.child)
+            }
+            Err(_) => {
+                // A node that does not serve in time is of no use.
+                let _ = self.child.process.kill();
+                let code = self.child.process.wait().ok().and_then(|status| status.code());
+                let code = code.and_then(|code| u8::try_from(code).ok()).unwrap_or(exit::FAILURE);
+                Err(died(&self.child, code))
+            }
+        }
+    }
+}
+
+/// What a node that did not start said last.
+fn died(child: &Child, code: u8) -> Failure {
+    let log = NodeDir::new(&child.dir).log();
+    let text = fs::read_to_string(&log).unwrap_or_default();
+    let tail = text.rfind("error: ").map(|at| text[at + "error: ".len()..].trim_end().to_owned());
+    let (what, hint) = match tail {
+        Some(tail) => match tail.split_once("\n  hint: ") {
+            Some((what, hint)) => (what.to_owned(), hint.to_owned()),
+            None => (tail, format!("see {}", log.display())),
+        },
+        None => ("it did not say why".to_owned(), format!("see {}", log.display())),
+    };
+    Failure::new(code, format!("{} did not start: {what}", child.name)).hint(hint)
+}
+
+impl Child {
+    /// Its process id of the operating system.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// How it ended, if it did.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.process.try_wait().ok().flatten()
+    }
+
+    /// Asks it to hand over, sync and end.
+    pub fn terminate(&self) {
+        if let Some(pid) = rustix::process::Pid::from_raw(self.process.id() as i32) {
+            // Gone already: nothing to end.
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
+    }
+
+    /// Waits for its end; kills it when it takes longer.
+    pub fn wait(&mut self, limit: Duration) -> Option<ExitStatus> {
+        let began = Instant::now();
+        while began.elapsed() < limit {
+            if let Some(status) = self.ended() {
+                return Some(status);
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let _ = self.process.kill();
+        self.process.wait().ok()
+    }
+
+    /// Processor time that it used so far, in seconds, and its resident memory in MiB.
+    pub fn usage(&self) -> (f64, f64) {
+        usage_of(self.process.id())
+    }
+}
+
+/// Processor seconds and resident MiB of a process, from /proc; zeros where there is none.
+pub fn usage_of(pid: u32) -> (f64, f64) {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let after = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let field = |at: usize| after.split_whitespace().nth(at).and_then(|it| it.parse::<f64>().ok()).unwrap_or(0.0);
+    // Fields 14 and 15 of stat are ticks of 10 ms, field 24 is in pages of 4 KiB.
+    ((field(11) + field(12)) / 100.0, field(21) * 4096.0 / (1 << 20) as f64)
+}
