@@ -37,6 +37,18 @@ fn run(cli: &Cli) -> Result<u8, Failure> {
         Command::Warehouse(args) => ops::nodes::warehouse(args, &cli.global),
         Command::Peer(args) => ops::nodes::peer(args, &cli.global),
         Command::Up(args) => ops::up::run(args, &cli.global),
+        Command::Dump(args) => {
+            let bazaar::cli::Target::Dirs(dirs) = args.stores.target() else { return Err(Failure::new(1, "soon")) };
+            let mut in_use = |_: &std::path::Path, error: &bazaar::journal::OpenError| Err(ops::nodes::directory(error));
+            let sources = ops::source::open_stores(&dirs, &mut in_use)?;
+            ops::dump::run(args, &cli.global, sources, vec![], &mut std::io::stdout())
+        }
+        Command::Verify(args) => {
+            let bazaar::cli::Target::Dirs(dirs) = args.stores.target() else { return Err(Failure::new(1, "soon")) };
+            let mut in_use = |_: &std::path::Path, error: &bazaar::journal::OpenError| Err(ops::nodes::directory(error));
+            let sources = ops::source::open_stores(&dirs, &mut in_use)?;
+            ops::verify::run(args, &cli.global, sources, &mut std::io::stdout())
+        }
         _ => Err(Failure::new(1, "soon")),
     }
 }
