@@ -21,9 +21,7 @@ use super::staging::{Item, Staging, Stop, Ticket, Wake};
 use super::store::{Store, StoreError, StoreRead};
 use super::watchdog::Pulse;
 use super::{Durable, Fatal, Step, meta};
-use crate::limits::{
-    CHECKPOINT_BYTES, CHECKPOINT_EVERY, CLOCK_RESERVE, GROUP_BYTES_MAX, LOW_WATER_BYTES, MARK_EVERY,
-};
+use crate::limits::{CHECKPOINT_BYTES, CHECKPOINT_EVERY, CLOCK_RESERVE, GROUP_BYTES_MAX, MARK_EVERY};
 use crate::model::fold::Fold;
 use crate::types::Stamp;
 
@@ -313,7 +311,7 @@ impl<F: Fold> Writer<F> {
         self.due.space = now;
         let free = self.space.free_bytes()?;
         self.staging.counters.disk_free.store(free, Ordering::Relaxed);
-        self.staging.disk_low.store(free < LOW_WATER_BYTES, Ordering::Relaxed);
+        self.staging.disk_low.store(free < self.space.low_water_bytes(), Ordering::Relaxed);
         Ok(())
     }
 }
