@@ -223,10 +223,10 @@ impl<F: Fold> Writer<F> {
 
     /// The reserve goes ahead of the clock by half of itself at least, and into the same group as what needs it.
     fn reserve_clock(&mut self, clock: Stamp, group: &mut Group) -> Result<(), StoreError> {
-        if clock.0 + CLOCK_RESERVE / 2 <= self.clock_reserve.0 {
+        if clock.0.saturating_add(CLOCK_RESERVE / 2) <= self.clock_reserve.0 {
             return Ok(());
         }
-        self.clock_reserve = Stamp(clock.0 + CLOCK_RESERVE);
+        self.clock_reserve = Stamp(clock.0.saturating_add(CLOCK_RESERVE));
         group.dirty = true;
         meta::put_clock(&mut *self.store, self.clock_reserve)
     }
