@@ -36,6 +36,8 @@ fn run(cli: &Cli) -> Result<u8, Failure> {
     match &cli.command {
         Command::Warehouse(args) => ops::nodes::warehouse(args, &cli.global),
         Command::Peer(args) => ops::nodes::peer(args, &cli.global),
+        Command::Bench(args) => ops::bench::run(args, &cli.global),
+        Command::BenchLoad(args) => ops::bench::load(args),
         _ => Err(Failure::new(1, "soon")),
     }
 }
