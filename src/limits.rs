@@ -116,7 +116,7 @@ pub const PREEMPT_QUIET_MS: u64 = 10_000;
 /// A stopping node hands over and drains for at most this long.
 pub const DRAIN_MAX: Duration = Duration::from_secs(10);
 /// A stopping server waits for its streams at most this long.
-pub const CLOSE_MAX: Duration = Duration::from_millis(500);
+pub const CLOSE_MAX: Duration = Duration::from_millis(50);
 /// `up` and `buy`: no progress for this long is exit 6.
 pub const PROGRESS_MAX: Duration = Duration::from_secs(30);
 /// A node whose parent is gone stops cleanly within this, or at once after it.

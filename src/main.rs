@@ -38,6 +38,19 @@ fn run(cli: &Cli) -> Result<u8, Failure> {
         Command::Peer(args) => ops::nodes::peer(args, &cli.global),
         Command::Bench(args) => ops::bench::run(args, &cli.global),
         Command::BenchLoad(args) => ops::bench::load(args),
+        Command::Up(args) => ops::up::run(args, &cli.global),
+        Command::Dump(args) => {
+            let bazaar::cli::Target::Dirs(dirs) = args.stores.target() else { return Err(Failure::new(1, "soon")) };
+            let mut in_use = |_: &std::path::Path, error: &bazaar::journal::OpenError| Err(ops::nodes::directory(error));
+            let sources = ops::source::open_stores(&dirs, &mut in_use)?;
+            ops::dump::run(args, &cli.global, sources, vec![], &mut std::io::stdout())
+        }
+        Command::Verify(args) => {
+            let bazaar::cli::Target::Dirs(dirs) = args.stores.target() else { return Err(Failure::new(1, "soon")) };
+            let mut in_use = |_: &std::path::Path, error: &bazaar::journal::OpenError| Err(ops::nodes::directory(error));
+            let sources = ops::source::open_stores(&dirs, &mut in_use)?;
+            ops::verify::run(args, &cli.global, sources, &mut std::io::stdout())
+        }
         _ => Err(Failure::new(1, "soon")),
     }
 }

@@ -47,12 +47,14 @@ pub use meta::{Birth, FORMAT, Meta};
 pub use offline::{Blocks, Offline, open_copy};
 pub use open::open;
 pub use reader::{ReadError, Reader};
-pub use recover::{Recovered, Recovery, Setup, start};
+pub use recover::{Pump, Recovered, Recovery, Setup, start, start_by_hand};
 pub use staging::{Stats, Step, Ticket, Urgency};
 pub use store::{Store, StoreError, StoreRead};
 
 use crate::types::Seq;
 
+#[cfg(test)]
+mod golden;
 #[cfg(test)]
 mod samples;
 #[cfg(test)]

@@ -96,7 +96,10 @@ fn meta_keeps_token_starts_and_the_nodes_own_facts() {
     first.close().unwrap();
     let second = on(&disk.power_cut(Survive::None)).journal;
     assert_eq!(second.meta().extra, [("home".into(), vec![1, 2]), ("later".into(), vec![3])].into());
-    assert_eq!((second.meta().starts, second.meta().node, &second.meta().cluster[..]), (2, birth().node, "test"));
+    assert_eq!(
+        (second.meta().starts, second.meta().node, &second.meta().cluster[..]),
+        (2, birth().node, "test")
+    );
 }
 
 #[test]
@@ -113,6 +116,19 @@ fn a_lazy_step_rides_along_or_is_written_after_its_time() {
     let began = Instant::now();
     wait(&journal, urgent.max(rider));
     assert!(began.elapsed() < Duration::from_millis(90), "it did not wait");
+}
+
+#[test]
+fn a_simulation_says_when_the_disk_gets_on() {
+    let disk = MemoryDisk::new();
+    let (recovered, mut pump) = start_by_hand::<Counts>(disk.open(), setup(never())).unwrap();
+    let mut journal = recovered.journal;
+    let staged = [1, 2, 3].map(|k| journal.stage(step(vec![add(k, 1)], 1)));
+    assert_eq!((journal.staged_records(), journal.durable().borrow().ticket), (3, Ticket(0)));
+    assert!(pump.write_group().unwrap());
+    assert_eq!((journal.staged_records(), journal.durable().borrow().ticket), (0, staged[2]));
+    assert!(!pump.write_group().unwrap());
+    assert_eq!(on(&disk.power_cut(Survive::None)).recovery.last.0, 3);
 }
 
 #[test]
@@ -358,7 +374,12 @@ fn an_offline_reader_sees_blocks_meta_mark_and_checkpoint() {
     assert_eq!((blocks.len(), offline.blocks(crate::types::Seq(301)).count()), (51, 0));
     assert_eq!(offline.checkpoint.as_ref().unwrap().tip().hash, durable.hash);
     let mut state = Counts::default();
-    offline.checkpoint_parts::<Counts>().unwrap().unwrap().into_iter().for_each(|(_, part)| state.restore(part));
+    offline
+        .checkpoint_parts::<Counts>()
+        .unwrap()
+        .unwrap()
+        .into_iter()
+        .for_each(|(_, part)| state.restore(part));
     assert_eq!(state, live);
 }
 

@@ -5,6 +5,7 @@ pub mod children;
 pub mod dump;
 pub mod fold;
 pub mod log;
+pub mod manual;
 pub mod nodes;
 pub mod order;
 pub mod output;
@@ -13,3 +14,6 @@ pub mod source;
 pub mod status;
 pub mod up;
 pub mod verify;
+
+#[cfg(test)]
+mod fixture;
