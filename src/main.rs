@@ -36,6 +36,8 @@ fn run(cli: &Cli) -> Result<u8, Failure> {
     match &cli.command {
         Command::Warehouse(args) => ops::nodes::warehouse(args, &cli.global),
         Command::Peer(args) => ops::nodes::peer(args, &cli.global),
+        Command::Bench(args) => ops::bench::run(args, &cli.global),
+        Command::BenchLoad(args) => ops::bench::load(args),
         Command::Up(args) => ops::up::run(args, &cli.global),
         Command::Dump(args) => {
             let bazaar::cli::Target::Dirs(dirs) = args.stores.target() else { return Err(Failure::new(1, "soon")) };
