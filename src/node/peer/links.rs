@@ -381,6 +381,7 @@ impl Loop {
         self.adopt_roster(answer.roster);
         // The roster may have come from another peer before: then it is no news, and the way home was not open yet.
         self.go_home();
+        self.timer(0, Timer::HandOver);
         self.dial_control();
     }
 
