@@ -126,10 +126,10 @@ impl NodeDir {
     pub(super) fn owner(&self) -> String {
         match self.read_node_json() {
             Some(json) => {
-                let name = if json.node == PeerId::WAREHOUSE && json.role == "warehouse" {
-                    "warehouse".to_owned()
-                } else {
-                    format!("peer-{}", json.node)
+                // A client has no id before the warehouse gave it one.
+                let name = match json.node {
+                    PeerId(0) => json.role,
+                    node => format!("peer-{node}"),
                 };
                 format!("{name} (pid {}, {}, since {})", json.pid, json.addr, json.started)
             }

@@ -1,4 +1,4 @@
-//! Durable logs: the only place that knows sled and bincode.
+//! Durable logs: the only place that knows the store and the encoding of what is stored.
 //!
 //! A node's loop *stages* the records of a step and goes on; one writer thread packs all that is staged into hashed,
 //! linked blocks, writes, flushes and syncs them as one group, and publishes what is durable; the loop then lets go of the

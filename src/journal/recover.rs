@@ -127,7 +127,7 @@ pub fn start_by_hand<F: Fold>(
     checkpoint::sweep(&mut *store, F::LOG, named).map_err(&at)?;
     let (clock, fresh) = (meta.clock_reserve, meta.starts == 0);
     meta.starts += 1;
-    meta.clock_reserve = Stamp(clock.0 + CLOCK_RESERVE);
+    meta.clock_reserve = Stamp(clock.0.saturating_add(CLOCK_RESERVE));
     meta::put_starts(&mut *store, meta.starts).map_err(&at)?;
     meta::put_clock(&mut *store, meta.clock_reserve).map_err(&at)?;
     store.sync().map_err(&at)?;

@@ -21,9 +21,7 @@ use super::staging::{Item, Staging, Stop, Ticket, Wake};
 use super::store::{Store, StoreError, StoreRead};
 use super::watchdog::Pulse;
 use super::{Durable, Fatal, Step, meta};
-use crate::limits::{
-    CHECKPOINT_BYTES, CHECKPOINT_EVERY, CLOCK_RESERVE, GROUP_BYTES_MAX, LOW_WATER_BYTES, MARK_EVERY,
-};
+use crate::limits::{CHECKPOINT_BYTES, CHECKPOINT_EVERY, CLOCK_RESERVE, GROUP_BYTES_MAX, MARK_EVERY};
 use crate::model::fold::Fold;
 use crate::types::Stamp;
 
@@ -225,10 +223,10 @@ impl<F: Fold> Writer<F> {
 
     /// The reserve goes ahead of the clock by half of itself at least, and into the same group as what needs it.
     fn reserve_clock(&mut self, clock: Stamp, group: &mut Group) -> Result<(), StoreError> {
-        if clock.0 + CLOCK_RESERVE / 2 <= self.clock_reserve.0 {
+        if clock.0.saturating_add(CLOCK_RESERVE / 2) <= self.clock_reserve.0 {
             return Ok(());
         }
-        self.clock_reserve = Stamp(clock.0 + CLOCK_RESERVE);
+        self.clock_reserve = Stamp(clock.0.saturating_add(CLOCK_RESERVE));
         group.dirty = true;
         meta::put_clock(&mut *self.store, self.clock_reserve)
     }
@@ -313,7 +311,7 @@ impl<F: Fold> Writer<F> {
         self.due.space = now;
         let free = self.space.free_bytes()?;
         self.staging.counters.disk_free.store(free, Ordering::Relaxed);
-        self.staging.disk_low.store(free < LOW_WATER_BYTES, Ordering::Relaxed);
+        self.staging.disk_low.store(free < self.space.low_water_bytes(), Ordering::Relaxed);
         Ok(())
     }
 }

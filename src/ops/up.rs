@@ -151,15 +151,15 @@ impl<'a> Market<'a> {
             let stuck = tokio::time::Instant::from_std(self.progress + PROGRESS_MAX);
             tokio::select! {
                 biased;
-                _ = int.recv() => return End::Done,
-                _ = term.recv() => return End::Done,
-                () = at(deadline) => return End::Done,
+                _ = int.recv() => return leave_at_once_next_time(int),
+                _ = term.recv() => return leave_at_once_next_time(int),
+                () = at(deadline) => return leave_at_once_next_time(int),
                 _ = child.recv() => self.bury().await,
                 Some(news) = self.news.recv() => self.hear(news),
                 () = tokio::time::sleep_until(stuck), if self.args.shopper.requests.is_some() => return End::Stuck,
             }
             if self.all_done() && self.settled().await {
-                return End::Done;
+                return leave_at_once_next_time(int);
             }
         }
     }
@@ -407,6 +407,15 @@ impl<'a> Market<'a> {
         }
         eprint!("{}", summary::header(&self.plan, &self.place, &self.warehouse, &self.peers));
     }
+}
+
+/// Closing takes a moment; a Ctrl-C meanwhile ends it at once: the children end with their pipes.
+fn leave_at_once_next_time(mut int: tokio::signal::unix::Signal) -> End {
+    tokio::spawn(async move {
+        int.recv().await;
+        std::process::exit(i32::from(exit::INTERRUPTED));
+    });
+    End::Done
 }
 
 async fn at(deadline: Option<tokio::time::Instant>) {

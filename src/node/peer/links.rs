@@ -428,6 +428,7 @@ impl Loop {
         self.hear(down.clock);
         if let Some(hello) = down.hello {
             self.control.came_up();
+            self.control.works();
             self.saw_ledger(hello.ledger);
             self.timer(0, Timer::Offices);
         }

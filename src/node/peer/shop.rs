@@ -82,7 +82,7 @@ impl Loop {
     // ---- placing
 
     pub(super) fn shopping_due(&self) -> Option<Now> {
-        if !self.home.served || self.stopping {
+        if !self.home.served || self.stopping || self.journal.disk_low() {
             return None;
         }
         self.shopper.due(self.now, self.window_used())
@@ -240,6 +240,9 @@ impl Loop {
         if let Some(roster) = answer.roster {
             self.adopt_roster(roster);
         }
+        if !answer.outcomes.is_empty() {
+            self.home.line.works();
+        }
         self.tell(answer.outcomes);
         self.not_taken(&answer.not_taken);
     }
@@ -269,7 +272,7 @@ impl Loop {
         if outcomes.is_empty() {
             return;
         }
-        let via = outcomes[0].trader;
+        let via = self.home.seat.map_or(outcomes[0].trader, |(peer, _)| peer);
         let told_at = self.stopwatch.micros();
         let news: Vec<Outcome> =
             outcomes.into_iter().filter(|outcome| self.state.open.contains_key(&outcome.id.number)).collect();
