@@ -403,7 +403,6 @@ impl Warehouse {
         self.pair(time);
     }
 
-    /// Primary and secondary become partners as soon as both are connected.
     fn pair(&mut self, time: WallMicros) {
         let offices = &self.market.offices;
         let (Some(primary), Some(secondary)) = (offices.primary, offices.secondary) else { return };
