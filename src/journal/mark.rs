@@ -135,7 +135,10 @@ mod tests {
             assert_eq!(file.newest().map_or(0, |mark| mark.seq.0), k - 1);
             file.write(Seq(k), hash(k)).unwrap();
             let mark = read(&path).unwrap().unwrap();
-            assert_eq!((mark.seq, mark.hash, mark.format, mark.cluster), (Seq(k), hash(k), 1, Hash::of(b"c")));
+            assert_eq!(
+                (mark.seq, mark.hash, mark.format, mark.cluster),
+                (Seq(k), hash(k), 1, Hash::of(b"c"))
+            );
         }
     }
 

@@ -71,7 +71,8 @@ impl MemoryDisk {
 
     /// What happened since [`MemoryDisk::record`].
     pub fn events(&self) -> Vec<DiskEvent> {
-        let event = |event: &Option<Write>| event.as_ref().map_or(DiskEvent::Sync, |w| DiskEvent::Write(w.tree));
+        let event =
+            |event: &Option<Write>| event.as_ref().map_or(DiskEvent::Sync, |w| DiskEvent::Write(w.tree));
         self.lock().history.iter().flat_map(|(_, events)| events.iter().map(event)).collect()
     }
 

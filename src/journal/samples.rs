@@ -3,8 +3,8 @@
 use crate::model::entry::{Entry, Placed, Told};
 use crate::model::row::{Decision, OutcomeKind, Reason, Record, Slice, initial_lot};
 use crate::types::{
-    Batch, Epoch, Hash, Money, Number, Office, Order, OrderId, OrderKind, PeerId, ProcessId, ProductId, Quantity, Seq,
-    Stamp, Term,
+    Batch, Epoch, Hash, Money, Number, Office, Order, OrderId, OrderKind, PeerId, ProcessId, ProductId,
+    Quantity, Seq, Stamp, Term,
 };
 
 fn order(kind: OrderKind) -> Order {
@@ -30,7 +30,12 @@ pub fn records() -> Vec<Record> {
     let process = ProcessId { epoch: Epoch(1), starts: 2, random: u64::MAX };
     let (unit_price, commission_percent) = (Money(133), 5);
     vec![
-        Record::Stocked { name: "fish".into(), quantity: Quantity(43), unit_price: Money(100), clock: Stamp(1) },
+        Record::Stocked {
+            name: "fish".into(),
+            quantity: Quantity(43),
+            unit_price: Money(100),
+            clock: Stamp(1),
+        },
         Record::Deposit(decision(OrderKind::Sell)),
         Record::Sale { decision: buy, unit_price, commission_percent, slices: slices() },
         Record::Refusal { decision: buy, reason: Some(Reason::TooManyLots) },

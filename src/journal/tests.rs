@@ -96,7 +96,10 @@ fn meta_keeps_token_starts_and_the_nodes_own_facts() {
     first.close().unwrap();
     let second = on(&disk.power_cut(Survive::None)).journal;
     assert_eq!(second.meta().extra, [("home".into(), vec![1, 2]), ("later".into(), vec![3])].into());
-    assert_eq!((second.meta().starts, second.meta().node, &second.meta().cluster[..]), (2, birth().node, "test"));
+    assert_eq!(
+        (second.meta().starts, second.meta().node, &second.meta().cluster[..]),
+        (2, birth().node, "test")
+    );
 }
 
 #[test]
@@ -358,7 +361,12 @@ fn an_offline_reader_sees_blocks_meta_mark_and_checkpoint() {
     assert_eq!((blocks.len(), offline.blocks(crate::types::Seq(301)).count()), (51, 0));
     assert_eq!(offline.checkpoint.as_ref().unwrap().tip().hash, durable.hash);
     let mut state = Counts::default();
-    offline.checkpoint_parts::<Counts>().unwrap().unwrap().into_iter().for_each(|(_, part)| state.restore(part));
+    offline
+        .checkpoint_parts::<Counts>()
+        .unwrap()
+        .unwrap()
+        .into_iter()
+        .for_each(|(_, part)| state.restore(part));
     assert_eq!(state, live);
 }
 

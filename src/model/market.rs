@@ -15,7 +15,8 @@ use super::row::{Decision, Outcome, OutcomeKind, Reason, Record, Slice, initial_
 use super::session::{Decided, Session, Standing, Window, same_content};
 use crate::limits::{QUANTITY_MAX, SALE_LOTS_MAX, STOCK_MAX};
 use crate::types::{
-    Batch, Epoch, Hash, Money, Number, Order, OrderId, OrderKind, PeerId, Quantity, Seq, Stamp, Term, WallMicros,
+    Batch, Epoch, Hash, Money, Number, Order, OrderId, OrderKind, PeerId, Quantity, Seq, Stamp, Term,
+    WallMicros,
 };
 
 /// Pieces of one deposit that are still there.
@@ -146,7 +147,9 @@ impl Market {
         }
         match window.standing(number.k()) {
             Standing::Stale => Verdict::NotTaken(NotTaken::Stale),
-            Standing::Decided(found) if same_content(&found.order, order) => Verdict::Known(found.outcome.clone()),
+            Standing::Decided(found) if same_content(&found.order, order) => {
+                Verdict::Known(found.outcome.clone())
+            }
             Standing::Decided(_) => Verdict::NotTaken(NotTaken::OtherContent),
             Standing::TooFar => Verdict::NotTaken(NotTaken::Window),
             Standing::Open if number.epoch() < session.epoch => self.void(order, by, Reason::Closed),
@@ -156,7 +159,8 @@ impl Market {
     }
 
     fn void(&self, order: &Order, by: &Settling, reason: Reason) -> Verdict {
-        let stock_after = self.shelves.get(order.product.0 as usize).map_or(Quantity(0), |shelf| shelf.on_hand);
+        let stock_after =
+            self.shelves.get(order.product.0 as usize).map_or(Quantity(0), |shelf| shelf.on_hand);
         Verdict::New(Record::Void { decision: decision(order, by, stock_after), reason })
     }
 
@@ -188,7 +192,12 @@ impl Market {
         for shelf in &self.shelves {
             let lots: u64 = shelf.lots.iter().map(|lot| lot.quantity.0).sum();
             assert_eq!(lots, shelf.on_hand.0, "V01: lots of {} sum to what is on hand", shelf.name);
-            assert_eq!(shelf.stocked.0 + shelf.deposited.0, shelf.sold.0 + shelf.on_hand.0, "V01: {}", shelf.name);
+            assert_eq!(
+                shelf.stocked.0 + shelf.deposited.0,
+                shelf.sold.0 + shelf.on_hand.0,
+                "V01: {}",
+                shelf.name
+            );
         }
         assert_eq!(self.accounts.values().copied().sum::<Money>(), Money(0), "V08: accounts sum to zero");
     }
@@ -240,7 +249,11 @@ impl Market {
     fn remember(&mut self, order: &Order, outcome: Outcome) {
         let number = order.id.number;
         let session = self.sessions.entry(order.id.peer).or_default();
-        session.windows.entry(number.epoch()).or_default().decide(number.k(), Decided { order: *order, outcome });
+        session
+            .windows
+            .entry(number.epoch())
+            .or_default()
+            .decide(number.k(), Decided { order: *order, outcome });
     }
 }
 
@@ -252,7 +265,10 @@ fn decision(order: &Order, by: &Settling, stock_after: Quantity) -> Decision {
 fn deposit(shelf: &Shelf, order: &Order, by: &Settling) -> Record {
     let after = shelf.on_hand.0 + order.quantity.0;
     if after > STOCK_MAX {
-        return Record::Refusal { decision: decision(order, by, shelf.on_hand), reason: Some(Reason::StockFull) };
+        return Record::Refusal {
+            decision: decision(order, by, shelf.on_hand),
+            reason: Some(Reason::StockFull),
+        };
     }
     Record::Deposit(decision(order, by, Quantity(after)))
 }
@@ -364,7 +380,9 @@ impl Fold for Market {
             parts.push((Tree::Inventory, Part::Good { name, unit_price, stocked, deposited, sold, changed }));
             parts.extend(shelf.lots.iter().map(|lot| (Tree::Inventory, Part::Lot(*lot))));
         }
-        parts.extend(self.accounts.iter().map(|(peer, balance)| (Tree::Accounts, Part::Account(*peer, *balance))));
+        parts.extend(
+            self.accounts.iter().map(|(peer, balance)| (Tree::Accounts, Part::Account(*peer, *balance))),
+        );
         for (&peer, session) in &self.sessions {
             parts.push((Tree::Sessions, Part::Session { peer, epoch: session.epoch, store: session.store }));
             for (&epoch, window) in &session.windows {
@@ -412,7 +430,9 @@ impl Fold for Market {
                 windows.entry(number.epoch()).or_default().restore_kept(number.k(), decided);
             }
             Part::Offices(offices) => self.offices = offices,
-            Part::Head(seq, clock, generation) => (self.seq, self.clock, self.generation) = (seq, clock, generation),
+            Part::Head(seq, clock, generation) => {
+                (self.seq, self.clock, self.generation) = (seq, clock, generation)
+            }
         }
     }
 }
@@ -423,7 +443,9 @@ impl Market {
         self.seq = seq;
         self.clock = self.clock.max(record.clock());
         match record {
-            Record::Stocked { name, quantity, unit_price, .. } => self.stock(seq, name, *quantity, *unit_price),
+            Record::Stocked { name, quantity, unit_price, .. } => {
+                self.stock(seq, name, *quantity, *unit_price)
+            }
             Record::Deposit(decision) => self.book_deposit(seq, &decision.order),
             Record::Sale { decision, unit_price, commission_percent, slices } => {
                 self.book_sale(seq, decision, *unit_price, *commission_percent, slices);
@@ -448,6 +470,8 @@ impl Market {
 
     /// The lowest number that a peer may still ask for, and the highest decided.
     pub fn numbers(&self, peer: PeerId) -> (Number, Number) {
-        self.sessions.get(&peer).map_or((Number(1), Number(0)), |session| (session.floor(), session.highest()))
+        self.sessions
+            .get(&peer)
+            .map_or((Number(1), Number(0)), |session| (session.floor(), session.highest()))
     }
 }

@@ -76,7 +76,8 @@ impl Offices {
                 if other.is_some_and(|grant| grant.peer == *trader) {
                     *other = None;
                 }
-                *self.slot(*office) = Some(Grant { office: *office, peer: *trader, process: *process, term: *term });
+                *self.slot(*office) =
+                    Some(Grant { office: *office, peer: *trader, process: *process, term: *term });
                 self.last_term = *term;
                 self.paired = false;
             }
@@ -137,7 +138,9 @@ impl Roster {
 
     /// The office and seat that a peer holds.
     pub fn held_by(&self, peer: PeerId) -> Option<(Office, &Seat)> {
-        Office::BOTH.into_iter().find_map(|office| Some((office, self.get(office).filter(|seat| seat.peer == peer)?)))
+        Office::BOTH
+            .into_iter()
+            .find_map(|office| Some((office, self.get(office).filter(|seat| seat.peer == peer)?)))
     }
 
     /// The one trader that decides this peer's orders: paired, even ids the primary and odd ids the secondary; else
@@ -188,14 +191,23 @@ mod tests {
         offices.apply(Seq(1), &office(Office::Primary, 5, 1));
         offices.apply(Seq(2), &office(Office::Primary, 6, 2));
         let by = PeerId(6);
-        let fence = Record::Fence { office: Office::Primary, trader: PeerId(5), term: Term(1), by, clock: Stamp(3) };
+        let fence =
+            Record::Fence { office: Office::Primary, trader: PeerId(5), term: Term(1), by, clock: Stamp(3) };
         offices.apply(Seq(3), &fence);
         assert_eq!(offices.primary.map(|grant| grant.peer), Some(PeerId(6)));
     }
 
     #[test]
     fn homes_are_shared_only_by_a_pair() {
-        let seat = |peer| Some(Seat { peer: PeerId(peer), process: ProcessId::default(), term: Term(1), present: true, addr: String::new() });
+        let seat = |peer| {
+            Some(Seat {
+                peer: PeerId(peer),
+                process: ProcessId::default(),
+                term: Term(1),
+                present: true,
+                addr: String::new(),
+            })
+        };
         let mut roster = Roster { primary: seat(6), secondary: seat(5), ..Roster::default() };
         assert_eq!(roster.home(PeerId(3)).map(|seat| seat.peer), Some(PeerId(6)));
         roster.paired = true;

@@ -141,11 +141,14 @@ impl Fold for PeerState {
 
     fn parts(&self) -> Vec<(Tree, Part)> {
         let PeerState { opened, last, answered, grant, ledger_seen, stamp, seq, .. } = *self;
-        let mut parts = vec![(Tree::Orders, Part::Head { opened, last, answered, grant, ledger_seen, stamp, seq })];
+        let mut parts =
+            vec![(Tree::Orders, Part::Head { opened, last, answered, grant, ledger_seen, stamp, seq })];
         parts.extend(self.open.values().map(|placed| (Tree::Orders, Part::Open(*placed))));
-        parts.extend(self.known.iter().map(|(peer, (epoch, store))| {
-            (Tree::Sessions, Part::Known(*peer, *epoch, *store))
-        }));
+        parts.extend(
+            self.known
+                .iter()
+                .map(|(peer, (epoch, store))| (Tree::Sessions, Part::Known(*peer, *epoch, *store))),
+        );
         let mut queue: Vec<_> = self.accepted.values().collect();
         queue.sort_unstable_by_key(|(_, order)| order.key());
         parts.extend(queue.into_iter().map(|(term, order)| (Tree::Queue, Part::Accepted(*term, *order))));

@@ -10,9 +10,7 @@ use super::entry::Entry;
 use super::market::NotTaken;
 use super::queue::{Pushed, Queue};
 use super::row::Outcome;
-use crate::limits::{
-    BATCH_ORDERS_MAX, QUANTITY_MAX, SETTLE_BATCHES_IN_FLIGHT_MAX, TRADER_QUEUE_ORDERS_MAX,
-};
+use crate::limits::{BATCH_ORDERS_MAX, QUANTITY_MAX, SETTLE_BATCHES_IN_FLIGHT_MAX, TRADER_QUEUE_ORDERS_MAX};
 use crate::types::{Batch, Number, Order, OrderId, OrderKind, PeerId, Quantity, Term};
 
 /// What became of an order at the desk.
@@ -89,7 +87,10 @@ impl Trader {
 
     /// The next batch to send, if there is one and not too many are unanswered.
     pub fn next_batch(&mut self) -> Option<(Batch, Vec<Order>)> {
-        if !self.stream_up || self.in_flight.len() >= SETTLE_BATCHES_IN_FLIGHT_MAX || self.queue.waiting() == 0 {
+        if !self.stream_up
+            || self.in_flight.len() >= SETTLE_BATCHES_IN_FLIGHT_MAX
+            || self.queue.waiting() == 0
+        {
             return None;
         }
         let orders = self.queue.take(BATCH_ORDERS_MAX);

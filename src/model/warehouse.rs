@@ -14,8 +14,8 @@ use super::offices::{Grant, Roster, Seat};
 use super::row::{Outcome, Record};
 use crate::limits::CLIENTS_MAX;
 use crate::types::{
-    Batch, Epoch, Hash, Money, Now, Number, Office, Order, OrderId, OrderKind, PeerId, ProcessId, Quantity, Stamp, Term,
-    WallMicros,
+    Batch, Epoch, Hash, Money, Now, Number, Office, Order, OrderId, OrderKind, PeerId, ProcessId, Quantity,
+    Stamp, Term, WallMicros,
 };
 
 /// What the warehouse is told when it starts.
@@ -180,7 +180,8 @@ impl Warehouse {
     /// Puts the initial goods in: the first rows of a new ledger.
     pub fn stock(&mut self, time: WallMicros, goods: &[(String, Quantity, Money)]) {
         for (name, quantity, unit_price) in goods {
-            let (name, quantity, unit_price, clock) = (name.clone(), *quantity, *unit_price, self.clock.tick());
+            let (name, quantity, unit_price, clock) =
+                (name.clone(), *quantity, *unit_price, self.clock.tick());
             self.record(time, Record::Stocked { name, quantity, unit_price, clock });
         }
     }

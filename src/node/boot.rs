@@ -158,7 +158,8 @@ pub fn run_warehouse(spec: WarehouseSpec) -> Result<(), BootError> {
         role: "warehouse".to_owned(),
         extra: BTreeMap::new(),
     };
-    let Recovered { journal, state, recovery, clock } = open::<Market>(&settings, birth, spec.cluster.as_deref(), addr)?;
+    let Recovered { journal, state, recovery, clock } =
+        open::<Market>(&settings, birth, spec.cluster.as_deref(), addr)?;
     let meta = journal.meta().clone();
     let process = ProcessId { starts: meta.starts, random: random_u64(), ..ProcessId::default() };
     let (happenings, _) = broadcast::channel(EVENTS_MAX);
@@ -210,7 +211,8 @@ pub fn run_peer(spec: PeerSpec) -> Result<(), BootError> {
     } else {
         Some(peer_birth(&wire, &spec.warehouse, spec.id, spec.role)?)
     };
-    let Recovered { journal, state, recovery, clock } = open_maybe::<PeerState>(&settings, birth, None, addr)?;
+    let Recovered { journal, state, recovery, clock } =
+        open_maybe::<PeerState>(&settings, birth, None, addr)?;
     let meta = journal.meta().clone();
     if meta.node != spec.id {
         let text = format!(

@@ -248,7 +248,10 @@ impl Loop {
                 self.reply(reply, Ok(report));
             }
             Input::Admin(AdminCall::Place(_, _, _, reply)) => {
-                self.reply(reply, Err(Refusal::Invalid("the warehouse places no orders; ask a peer".to_owned())));
+                self.reply(
+                    reply,
+                    Err(Refusal::Invalid("the warehouse places no orders; ask a peer".to_owned())),
+                );
             }
             Input::Admin(AdminCall::Quiesce(reply)) => self.reply(reply, Ok(0)),
         }
@@ -261,7 +264,9 @@ impl Loop {
                 let catalogue = self.catalogue();
                 self.reply(reply, Ok(catalogue));
             }
-            WarehouseCall::Open(peer, store, cluster, reply) => self.open(now, time, peer, store, &cluster, reply),
+            WarehouseCall::Open(peer, store, cluster, reply) => {
+                self.open(now, time, peer, store, &cluster, reply)
+            }
             WarehouseCall::Session(peer, reply) => {
                 let answer = (self.machine.clock.now(), self.session(peer));
                 self.reply(reply, Ok(answer));
@@ -362,7 +367,9 @@ impl Loop {
         let reader = self.journal.reader();
         let holds = match reader.hash_at(seq) {
             Ok(own) => reader.durable().seq >= seq && own.is_none_or(|own| own == hash),
-            Err(error) => return tracing::error!(%error, "the ledger cannot be compared with what a peer has seen"),
+            Err(error) => {
+                return tracing::error!(%error, "the ledger cannot be compared with what a peer has seen");
+            }
         };
         if !holds {
             tracing::error!(peer = %hello.peer, %seq, "a peer has seen a ledger that this store does not hold");
@@ -512,7 +519,8 @@ impl Loop {
     /// One push per step and watcher, with the products that changed: coalesced, since only levels matter.
     fn push_stock(&mut self) {
         let since = std::mem::replace(&mut self.pushed, self.machine.market.seq);
-        let shelves = self.machine.market.shelves.iter().enumerate().filter(|(_, shelf)| shelf.changed > since);
+        let shelves =
+            self.machine.market.shelves.iter().enumerate().filter(|(_, shelf)| shelf.changed > since);
         let levels: Vec<_> = shelves.map(|(at, shelf)| (ProductId(at as u16), shelf.on_hand)).collect();
         if levels.is_empty() || self.watchers.is_empty() {
             return;
@@ -580,7 +588,11 @@ impl Loop {
             stock: self.machine.market.shelves.iter().map(|shelf| shelf.on_hand).collect::<Vec<Quantity>>(),
             stock_seq: self.machine.market.seq,
             duplicates: self.duplicates,
-            health: if disk_low { "disk almost full: orders are refused".to_owned() } else { "ok".to_owned() },
+            health: if disk_low {
+                "disk almost full: orders are refused".to_owned()
+            } else {
+                "ok".to_owned()
+            },
             consistency: catalogue.consistency,
             syncs: stats.syncs,
             bytes_written: stats.bytes_written,

@@ -125,8 +125,12 @@ impl Dump<'_> {
     }
 
     /// Prints those of `rows` that are wanted, as `columns`.
-    fn print(&mut self, columns: &[Column], rows: Vec<Row>) -> Result<(), Failure> {
-        let selection = Selection::new(&self.args.filter, columns)?;
+    fn print(
+        &mut self,
+        selection: &Selection<'_>,
+        columns: &[Column],
+        rows: Vec<Row>,
+    ) -> Result<(), Failure> {
         let limit = self.limit();
         let mut wanted: Vec<Row> = rows.into_iter().filter(|row| selection.takes(row)).collect();
         if self.args.reverse {

@@ -13,3 +13,6 @@ pub mod source;
 pub mod status;
 pub mod up;
 pub mod verify;
+
+#[cfg(test)]
+mod fixture;

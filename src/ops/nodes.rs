@@ -86,8 +86,9 @@ fn failure(error: BootError) -> Failure {
         BootError::Open(open) => directory(open),
         BootError::Listen { addr, .. } => {
             let port = addr.rsplit_once(':').map_or("", |(_, port)| port);
-            Failure::new(exit::FAILURE, error.to_string())
-                .hint(format!("stop what listens there (ss -ltnp 'sport = :{port}'), or choose another --listen"))
+            Failure::new(exit::FAILURE, error.to_string()).hint(format!(
+                "stop what listens there (ss -ltnp 'sport = :{port}'), or choose another --listen"
+            ))
         }
         BootError::Warehouse { .. } => Failure::new(exit::UNREACHABLE, error.to_string())
             .hint("start the warehouse first, or name it with --warehouse ADDR"),

@@ -1,5 +1,8 @@
 //! Where blocks are read from: a copy of a store on disk, or a running node. Readers see only this.
 
+mod offline;
+
+pub use offline::{node_dirs, open_offline, open_stores};
 use serde_json::Value;
 
 use super::output::{Failure, Row};
@@ -78,7 +81,7 @@ pub fn node_name(node: PeerId) -> String {
 
 /// Whether a store's checkpoint is the fold of its log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Checkpoint {
+pub enum CheckpointVerdict {
     /// There is none, or the source cannot tell.
     Absent,
     /// It is, up to here.
@@ -96,8 +99,8 @@ pub trait BlockSource {
     fn blocks(&mut self, from: Seq) -> Box<dyn Iterator<Item = Result<Vec<u8>, Failure>> + '_>;
 
     /// Compares the store's checkpoint with the fold of its log up to there.
-    fn checkpoint_check(&mut self) -> Result<Checkpoint, Failure> {
-        Ok(Checkpoint::Absent)
+    fn checkpoint_check(&mut self) -> Result<CheckpointVerdict, Failure> {
+        Ok(CheckpointVerdict::Absent)
     }
 }
 

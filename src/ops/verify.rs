@@ -53,6 +53,4 @@ fn code(found: &Audit, wanted: &[Check], require_all: bool) -> u8 {
 }
 
 #[cfg(test)]
-mod fixture;
-#[cfg(test)]
 mod tests;

@@ -21,9 +21,7 @@ use super::proto::{
 use super::report::Report;
 use super::server::{DumpHead, Happening, next_conn};
 pub use super::status::CallError;
-use crate::limits::{
-    CONNECT_MAX, KEEPALIVE_ANSWER_MAX, KEEPALIVE_EVERY, MESSAGE_BYTES_MAX,
-};
+use crate::limits::{CONNECT_MAX, KEEPALIVE_ANSWER_MAX, KEEPALIVE_EVERY, MESSAGE_BYTES_MAX};
 use crate::model::hello::Hello;
 use crate::model::offices::Roster;
 use crate::model::row::Outcome;
@@ -126,7 +124,8 @@ impl Node {
     /// The session of a peer.
     #[allow(clippy::missing_errors_doc)]
     pub async fn session(&self, peer: PeerId) -> Result<Option<SessionInfo>, CallError> {
-        let reply = call(self.deadline, self.warehouse().session(proto::SessionRequest { peer: peer.0 })).await?;
+        let reply =
+            call(self.deadline, self.warehouse().session(proto::SessionRequest { peer: peer.0 })).await?;
         reply.session.as_ref().map(convert::session_in).transpose().map_err(odd)
     }
 

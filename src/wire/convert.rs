@@ -620,7 +620,19 @@ impl From<proto::Shopping> for Shopping {
     fn from(it: proto::Shopping) -> Self {
         let proto::Shopping { placed, answered, open, done, bought, sold_out, deposits, refused, .. } = it;
         let proto::Shopping { latency_us, first_at, last_at, .. } = it;
-        Shopping { placed, answered, open, done, bought, sold_out, deposits, refused, latency_us, first_at, last_at }
+        Shopping {
+            placed,
+            answered,
+            open,
+            done,
+            bought,
+            sold_out,
+            deposits,
+            refused,
+            latency_us,
+            first_at,
+            last_at,
+        }
     }
 }
 
@@ -665,10 +677,8 @@ impl From<Report> for proto::StatusReply {
 
 impl From<proto::StatusReply> for Report {
     fn from(it: proto::StatusReply) -> Self {
-        let oldest = OrderId {
-            peer: PeerId(it.oldest_waiting_peer as u32),
-            number: Number(it.oldest_waiting_number),
-        };
+        let oldest =
+            OrderId { peer: PeerId(it.oldest_waiting_peer as u32), number: Number(it.oldest_waiting_number) };
         Report {
             clock: Stamp(it.clock),
             peer: PeerId(it.peer),

@@ -9,7 +9,8 @@ use crate::model::membership::Member;
 use crate::model::offices::Roster;
 use crate::model::row::Outcome;
 use crate::types::{
-    Batch, Epoch, Hash, Money, Office, Order, OrderId, OrderKind, PeerId, ProductId, Quantity, Seq, Stamp, Term,
+    Batch, Epoch, Hash, Money, Office, Order, OrderId, OrderKind, PeerId, ProductId, Quantity, Seq, Stamp,
+    Term,
 };
 
 /// Peer -> trader on `Trade`: first a hello, then orders in ascending numbers.

@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::net::TcpListener;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio_stream::{Stream, StreamExt as _};
-use tonic::transport::server::TcpIncoming;
 pub use tonic::transport::Error as ServeError;
+use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Error, Server};
 use tonic::{Request, Response, Status, Streaming};
 
@@ -148,7 +148,11 @@ impl<I: From<ClusterCall> + Send + 'static> proto::cluster_server::Cluster for C
     ) -> Result<Response<Self::ControlStream>, Status> {
         let (conn, outbox, outgoing) = stream();
         self.0.put(ClusterCall::Opened(conn, outbox)).await?;
-        self.0.pump(request.into_inner(), move |said| ClusterCall::Said(conn, said), ClusterCall::Closed(conn));
+        self.0.pump(
+            request.into_inner(),
+            move |said| ClusterCall::Said(conn, said),
+            ClusterCall::Closed(conn),
+        );
         Ok(answers(outgoing))
     }
 
@@ -159,7 +163,9 @@ impl<I: From<ClusterCall> + Send + 'static> proto::cluster_server::Cluster for C
         let request = request.into_inner();
         let orders = convert::orders_in(&request.orders)?;
         if orders.len() > BATCH_ORDERS_MAX {
-            return Err(Refusal::Invalid(format!("at most {BATCH_ORDERS_MAX} orders in one hand-over")).into());
+            return Err(
+                Refusal::Invalid(format!("at most {BATCH_ORDERS_MAX} orders in one hand-over")).into()
+            );
         }
         let hello = hello(request.hello)?;
         let taken = self.0.ask(|reply| ClusterCall::HandOver(hello, orders, reply)).await?;
@@ -203,21 +209,30 @@ impl<I: From<WarehouseCall> + Send + 'static> proto::warehouse_server::Warehouse
         Ok(Response::new(proto::SessionReply { clock: clock.0, session }))
     }
 
-    async fn claim(&self, request: Request<proto::ClaimRequest>) -> Result<Response<proto::RosterReply>, Status> {
+    async fn claim(
+        &self,
+        request: Request<proto::ClaimRequest>,
+    ) -> Result<Response<proto::RosterReply>, Status> {
         let request = request.into_inner();
         let office = convert::office_in(request.office).ok_or(Odd("office"))?;
         let hello = hello(request.hello)?;
         Ok(roster_reply(self.0.ask(|reply| WarehouseCall::Claim(hello, office, reply)).await?))
     }
 
-    async fn fence(&self, request: Request<proto::FenceRequest>) -> Result<Response<proto::RosterReply>, Status> {
+    async fn fence(
+        &self,
+        request: Request<proto::FenceRequest>,
+    ) -> Result<Response<proto::RosterReply>, Status> {
         let request = request.into_inner();
         let term = crate::types::Term(request.term);
         let hello = hello(request.hello)?;
         Ok(roster_reply(self.0.ask(|reply| WarehouseCall::Fence(hello, term, reply)).await?))
     }
 
-    async fn resign(&self, request: Request<proto::ResignRequest>) -> Result<Response<proto::RosterReply>, Status> {
+    async fn resign(
+        &self,
+        request: Request<proto::ResignRequest>,
+    ) -> Result<Response<proto::RosterReply>, Status> {
         let request = request.into_inner();
         let (term, successor) = (crate::types::Term(request.term), PeerId(request.successor));
         let hello = hello(request.hello)?;
@@ -381,14 +396,20 @@ impl<I: From<AdminCall> + Send + 'static> proto::admin_server::Admin for Admin<I
         Ok(Response::new(Box::pin(stream)))
     }
 
-    async fn place(&self, request: Request<proto::PlaceRequest>) -> Result<Response<proto::PlaceReply>, Status> {
+    async fn place(
+        &self,
+        request: Request<proto::PlaceRequest>,
+    ) -> Result<Response<proto::PlaceReply>, Status> {
         let request = request.into_inner();
         let (kind, quantity) = (convert::kind_in(request.kind)?, Quantity(request.quantity));
         let outcome = self.inbox.ask(|reply| AdminCall::Place(request.good, quantity, kind, reply)).await?;
         Ok(Response::new(proto::PlaceReply { outcome: Some(convert::outcome_out(&outcome)) }))
     }
 
-    async fn quiesce(&self, _: Request<proto::QuiesceRequest>) -> Result<Response<proto::QuiesceReply>, Status> {
+    async fn quiesce(
+        &self,
+        _: Request<proto::QuiesceRequest>,
+    ) -> Result<Response<proto::QuiesceReply>, Status> {
         Ok(Response::new(proto::QuiesceReply { open: self.inbox.ask(AdminCall::Quiesce).await? }))
     }
 }

@@ -73,7 +73,11 @@ fn referral(roster: &Roster) -> HashMap<String, String> {
 fn traders(roster: &Roster) -> String {
     let names: Vec<String> =
         Office::BOTH.into_iter().filter_map(|office| roster.get(office).map(name_seat)).collect();
-    if names.is_empty() { "no trader is in office".to_owned() } else { format!("traders: {}", names.join(", ")) }
+    if names.is_empty() {
+        "no trader is in office".to_owned()
+    } else {
+        format!("traders: {}", names.join(", "))
+    }
 }
 
 fn name_seat(seat: &Seat) -> String {
@@ -178,7 +182,9 @@ mod tests {
         let roster = Roster { primary: Some(seat), ..Roster::default() };
         for why in ALL {
             let status = Status::from(Refusal::NotTaken(why, roster.clone()));
-            let CallError::NotTaken { why: back, traders } = CallError::from_status(&status) else { panic!("{why}") };
+            let CallError::NotTaken { why: back, traders } = CallError::from_status(&status) else {
+                panic!("{why}")
+            };
             assert_eq!((back, traders), (why, vec!["127.0.0.1:7706".to_owned()]));
         }
     }

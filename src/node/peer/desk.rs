@@ -132,7 +132,8 @@ impl Loop {
             return;
         }
         let (addr, deadline) = (self.warehouse.clone(), self.dialer.deadline);
-        let fetch = async move { crate::wire::client::Node::connect(&addr, deadline).await?.session(peer).await };
+        let fetch =
+            async move { crate::wire::client::Node::connect(&addr, deadline).await?.session(peer).await };
         self.call(fetch, move |result| Came::Session(peer, result));
     }
 

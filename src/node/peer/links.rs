@@ -83,7 +83,9 @@ impl Loop {
     }
 
     fn dial_peer(&mut self, peer: PeerId) -> bool {
-        let Some(addr) = self.addr_of(peer).filter(|_| self.links.out.len() < LINKS_MAX) else { return false };
+        let Some(addr) = self.addr_of(peer).filter(|_| self.links.out.len() < LINKS_MAX) else {
+            return false;
+        };
         let hello = PeerWord::Hello(self.hello(true));
         let first = self.message(hello);
         let line = self.dialer.link(&addr, first);
@@ -274,7 +276,8 @@ impl Loop {
     /// Follows the roster: the other trader of the pair is watched, nobody else.
     pub(super) fn watch_partner(&mut self) {
         let office = self.state.grant.map(|(office, _)| office);
-        let partner = office.filter(|_| self.roster.paired).and_then(|office| self.roster.get(office.other()));
+        let partner =
+            office.filter(|_| self.roster.paired).and_then(|office| self.roster.get(office.other()));
         let partner = partner.map(|seat| seat.peer);
         if partner == self.links.partner {
             return;
@@ -436,7 +439,10 @@ impl Loop {
         {
             self.keep_ledger_seen();
             let clock = self.clock.tick();
-            self.hold(Out::Control(outbox, ControlUp { clock, hello: None, heartbeat_answer: down.heartbeat }));
+            self.hold(Out::Control(
+                outbox,
+                ControlUp { clock, hello: None, heartbeat_answer: down.heartbeat },
+            ));
         }
     }
 

@@ -382,7 +382,10 @@ impl Loop {
     fn record(&mut self, entry: Entry) {
         self.urgent |= !matches!(
             entry,
-            Entry::Answered { .. } | Entry::Settled { .. } | Entry::HandedOver { .. } | Entry::LedgerSeen { .. }
+            Entry::Answered { .. }
+                | Entry::Settled { .. }
+                | Entry::HandedOver { .. }
+                | Entry::LedgerSeen { .. }
         );
         let seq = Seq(self.journal.next_seq().0 + self.entries.len() as u64);
         self.state.apply(seq, self.time, &entry);
@@ -419,7 +422,8 @@ impl Loop {
     /// Nothing was promised for this step's ticket.
     fn ticket_is_free(&self) -> bool {
         let mark = self.step_ticket();
-        let promised = |queue: &VecDeque<(Ticket, Number)>| queue.back().is_some_and(|(ticket, _)| *ticket == mark);
+        let promised =
+            |queue: &VecDeque<(Ticket, Number)>| queue.back().is_some_and(|(ticket, _)| *ticket == mark);
         !promised(&self.placed) && !promised(&self.answered)
     }
 

@@ -188,7 +188,12 @@ impl Loop {
         self.elect(office, effects);
     }
 
-    pub(super) fn election_word(&mut self, from: PeerId, office: Office, message: crate::model::election::Message) {
+    pub(super) fn election_word(
+        &mut self,
+        from: PeerId,
+        office: Office,
+        message: crate::model::election::Message,
+    ) {
         let (may_stand, rivals) = (self.may_stand(office), self.rivals(office));
         let effects = self.elections[index(office)].received(self.now, from, message, may_stand, &rivals);
         self.elect(office, effects);
@@ -354,7 +359,8 @@ impl Loop {
         let Some(home) = self.roster.home(first.id.peer).filter(|seat| !seat.addr.is_empty()).cloned() else {
             return self.hand_over_later();
         };
-        let same_home = |order: &Order| self.roster.home(order.id.peer).is_some_and(|seat| seat.peer == home.peer);
+        let same_home =
+            |order: &Order| self.roster.home(order.id.peer).is_some_and(|seat| seat.peer == home.peer);
         let mut orders: Vec<Order> = self
             .state
             .accepted

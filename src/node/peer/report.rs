@@ -26,7 +26,11 @@ impl Loop {
         if !self.control.up {
             return "no connection to the warehouse".to_owned();
         }
-        if self.roster.home(self.me.id).is_none() { "no trader in office".to_owned() } else { "ok".to_owned() }
+        if self.roster.home(self.me.id).is_none() {
+            "no trader in office".to_owned()
+        } else {
+            "ok".to_owned()
+        }
     }
 
     fn report(&self) -> Report {

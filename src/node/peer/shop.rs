@@ -116,7 +116,13 @@ impl Loop {
     }
 
     /// A person's order in this peer's name.
-    pub(super) fn place_for(&mut self, good: &str, quantity: Quantity, kind: OrderKind, reply: Reply<Outcome>) {
+    pub(super) fn place_for(
+        &mut self,
+        good: &str,
+        quantity: Quantity,
+        kind: OrderKind,
+        reply: Reply<Outcome>,
+    ) {
         let invalid = |text: String| Err(Refusal::Invalid(text));
         let Some(product) = self.goods.iter().position(|(name, _)| name == good) else {
             return self.reply(reply, invalid(format!("no such good: {good}")));

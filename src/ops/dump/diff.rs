@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Dump, Source, ledger, row};
+use super::{Dump, Source, filter::Selection, ledger, row};
 use crate::{
     model::{entry::Entry, row::Record},
     ops::{
@@ -40,7 +40,7 @@ pub(super) fn run(dump: &mut Dump<'_>, here: &mut [Source], there: &mut [Source]
         )?,
     };
     dump.findings.differ = !differences.is_empty();
-    dump.print(&COLUMNS, differences)
+    dump.print(&Selection::new(&dump.args.filter, &COLUMNS)?, &COLUMNS, differences)
 }
 
 fn ledgers(one: &mut dyn BlockSource, other: &mut dyn BlockSource) -> Result<Vec<Row>, Failure> {

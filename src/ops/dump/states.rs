@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{Dump, Source, filter::Selection, row, with_node};
 use crate::{
-    cli::View,
+    cli::{Filter, View},
     ops::{
         fold::{Alarms, JournalFold, LedgerFold, OwnOrder},
         log,
@@ -126,13 +126,15 @@ fn print(
     rows: Vec<Row>,
 ) -> Result<(), Failure> {
     let mut columns = columns(view);
-    let mut judged = columns.clone();
-    judged.extend(matches!(view, View::Orders).then_some(number("peer")));
-    Selection::new(&dump.args.filter, &judged)?.known(goods, &["buy", "sell", "void"])?;
+    // A peer's orders are all its own: it was chosen by its node, and the rows do not repeat it.
+    let own = matches!(view, View::Orders);
+    let filter = Filter { peer: dump.args.filter.peer.filter(|_| !own), ..dump.args.filter.clone() };
+    let selection = Selection::new(&filter, &columns)?;
+    selection.known(goods, &["buy", "sell", "void"])?;
     if several {
         columns.insert(0, text("node"));
     }
-    dump.print(&columns, rows)
+    dump.print(&selection, &columns, rows)
 }
 
 fn state(

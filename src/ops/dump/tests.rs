@@ -1,1 +1,160 @@
+use clap::Parser as _;
+use serde_json::Value;
+
 use super::*;
+use crate::{
+    cli::{Cli, Command},
+    ops::fixture::{self, Market},
+};
+
+fn dump_of(sources: Vec<Source>, other: Vec<Source>, line: &str) -> (Result<u8, Failure>, String) {
+    let cli = Cli::parse_from(["bazaar", "dump"].into_iter().chain(line.split_whitespace()));
+    let Command::Dump(args) = cli.command else { unreachable!("dump") };
+    let mut out = Vec::new();
+    let code = run(&args, &cli.global, sources, other, &mut out);
+    (code, String::from_utf8(out).unwrap())
+}
+
+fn dump(line: &str) -> String {
+    let (code, text) = dump_of(Market::lived().sources(), Vec::new(), line);
+    assert_eq!(code, Ok(exit::DONE), "{line}");
+    text
+}
+
+fn rows(line: &str) -> Vec<Value> {
+    dump(&format!("{line} --format jsonl")).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn usage(line: &str) -> Failure {
+    let (code, _) = dump_of(Market::lived().sources(), Vec::new(), line);
+    let failure = code.unwrap_err();
+    assert_eq!(failure.exit, exit::USAGE, "{line}");
+    failure
+}
+
+#[test]
+fn every_record_is_a_row_without_gap() {
+    let all = rows("ledger");
+    let seqs: Vec<u64> = all.iter().map(|row| row["seq"].as_u64().unwrap()).collect();
+    assert_eq!(seqs, (1..=all.len() as u64).collect::<Vec<_>>());
+    assert_eq!(all[1]["product"], "fish");
+}
+
+#[test]
+fn filters_hold_together() {
+    let sales = rows("ledger --kind sale --product fish");
+    assert!(!sales.is_empty() && sales.iter().all(|row| row["kind"] == "sale" && row["product"] == "fish"));
+    assert!(rows("ledger --order 4-1").iter().all(|row| row["peer"] == 4 && row["number"] == 1));
+    assert!(rows("ledger --trader 5 --term 3").iter().all(|row| row["term"] == 3));
+    let range = rows("ledger --from 5 --to 8");
+    assert_eq!(range.iter().map(|row| row["seq"].as_u64().unwrap()).collect::<Vec<_>>(), [5, 6, 7, 8]);
+    let last = rows("ledger --reverse --limit 2");
+    assert_eq!(last[0]["seq"].as_u64().unwrap(), last[1]["seq"].as_u64().unwrap() + 1);
+    assert_eq!(last[0]["seq"], rows("ledger").last().unwrap()["seq"]);
+}
+
+#[test]
+fn what_no_row_can_have_is_refused() {
+    assert_eq!(usage("ledger --product fsh").hint.unwrap(), "did you mean fish?");
+    assert!(usage("ledger --kind sael").what.contains("sael"));
+    assert!(usage("inventory --trader 5").what.contains("--trader"));
+    assert!(usage("orders --at 3").what.contains("--at"));
+}
+
+#[test]
+fn state_is_what_the_rows_add_up_to() {
+    let inventory = rows("inventory");
+    for product in &inventory {
+        let of = |key: &str| product[key].as_u64().unwrap();
+        assert_eq!(of("stocked") + of("deposited"), of("sold") + of("on_hand"));
+    }
+    assert_eq!(rows("inventory --product fish").len(), 1);
+    let balances: i64 = rows("accounts").iter().map(|row| row["balance"].as_i64().unwrap()).sum();
+    assert_eq!(balances, 0);
+    assert_eq!(rows("sessions --peer 4")[0]["decided"], rows("sessions --peer 4")[0]["highest"]);
+    let offices = rows("offices");
+    assert_eq!((&offices[0]["trader"], &offices[1]["trader"]), (&5.into(), &4.into()));
+    assert_eq!(offices[0]["paired"], true);
+    assert!(rows("queue").is_empty());
+}
+
+#[test]
+fn an_earlier_state_is_as_it_was() {
+    let before = rows("inventory --at 3");
+    assert!(before.iter().all(|product| product["stocked"] == product["on_hand"] && product["sold"] == 0));
+    assert!(rows("offices --at 3").is_empty());
+}
+
+#[test]
+fn orders_are_the_peers_own_view() {
+    let orders = rows("orders --peer 4");
+    assert!(orders.iter().all(|order| order["node"].is_null() && order["state"] == "answered"), "{orders:?}");
+    let keys: Vec<&String> = orders[0].as_object().unwrap().keys().collect();
+    let documented = [
+        "number", "stamp", "kind", "product", "asked", "state", "outcome", "filled", "amount", "told_at",
+        "via",
+    ];
+    assert_eq!(keys, documented);
+    assert_eq!(rows("orders")[0]["node"], "peer-1");
+}
+
+#[test]
+fn an_orders_life_goes_over_all_stores() {
+    let life = rows("--order 4-1");
+    let mut events: Vec<&str> = life.iter().map(|step| step["event"].as_str().unwrap()).collect();
+    events.sort_unstable();
+    assert_eq!(events, ["accepted", "answered", "left the queue", "placed", "settled"]);
+    let (code, _) = dump_of(Market::lived().sources(), Vec::new(), "--order 4-999");
+    assert_eq!(code.unwrap_err().exit, exit::NO);
+}
+
+#[test]
+fn a_row_that_cannot_be_read_is_printed_as_such() {
+    let (mut blocks, tip) = fixture::chain(&Market::lived().ledger);
+    let rows = blocks.len();
+    let middle = blocks[4].len() / 2;
+    blocks[4][middle] ^= 1;
+    let damaged = || vec![fixture::memory(0, blocks.clone(), tip, 1_000)];
+    let (code, text) = dump_of(damaged(), Vec::new(), "ledger --format jsonl");
+    assert_eq!(code, Ok(exit::UNDETERMINED));
+    let unreadable: Vec<&str> = text.lines().filter(|line| line.contains("unreadable")).collect();
+    assert_eq!(unreadable.len(), 1);
+    assert!(text.lines().count() >= rows);
+    assert_eq!(dump_of(damaged(), Vec::new(), "summary").0, Ok(exit::UNDETERMINED));
+}
+
+#[test]
+fn two_stores_are_compared_key_by_key() {
+    let ledger = |market: &Market| market.sources().into_iter().take(1).collect::<Vec<_>>();
+    let clean = Market::lived();
+    let (code, text) = dump_of(ledger(&clean), ledger(&clean), "ledger --diff there --format jsonl");
+    assert_eq!((code, text.as_str()), (Ok(exit::DONE), ""));
+    let mut longer = clean.clone();
+    longer.trade(5, 3, &[(1, fixture::BUY, 0, 1)]);
+    let (code, text) = dump_of(ledger(&clean), ledger(&longer), "ledger --diff there --format jsonl");
+    assert_eq!(code, Ok(exit::BROKEN));
+    assert_eq!(text.lines().count(), 1);
+    assert!(text.contains(r#""key":"row","here":null,"there":"sale""#), "{text}");
+}
+
+#[test]
+fn a_summary_counts_and_names_the_head() {
+    let summary = rows("summary");
+    let ledger = &summary[0];
+    assert_eq!(ledger["node"], "warehouse");
+    assert_eq!(ledger["records"], ledger["head_seq"]);
+    assert_eq!(ledger["kinds"]["stocked"], 3);
+    let sold: u64 = rows("inventory").iter().map(|row| row["sold"].as_u64().unwrap()).sum();
+    assert_eq!(ledger["sold_pieces"], sold);
+    assert!(dump("").contains("kinds sale"));
+    assert!(dump("meta").contains("mark_seq"));
+    let object: Value = serde_json::from_str(&dump("--json")).unwrap();
+    assert_eq!(object["rows"].as_array().unwrap().len(), summary.len());
+}
+
+#[test]
+fn a_ledger_needs_the_warehouse() {
+    let peers: Vec<Source> = Market::lived().sources().into_iter().skip(1).collect();
+    let (code, _) = dump_of(peers, Vec::new(), "ledger");
+    assert_eq!(code.unwrap_err().exit, exit::USAGE);
+}

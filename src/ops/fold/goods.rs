@@ -77,11 +77,16 @@ impl Goods {
             Record::Deposit(decision) => self.deposit(place, decision, alarms),
             Record::Sale { decision, slices, .. } => self.sale(place, decision, slices, alarms),
             Record::Refusal { decision, reason } => self.refusal(place, decision, *reason, alarms),
-            Record::Void { decision, .. } if decision.order.kind != OrderKind::Void => {
-                self.stock_after(place, decision, alarms);
+            Record::Void { decision, .. } if self.is_known(decision) => {
+                self.stock_after(place, decision, alarms)
             }
             _ => {}
         }
+    }
+
+    /// What was given up, or came from a closed epoch, was never checked: it may name no product at all.
+    fn is_known(&self, decision: &Decision) -> bool {
+        decision.order.kind != OrderKind::Void && usize::from(decision.order.product.0) < self.0.len()
     }
 
     fn product(&mut self, product: ProductId) -> Option<&mut ProductState> {

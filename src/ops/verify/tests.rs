@@ -1,12 +1,12 @@
 //! The checker is checked: a clean market raises no alarm, and every altered one does, under the right name.
 
-use super::{fixture::*, *};
+use super::*;
 use crate::{
     model::{
         entry::Entry,
         row::{Decision, OutcomeKind, Reason, Record},
     },
-    ops::source::Memory,
+    ops::{fixture::*, source::Memory},
     types::*,
 };
 

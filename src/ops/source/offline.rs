@@ -1,0 +1,187 @@
+//! Stores on disk: which directories there are, and a copy of each as a source of blocks.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use super::{BlockSource, Catalogue, CheckpointVerdict, SourceMeta};
+use crate::{
+    journal::{self, Block, NodeJson, Offline, OpenError},
+    model::{fold::Fold, market::Market, peer::PeerState},
+    node::boot::GOODS,
+    ops::{
+        dump::Source,
+        nodes::directory,
+        output::{Failure, Row, exit},
+    },
+    types::{PeerId, Seq},
+};
+
+/// Names that only a node's directory has.
+const NODE_NAMES: [&str; 3] = ["node.json", "mark", "store"];
+
+/// The directories of nodes that `dir` stands for: itself, or all nodes of the market in it, the warehouse first.
+pub fn node_dirs(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
+    if NODE_NAMES.iter().any(|name| dir.join(name).exists()) {
+        return Ok(vec![dir.to_path_buf()]);
+    }
+    let names = names(dir)?;
+    let mut nodes: Vec<(u32, PathBuf)> =
+        names.iter().filter_map(|name| Some((node_number(name)?, dir.join(name)))).collect();
+    nodes.sort();
+    let mut born = Vec::new();
+    for (_, node) in nodes {
+        if journal::exists(&node).map_err(|error| directory(&error))? {
+            born.push(node);
+        }
+    }
+    match names
+        .iter()
+        .find(|name| node_number(name).is_none() && *name != "cluster.json" && *name != "client")
+    {
+        Some(found) if born.is_empty() => {
+            Err(directory(&OpenError::NotOurs { dir: dir.to_path_buf(), found: found.clone() }))
+        }
+        _ if born.is_empty() => Err(directory(&OpenError::Absent(dir.to_path_buf()))),
+        _ => Ok(born),
+    }
+}
+
+fn names(dir: &Path) -> Result<Vec<String>, Failure> {
+    if dir.is_file() {
+        return Err(directory(&OpenError::NotADirectory(dir.to_path_buf())));
+    }
+    if !dir.exists() {
+        return Err(directory(&OpenError::Absent(dir.to_path_buf())));
+    }
+    let failed = |error| Failure::new(exit::FAILURE, format!("cannot read {}: {error}", dir.display()));
+    let entries = fs::read_dir(dir).map_err(failed)?;
+    entries.map(|entry| Ok(entry.map_err(failed)?.file_name().to_string_lossy().into_owned())).collect()
+}
+
+/// 0 for `warehouse`, 4 for `peer-4`.
+fn node_number(name: &str) -> Option<u32> {
+    match name {
+        "warehouse" => Some(0),
+        name => name.strip_prefix("peer-")?.parse().ok(),
+    }
+}
+
+/// Opens every store that `dirs` stand for, each once. `in_use` is asked for those that a running node has open.
+pub fn open_stores(
+    dirs: &[PathBuf],
+    in_use: &mut dyn FnMut(&Path, &OpenError) -> Result<Source, Failure>,
+) -> Result<Vec<Source>, Failure> {
+    let mut nodes = Vec::new();
+    for dir in dirs {
+        nodes.extend(node_dirs(dir)?.into_iter().filter(|node| !nodes.contains(node)).collect::<Vec<_>>());
+    }
+    let mut open = |node: &PathBuf| match open_offline(node) {
+        Err(error @ OpenError::InUse { .. }) => in_use(node, &error),
+        opened => opened.map_err(|error| directory(&error)),
+    };
+    nodes.iter().map(&mut open).collect()
+}
+
+/// Copies a stopped node's store and opens the copy.
+pub fn open_offline(dir: &Path) -> Result<Source, OpenError> {
+    let store = journal::open_copy(dir)?;
+    Ok(Box::new(Copied { meta: meta(dir, &store), store }))
+}
+
+/// What may be shown of a store: nothing of its token.
+fn meta(dir: &Path, store: &Offline) -> SourceMeta {
+    let mut facts = Row::new();
+    facts.insert("format".into(), store.meta.format.into());
+    facts.insert("log".into(), store.meta.log.name().into());
+    facts.insert("starts".into(), store.meta.starts.into());
+    if let Some(checkpoint) = &store.checkpoint {
+        facts.insert("checkpoint_seq".into(), checkpoint.seq.0.into());
+    }
+    if let Some(NodeJson { addr, pid, started, .. }) = &store.node_json {
+        facts.insert("addr".into(), addr.clone().into());
+        facts.insert("pid".into(), (*pid).into());
+        facts.insert("started".into(), started.clone().into());
+    }
+    SourceMeta {
+        node: store.meta.node,
+        role: store.meta.role.clone(),
+        cluster: store.meta.cluster.clone(),
+        catalogue: store.meta.extra.get(GOODS).map(|json| Catalogue::from_json(json)).unwrap_or_default(),
+        mark: store.mark,
+        clock_reserve: Some(store.meta.clock_reserve),
+        origin: dir.display().to_string(),
+        facts,
+        live: false,
+    }
+}
+
+struct Copied {
+    meta: SourceMeta,
+    store: Offline,
+}
+
+impl BlockSource for Copied {
+    fn meta(&self) -> &SourceMeta {
+        &self.meta
+    }
+
+    fn blocks(&mut self, from: Seq) -> Box<dyn Iterator<Item = Result<Vec<u8>, Failure>> + '_> {
+        let failed = |error| Failure::new(exit::UNDETERMINED, format!("{}: {error}", self.meta.origin));
+        Box::new(self.store.blocks(from).map(move |block| block.map_err(failed)))
+    }
+
+    fn checkpoint_check(&mut self) -> Result<CheckpointVerdict, Failure> {
+        let verdict = match self.meta.node {
+            PeerId::WAREHOUSE => compare::<Market>(&self.store),
+            _ => compare::<PeerState>(&self.store),
+        };
+        Ok(verdict.unwrap_or_else(CheckpointVerdict::Differs))
+    }
+}
+
+/// Folds the log up to the checkpoint and compares part by part.
+fn compare<F: Fold>(store: &Offline) -> Result<CheckpointVerdict, String> {
+    let text = |error: &dyn std::fmt::Display| error.to_string();
+    let Some(checkpoint) = &store.checkpoint else { return Ok(CheckpointVerdict::Absent) };
+    let parts = store.checkpoint_parts::<F>().map_err(|error| text(&error))?.unwrap_or_default();
+    let (mut folded, mut restored) = (F::default(), F::default());
+    parts.into_iter().for_each(|(_, part)| restored.restore(part));
+    for bytes in store.blocks(Seq(1)) {
+        let block = Block::<F::Record>::decode(&bytes.map_err(|error| text(&error))?)
+            .map_err(|error| text(&error))?;
+        if block.header.first > checkpoint.seq {
+            break;
+        }
+        block.rows().for_each(|(seq, record)| folded.apply(seq, block.header.time, record));
+    }
+    match encoded(&folded)? == encoded(&restored)? {
+        true => Ok(CheckpointVerdict::Equal(checkpoint.seq)),
+        false => Err(format!("state after row {}", checkpoint.seq)),
+    }
+}
+
+fn encoded<F: Fold>(fold: &F) -> Result<Vec<Vec<u8>>, String> {
+    let parts = fold.parts();
+    parts.iter().map(|(_, part)| journal::encode(part).map_err(|error| error.to_string())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directories_are_a_node_a_market_absent_or_not_ours() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        assert_eq!(node_dirs(&at("none")).unwrap_err().exit, exit::USAGE);
+        assert_eq!(node_dirs(dir.path()).unwrap_err().exit, exit::USAGE);
+        fs::write(at("file"), "").unwrap();
+        assert_eq!(node_dirs(&at("file")).unwrap_err().exit, exit::USAGE);
+        assert_eq!(node_dirs(dir.path()).unwrap_err().exit, exit::DIRECTORY);
+        fs::create_dir(at("peer-4")).unwrap();
+        fs::write(at("peer-4").join("node.json"), "{}").unwrap();
+        assert_eq!(node_dirs(&at("peer-4")).unwrap(), [at("peer-4")]);
+    }
+}
