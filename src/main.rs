@@ -36,6 +36,8 @@ fn run(cli: &Cli) -> Result<u8, Failure> {
     match &cli.command {
         Command::Warehouse(args) => ops::nodes::warehouse(args, &cli.global),
         Command::Peer(args) => ops::nodes::peer(args, &cli.global),
+        Command::Buy(args) => ops::order::buy(args, &cli.global),
+        Command::Sell(args) => ops::order::sell(args, &cli.global),
         _ => Err(Failure::new(1, "soon")),
     }
 }

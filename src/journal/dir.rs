@@ -126,12 +126,13 @@ impl NodeDir {
     pub(super) fn owner(&self) -> String {
         match self.read_node_json() {
             Some(json) => {
-                let name = if json.node == PeerId::WAREHOUSE && json.role == "warehouse" {
-                    "warehouse".to_owned()
-                } else {
-                    format!("peer-{}", json.node)
-                };
-                format!("{name} (pid {}, {}, since {})", json.pid, json.addr, json.started)
+                let NodeJson { node, role, addr, pid, started, .. } = json;
+                match (node, role.as_str()) {
+                    // A client listens nowhere, and learns its id after its birth.
+                    (_, "client") => format!("the client (pid {pid}, since {started})"),
+                    (PeerId::WAREHOUSE, _) => format!("the warehouse (pid {pid}, {addr}, since {started})"),
+                    _ => format!("peer-{node} (pid {pid}, {addr}, since {started})"),
+                }
             }
             None => "another process".to_owned(),
         }

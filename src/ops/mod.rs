@@ -5,6 +5,7 @@ pub mod children;
 pub mod dump;
 pub mod fold;
 pub mod log;
+pub mod market;
 pub mod nodes;
 pub mod order;
 pub mod output;
