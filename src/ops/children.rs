@@ -167,7 +167,8 @@ impl Child {
 pub fn usage_of(pid: u32) -> (f64, f64) {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let after = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let field = |at: usize| after.split_whitespace().nth(at).and_then(|it| it.parse::<f64>().ok()).unwrap_or(0.0);
+    let field =
+        |at: usize| after.split_whitespace().nth(at).and_then(|it| it.parse::<f64>().ok()).unwrap_or(0.0);
     // Fields 14 and 15 of stat are ticks of 10 ms, field 24 is in pages of 4 KiB.
     ((field(11) + field(12)) / 100.0, field(21) * 4096.0 / (1 << 20) as f64)
 }

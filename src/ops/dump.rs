@@ -1,7 +1,7 @@
 //! `bazaar dump`: what stores hold, as rows. It reads blocks and folds them itself; it never writes to a store.
 //!
 //! In: sources of blocks, on disk or live, and what to show of them. Out: rows on stdout and an exit code: 6 if a row
-//! could not be read, 5 if a fold broke an invariant or two stores differ.
+//! could not be read or a log ends before its mark, 5 if a fold broke an invariant or two stores differ.
 
 mod diff;
 mod filter;
@@ -16,11 +16,11 @@ use self::filter::Selection;
 use super::{
     fold::Alarms,
     output::{Column, Failure, Printer, Row, Shape, colored, exit},
-    source::BlockSource,
+    source::{BlockSource, SourceMeta},
 };
 use crate::{
     cli::{DumpArgs, Format, Global, View},
-    types::PeerId,
+    types::{PeerId, Seq},
 };
 
 /// A node whose blocks are read.
@@ -70,6 +70,7 @@ struct Dump<'a> {
 struct Findings {
     unreadable: u64,
     broken: Vec<String>,
+    lost: Vec<String>,
     differ: bool,
 }
 
@@ -79,7 +80,17 @@ impl Findings {
             .extend(alarms.failed().into_iter().map(|check| format!("{} {}", check.id(), check.title())));
     }
 
+    /// A log was read to its end: does it reach as far as its mark?
+    fn ended(&mut self, meta: &SourceMeta, last: Seq) {
+        if let Some((mark, _)) = meta.mark.filter(|(mark, _)| *mark > last) {
+            self.lost.push(format!("{}: the log ends at {last}, and {mark} was durable", meta.name()));
+        }
+    }
+
     fn report(&self, quiet: bool) -> u8 {
+        for lost in self.lost.iter().filter(|_| !quiet) {
+            eprintln!("warning: {lost}");
+        }
         if self.unreadable > 0 && !quiet {
             eprintln!("warning: {} rows could not be read", self.unreadable);
         }
@@ -88,6 +99,7 @@ impl Findings {
         }
         match self {
             Findings { unreadable: 1.., .. } => exit::UNDETERMINED,
+            Findings { lost, .. } if !lost.is_empty() => exit::UNDETERMINED,
             Findings { differ: true, .. } => exit::BROKEN,
             Findings { broken, .. } if !broken.is_empty() => exit::BROKEN,
             _ => exit::DONE,

@@ -6,6 +6,7 @@ pub mod dump;
 pub mod fold;
 pub mod log;
 pub mod market;
+pub mod manual;
 pub mod nodes;
 pub mod order;
 pub mod output;

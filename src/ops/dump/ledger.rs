@@ -44,12 +44,14 @@ pub(super) fn run(dump: &mut Dump<'_>, source: &mut dyn BlockSource) -> Result<(
     let mut rows = Rows { printer, reverse: dump.args.reverse, limit, printed: 0, kept: VecDeque::new() };
     let from = dump.args.filter.from.unwrap_or(Seq(1));
     let to = dump.args.filter.to.unwrap_or(Seq(u64::MAX));
-    let mut more = false;
+    let (mut more, mut last, mut whole) = (false, Seq(0), true);
     'pages: for page in log::pages::<Record>(source, from) {
         for read in page?.into_rows() {
             if read.0.seq > to {
+                whole = false;
                 break 'pages;
             }
+            last = read.0.seq;
             let row = as_row(&read, &catalogue);
             if !selection.takes(&row) {
                 continue;
@@ -64,7 +66,11 @@ pub(super) fn run(dump: &mut Dump<'_>, source: &mut dyn BlockSource) -> Result<(
     if more && table && !dump.quiet {
         eprintln!("the first {limit} rows; more with --limit, the last ones with --reverse");
     }
-    rows.finish()
+    rows.finish()?;
+    if whole && !more && last > Seq(0) {
+        dump.findings.ended(source.meta(), last);
+    }
+    Ok(())
 }
 
 fn as_row((place, record): &ReadRow<Record>, catalogue: &Catalogue) -> Row {

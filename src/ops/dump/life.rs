@@ -15,7 +15,7 @@ use crate::{
         rows::ledger_row,
         source::{BlockSource, Catalogue, node_name},
     },
-    types::{Order, OrderId, PeerId, Seq, Term, WallMicros},
+    types::{Money, Order, OrderId, PeerId, Seq, Term, WallMicros},
 };
 
 const COLUMNS: [Column; 5] = [
@@ -81,6 +81,7 @@ pub(super) fn run(dump: &mut Dump<'_>, sources: &mut [Source], order: OrderId) -
 fn as_row(step: Step) -> Row {
     let fact = |(key, value): (&String, &Value)| match value {
         Value::String(text) => format!("{key} {text}"),
+        value if key == "amount" => format!("{key} {}", Money(value.as_i64().unwrap_or_default())),
         value => format!("{key} {value}"),
     };
     let what = step.facts.iter().map(fact).collect::<Vec<_>>().join(", ");

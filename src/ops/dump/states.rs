@@ -165,9 +165,10 @@ fn state(
 
 fn fold_ledger(dump: &mut Dump<'_>, source: &mut dyn BlockSource) -> Result<LedgerFold, Failure> {
     let (mut fold, mut alarms) = (LedgerFold::default(), Alarms::new(0));
-    let until = dump.args.at.unwrap_or(Seq(u64::MAX));
+    let (until, mut last) = (dump.args.at.unwrap_or(Seq(u64::MAX)), Seq(0));
     'pages: for page in log::pages(source, Seq(1)) {
         for (place, record) in page?.into_rows() {
+            last = place.seq;
             match record {
                 _ if place.seq > until => break 'pages,
                 Ok(record) => fold.apply(&place, &record, &mut alarms),
@@ -176,14 +177,18 @@ fn fold_ledger(dump: &mut Dump<'_>, source: &mut dyn BlockSource) -> Result<Ledg
         }
     }
     dump.findings.broken_by(&alarms);
+    if last <= until {
+        dump.findings.ended(source.meta(), last);
+    }
     Ok(fold)
 }
 
 fn fold_journal(dump: &mut Dump<'_>, source: &mut dyn BlockSource) -> Result<JournalFold, Failure> {
     let (mut fold, mut alarms) = (JournalFold::new(source.meta().node), Alarms::new(0));
-    let until = dump.args.at.unwrap_or(Seq(u64::MAX));
+    let (until, mut last) = (dump.args.at.unwrap_or(Seq(u64::MAX)), Seq(0));
     'pages: for page in log::pages(source, Seq(1)) {
         for (place, entry) in page?.into_rows() {
+            last = place.seq;
             match entry {
                 _ if place.seq > until => break 'pages,
                 Ok(entry) => fold.apply(&place, &entry, &mut alarms),
@@ -192,6 +197,9 @@ fn fold_journal(dump: &mut Dump<'_>, source: &mut dyn BlockSource) -> Result<Jou
         }
     }
     dump.findings.broken_by(&alarms);
+    if last <= until {
+        dump.findings.ended(source.meta(), last);
+    }
     Ok(fold)
 }
 

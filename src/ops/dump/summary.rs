@@ -15,7 +15,7 @@ use crate::{
         output::{Column, Failure, Row, Shape, Show},
         source::{BlockSource, SourceMeta},
     },
-    types::{Hash, Seq, WallMicros},
+    types::{Hash, Money, Seq, WallMicros},
 };
 
 const COLUMNS: [Column; 3] = [
@@ -32,6 +32,8 @@ pub(super) fn run(dump: &mut Dump<'_>, sources: &mut [Source]) -> Result<(), Fai
             false => Summary::<JournalCounts>::read(source.as_mut())?,
         };
         dump.findings.unreadable += summary.get("unreadable").and_then(Value::as_u64).unwrap_or(0);
+        let head = summary.get("head_seq").and_then(Value::as_u64).unwrap_or(0);
+        dump.findings.ended(source.meta(), Seq(head));
         rows.push(summary);
     }
     print(dump, rows)
@@ -61,12 +63,13 @@ fn facts(meta: &SourceMeta) -> Row {
 
 /// One object per node in JSON; for people and CSV a line per fact.
 fn print(dump: &mut Dump<'_>, rows: Vec<Row>) -> Result<(), Failure> {
-    let flat = matches!(dump.shape, Shape::Table { .. } | Shape::Csv);
-    let rows = if flat { rows.iter().flat_map(lines).collect() } else { rows };
+    let for_people = matches!(dump.shape, Shape::Table { .. });
+    let flat = for_people || dump.shape == Shape::Csv;
+    let rows = if flat { rows.iter().flat_map(|facts| lines(facts, for_people)).collect() } else { rows };
     dump.emit(&COLUMNS, &rows)
 }
 
-fn lines(facts: &Row) -> Vec<Row> {
+fn lines(facts: &Row, for_people: bool) -> Vec<Row> {
     let node = facts.get("node").cloned().unwrap_or_default();
     let line = |what: String, value: &Value| {
         row([("node", node.clone()), ("what", what.into()), ("value", value.clone())])
@@ -76,6 +79,10 @@ fn lines(facts: &Row) -> Vec<Row> {
         match value {
             Value::Object(counts) => {
                 lines.extend(counts.iter().map(|(name, count)| line(format!("{key} {name}"), count)))
+            }
+            value if key == "money" && for_people => {
+                let amount = Money(value.as_i64().unwrap_or_default());
+                lines.push(line(key.clone(), &amount.to_string().into()));
             }
             value => lines.push(line(key.clone(), value)),
         }

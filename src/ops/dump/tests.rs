@@ -124,6 +124,18 @@ fn a_row_that_cannot_be_read_is_printed_as_such() {
 }
 
 #[test]
+fn a_log_that_ends_before_its_mark_is_not_taken_for_whole() {
+    let (mut blocks, tip) = fixture::chain(&Market::lived().ledger);
+    blocks.pop();
+    for view in ["ledger", "summary", "inventory"] {
+        let (code, _) = dump_of(vec![fixture::memory(0, blocks.clone(), tip, 1_000)], Vec::new(), view);
+        assert_eq!(code, Ok(exit::UNDETERMINED), "{view}");
+    }
+    let (code, _) = dump_of(vec![fixture::memory(0, blocks, tip, 1_000)], Vec::new(), "inventory --at 3");
+    assert_eq!(code, Ok(exit::DONE));
+}
+
+#[test]
 fn two_stores_are_compared_key_by_key() {
     let ledger = |market: &Market| market.sources().into_iter().take(1).collect::<Vec<_>>();
     let clean = Market::lived();

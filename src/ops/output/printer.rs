@@ -128,6 +128,9 @@ impl<'a> Printer<'a> {
     }
 
     fn print_waiting(&mut self) -> io::Result<()> {
+        if !self.begun && self.batch > 1 {
+            self.leave_out_empty_columns();
+        }
         let rows = std::mem::take(&mut self.waiting);
         for row in &rows {
             let cells = self.widths.iter_mut().zip(row);
@@ -137,6 +140,16 @@ impl<'a> Printer<'a> {
             self.begin()?;
         }
         rows.iter().try_for_each(|row| writeln!(self.out, "{}", self.line(row)))
+    }
+
+    /// A column in which the first rows have nothing only makes the lines long.
+    fn leave_out_empty_columns(&mut self) {
+        let used: Vec<bool> = (0..self.columns.len())
+            .map(|column| self.waiting.is_empty() || self.waiting.iter().any(|row| !row[column].is_empty()))
+            .collect();
+        keep(&mut self.columns, &used);
+        keep(&mut self.widths, &used);
+        self.waiting.iter_mut().for_each(|row| keep(row, &used));
     }
 
     fn cells(&self, row: &Row, for_people: bool) -> Vec<String> {
@@ -163,6 +176,11 @@ impl<'a> Printer<'a> {
         writer.write_record(cells)?;
         writer.flush()
     }
+}
+
+fn keep<T>(items: &mut Vec<T>, used: &[bool]) {
+    let mut used = used.iter();
+    items.retain(|_| used.next().copied().unwrap_or(true));
 }
 
 fn cell(row: &Row, column: Column, for_people: bool) -> String {
@@ -219,6 +237,12 @@ mod tests {
         assert!(lines.starts_with("{\"product\":\"boar\",\"unit_price\":300,\"on_hand\":111}\n"), "{lines}");
         let object: Value = serde_json::from_str(&print(Shape::Object { view: "x" }, &rows)).unwrap();
         assert_eq!(object, json!({"view": "x", "rows": rows}));
+    }
+
+    #[test]
+    fn a_table_leaves_out_what_no_row_has() {
+        let rows = [json!({"product": "boar", "unit_price": 300})];
+        assert_eq!(print(Shape::Table { color: false }, &rows), "product  unit_price\nboar           3.00\n");
     }
 
     #[test]

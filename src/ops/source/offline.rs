@@ -170,6 +170,11 @@ fn encoded<F: Fold>(fold: &F) -> Result<Vec<Vec<u8>>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        journal::{Birth, Step, Urgency, open},
+        ops::{fixture, fold::Check, verify},
+        types::{Stamp, WallMicros},
+    };
 
     #[test]
     fn directories_are_a_node_a_market_absent_or_not_ours() {
@@ -183,5 +188,55 @@ mod tests {
         fs::create_dir(at("peer-4")).unwrap();
         fs::write(at("peer-4").join("node.json"), "{}").unwrap();
         assert_eq!(node_dirs(&at("peer-4")).unwrap(), [at("peer-4")]);
+    }
+
+    /// A closed store with these steps, and a checkpoint half way.
+    fn store<F: Fold>(dir: &Path, node: u32, steps: &[Vec<F::Record>]) {
+        let birth = Birth { cluster: "3f2a".into(), node: PeerId(node), ..Birth::default() };
+        let fatal = std::sync::Arc::new(|error: String| panic!("{error}"));
+        let mut recovered = open::<F>(dir, Some(birth), None, "127.0.0.1:0", fatal).unwrap();
+        for (at, records) in steps.iter().enumerate() {
+            let (time, clock) = (WallMicros(at as u64), Stamp(1_000));
+            for (index, record) in records.iter().enumerate() {
+                let seq = Seq(recovered.journal.next_seq().0 + index as u64);
+                recovered.state.apply(seq, time, record);
+            }
+            recovered.journal.stage(Step { records: records.clone(), time, clock, urgency: Urgency::Now });
+            if at == steps.len() / 2 {
+                recovered.journal.checkpoint(recovered.state.parts());
+            }
+        }
+        recovered.journal.close().unwrap();
+    }
+
+    fn opened(dir: &Path) -> Source {
+        let deadline = std::time::Instant::now() + crate::limits::LOCK_RETRY_MAX;
+        loop {
+            match open_offline(dir) {
+                Err(OpenError::InUse { .. }) if std::time::Instant::now() < deadline => {
+                    std::thread::yield_now()
+                }
+                opened => return opened.unwrap(),
+            }
+        }
+    }
+
+    #[test]
+    fn a_market_on_disk_is_verified_with_its_checkpoints() {
+        let (dir, market) = (tempfile::tempdir().unwrap(), fixture::Market::lived());
+        store::<Market>(&dir.path().join("warehouse"), 0, &market.ledger);
+        for (peer, steps) in &market.journals {
+            store::<PeerState>(&dir.path().join(format!("peer-{peer}")), peer.0, steps);
+        }
+        let nodes = node_dirs(dir.path()).unwrap();
+        assert_eq!(nodes.len(), 1 + market.journals.len());
+        let mut sources: Vec<Source> = nodes.iter().map(|node| opened(node)).collect();
+        let verdict = sources[0].checkpoint_check().unwrap();
+        assert!(matches!(verdict, CheckpointVerdict::Equal(Seq(1..))), "{verdict:?}");
+        assert!(!format!("{:?}", sources[0].meta()).to_lowercase().contains("token"));
+        let found = verify::audit(&mut sources, 5).unwrap();
+        for check in Check::ALL {
+            assert_eq!(found.alarms.of(check).failed, 0, "{:?}", found.alarms.of(check).examples);
+        }
     }
 }
