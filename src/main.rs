@@ -36,8 +36,15 @@ fn run(cli: &Cli) -> Result<u8, Failure> {
     match &cli.command {
         Command::Warehouse(args) => ops::nodes::warehouse(args, &cli.global),
         Command::Peer(args) => ops::nodes::peer(args, &cli.global),
+        Command::Up(args) => ops::up::run(args, &cli.global),
         Command::Buy(args) => ops::order::buy(args, &cli.global),
         Command::Sell(args) => ops::order::sell(args, &cli.global),
-        _ => Err(Failure::new(1, "soon")),
+        Command::Status(args) => ops::status::run(args, &cli.global),
+        Command::Dump(args) => ops::live::dump(args, &cli.global),
+        Command::Verify(args) => ops::live::verify(args, &cli.global),
+        Command::Bench(args) => ops::bench::run(args, &cli.global),
+        Command::BenchLoad(args) => ops::bench::load(args),
+        Command::Completions { shell } => ops::manual::completions(*shell, &mut std::io::stdout()),
+        Command::Man { out } => ops::manual::man(out, &mut std::io::stdout()),
     }
 }

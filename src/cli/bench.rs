@@ -32,12 +32,16 @@ pub struct BenchFlags {
     /// How long the load lasts
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = value::period)]
     pub duration: Duration,
-    /// Orders per message
+    /// Orders per message of a load process (warehouse); peers form batches by what waits
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = batch())]
     pub batch: u32,
-    /// Processes (warehouse) or peers (market, latency) that place orders
+    /// Who places orders: load processes (warehouse; more than two share two processes, as there are two offices) or
+    /// peers (market; at least a buyer and a seller)
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub clients: u32,
+    /// Orders per second that must be reached, else exit 8
+    #[arg(long, value_name = "N")]
+    pub floor: Option<u64>,
     /// Where the stores go; kept [default: a temporary directory, removed]
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
@@ -49,10 +53,10 @@ pub struct BenchLoadArgs {
     /// Where the warehouse listens
     #[arg(long, value_name = "ADDR", value_parser = value::addr)]
     pub warehouse: SocketAddr,
-    /// Peer id of the first session
+    /// Peer id of the process, which holds an office
     #[arg(long, value_name = "N", value_parser = value::peer)]
     pub id: PeerId,
-    /// Sessions, each with the id after the one before
+    /// Peers whose orders it settles, with the ids after its own
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub sessions: u32,
     /// Orders per message

@@ -361,7 +361,10 @@ mod tests {
         }
         let records = [Later::Add { name: 1, amount: 2 }, Later::New(3), Later::Note(vec![4])];
         let mut bytes = Vec::new();
-        let put = |_: Seq, block: &[u8]| Ok::<(), CodecError>(bytes.extend_from_slice(block));
+        let put = |_: Seq, block: &[u8]| {
+            bytes = block.to_vec();
+            Ok::<(), CodecError>(())
+        };
         ChainWriter::new(Tip::default()).write(&records, WallMicros(0), put).unwrap();
         let rows: Vec<_> = Sealed::open(&bytes).unwrap().rows::<Count>().collect();
         assert_eq!(rows[0], (Seq(1), Ok(add(1, 2))));

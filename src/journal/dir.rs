@@ -126,13 +126,12 @@ impl NodeDir {
     pub(super) fn owner(&self) -> String {
         match self.read_node_json() {
             Some(json) => {
-                let NodeJson { node, role, addr, pid, started, .. } = json;
-                match (node, role.as_str()) {
-                    // A client listens nowhere, and learns its id after its birth.
-                    (_, "client") => format!("the client (pid {pid}, since {started})"),
-                    (PeerId::WAREHOUSE, _) => format!("the warehouse (pid {pid}, {addr}, since {started})"),
-                    _ => format!("peer-{node} (pid {pid}, {addr}, since {started})"),
-                }
+                // A client has no id before the warehouse gave it one.
+                let name = match json.node {
+                    PeerId(0) => json.role,
+                    node => format!("peer-{node}"),
+                };
+                format!("{name} (pid {}, {}, since {})", json.pid, json.addr, json.started)
             }
             None => "another process".to_owned(),
         }

@@ -68,7 +68,7 @@ pub enum OpenError {
         known: u32,
     },
     /// The store is there and its mark is not.
-    #[error("{}: store/ is there and 'mark' is not, so a lost end would go unseen: {}", .0.display(), mend(.0))]
+    #[error("{}: store/ is there without a whole 'mark', so a lost end would go unseen: {}", .0.display(), mend(.0))]
     StoreWithoutMark(PathBuf),
     /// The mark says that there was a store.
     #[error("{}: 'mark' says that {seq} records were stored and store/ is gone: {}", dir.display(), mend(dir))]

@@ -34,8 +34,11 @@ pub type Fatal = Arc<dyn Fn(String) + Send + Sync>;
 /// Says why, and ends the process with exit code 1: peers and the next start find everything that was acknowledged.
 pub fn exit_on_failure() -> Fatal {
     Arc::new(|why| {
-        tracing::error!("{why}: this node ends, so that nothing is said that is not stored");
-        eprintln!("bazaar: {why}: this node ends, so that nothing is said that is not stored");
+        let what = "this node ends, so that nothing is said that is not stored";
+        match tracing::enabled!(tracing::Level::ERROR) {
+            true => tracing::error!("{why}: {what}"),
+            false => eprintln!("bazaar: {why}: {what}"),
+        }
         std::process::exit(1)
     })
 }
@@ -62,10 +65,14 @@ impl<F: Fold> Journal<F> {
         reader: Reader,
         meta: Meta,
         done: mpsc::Receiver<Durable>,
-        writer: JoinHandle<()>,
     ) -> Journal<F> {
         let next_seq = reader.durable().seq.next();
-        Journal { staging, reader, meta, next_seq, last_ticket: Ticket(0), done, writer: Some(writer) }
+        Journal { staging, reader, meta, next_seq, last_ticket: Ticket(0), done, writer: None }
+    }
+
+    /// The thread that is stopped with this handle.
+    pub(super) fn attach(&mut self, writer: JoinHandle<()>) {
+        self.writer = Some(writer);
     }
 
     /// Sequence that the next staged record will have.

@@ -152,7 +152,7 @@ mod tests {
             file.write(Seq(k), hash(k)).unwrap();
         }
         let whole = std::fs::read(&path).unwrap();
-        let newest_at = (5 % 2) * SLOT_SPACING as usize;
+        let newest_at = SLOT_SPACING as usize;
         for at in 0..SLOT_BYTES {
             let mut torn = whole.clone();
             torn[newest_at + at] ^= 1;

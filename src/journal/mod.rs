@@ -1,4 +1,4 @@
-//! Durable logs: the only place that knows sled and bincode.
+//! Durable logs: the only place that knows the store and the encoding of what is stored.
 //!
 //! A node's loop *stages* the records of a step and goes on; one writer thread packs all that is staged into hashed,
 //! linked blocks, writes, flushes and syncs them as one group, and publishes what is durable; the loop then lets go of the
@@ -47,12 +47,14 @@ pub use meta::{Birth, FORMAT, Meta};
 pub use offline::{Blocks, Offline, open_copy};
 pub use open::open;
 pub use reader::{ReadError, Reader};
-pub use recover::{Recovered, Recovery, Setup, start};
+pub use recover::{Pump, Recovered, Recovery, Setup, start, start_by_hand};
 pub use staging::{Stats, Step, Ticket, Urgency};
 pub use store::{Store, StoreError, StoreRead};
 
 use crate::types::Seq;
 
+#[cfg(test)]
+mod golden;
 #[cfg(test)]
 mod samples;
 #[cfg(test)]

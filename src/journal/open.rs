@@ -43,7 +43,9 @@ pub fn open<F: Fold>(
         (Life::Unborn, None) => return Err(OpenError::Absent(dir.to_owned())),
     }
     super::space::give_up_ballast(dir, &node.ballast()).map_err(OpenError::io(&node.ballast()))?;
-    let recovered = recover::<F>(&node, expect_cluster, lock, deadline, fatal)?;
+    let began = Instant::now();
+    let mut recovered = recover::<F>(&node, expect_cluster, lock, deadline, fatal)?;
+    recovered.recovery.elapsed = began.elapsed();
     let meta = recovered.journal.meta();
     node.write_node_json(&meta.cluster, meta.node, &meta.role, addr, std::process::id(), wall_now())
         .map_err(OpenError::io(&node.node_json()))?;
@@ -156,7 +158,12 @@ fn open_store(node: &NodeDir, log: Tree, lock: File, deadline: Instant) -> Resul
         drop(alone);
         match SledStore::open(&node.store(), trees_of(log), &mut keep) {
             Err(StoreError::Failed(why)) if why.contains("acquire lock") && Instant::now() < deadline => {}
-            opened => return opened.map_err(OpenError::store(&db)),
+            Ok(opened) => {
+                // sled does not sync the directory after it renamed its snapshot, whose successor may reuse segments.
+                sync_dir(&node.store()).map_err(OpenError::io(&node.store()))?;
+                return Ok(opened);
+            }
+            Err(error) => return Err(OpenError::store(&db)(error)),
         }
     }
 }

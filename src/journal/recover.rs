@@ -6,7 +6,6 @@
 //! 3. Flush and sync before anything is published. A kill between flush and sync leaves records in the page cache; a
 //!    restart would read them, answer by them, and lose them with the power.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -21,7 +20,7 @@ use super::meta::{self, Birth, FORMAT, Meta};
 use super::reader::Reader;
 use super::staging::{Staging, Ticket};
 use super::store::{Store, StoreError, StoreRead, remove_from};
-use super::watchdog::{self, Pulse};
+use super::watchdog;
 use super::writer::{Start, Writer};
 use super::{Durable, Fatal, Journal, OpenError};
 use crate::limits::{CLOCK_RESERVE, FLUSH_STALL_MAX, GROUP_BYTES_MAX};
@@ -85,8 +84,34 @@ impl Recovery {
     }
 }
 
-/// Recovers `store` and starts its writer.
-pub fn start<F: Fold>(mut store: Box<dyn Store>, setup: Setup) -> Result<Recovered<F>, OpenError> {
+/// Recovers `store` and starts its writer, and the watchdog over it.
+pub fn start<F: Fold>(store: Box<dyn Store>, setup: Setup) -> Result<Recovered<F>, OpenError> {
+    let (dir, fatal) = (setup.dir.clone(), setup.fatal.clone());
+    let (mut recovered, Pump { writer, done }) = start_by_hand(store, setup)?;
+    watchdog::watch(writer.pulse(), FLUSH_STALL_MAX, WATCH_EVERY, fatal).map_err(OpenError::io(&dir))?;
+    let thread = thread::Builder::new().name("journal".into()).spawn(move || writer.run(done));
+    recovered.journal.attach(thread.map_err(OpenError::io(&dir))?);
+    Ok(recovered)
+}
+
+/// The writer of a journal that has no thread: a simulation says when the disk gets on.
+pub struct Pump<F: Fold> {
+    writer: Writer<F>,
+    done: mpsc::Sender<Durable>,
+}
+
+impl<F: Fold> Pump<F> {
+    /// Writes and syncs one group of what is staged, lazy steps included, and publishes it; false if there was nothing.
+    pub fn write_group(&mut self) -> Result<bool, StoreError> {
+        self.writer.write_group()
+    }
+}
+
+/// Recovers `store` like [`start`], without threads. [`Journal::close`] is for journals with a thread.
+pub fn start_by_hand<F: Fold>(
+    mut store: Box<dyn Store>,
+    setup: Setup,
+) -> Result<(Recovered<F>, Pump<F>), OpenError> {
     let began = Instant::now();
     let Setup { dir, birth, expect_cluster, mark, fatal } = setup;
     let dir = dir.as_path();
@@ -102,14 +127,14 @@ pub fn start<F: Fold>(mut store: Box<dyn Store>, setup: Setup) -> Result<Recover
     checkpoint::sweep(&mut *store, F::LOG, named).map_err(&at)?;
     let (clock, fresh) = (meta.clock_reserve, meta.starts == 0);
     meta.starts += 1;
-    meta.clock_reserve = Stamp(clock.0 + CLOCK_RESERVE);
+    meta.clock_reserve = Stamp(clock.0.saturating_add(CLOCK_RESERVE));
     meta::put_starts(&mut *store, meta.starts).map_err(&at)?;
     meta::put_clock(&mut *store, meta.clock_reserve).map_err(&at)?;
     store.sync().map_err(&at)?;
     let Replay { state, tip, checkpoint, replayed, torn_bytes } = replay;
     let recovery = Recovery { first, last: tip.seq, replayed, torn_bytes, elapsed: began.elapsed(), fresh };
-    let journal = run(store, tip, meta, mark, checkpoint, fatal).map_err(OpenError::io(dir))?;
-    Ok(Recovered { journal, state, recovery, clock })
+    let (journal, pump) = connect(store, tip, meta, mark, checkpoint, fatal);
+    Ok((Recovered { journal, state, recovery, clock }, pump))
 }
 
 /// Refuses a store that is not what the caller means, before anything is written.
@@ -242,35 +267,21 @@ fn on_chain<F: Fold>(store: &dyn StoreRead, dir: &Path, tip: Tip, what: &str) ->
     Err(OpenError::Broken { dir: dir.to_owned(), at: tip.seq, mark: tip.seq, why })
 }
 
-/// Starts writer and watchdog.
-fn run<F: Fold>(
+/// Puts a handle and a writer at the two ends of a staging area.
+fn connect<F: Fold>(
     store: Box<dyn Store>,
     tip: Tip,
     meta: Meta,
     mark: Option<MarkFile>,
     checkpoint: Option<Checkpoint>,
     fatal: Fatal,
-) -> io::Result<Journal<F>> {
+) -> (Journal<F>, Pump<F>) {
     let durable = Durable { ticket: Ticket(0), seq: tip.seq, hash: tip.hash, block: tip.block };
     let (publish, receiver) = watch::channel(durable);
     let reader = Reader { store: store.reader(), log: F::LOG, durable: receiver };
     let staging = Arc::new(Staging::<F>::new());
-    let pulse = Arc::new(Pulse::default());
-    watchdog::watch(pulse.clone(), FLUSH_STALL_MAX, WATCH_EVERY, fatal.clone())?;
-    let clock_reserve = meta.clock_reserve;
-    let shared = staging.clone();
-    let writer = Writer::new(Start {
-        store,
-        staging: shared,
-        publish,
-        pulse,
-        fatal,
-        tip,
-        clock_reserve,
-        mark,
-        checkpoint,
-    });
-    let (send, done) = mpsc::channel();
-    let thread = thread::Builder::new().name("journal".into()).spawn(move || writer.run(send))?;
-    Ok(Journal::new(staging, reader, meta, done, thread))
+    let (clock_reserve, shared) = (meta.clock_reserve, staging.clone());
+    let start = Start { store, staging: shared, publish, fatal, tip, clock_reserve, mark, checkpoint };
+    let (done, closed) = mpsc::channel();
+    (Journal::new(staging, reader, meta, closed), Pump { writer: Writer::new(start), done })
 }

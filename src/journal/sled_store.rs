@@ -13,8 +13,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::space::{free_bytes, nodes_beside};
 use super::store::{Pair, Store, StoreError, StoreRead, check_size};
-use crate::limits::{SEGMENT_BYTES, STORE_CACHE_BYTES};
+use crate::limits::{LOW_WATER_BYTES, SEGMENT_BYTES, STORE_CACHE_BYTES};
 use crate::model::fold::Tree;
 
 impl From<sled::Error> for StoreError {
@@ -37,6 +38,7 @@ struct SledRead {
     db: sled::Db,
     trees: Vec<(Tree, sled::Tree)>,
     path: PathBuf,
+    nodes_on_disk: u64,
     /// The directory's lock, held until the last handle of the store is gone.
     _lock: Option<File>,
 }
@@ -58,10 +60,9 @@ impl SledStore {
             .map(|tree| Ok((*tree, db.open_tree(tree.name())?)))
             .collect::<Result<Vec<_>, sled::Error>>()?;
         let file = OpenOptions::new().read(true).write(true).open(path.join("db"))?;
-        Ok(SledStore {
-            shared: Arc::new(SledRead { db, trees, path: path.to_owned(), _lock: lock.take() }),
-            file,
-        })
+        let nodes_on_disk = path.parent().map_or(1, nodes_beside);
+        let shared = SledRead { db, trees, path: path.to_owned(), nodes_on_disk, _lock: lock.take() };
+        Ok(SledStore { shared: Arc::new(shared), file })
     }
 }
 
@@ -120,7 +121,11 @@ impl StoreRead for SledRead {
     }
 
     fn free_bytes(&self) -> Result<u64, StoreError> {
-        Ok(super::space::free_bytes(&self.path)?)
+        Ok(free_bytes(&self.path)?)
+    }
+
+    fn low_water_bytes(&self) -> u64 {
+        LOW_WATER_BYTES * self.nodes_on_disk
     }
 }
 

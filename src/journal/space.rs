@@ -17,6 +17,13 @@ pub fn free_bytes(path: &Path) -> io::Result<u64> {
     Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
+/// How many nodes' directories there are beside `dir`, itself included: they fill the same disk.
+pub fn nodes_beside(dir: &Path) -> u64 {
+    let entries = dir.parent().and_then(|market| fs::read_dir(market).ok());
+    let nodes = entries.into_iter().flatten().flatten().filter(|entry| entry.path().join("store").is_dir());
+    (nodes.count() as u64).max(1)
+}
+
 /// Before the store is opened: below the low-water mark the ballast goes. Says whether it went.
 pub fn give_up_ballast(dir: &Path, ballast: &Path) -> io::Result<bool> {
     if free_bytes(dir)? >= LOW_WATER_BYTES || !ballast.exists() {

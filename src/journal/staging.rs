@@ -104,7 +104,7 @@ pub struct Stats {
     pub syncs: u64,
     /// Blocks written.
     pub blocks: u64,
-    /// Bytes of blocks and checkpoint chunks handed to the store.
+    /// Bytes of blocks and of the node's own facts handed to the store.
     pub bytes_written: u64,
     /// Checkpoints completed.
     pub checkpoints: u64,

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::limits::BLOCK_BYTES_MAX;
+use crate::limits::{BLOCK_BYTES_MAX, LOW_WATER_BYTES};
 use crate::model::fold::Tree;
 
 /// Every tree there is.
@@ -76,6 +76,10 @@ pub trait StoreRead: Send + Sync {
     fn scan(&self, tree: Tree, from: &[u8], bytes_max: usize) -> Result<Vec<Pair>, StoreError>;
     /// Space left for the store, in bytes.
     fn free_bytes(&self) -> Result<u64, StoreError>;
+    /// With less space than this a node takes no orders.
+    fn low_water_bytes(&self) -> u64 {
+        LOW_WATER_BYTES
+    }
 }
 
 /// The writing side; one thread has it.

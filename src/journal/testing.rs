@@ -111,8 +111,7 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 pub fn wait<F: Fold>(journal: &Journal<F>, ticket: Ticket) -> Durable {
-    let durable = journal.durable();
-    until("the ticket is durable", || durable.borrow().ticket >= ticket);
-    let durable = *durable.borrow();
-    durable
+    let reader = journal.reader();
+    until("the ticket is durable", || reader.durable().ticket >= ticket);
+    reader.durable()
 }

@@ -51,3 +51,32 @@ pub(super) fn watch(
     };
     thread::Builder::new().name("journal-watchdog".into()).spawn(run).map(drop)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::testing::{caught, until};
+
+    #[test]
+    fn a_group_that_does_not_end_is_told_once() {
+        let (pulse, (fatal, said)) = (Arc::new(Pulse::default()), caught());
+        watch(pulse.clone(), Duration::from_millis(300), Duration::from_millis(10), fatal).unwrap();
+        for _ in 0..30 {
+            pulse.beat();
+            thread::sleep(Duration::from_millis(1));
+        }
+        assert!(said.lock().unwrap().is_empty(), "groups that end are no stall");
+        pulse.beat();
+        until("the stall is told", || !said.lock().unwrap().is_empty());
+        assert!(said.lock().unwrap()[0].contains("the disk does not answer"));
+    }
+
+    #[test]
+    fn an_idle_writer_is_no_stall() {
+        let (pulse, (fatal, said)) = (Arc::new(Pulse::default()), caught());
+        watch(pulse.clone(), Duration::from_millis(10), Duration::from_millis(2), fatal).unwrap();
+        thread::sleep(Duration::from_millis(30));
+        pulse.end();
+        assert!(said.lock().unwrap().is_empty());
+    }
+}

@@ -21,9 +21,7 @@ use super::staging::{Item, Staging, Stop, Ticket, Wake};
 use super::store::{Store, StoreError, StoreRead};
 use super::watchdog::Pulse;
 use super::{Durable, Fatal, Step, meta};
-use crate::limits::{
-    CHECKPOINT_BYTES, CHECKPOINT_EVERY, CLOCK_RESERVE, GROUP_BYTES_MAX, LOW_WATER_BYTES, MARK_EVERY,
-};
+use crate::limits::{CHECKPOINT_BYTES, CHECKPOINT_EVERY, CLOCK_RESERVE, GROUP_BYTES_MAX, MARK_EVERY};
 use crate::model::fold::Fold;
 use crate::types::Stamp;
 
@@ -32,15 +30,15 @@ const SPACE_EVERY: Duration = Duration::from_millis(5);
 const SPACE_RETRY: Duration = Duration::from_millis(250);
 
 pub(super) struct Writer<F: Fold> {
-    pub store: Box<dyn Store>,
-    pub staging: Arc<Staging<F>>,
-    pub publish: watch::Sender<Durable>,
-    pub pulse: Arc<Pulse>,
-    pub fatal: Fatal,
-    pub chain: ChainWriter,
-    pub clock_reserve: Stamp,
-    pub mark: Option<MarkFile>,
-    pub checkpoint: Option<Checkpoint>,
+    store: Box<dyn Store>,
+    staging: Arc<Staging<F>>,
+    publish: watch::Sender<Durable>,
+    pulse: Arc<Pulse>,
+    fatal: Fatal,
+    chain: ChainWriter,
+    clock_reserve: Stamp,
+    mark: Option<MarkFile>,
+    checkpoint: Option<Checkpoint>,
     writing: Option<Writing<F::Part>>,
     space: Arc<dyn StoreRead>,
     backlog: VecDeque<Item<F>>,
@@ -66,11 +64,11 @@ struct Group {
     dirty: bool,
 }
 
+/// What a writer goes on from.
 pub(super) struct Start<F: Fold> {
     pub store: Box<dyn Store>,
     pub staging: Arc<Staging<F>>,
     pub publish: watch::Sender<Durable>,
-    pub pulse: Arc<Pulse>,
     pub fatal: Fatal,
     pub tip: Tip,
     pub clock_reserve: Stamp,
@@ -87,7 +85,7 @@ impl<F: Fold> Writer<F> {
             store: start.store,
             staging: start.staging,
             publish: start.publish,
-            pulse: start.pulse,
+            pulse: Arc::default(),
             fatal: start.fatal,
             chain: ChainWriter::new(start.tip),
             clock_reserve: start.clock_reserve,
@@ -96,12 +94,28 @@ impl<F: Fold> Writer<F> {
             writing: None,
             backlog: VecDeque::new(),
             due: Due {
-                space: now,
+                space: now.checked_sub(SPACE_EVERY).unwrap_or(now),
                 mark: None,
                 checkpoint: (start.tip.seq.0 > covered).then(|| now + CHECKPOINT_EVERY),
                 bytes_since_checkpoint: 0,
             },
         }
+    }
+
+    /// Beats while a group is being written.
+    pub fn pulse(&self) -> Arc<Pulse> {
+        self.pulse.clone()
+    }
+
+    /// One group of what is staged, without waiting; false if there is nothing to do.
+    pub fn write_group(&mut self) -> Result<bool, StoreError> {
+        self.staging.take(true, None, &mut self.backlog);
+        let work = self.has_work();
+        self.turn().map(|()| work)
+    }
+
+    fn has_work(&self) -> bool {
+        !self.backlog.is_empty() || self.writing.is_some()
     }
 
     /// Until told to stop; a failure ends in `fatal`, and so does a panic inside the store. What `done` gets is the
@@ -117,9 +131,9 @@ impl<F: Fold> Writer<F> {
     }
 
     fn serve(&mut self) -> Result<(), StoreError> {
+        self.ask_space(Instant::now())?;
         loop {
-            let work = !self.backlog.is_empty() || self.writing.is_some();
-            let wake = self.staging.take(work, self.deadline(), &mut self.backlog);
+            let wake = self.staging.take(self.has_work(), self.deadline(), &mut self.backlog);
             match wake {
                 Wake::Work => self.turn()?,
                 Wake::Stop(Stop::Abandon) => return Ok(()),
@@ -129,7 +143,7 @@ impl<F: Fold> Writer<F> {
     }
 
     fn finish(&mut self) -> Result<(), StoreError> {
-        while !self.backlog.is_empty() || self.writing.is_some() {
+        while self.has_work() {
             self.group()?;
         }
         self.write_mark()
@@ -138,7 +152,7 @@ impl<F: Fold> Writer<F> {
     fn turn(&mut self) -> Result<(), StoreError> {
         let now = Instant::now();
         self.ask_space(now)?;
-        if !self.backlog.is_empty() || self.writing.is_some() {
+        if self.has_work() {
             self.group()?;
         }
         if self.due.mark.is_some_and(|due| due <= now) {
@@ -209,10 +223,10 @@ impl<F: Fold> Writer<F> {
 
     /// The reserve goes ahead of the clock by half of itself at least, and into the same group as what needs it.
     fn reserve_clock(&mut self, clock: Stamp, group: &mut Group) -> Result<(), StoreError> {
-        if clock.0 + CLOCK_RESERVE / 2 <= self.clock_reserve.0 {
+        if clock.0.saturating_add(CLOCK_RESERVE / 2) <= self.clock_reserve.0 {
             return Ok(());
         }
-        self.clock_reserve = Stamp(clock.0 + CLOCK_RESERVE);
+        self.clock_reserve = Stamp(clock.0.saturating_add(CLOCK_RESERVE));
         group.dirty = true;
         meta::put_clock(&mut *self.store, self.clock_reserve)
     }
@@ -297,7 +311,7 @@ impl<F: Fold> Writer<F> {
         self.due.space = now;
         let free = self.space.free_bytes()?;
         self.staging.counters.disk_free.store(free, Ordering::Relaxed);
-        self.staging.disk_low.store(free < LOW_WATER_BYTES, Ordering::Relaxed);
+        self.staging.disk_low.store(free < self.space.low_water_bytes(), Ordering::Relaxed);
         Ok(())
     }
 }

@@ -522,3 +522,6 @@ impl Warehouse {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,14 +8,16 @@ use super::held::Held;
 use super::life::{Settings, Stop};
 use super::{Stopwatch, wall_now};
 use crate::journal::{Durable, Journal, Step, Ticket, Urgency};
-use crate::limits::{BATCH_ORDERS_MAX, STAGED_RECORDS_MAX, STEP_INPUTS_MAX, STEP_ORDERS_MAX};
+use crate::limits::{BATCH_ORDERS_MAX, MESSAGE_BYTES_MAX, STAGED_RECORDS_MAX, STEP_INPUTS_MAX, STEP_ORDERS_MAX};
 use crate::model::clock::Clock;
 use crate::model::fold::Fold as _;
 use crate::model::hello::Hello;
 use crate::model::market::{Market, NotTaken};
 use crate::model::offices::Roster;
-use crate::model::warehouse::{Job, Rules, Warehouse};
+use crate::model::row::Outcome;
+use crate::model::warehouse::{Done, Job, Rules, Warehouse};
 use crate::types::{Hash, Money, Now, PeerId, ProcessId, ProductId, Quantity, Seq, WallMicros};
+use crate::wire::convert::outcome_weight;
 use crate::wire::messages::*;
 use crate::wire::outbox::Outbox;
 use crate::wire::report::Report;
@@ -422,15 +424,14 @@ impl Loop {
         for done in self.machine.settle(time, jobs, disk_low) {
             self.duplicates += done.outcomes.iter().filter(|outcome| outcome.repeated).count() as u64;
             let roster = done.refused.map(|_| self.told.clone());
-            let answer = SettleAnswer {
-                batch: done.batch,
-                outcomes: done.outcomes,
-                not_taken: done.not_taken,
-                refused: done.refused,
-                roster,
-                ..SettleAnswer::default()
-            };
-            self.answer(done.stream, answer);
+            let Done { stream, batch, mut outcomes, not_taken, refused } = done;
+            // Sales from many sellers are long: one batch may take several messages.
+            while let Some(rest) = split_off_heavy(&mut outcomes) {
+                let outcomes = std::mem::replace(&mut outcomes, rest);
+                self.answer(stream, SettleAnswer { batch, outcomes, ..SettleAnswer::default() });
+            }
+            let answer = SettleAnswer { batch, outcomes, not_taken, refused, roster, ..SettleAnswer::default() };
+            self.answer(stream, answer);
         }
     }
 
@@ -602,6 +603,16 @@ impl Loop {
             ..Report::default()
         }
     }
+}
+
+/// Cuts outcomes where they would fill half a message; what is cut off, if anything.
+fn split_off_heavy(outcomes: &mut Vec<Outcome>) -> Option<Vec<Outcome>> {
+    let mut weight = 0;
+    let cut = outcomes.iter().skip(1).position(|outcome| {
+        weight += outcome_weight(outcome);
+        weight > MESSAGE_BYTES_MAX / 2
+    })?;
+    Some(outcomes.split_off(cut + 1))
 }
 
 fn deliver(out: Out, durable: Durable) {

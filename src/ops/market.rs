@@ -12,7 +12,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 
 use super::output::{Failure, exit};
-use super::source::node_dirs;
+use super::source::{node_dirs, node_name};
 use crate::cli::ConnectFlags;
 use crate::journal::NodeDir;
 use crate::types::{Office, PeerId};
@@ -33,14 +33,24 @@ pub struct ClusterJson {
 /// A node in `cluster.json`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterNode {
-    /// 0: the warehouse.
-    pub node: PeerId,
+    /// `warehouse` or `peer-4`, as its directory is named.
+    pub node: String,
     /// What it was made as.
     pub role: String,
     /// Where it listens.
     pub addr: String,
     /// Of the operating system.
     pub pid: u32,
+}
+
+impl ClusterNode {
+    /// 0: the warehouse.
+    pub fn id(&self) -> Option<PeerId> {
+        match self.node.as_str() {
+            "warehouse" => Some(PeerId::WAREHOUSE),
+            name => name.strip_prefix("peer-")?.parse().ok().map(PeerId),
+        }
+    }
 }
 
 impl ClusterJson {
@@ -53,7 +63,7 @@ impl ClusterJson {
 
     /// Where a node listens.
     pub fn addr_of(&self, node: PeerId) -> Option<&str> {
-        let found = self.nodes.iter().find(|it| it.node == node)?;
+        let found = self.nodes.iter().find(|it| it.id() == Some(node))?;
         Some(&found.addr)
     }
 }
@@ -66,7 +76,7 @@ fn gather(market: &Path) -> Option<ClusterJson> {
     let nodes = nodes
         .into_iter()
         .filter(|json| json.cluster == cluster && !json.addr.is_empty())
-        .map(|json| ClusterNode { node: json.node, role: json.role, addr: json.addr, pid: json.pid })
+        .map(|json| ClusterNode { node: node_name(json.node), role: json.role, addr: json.addr, pid: json.pid })
         .collect();
     Some(ClusterJson { cluster, warehouse: addr, nodes })
 }
@@ -125,8 +135,7 @@ pub fn seeds(flags: &ConnectFlags) -> Result<Vec<(Option<PeerId>, String)>, Fail
     }
     let found = ClusterJson::find(&flags.data_dir).ok_or_else(|| absent(&flags.data_dir))?;
     let mut seeds = vec![(Some(PeerId::WAREHOUSE), found.warehouse)];
-    let nodes = found.nodes.into_iter().filter(|node| node.node != PeerId::WAREHOUSE);
-    seeds.extend(nodes.map(|node| (Some(node.node), node.addr)));
+    seeds.extend(found.nodes.into_iter().map(|node| (node.id(), node.addr)));
     Ok(seeds)
 }
 

@@ -719,8 +719,18 @@ impl From<proto::StatusReply> for Report {
 
 const ORDER_BYTES: usize = 40;
 const OUTCOME_BYTES: usize = 64;
+const SHARE_BYTES: usize = 24;
 const HELLO_BYTES: usize = 512;
 const MESSAGE_BYTES: usize = 64;
+
+/// Upper estimate of an outcome's bytes on the wire.
+pub fn outcome_weight(outcome: &Outcome) -> usize {
+    OUTCOME_BYTES + SHARE_BYTES * outcome.shares.len()
+}
+
+fn answers_weight(outcomes: &[Outcome], not_taken: usize) -> usize {
+    MESSAGE_BYTES + OUTCOME_BYTES * not_taken + outcomes.iter().map(outcome_weight).sum::<usize>()
+}
 
 impl Weigh for TradeAsk {
     fn weigh(&self) -> usize {
@@ -730,7 +740,7 @@ impl Weigh for TradeAsk {
 
 impl Weigh for TradeAnswer {
     fn weigh(&self) -> usize {
-        MESSAGE_BYTES + OUTCOME_BYTES * (self.outcomes.len() + self.not_taken.len())
+        answers_weight(&self.outcomes, self.not_taken.len())
     }
 }
 
@@ -742,7 +752,7 @@ impl Weigh for SettleAsk {
 
 impl Weigh for SettleAnswer {
     fn weigh(&self) -> usize {
-        MESSAGE_BYTES + OUTCOME_BYTES * (self.outcomes.len() + self.not_taken.len())
+        answers_weight(&self.outcomes, self.not_taken.len())
     }
 }
 

@@ -1,1 +1,4 @@
-fn main() {}
+//! All integration tests in one binary: it links once. Modules are named by the danger that they test.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod power_cut;

@@ -211,11 +211,10 @@ impl Loop {
             return Err(why);
         }
         let Some(term) = self.term() else { return Err(NotTaken::NotHome) };
+        // A stamp from too far ahead would stand last in every queue, and drag all clocks along.
+        self.clock.receive(order.stamp).map_err(|_| NotTaken::Clock)?;
         match self.desk.trader.admit(order)? {
-            Admitted::New => {
-                self.hear(order.stamp);
-                self.record(Entry::Accepted { term, order });
-            }
+            Admitted::New => self.record(Entry::Accepted { term, order }),
             Admitted::Attached => self.desk.duplicates += 1,
         }
         self.desk.busy_since.get_or_insert(self.now);
@@ -344,6 +343,7 @@ impl Loop {
             tracing::warn!(%why, batch = %answer.batch, "a batch was not taken");
             return self.lost_settle();
         }
+        self.settle.works();
         self.desk.duplicates += answer.outcomes.iter().filter(|outcome| outcome.repeated).count() as u64;
         let settled = self.desk.trader.settled(answer.batch, answer.outcomes, answer.not_taken);
         settled.entries.into_iter().for_each(|entry| self.record(entry));
@@ -389,7 +389,10 @@ impl Loop {
     pub(super) fn stock_event(&mut self, event: StreamEvent<StockPush>) {
         match event {
             StreamEvent::Up(_) => self.watching.came_up(),
-            StreamEvent::Message(conn, push) if self.watching.is(conn) => self.cache_stock(&push),
+            StreamEvent::Message(conn, push) if self.watching.is(conn) => {
+                self.watching.works();
+                self.cache_stock(&push);
+            }
             StreamEvent::Lost { conn, .. } if self.watching.is(conn) => {
                 let wait = self.watching.lost();
                 self.timer(wait, Timer::Watch);

@@ -379,6 +379,9 @@ impl Loop {
         }
         self.session_open = true;
         self.adopt_roster(answer.roster);
+        // The roster may have come from another peer before: then it is no news, and the way home was not open yet.
+        self.go_home();
+        self.timer(0, Timer::HandOver);
         self.dial_control();
     }
 
@@ -425,6 +428,7 @@ impl Loop {
         self.hear(down.clock);
         if let Some(hello) = down.hello {
             self.control.came_up();
+            self.control.works();
             self.saw_ledger(hello.ledger);
             self.timer(0, Timer::Offices);
         }

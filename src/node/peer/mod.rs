@@ -192,7 +192,13 @@ impl<T> Line<T> {
     }
 
     fn came_up(&mut self) {
-        (self.up, self.backoff_ms) = (true, 0);
+        self.up = true;
+    }
+
+    /// It does what it is for: the next break is a new one. Coming up alone proves nothing, or a busy trader would be
+    /// dialed without end.
+    fn works(&mut self) {
+        self.backoff_ms = 0;
     }
 
     /// Forgets the stream; how long to wait before the next try.

@@ -8,13 +8,19 @@ use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Serializer as _, V2Serializer};
 
 use super::*;
-use crate::limits::{BATCH_ORDERS_MAX, QUANTITY_MAX};
+use crate::limits::{BATCH_ORDERS_MAX, BLOCK_BYTES_MAX, QUANTITY_MAX, RECORD_BYTES_TYPICAL_MAX};
 use crate::model::entry::{Placed, Told};
 use crate::model::market::NotTaken;
 use crate::model::row::OutcomeKind;
 use crate::model::shopper::Wish;
 use crate::types::{OrderKind, ProductId};
 use crate::wire::report::Shopping;
+
+/// Outcomes in one entry: an entry is never split over blocks, and a message may bring more than a block holds.
+const TOLD_PER_ENTRY: usize = 256;
+/// Upper bound of one outcome in an entry: its numbers as varints.
+const TOLD_BYTES_MAX: usize = 9 + 1 + 2 + 9 + 9 + 9;
+const _: () = assert!(TOLD_PER_ENTRY * TOLD_BYTES_MAX + RECORD_BYTES_TYPICAL_MAX < BLOCK_BYTES_MAX);
 
 /// The way to the trader that decides this peer's orders.
 #[derive(Default)]
@@ -76,7 +82,7 @@ impl Loop {
     // ---- placing
 
     pub(super) fn shopping_due(&self) -> Option<Now> {
-        if !self.home.served || self.stopping {
+        if !self.home.served || self.stopping || self.journal.disk_low() {
             return None;
         }
         self.shopper.due(self.now, self.window_used())
@@ -234,6 +240,9 @@ impl Loop {
         if let Some(roster) = answer.roster {
             self.adopt_roster(roster);
         }
+        if !answer.outcomes.is_empty() {
+            self.home.line.works();
+        }
         self.tell(answer.outcomes);
         self.not_taken(&answer.not_taken);
     }
@@ -263,11 +272,10 @@ impl Loop {
         if outcomes.is_empty() {
             return;
         }
-        let via = outcomes[0].trader;
+        let via = self.home.seat.map_or(outcomes[0].trader, |(peer, _)| peer);
         let told_at = self.stopwatch.micros();
         let news: Vec<Outcome> =
             outcomes.into_iter().filter(|outcome| self.state.open.contains_key(&outcome.id.number)).collect();
-        let told = news.iter().map(as_told).collect();
         let watched = self.happenings.receiver_count() > 0;
         for outcome in &news {
             self.tally.count(outcome, self.time.0);
@@ -280,7 +288,9 @@ impl Loop {
         if news.is_empty() {
             return;
         }
-        self.record(Entry::Answered { via, told });
+        for told in news.chunks(TOLD_PER_ENTRY) {
+            self.record(Entry::Answered { via, told: told.iter().map(as_told).collect() });
+        }
         let (ticket, floor) = (self.step_ticket(), self.state.floor());
         match self.answered.back_mut() {
             Some((last, up_to)) if *last == ticket => *up_to = floor,

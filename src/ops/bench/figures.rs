@@ -1,0 +1,187 @@
+//! What a run came to, as a table or as one object.
+
+use std::io::{self, Write};
+
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::{Deserializer, Serializer as _, V2Serializer};
+use serde_json::{Value, json};
+
+use super::raw::Raw;
+use crate::cli::{BenchFlags, Global};
+use crate::ops::output::{Column, Printer, Row, Shape, Show, colored};
+
+/// What one process cost.
+#[derive(Clone, Debug)]
+pub(super) struct Process {
+    /// `warehouse`, `peer-4`, `load-1`.
+    pub name: String,
+    /// Processor seconds.
+    pub cpu_s: f64,
+    /// Resident memory at the end.
+    pub rss_mib: f64,
+}
+
+/// What was counted; sums over all nodes of the run.
+#[derive(Clone, Debug)]
+pub(super) struct Run {
+    /// Orders answered.
+    pub orders: u64,
+    /// From the first order sent to the last outcome in hand.
+    pub elapsed_s: f64,
+    /// See the target: of a batch at the warehouse, of an order in a market.
+    pub latency_us: Histogram<u64>,
+    /// Syncs of all stores.
+    pub syncs: u64,
+    /// Bytes given to all stores.
+    pub bytes: u64,
+    /// Outcomes: bought, deposited, sold out.
+    pub outcomes: [u64; 3],
+    /// Nodes and load.
+    pub processes: Vec<Process>,
+}
+
+/// A run beside the disk's own speed.
+pub(super) struct Figures {
+    pub run: Run,
+    pub raw: Raw,
+    pub flags: BenchFlags,
+}
+
+/// An empty histogram of microseconds, up to ten minutes.
+pub(super) fn latencies() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, 600_000_000, 3)
+        .unwrap_or_else(|error| unreachable!("constant bounds are valid: {error}"))
+}
+
+/// A histogram as bytes; `None` never for one of [`latencies`].
+pub(super) fn histogram_out(histogram: &Histogram<u64>) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    V2Serializer::new().serialize(histogram, &mut bytes).ok()?;
+    Some(bytes)
+}
+
+/// Adds one that came as bytes; false if it is none.
+pub(super) fn add_histogram(sum: &mut Histogram<u64>, mut bytes: &[u8]) -> bool {
+    let added: Option<Histogram<u64>> = Deserializer::new().deserialize(&mut bytes).ok();
+    added.is_some_and(|added| sum.add(added).is_ok())
+}
+
+fn rounded(value: f64, digits: i32) -> Value {
+    let scale = 10_f64.powi(digits);
+    ((value * scale).round() / scale).into()
+}
+
+impl Figures {
+    /// Whether a floor was stated and not reached.
+    pub fn misses_floor(&self) -> bool {
+        self.flags.floor.is_some_and(|floor| self.orders_per_s() < floor as f64)
+    }
+
+    fn orders_per_s(&self) -> f64 {
+        self.run.orders as f64 / self.run.elapsed_s.max(1e-6)
+    }
+
+    fn row(&self) -> Row {
+        let Run { orders, elapsed_s, latency_us, syncs, bytes, outcomes, processes } = &self.run;
+        let ms = |quantile| rounded(latency_us.value_at_quantile(quantile) as f64 / 1000.0, 3);
+        let sum = |of: fn(&Process) -> f64| processes.iter().map(of).sum::<f64>();
+        let mut row = Row::new();
+        let mut put = |key: &str, value: Value| row.insert(key.to_owned(), value);
+        put("orders", (*orders).into());
+        put("elapsed_s", rounded(*elapsed_s, 3));
+        put("orders_per_s", rounded(self.orders_per_s(), 0));
+        put("p50_ms", ms(0.5));
+        put("p99_ms", ms(0.99));
+        put("max_ms", ms(1.0));
+        put("syncs_per_s", rounded(*syncs as f64 / elapsed_s, 0));
+        put("bytes_per_order", rounded(*bytes as f64 / (*orders).max(1) as f64, 1));
+        put("rss_mib", rounded(sum(|process| process.rss_mib), 1));
+        put("cpu_s", rounded(sum(|process| process.cpu_s), 2));
+        let [bought, deposits, sold_out] = *outcomes;
+        put("bought", bought.into());
+        put("deposits", deposits.into());
+        put("sold_out", sold_out.into());
+        put("raw_1_per_s", rounded(self.raw.by_1, 0));
+        put("raw_64_per_s", rounded(self.raw.by_64, 0));
+        put("raw_1024_per_s", rounded(self.raw.by_1024, 0));
+        row
+    }
+
+    /// One object, or a table of figures and one of processes.
+    pub fn print(&self, global: &Global) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        let mut row = self.row();
+        if global.json {
+            row.insert("processes".to_owned(), self.run.processes.iter().map(process).collect());
+            return writeln!(out, "{}", Value::from(row));
+        }
+        let shape = Shape::Table { color: colored(global.color, &io::stdout()) };
+        let mut printer = Printer::new(&mut out, shape, &[column("figure", Show::Text), column("value", Show::Number)]);
+        for (key, value) in row {
+            let figure = json!({ "figure": key, "value": value });
+            printer.row(&object(figure))?;
+        }
+        printer.finish()?;
+        writeln!(out)?;
+        let columns =
+            [column("process", Show::Text), column("cpu_s", Show::Number), column("rss_mib", Show::Number)];
+        let mut printer = Printer::new(&mut out, shape, &columns);
+        self.run.processes.iter().try_for_each(|it| printer.row(&object(process(it))))?;
+        printer.finish()
+    }
+}
+
+fn column(key: &'static str, show: Show) -> Column {
+    Column { key, show }
+}
+
+fn process(process: &Process) -> Value {
+    let Process { name, cpu_s, rss_mib } = process;
+    json!({ "process": name, "cpu_s": rounded(*cpu_s, 2), "rss_mib": rounded(*rss_mib, 1) })
+}
+
+fn object(value: Value) -> Row {
+    match value {
+        Value::Object(row) => row,
+        _ => Row::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn histograms_of_several_processes_add_up() {
+        let (mut one, mut sum) = (latencies(), latencies());
+        one.record(1_000).unwrap();
+        one.record(9_000).unwrap();
+        let bytes = histogram_out(&one).unwrap();
+        assert!(add_histogram(&mut sum, &bytes) && add_histogram(&mut sum, &bytes));
+        assert_eq!(sum.len(), 4);
+        assert!(!add_histogram(&mut sum, b"none"));
+    }
+
+    #[test]
+    fn a_floor_is_missed_only_if_stated() {
+        let run = Run {
+            orders: 100,
+            elapsed_s: 2.0,
+            latency_us: latencies(),
+            syncs: 0,
+            bytes: 0,
+            outcomes: [0; 3],
+            processes: Vec::new(),
+        };
+        let raw = Raw { by_1: 1.0, by_64: 1.0, by_1024: 1.0 };
+        let flags = |floor| BenchFlags {
+            duration: std::time::Duration::from_secs(2),
+            batch: 1,
+            clients: 1,
+            data_dir: None,
+            floor,
+        };
+        let misses = |floor| Figures { run: run.clone(), raw, flags: flags(floor) }.misses_floor();
+        assert_eq!([misses(None), misses(Some(50)), misses(Some(51))], [false, false, true]);
+    }
+}

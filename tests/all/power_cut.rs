@@ -1,0 +1,278 @@
+//! Power cuts: whatever a disk may keep of unsynced writes, every acknowledged step is there after the next start.
+//!
+//! A child process writes 200 steps (`BAZAAR_POWER_CUT_STEPS`) through the real journal over the real sled under `strace`, in two lives: the first
+//! ends without a close, the second recovers and goes on. Its calls are replayed on a model of a disk; after every write
+//! and sync, states that a power cut could leave are made real and opened with the real recovery. Each must hold all
+//! that was acknowledged by then, as an unbroken chain whose fold is the state.
+//!
+//! `BAZAAR_POWER_CUT=all` tries every state, otherwise a sample that takes some seconds is tried. Without strace the
+//! test says that it was skipped, and fails where `CI` is set.
+
+mod disk;
+mod trace;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bazaar::journal::{self, Block, Journal, Recovered, Step, Ticket, Tip, Urgency};
+use bazaar::model::fold::{Fold, Tree};
+use bazaar::types::{PeerId, Seq, Stamp, WallMicros};
+use serde::{Deserialize, Serialize};
+
+use self::disk::{Disk, Files, Survive};
+use self::trace::{Event, parse};
+
+const CHILD: &str = "BAZAAR_POWER_CUT_CHILD";
+/// Steps of the run, unless `BAZAAR_POWER_CUT_STEPS` says how many.
+const STEPS: u64 = 200;
+const CHECKPOINT_EVERY: u64 = 40;
+/// States tried unless all are asked for.
+const SAMPLE: usize = 700;
+const NODE: &str = "node";
+const ACKS: &str = "acks";
+
+fn steps() -> u64 {
+    std::env::var("BAZAAR_POWER_CUT_STEPS").map_or(STEPS, |steps| steps.parse().unwrap())
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Sold {
+    good: u16,
+    pieces: u64,
+    note: Vec<u8>,
+}
+
+/// Totals per good, the number of records, and a value that depends on their order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Totals {
+    goods: BTreeMap<u16, u64>,
+    last: Seq,
+    order: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+enum Part {
+    Goods(Vec<(u16, u64)>),
+    Rest(Seq, u64),
+}
+
+impl Fold for Totals {
+    type Record = Sold;
+    type Part = Part;
+    const LOG: Tree = Tree::Ledger;
+
+    fn apply(&mut self, seq: Seq, time: WallMicros, record: &Sold) {
+        *self.goods.entry(record.good).or_default() += record.pieces;
+        self.last = seq;
+        self.order = self.order.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ record.pieces ^ time.0;
+    }
+
+    fn parts(&self) -> Vec<(Tree, Part)> {
+        let goods: Vec<(u16, u64)> = self.goods.iter().map(|(good, pieces)| (*good, *pieces)).collect();
+        let goods = goods.chunks(500).map(|chunk| (Tree::Inventory, Part::Goods(chunk.to_vec())));
+        goods.chain([(Tree::Accounts, Part::Rest(self.last, self.order))]).collect()
+    }
+
+    fn restore(&mut self, part: Part) {
+        match part {
+            Part::Goods(goods) => self.goods.extend(goods),
+            Part::Rest(last, order) => (self.last, self.order) = (last, order),
+        }
+    }
+}
+
+/// Step `k` of the run, from 1; its time is `k`. Mostly small, now and then more than a block.
+fn records(k: u64) -> Vec<Sold> {
+    let count = if k.is_multiple_of(17) { 400 } else { 1 + k % 90 };
+    let length = if k.is_multiple_of(5) { 400 } else { 150 };
+    let sold = |n: u64| Sold { good: (k * 90 + n) as u16, pieces: k ^ n, note: vec![k as u8; length] };
+    (0..count).map(sold).collect()
+}
+
+/// The state after the first `last` records.
+fn totals(last: Seq) -> Totals {
+    let mut state = Totals::default();
+    for k in 1..=steps() {
+        for record in records(k) {
+            if state.last == last {
+                return state;
+            }
+            state.apply(state.last.next(), WallMicros(k), &record);
+        }
+    }
+    state
+}
+
+fn open(node: &Path, fatal: journal::Fatal) -> Result<Recovered<Totals>, journal::OpenError> {
+    let birth = journal::Birth {
+        cluster: "cut".into(),
+        node: PeerId(0),
+        role: "warehouse".into(),
+        ..Default::default()
+    };
+    journal::open::<Totals>(node, Some(birth), Some("cut"), "", fatal)
+}
+
+/// The traced process: writes steps, and a line per acknowledged sequence. Nothing to do in an ordinary test run.
+#[test]
+fn child() {
+    let Some(root) = std::env::var_os(CHILD).map(PathBuf::from) else { return };
+    let mut acks = fs::OpenOptions::new().append(true).create(true).open(root.join(ACKS)).unwrap();
+    let Recovered { mut journal, mut state, recovery, .. } =
+        open(&root.join(NODE), journal::exit_on_failure()).unwrap();
+    let first_life = steps() * 3 / 5;
+    let (first, last) = if recovery.fresh { (1, first_life) } else { (first_life + 1, steps()) };
+    for k in first..=last {
+        let records = records(k);
+        records.iter().for_each(|record| state.apply(state.last.next(), WallMicros(k), record));
+        let urgency = Urgency::Now;
+        let ticket = journal.stage(Step { records, time: WallMicros(k), clock: Stamp(k), urgency });
+        if k.is_multiple_of(CHECKPOINT_EVERY) {
+            journal.checkpoint(state.parts());
+        }
+        // Every third step gathers in a group with the next one.
+        if !k.is_multiple_of(3) || k == last {
+            let seq = wait(&journal, ticket);
+            acks.write_all(format!("{seq}\n").as_bytes()).unwrap();
+        }
+    }
+    while journal.stats().checkpoints < last / CHECKPOINT_EVERY - (first - 1) / CHECKPOINT_EVERY {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    // The end of a kill, not of a close.
+    std::process::exit(0);
+}
+
+fn wait(journal: &Journal<Totals>, ticket: Ticket) -> Seq {
+    let durable = journal.durable();
+    let end = Instant::now() + Duration::from_secs(60);
+    while durable.borrow().ticket < ticket {
+        assert!(Instant::now() < end, "a step must become durable");
+        std::thread::sleep(Duration::from_micros(50));
+    }
+    journal.reader().durable().seq
+}
+
+fn strace_is_missing() -> bool {
+    let found = Command::new("strace").arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    if found.is_ok_and(|status| status.success()) {
+        return false;
+    }
+    assert!(std::env::var_os("CI").is_none(), "strace is not installed: power cuts cannot be tested");
+    eprintln!("SKIPPED power_cut: strace is not installed");
+    true
+}
+
+/// Runs the child under strace and gives what it did.
+fn traced(root: &Path, syncs: &mut usize) -> Vec<Event> {
+    let output = root.join("trace");
+    let status = Command::new("strace")
+        .args(["-f", "-y", "-xx", "-s", "16777216", "-e", trace::CALLS, "-o"])
+        .arg(&output)
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "power_cut::child", "--test-threads=1"])
+        .env(CHILD, root)
+        .stdout(Stdio::null())
+        .status()
+        .unwrap();
+    assert!(status.success(), "the traced child failed: {status}");
+    let text = fs::read_to_string(&output).unwrap();
+    parse(&text, &root.join(NODE), &root.join(ACKS), syncs)
+}
+
+/// A place for thousands of short-lived stores, in memory where there is such a place.
+fn scratch() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
+}
+
+#[test]
+fn every_acknowledged_step_survives_a_power_cut_at_any_moment() {
+    if strace_is_missing() {
+        return;
+    }
+    let root = tempfile::tempdir().unwrap();
+    let mut syncs = 0;
+    let mut events = traced(root.path(), &mut syncs);
+    events.extend(traced(root.path(), &mut syncs));
+    let (states, failures) = try_states(root.path(), &events);
+    let acks = events.iter().filter(|event| matches!(event, Event::Acknowledged(_))).count();
+    let db = fs::metadata(root.path().join(NODE).join("store/db")).unwrap().len();
+    println!("power_cut: {} events, {syncs} syncs, {acks} acknowledgements, db of {db} B", events.len());
+    println!("power_cut: {states} states tried, {} failed", failures.len());
+    assert!(failures.is_empty(), "{} of {states} states failed; the first: {}", failures.len(), failures[0]);
+    assert!(acks as u64 >= steps() * 3 / 5 && syncs >= acks, "the run was as long as it should be");
+}
+
+/// Walks through the run; tries four states where something is unsynced, one where nothing is.
+fn try_states(root: &Path, events: &[Event]) -> (usize, Vec<String>) {
+    let all = std::env::var("BAZAAR_POWER_CUT").is_ok_and(|value| value == "all");
+    let every = if all { 1 } else { (events.len() * 4).div_ceil(SAMPLE) };
+    let scratch = scratch();
+    let (mut disk, mut acknowledged, mut states) = (Disk::default(), 0, 0);
+    let mut failures = Vec::new();
+    for (at, event) in events.iter().enumerate() {
+        disk.take(event);
+        if let Event::Acknowledged(seq) = event {
+            acknowledged = acknowledged.max(*seq);
+        }
+        let survivals = [Survive::Nothing, Survive::Everything, Survive::Torn, Survive::Some(at as u64)];
+        let survivals = if disk.is_settled() { &survivals[..1] } else { &survivals[..] };
+        for (kind, survive) in survivals.iter().enumerate() {
+            if !(at * 4 + kind * 5).is_multiple_of(every) {
+                continue;
+            }
+            let place = scratch.path().join(format!("{states}"));
+            states += 1;
+            make(&disk.after_power_cut(*survive), root, &place);
+            if let Err(why) = check(&place.join(NODE), acknowledged) {
+                failures.push(format!("after event {at} ({survive:?}, {acknowledged} acknowledged): {why}"));
+            }
+            fs::remove_dir_all(&place).unwrap();
+        }
+    }
+    (states, failures)
+}
+
+fn make(files: &Files, root: &Path, place: &Path) {
+    fs::create_dir_all(place).unwrap();
+    for (path, content) in files {
+        let path = place.join(path.strip_prefix(root).unwrap());
+        // A file may have outlived the name of its directory only if that was never synced.
+        if !path.parent().is_some_and(Path::is_dir) {
+            continue;
+        }
+        match content {
+            None => fs::create_dir_all(path).unwrap(),
+            Some(bytes) => fs::write(path, bytes).unwrap(),
+        }
+    }
+}
+
+fn check(node: &Path, acknowledged: u64) -> Result<(), String> {
+    let Recovered { journal, state, recovery, .. } =
+        open(node, Arc::new(|why| panic!("{why}"))).map_err(|error| error.to_string())?;
+    let last = recovery.last;
+    if last.0 < acknowledged {
+        return Err(format!("ends at {last}"));
+    }
+    if state != totals(last) {
+        return Err(format!("the state at {last} is not the fold of the records"));
+    }
+    let mut tip = Tip::default();
+    while tip.seq < last {
+        for bytes in journal.reader().blocks(tip.seq.next(), 1 << 20).map_err(|error| error.to_string())? {
+            let block = Block::<Sold>::decode(&bytes).map_err(|error| error.to_string())?;
+            if !tip.links(&block.header) {
+                return Err(format!("block {} does not follow {}", block.header.number, tip.block));
+            }
+            tip = Tip { seq: block.header.last(), block: block.header.number, hash: block.hash };
+        }
+    }
+    Ok(())
+}
