@@ -598,6 +598,8 @@ impl Loop {
             syncs: stats.syncs,
             bytes_written: stats.bytes_written,
             messages_sent: self.sent,
+            members: self.machine.members(),
+            warehouse: self.parts.addr.clone(),
             ..Report::default()
         }
     }
