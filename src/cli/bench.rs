@@ -33,7 +33,7 @@ pub struct BenchFlags {
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = value::period)]
     pub duration: Duration,
     /// Orders per message of a load process (warehouse); peers form batches by what waits
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = batch())]
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = batch())]
     pub batch: u32,
     /// Who places orders: load processes (warehouse; more than two share two processes, as there are two offices) or
     /// peers (market; at least a buyer and a seller)
@@ -60,7 +60,7 @@ pub struct BenchLoadArgs {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub sessions: u32,
     /// Orders per message
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = batch())]
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = batch())]
     pub batch: u32,
     /// How long the load lasts
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = value::period)]

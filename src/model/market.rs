@@ -475,3 +475,6 @@ impl Market {
             .map_or((Number(1), Number(0)), |session| (session.floor(), session.highest()))
     }
 }
+
+#[cfg(test)]
+pub(in crate::model) mod tests;

@@ -173,3 +173,6 @@ impl Fold for PeerState {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

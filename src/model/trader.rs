@@ -54,16 +54,13 @@ impl Trader {
     /// # Errors
     /// The order stays with its sender; nothing changed.
     pub fn admit(&mut self, order: Order) -> Result<Admitted, NotTaken> {
-        if let Some(known) = self.queue.get(order.id) {
-            return if *known == order { Ok(Admitted::Attached) } else { Err(NotTaken::OtherContent) };
-        }
         if order.id.number.k() == 0 {
             return Err(NotTaken::Window);
         }
         if order.kind != OrderKind::Void {
             check(&order, self.products)?;
         }
-        if self.queue.len() >= TRADER_QUEUE_ORDERS_MAX {
+        if self.queue.len() >= TRADER_QUEUE_ORDERS_MAX && self.queue.get(order.id).is_none() {
             return Err(NotTaken::Busy);
         }
         match self.queue.push(order) {
@@ -185,3 +182,6 @@ impl Ranges {
         self.closed.into_iter().chain(open).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

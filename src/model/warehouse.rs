@@ -510,3 +510,6 @@ impl Warehouse {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -42,6 +42,9 @@ pub fn run(args: &BenchArgs, global: &Global) -> Result<u8, Failure> {
         }
     }))?;
     let Some(run) = measured else { return Ok(exit::DONE) };
+    if run.orders == 0 {
+        return Err(Failure::new(exit::UNDETERMINED, "no order was answered: nothing was measured"));
+    }
     let ledger_orders = nodes::ledger_orders(&place.node("warehouse"))?;
     if ledger_orders != run.orders {
         let what = format!("{} orders were answered, the ledger has {ledger_orders}", run.orders);

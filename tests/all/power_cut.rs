@@ -1,9 +1,10 @@
 //! Power cuts: whatever a disk may keep of unsynced writes, every acknowledged step is there after the next start.
 //!
-//! A child process writes 200 steps (`BAZAAR_POWER_CUT_STEPS`) through the real journal over the real sled under
-//! `strace`, in two lives: the first ends without a close, the second recovers and goes on. Its calls are replayed on a
-//! model of a disk; after every write and sync, states that a power cut could leave are made real and opened with the
-//! real recovery. Each must hold all that was acknowledged by then, as an unbroken chain whose fold is the state.
+//! A child process decides orders in 200 steps (`BAZAAR_POWER_CUT_STEPS`) with the real warehouse and writes them
+//! through the real journal over the real sled under `strace`, in two lives: the first ends without a close, the second
+//! recovers and goes on. Its calls are replayed on a model of a disk; after every write and sync, states that a power
+//! cut could leave are made real and opened with the real recovery. Each must hold all that was acknowledged by then,
+//! as an unbroken chain whose fold is the state.
 //!
 //! `BAZAAR_POWER_CUT=all` tries every state, otherwise a sample that takes some seconds is tried. Without strace the
 //! test says that it was skipped, and fails where `CI` is set. How many states were tried and failed goes to the file
@@ -12,18 +13,24 @@
 mod disk;
 mod trace;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bazaar::journal::{self, Block, Journal, Recovered, Step, Ticket, Tip, Urgency};
-use bazaar::model::fold::{Fold, Tree};
-use bazaar::types::{PeerId, Seq, Stamp, WallMicros};
-use serde::{Deserialize, Serialize};
+use bazaar::model::clock::Clock;
+use bazaar::model::fold::Fold;
+use bazaar::model::hello::Hello;
+use bazaar::model::market::Market;
+use bazaar::model::row::Record;
+use bazaar::model::warehouse::{Job, Rules, Warehouse};
+use bazaar::types::{
+    Batch, Epoch, Money, Now, Number, Office, Order, OrderId, OrderKind, PeerId, ProductId, Quantity, Seq, Stamp,
+    Term, Token, WallMicros,
+};
 
 use self::disk::{Disk, Files, Survive};
 use self::trace::{Event, parse};
@@ -43,82 +50,83 @@ fn steps() -> u64 {
     std::env::var("BAZAAR_POWER_CUT_STEPS").map_or(STEPS, |steps| steps.parse().unwrap())
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Sold {
-    good: u16,
-    pieces: u64,
-    note: Vec<u8>,
+const PEERS: u32 = 8;
+
+fn hello(peer: u32) -> Hello {
+    Hello { peer: PeerId(peer), token: Some(Token([peer as u8; 32])), ..Hello::default() }
 }
 
-/// Totals per good, the number of records, and a value that depends on their order.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Totals {
-    goods: BTreeMap<u16, u64>,
-    last: Seq,
-    order: u64,
-}
-
-#[derive(Serialize, Deserialize)]
-enum Part {
-    Goods(Vec<(u16, u64)>),
-    Rest(Seq, u64),
-}
-
-impl Fold for Totals {
-    type Record = Sold;
-    type Part = Part;
-    const LOG: Tree = Tree::Ledger;
-
-    fn apply(&mut self, seq: Seq, time: WallMicros, record: &Sold) {
-        *self.goods.entry(record.good).or_default() += record.pieces;
-        self.last = seq;
-        self.order = self.order.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ record.pieces ^ time.0;
+/// The real warehouse with goods, sessions, and a trader in office.
+fn warehouse() -> Warehouse {
+    let rules = Rules { commission_percent: 5, suspect_after_ms: 1000, starts: 1 };
+    let clock = Clock::starting_at(Stamp(0));
+    let mut warehouse = Warehouse::new(Market::default(), clock, rules, Now(0));
+    let goods = ["boar", "fish", "salt"].map(|name| (name.to_owned(), Quantity(40), Money(100)));
+    warehouse.stock(WallMicros(1), &goods);
+    for peer in 1..=PEERS {
+        warehouse.open(WallMicros(1), PeerId(peer), Token([peer as u8; 32]).store_id()).unwrap();
     }
-
-    fn parts(&self) -> Vec<(Tree, Part)> {
-        let goods: Vec<(u16, u64)> = self.goods.iter().map(|(good, pieces)| (*good, *pieces)).collect();
-        let goods = goods.chunks(500).map(|chunk| (Tree::Inventory, Part::Goods(chunk.to_vec())));
-        goods.chain([(Tree::Accounts, Part::Rest(self.last, self.order))]).collect()
-    }
-
-    fn restore(&mut self, part: Part) {
-        match part {
-            Part::Goods(goods) => self.goods.extend(goods),
-            Part::Rest(last, order) => (self.last, self.order) = (last, order),
-        }
-    }
+    warehouse.control_up(WallMicros(1), &hello(PEERS), 1).unwrap();
+    warehouse.claim(Now(1), WallMicros(1), &hello(PEERS), Office::Primary).unwrap();
+    warehouse.stream_up(1, &hello(PEERS));
+    warehouse
 }
 
-/// Step `k` of the run, from 1; its time is `k`. Mostly small, now and then more than a block.
-fn records(k: u64) -> Vec<Sold> {
-    let count = if k.is_multiple_of(17) { 400 } else { 1 + k % 90 };
-    let length = if k.is_multiple_of(5) { 400 } else { 150 };
-    let sold = |n: u64| Sold { good: (k * 90 + n) as u16, pieces: k ^ n, note: vec![k as u8; length] };
-    (0..count).map(sold).collect()
+/// Order `n` of the run, counted from 0: peers take turns, half of them sell.
+fn order(n: u64) -> Order {
+    let peer = (n % u64::from(PEERS)) as u32 + 1;
+    let number = Number::new(Epoch(0), (n / u64::from(PEERS)) as u32 + 1);
+    let kind = if peer.is_multiple_of(2) { OrderKind::Sell } else { OrderKind::Buy { partial: n.is_multiple_of(5) } };
+    let (product, quantity) = (ProductId((n % 3) as u16), Quantity(1 + n * 7 % 5));
+    Order { id: OrderId { peer: PeerId(peer), number }, stamp: Stamp(n + 1), kind, product, quantity }
+}
+
+/// What the warehouse records in each step: mostly one order, now and then several, or more than a block holds. Step
+/// `k`, from 1, has the time `k`.
+fn run() -> &'static [Vec<Record>] {
+    static RUN: OnceLock<Vec<Vec<Record>>> = OnceLock::new();
+    RUN.get_or_init(|| {
+        let (mut warehouse, mut next) = (warehouse(), 0);
+        let step = |k: u64| {
+            let count = if k.is_multiple_of(17) { 900 } else { 1 + k % 4 * 8 };
+            let orders = (next..next + count).map(order).collect();
+            next += count;
+            let job = Job { stream: 1, batch: Batch(k), term: Term(1), orders };
+            let done = warehouse.settle(WallMicros(k), vec![job], false);
+            assert_eq!(done[0].outcomes.len() as u64, count, "every order of the run is decided");
+            warehouse.take_fresh()
+        };
+        (1..=steps()).map(step).collect()
+    })
+}
+
+fn records(k: u64) -> Vec<Record> {
+    run()[k as usize - 1].clone()
 }
 
 /// The state after the first `last` records.
-fn totals(last: Seq) -> Totals {
-    let mut state = Totals::default();
+fn state_at(last: Seq) -> Market {
+    let mut state = Market::default();
     for k in 1..=steps() {
         for record in records(k) {
-            if state.last == last {
+            if state.seq == last {
                 return state;
             }
-            state.apply(state.last.next(), WallMicros(k), &record);
+            let seq = state.seq.next();
+            state.apply(seq, WallMicros(k), &record);
         }
     }
     state
 }
 
-fn open(node: &Path, fatal: journal::Fatal) -> Result<Recovered<Totals>, journal::OpenError> {
+fn open(node: &Path, fatal: journal::Fatal) -> Result<Recovered<Market>, journal::OpenError> {
     let birth = journal::Birth {
         cluster: "cut".into(),
         node: PeerId(0),
         role: "warehouse".into(),
         ..Default::default()
     };
-    journal::open::<Totals>(node, Some(birth), Some("cut"), "", fatal)
+    journal::open::<Market>(node, Some(birth), Some("cut"), "", fatal)
 }
 
 /// The traced process: writes steps, and a line per acknowledged sequence. Nothing to do in an ordinary test run.
@@ -132,7 +140,10 @@ fn child() {
     let (first, last) = if recovery.fresh { (1, first_life) } else { (first_life + 1, steps()) };
     for k in first..=last {
         let records = records(k);
-        records.iter().for_each(|record| state.apply(state.last.next(), WallMicros(k), record));
+        records.iter().for_each(|record| {
+            let seq = state.seq.next();
+            state.apply(seq, WallMicros(k), record);
+        });
         let urgency = Urgency::Now;
         let ticket = journal.stage(Step { records, time: WallMicros(k), clock: Stamp(k), urgency });
         if k.is_multiple_of(CHECKPOINT_EVERY) {
@@ -151,7 +162,7 @@ fn child() {
     std::process::exit(0);
 }
 
-fn wait(journal: &Journal<Totals>, ticket: Ticket) -> Seq {
+fn wait(journal: &Journal<Market>, ticket: Ticket) -> Seq {
     let durable = journal.durable();
     let end = Instant::now() + Duration::from_secs(60);
     while durable.borrow().ticket < ticket {
@@ -267,13 +278,13 @@ fn check(node: &Path, acknowledged: u64) -> Result<(), String> {
     if last.0 < acknowledged {
         return Err(format!("ends at {last}"));
     }
-    if state != totals(last) {
+    if state != state_at(last) {
         return Err(format!("the state at {last} is not the fold of the records"));
     }
     let mut tip = Tip::default();
     while tip.seq < last {
         for bytes in journal.reader().blocks(tip.seq.next(), 1 << 20).map_err(|error| error.to_string())? {
-            let block = Block::<Sold>::decode(&bytes).map_err(|error| error.to_string())?;
+            let block = Block::<Record>::decode(&bytes).map_err(|error| error.to_string())?;
             if !tip.links(&block.header) {
                 return Err(format!("block {} does not follow {}", block.header.number, tip.block));
             }

@@ -379,6 +379,9 @@ impl Loop {
         }
         self.session_open = true;
         self.adopt_roster(answer.roster);
+        // The roster may have come from another peer before: then it is no news, and the way home was not open yet.
+        self.go_home();
+        self.timer(0, Timer::HandOver);
         self.dial_control();
     }
 

@@ -6,11 +6,11 @@
 use std::time::Instant;
 
 use super::figures::Run;
-use super::market::{Market, add_costs, shopped};
-use super::nodes::{self, Nodes, unanswered};
+use super::market::{Market, add_costs, shopped, until};
+use super::nodes::{self, Nodes, report, unanswered};
 use super::{GOODS, Place};
 use crate::cli::BenchFlags;
-use crate::limits::CALL_DEADLINE;
+use crate::limits::{CALL_DEADLINE, START_MAX};
 use crate::ops::output::Failure;
 use crate::types::{OrderKind, PeerId, Quantity, Role};
 use crate::wire::client::{CallError, Node};
@@ -22,6 +22,7 @@ pub(super) async fn run(place: &Place, flags: &BenchFlags) -> Result<Run, Failur
     let mut peer = Nodes::default();
     peer.add(nodes::start_peer(place, &market.addr, PeerId(1), Role::Idle, &join, &[])?.ready()?);
     let addr = peer.addrs().concat();
+    until("the peer can place orders", START_MAX, async || Ok(report(&addr).await?.health == "ok")).await?;
     one_by_one(&addr, flags).await.map_err(|error| unanswered(&error))?;
     let peer = peer.end().await?;
     let mut run = shopped(&peer)?;

@@ -1,0 +1,187 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::model::warehouse::{Job, Rules, Warehouse};
+use crate::types::{Now, ProductId};
+
+pub(in crate::model) fn order(peer: u32, k: u32, kind: OrderKind, product: u16, quantity: u64) -> Order {
+    let id = OrderId { peer: PeerId(peer), number: Number::new(Epoch(0), k) };
+    Order { id, stamp: Stamp(u64::from(k)), kind, product: ProductId(product), quantity: Quantity(quantity) }
+}
+
+const BUY: OrderKind = OrderKind::Buy { partial: false };
+const BUY_SOME: OrderKind = OrderKind::Buy { partial: true };
+
+fn by() -> Settling {
+    Settling { trader: PeerId(6), term: Term(1), batch: Batch(1), clock: Stamp(9), commission_percent: 5 }
+}
+
+/// A market with 10 fish at 1.00, and sessions of peers 1 to 3.
+fn market() -> Market {
+    let mut market = Market::default();
+    let stocked =
+        Record::Stocked { name: "fish".into(), quantity: Quantity(10), unit_price: Money(100), clock: Stamp(1) };
+    apply(&mut market, stocked);
+    for peer in 1..=3 {
+        let store = Hash::of(&[peer as u8]);
+        apply(&mut market, Record::Session { peer: PeerId(peer), epoch: Epoch(0), store, clock: Stamp(2) });
+    }
+    market
+}
+
+fn apply(market: &mut Market, record: Record) -> Option<Outcome> {
+    let outcome = market.apply_outcome(market.seq.next(), WallMicros(1), &record);
+    market.invariants();
+    outcome
+}
+
+fn settle(market: &mut Market, order: &Order) -> Verdict {
+    let verdict = market.decide(order, &by());
+    if let Verdict::New(record) = &verdict {
+        apply(market, record.clone());
+    }
+    verdict
+}
+
+fn outcome(market: &mut Market, order: &Order) -> OutcomeKind {
+    match settle(market, order) {
+        Verdict::New(record) => record.outcome(Seq(1), WallMicros(0)).unwrap().kind,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The ladder of verdicts, top to bottom: each order fails at its own rung only.
+#[test]
+fn outcomes_by_precedence() {
+    let mut market = market();
+    let mut check = |order: Order, expected: Result<OutcomeKind, NotTaken>| {
+        let found = match market.decide(&order, &by()) {
+            Verdict::NotTaken(why) => Err(why),
+            Verdict::Known(outcome) => Ok(outcome.kind),
+            Verdict::New(record) => Ok(apply(&mut market, record).unwrap().kind),
+        };
+        assert_eq!(found, expected, "{order:?}");
+    };
+    let mut far = order(1, 1, BUY, 0, 1);
+    far.id.number = Number::new(Epoch(1), 1);
+    check(order(9, 1, BUY, 0, 1), Err(NotTaken::NoSession));
+    check(far, Err(NotTaken::NoSession));
+    check(order(1, 0, BUY, 0, 1), Err(NotTaken::Window));
+    check(order(1, 4097, BUY, 0, 1), Err(NotTaken::Window));
+    check(order(1, 1, BUY, 7, 1), Err(NotTaken::UnknownProduct));
+    check(order(1, 1, BUY, 0, 0), Err(NotTaken::Quantity));
+    check(order(1, 1, BUY, 0, QUANTITY_MAX + 1), Err(NotTaken::Quantity));
+    check(order(1, 1, BUY, 0, 3), Ok(OutcomeKind::Bought));
+    check(order(1, 1, BUY, 0, 3), Ok(OutcomeKind::Bought));
+    check(order(1, 1, BUY, 0, 4), Err(NotTaken::OtherContent));
+    check(order(1, 1, OrderKind::Void, 0, 0), Ok(OutcomeKind::Bought));
+    check(order(1, 2, OrderKind::Void, 0, 3), Ok(OutcomeKind::Voided));
+    check(order(1, 2, BUY, 0, 3), Ok(OutcomeKind::Voided));
+    check(order(1, 3, BUY, 0, 8), Ok(OutcomeKind::SoldOut));
+    check(order(1, 4, BUY_SOME, 0, 8), Ok(OutcomeKind::PartlyBought));
+    check(order(1, 5, BUY_SOME, 0, 1), Ok(OutcomeKind::SoldOut));
+    check(order(2, 1, OrderKind::Sell, 0, 5), Ok(OutcomeKind::Deposited));
+    check(order(1, 6, BUY, 0, 5), Ok(OutcomeKind::Bought));
+}
+
+#[test]
+fn lots_are_filled_oldest_first_and_sellers_paid() {
+    let mut market = market();
+    outcome(&mut market, &order(2, 1, OrderKind::Sell, 0, 4));
+    outcome(&mut market, &order(3, 1, OrderKind::Sell, 0, 4));
+    let Verdict::New(record) = settle(&mut market, &order(1, 1, BUY, 0, 15)) else { panic!() };
+    let outcome = record.outcome(Seq(1), WallMicros(0)).unwrap();
+    let sellers: Vec<_> = outcome.shares.iter().map(|it| (it.peer.0, it.quantity.0, it.amount.0)).collect();
+    assert_eq!(sellers, [(0, 10, 950), (2, 4, 380), (3, 1, 95)]);
+    assert_eq!(market.accounts[&PeerId(6)], Money(75));
+    assert_eq!(market.accounts[&PeerId(1)], Money(-1500));
+}
+
+#[test]
+fn a_sale_from_too_many_lots_is_refused_or_partial() {
+    let mut market = market();
+    outcome(&mut market, &order(1, 1, BUY, 0, 10));
+    (1..=200).for_each(|k| assert_eq!(outcome(&mut market, &order(2, k, OrderKind::Sell, 0, 1)), OutcomeKind::Deposited));
+    assert_eq!(outcome(&mut market, &order(1, 2, BUY, 0, 200)), OutcomeKind::Refused);
+    assert_eq!(outcome(&mut market, &order(1, 3, BUY_SOME, 0, 200)), OutcomeKind::PartlyBought);
+    assert_eq!(market.shelves[0].on_hand.0, 200 - SALE_LOTS_MAX as u64);
+}
+
+#[test]
+fn an_undecided_order_of_a_closed_epoch_becomes_void() {
+    let mut market = market();
+    outcome(&mut market, &order(1, 1, BUY, 0, 1));
+    let store = Hash::of(b"new");
+    apply(&mut market, Record::Session { peer: PeerId(1), epoch: Epoch(1), store, clock: Stamp(3) });
+    assert_eq!(outcome(&mut market, &order(1, 2, BUY, 0, 1)), OutcomeKind::Voided);
+    assert!(matches!(market.decide(&order(1, 1, BUY, 0, 1), &by()), Verdict::Known(_)));
+}
+
+fn orders() -> impl Strategy<Value = Vec<(u32, u32, u8, u64)>> {
+    // peer, how far the number jumps back or ahead, kind, quantity
+    proptest::collection::vec((1u32..=3, 0u32..4, 0u8..4, 0u64..9), 1..120)
+}
+
+fn warehouse() -> Warehouse {
+    let rules = Rules { commission_percent: 7, suspect_after_ms: 1000, starts: 1 };
+    let mut warehouse = Warehouse::new(market(), crate::model::clock::Clock::starting_at(Stamp(9)), rules, Now(0));
+    let process = crate::types::ProcessId::default();
+    let grant = Record::Office {
+        office: crate::types::Office::Primary,
+        trader: PeerId(3),
+        process,
+        term: Term(1),
+        clock: Stamp(8),
+    };
+    apply(&mut warehouse.market, grant);
+    let hello = crate::model::hello::Hello { peer: PeerId(3), ..Default::default() };
+    warehouse.stream_up(1, &hello);
+    warehouse
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    /// Any orders, doubled, skipped and reordered, in any batches: goods and money are conserved at every prefix, no
+    /// order has two outcomes, and the state is the fold of the records, also from a checkpoint at any place.
+    #[test]
+    fn conserved_at_every_prefix_and_replayed_alike(steps in orders(), cut in 0usize..200, size in 1usize..9) {
+        let mut live = warehouse();
+        let mut fold = live.market.clone();
+        let mut checkpointed = None;
+        let mut next = [1u32; 4];
+        let mut outcomes: BTreeMap<OrderId, (Seq, OutcomeKind)> = BTreeMap::new();
+        for (at, batch) in steps.chunks(size).enumerate() {
+            let batch: Vec<Order> = batch.iter().map(|&(peer, jump, kind, quantity)| {
+                let k = if jump == 0 { next[peer as usize].saturating_sub(1).max(1) } else { next[peer as usize] + jump - 1 };
+                next[peer as usize] = next[peer as usize].max(k + 1);
+                let kind = [BUY, BUY_SOME, OrderKind::Sell, OrderKind::Void][kind as usize];
+                order(peer, k, kind, 0, quantity)
+            }).collect();
+            let job = Job { stream: 1, batch: Batch(at as u64), term: Term(1), orders: batch };
+            for done in live.settle(WallMicros(5), vec![job], false) {
+                prop_assert_eq!(done.refused, None);
+                for outcome in done.outcomes {
+                    let told = (outcome.seq, outcome.kind);
+                    prop_assert_eq!(*outcomes.entry(outcome.id).or_insert(told), told, "told twice alike");
+                }
+            }
+            for record in live.take_fresh() {
+                let seq = fold.seq.next();
+                fold.apply(seq, WallMicros(5), &record);
+                fold.invariants();
+                if fold.seq.0 as usize == cut {
+                    let mut restored = Market::default();
+                    fold.parts().into_iter().for_each(|(_, part)| restored.restore(part));
+                    checkpointed = Some(restored);
+                } else if let Some(restored) = &mut checkpointed {
+                    restored.apply(seq, WallMicros(5), &record);
+                }
+            }
+            prop_assert_eq!(&fold, &live.market);
+        }
+        if let Some(restored) = checkpointed {
+            prop_assert_eq!(&restored, &live.market);
+        }
+    }
+}

@@ -1,0 +1,78 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::model::entry::Told;
+use crate::model::market::tests::order;
+use crate::model::row::OutcomeKind;
+use crate::types::{Money, OrderKind, ProductId, Quantity};
+
+fn entry() -> impl Strategy<Value = Entry> {
+    let number = |k: u32| Number::new(Epoch(0), k);
+    prop_oneof![
+        (1u32..60).prop_map(move |k| Entry::Placed(Placed {
+            number: number(k),
+            stamp: Stamp(u64::from(k)),
+            kind: OrderKind::Sell,
+            product: ProductId(0),
+            quantity: Quantity(1),
+        })),
+        (1u32..60).prop_map(move |k| Entry::Answered {
+            via: PeerId(6),
+            told: vec![Told {
+                number: number(k),
+                kind: OutcomeKind::Deposited,
+                reason: None,
+                filled: Quantity(1),
+                amount: Money(0),
+                seq: Seq(1),
+            }],
+        }),
+        (1u32..5, 1u32..60, 1u64..4).prop_map(|(peer, k, term)| Entry::Accepted {
+            term: Term(term),
+            order: order(peer, k, OrderKind::Sell, 0, 1),
+        }),
+        (1u32..5, 1u32..60, 0u32..4).prop_map(move |(peer, k, more)| Entry::Settled {
+            peer: PeerId(peer),
+            first: number(k),
+            last: number(k + more),
+        }),
+        (1u64..4).prop_map(|term| Entry::Granted { office: Office::Primary, term: Term(term) }),
+        (1u64..4).prop_map(|term| Entry::Ended { term: Term(term) }),
+        (1u32..5).prop_map(|peer| Entry::Known { peer: PeerId(peer), epoch: Epoch(0), store: Hash::of(&[1]) }),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    /// A checkpoint at any place and the entries after it give the state of the whole journal.
+    #[test]
+    fn a_checkpoint_and_what_follows_is_the_whole(entries in proptest::collection::vec(entry(), 1..80), cut in 0usize..80) {
+        let mut whole = PeerState::default();
+        let mut resumed = None;
+        for (at, entry) in entries.iter().enumerate() {
+            if at == cut {
+                let mut restored = PeerState::default();
+                whole.parts().into_iter().for_each(|(_, part)| restored.restore(part));
+                resumed = Some(restored);
+            }
+            let seq = Seq(at as u64 + 1);
+            whole.apply(seq, WallMicros(0), entry);
+            if let Some(resumed) = &mut resumed {
+                resumed.apply(seq, WallMicros(0), entry);
+            }
+        }
+        if let Some(resumed) = resumed {
+            prop_assert_eq!(resumed, whole);
+        }
+    }
+}
+
+/// Without it: placing number 4097 makes the warehouse forget number 1 while its outcome is not on this disk yet.
+#[test]
+fn the_window_counts_from_what_is_durably_answered() {
+    let state = PeerState { last: Number::new(Epoch(0), SESSION_WINDOW), ..PeerState::default() };
+    assert_eq!(state.room(Number::new(Epoch(0), 1)), 0);
+    assert_eq!(state.room(Number::new(Epoch(0), 3)), 2);
+    assert_eq!(PeerState::default().room(Number::new(Epoch(0), 1)), SESSION_WINDOW);
+}
