@@ -28,8 +28,8 @@ use bazaar::model::market::Market;
 use bazaar::model::row::Record;
 use bazaar::model::warehouse::{Job, Rules, Warehouse};
 use bazaar::types::{
-    Batch, Epoch, Money, Now, Number, Office, Order, OrderId, OrderKind, PeerId, ProductId, Quantity, Seq, Stamp,
-    Term, Token, WallMicros,
+    Batch, Epoch, Money, Now, Number, Office, Order, OrderId, OrderKind, PeerId, ProductId, Quantity, Seq,
+    Stamp, Term, Token, WallMicros,
 };
 
 use self::disk::{Disk, Files, Survive};
@@ -76,7 +76,11 @@ fn warehouse() -> Warehouse {
 fn order(n: u64) -> Order {
     let peer = (n % u64::from(PEERS)) as u32 + 1;
     let number = Number::new(Epoch(0), (n / u64::from(PEERS)) as u32 + 1);
-    let kind = if peer.is_multiple_of(2) { OrderKind::Sell } else { OrderKind::Buy { partial: n.is_multiple_of(5) } };
+    let kind = if peer.is_multiple_of(2) {
+        OrderKind::Sell
+    } else {
+        OrderKind::Buy { partial: n.is_multiple_of(5) }
+    };
     let (product, quantity) = (ProductId((n % 3) as u16), Quantity(1 + n * 7 % 5));
     Order { id: OrderId { peer: PeerId(peer), number }, stamp: Stamp(n + 1), kind, product, quantity }
 }
