@@ -1,4 +1,102 @@
-//! bazaar
+//! A peer-to-peer marketplace whose nodes can be killed at any instruction and lose nothing.
+//!
+//! A *warehouse* process keeps the goods, the money and the ledger. *Peers* buy, sell, or wait; two of them, elected
+//! with the Bully algorithm and granted their office by the warehouse, are the *traders* that take everyone's orders and
+//! settle them. Each node is one process with one event loop, one journal and one writer thread. This page is the way
+//! in for a reader of the code; the README says how to use the program, CONTRIBUTING.md how to change it.
+//!
+//! # One order's way
+//!
+//! Peer 4 wants three fish. Trader 6 is its *home*: the one trader that decides for it today.
+//!
+//! ```text
+//!   peer 4, a buyer                  trader 6                         warehouse
+//!   model::shopper                   model::trader, model::queue      model::warehouse, model::market
+//!   node::peer::shop                 node::peer::desk                 node::warehouse
+//!
+//!   wish: 3 fish
+//!   number 3, stamp 17
+//!   Placed --> journal
+//!      |
+//!      #  held until synced
+//!      |
+//!   order 4-3 ------- Trade -------> its home? its store's token?
+//!                                    room in the queue?
+//!                                    Accepted --> journal (*)
+//!                                    queue: stamp, peer, number
+//!                                    batch --------- Settle --------> all batches that are ready,
+//!                                                                     terms checked, then decided
+//!                                                                     by (stamp, peer, number)
+//!                                                                     Sale --> ledger
+//!                                                                        |
+//!                                                                        #  held until synced
+//!                                                                        |
+//!                                    outcome <------ Settle --------- answer, stock pushes
+//!                                    Settled ..> journal
+//!   told, printed <--- Trade ------- outcome
+//!   Answered ..> journal
+//!      |
+//!      #  synced: the number counts as acknowledged
+//!
+//!   -->  with the next group, a sync that somebody waits for     ..>  lazily, with a later group
+//!   (*)  journaled and forwarded at once: if trader 6 dies, the warehouse has the outcome or peer 4 asks again
+//! ```
+//!
+//! **Decide, persist, then speak.** A loop applies an input to its machine at once, stages the records that it led to,
+//! and goes on with the next input. Whatever would tell of those records (an answer, a refusal that reveals state, a
+//! status, a heartbeat's answer) waits in [`node::held`] for the ticket of its step. The writer thread packs everything
+//! staged meanwhile into blocks, writes, syncs once, and publishes what is durable; that releases what was held. No
+//! batch waits for a timer: a group is whatever gathered during the sync before it.
+//!
+//! **Only a row of the ledger is an outcome.** Everything else that an asker may hear (busy, not your home, disk full)
+//! means *not taken by me*, and leaves the number open. So asking again is always safe: the warehouse decides an order
+//! id once and repeats the recorded outcome ever after. Failover rests on that alone. When trader 6 is killed, trader 5
+//! has its term *fenced*, so that nothing is written under it any more; peer 4 sees the new roster and asks its new home.
+//!
+//! # Modules
+//!
+//! Imports go one way: `types`, `limits` <- `model` <- `journal`, `wire` <- `node` <- `ops`, `config`, `cli` <- `main`.
+//!
+//! | module | job |
+//! | --- | --- |
+//! | [`types`] | ids, numbers, stamps, money, orders: a newtype for each, so that none is taken for another |
+//! | [`limits`] | every bound by name, with the relations between them asserted at compile time |
+//! | [`model`] | pure machines: no thread, socket, disk, clock or chance; time and seeds are passed in |
+//! | [`model::market`] | goods, lots, money and sessions as the fold of the ledger: `decide`, then `apply` |
+//! | [`model::warehouse`] | batches, sessions and offices around that market; who is present |
+//! | [`model::peer`] | a peer's state as the fold of its journal; [`model::entry`] has its records |
+//! | [`model::row`], [`model::fold`] | the ledger's records; what a journal must know of a state |
+//! | [`model::session`] | which numbers of a peer are decided, and the outcomes that may be asked again |
+//! | [`model::trader`], [`model::queue`] | a trader's desk: admission, Lamport order, batches in flight |
+//! | [`model::election`], [`model::membership`], [`model::offices`] | Bully; who is there; grants, terms, fences, pairs |
+//! | [`model::shopper`], [`model::clock`] | what a peer wants for itself; Lamport time that survives a restart |
+//! | [`journal`] | blocks, group commit, sync, checkpoints, recovery; alone knows sled and bincode |
+//! | [`wire`] | gRPC: protos to the model's types and back, outboxes that are never waited for; alone knows tonic and prost |
+//! | [`node`] | the loops of [`node::warehouse`] and [`node::peer`]: own machine and journal, turn effects into I/O |
+//! | [`config`] | the three JSON files, read whole and checked before anything starts |
+//! | [`cli`] | what was typed, as options that need no further check |
+//! | [`ops`] | the commands: `up`, `dump`, `verify`, `bench` and the others |
+//!
+//! # Invariants
+//!
+//! `bazaar verify` checks them by these names, from the records alone: [`ops::verify`] shares only the decoding of
+//! records with the nodes that it audits.
+//!
+//! | | name | what holds |
+//! | --- | --- | --- |
+//! | V01 | goods | per product, stocked + deposited = sold + on hand, at every prefix of the ledger |
+//! | V02 | never negative | no stock and no lot is below zero at any prefix |
+//! | V03 | exactly once | an order id has at most one outcome row; an accepted order has one, or is pending in a store |
+//! | V04 | told = done | what a peer's store says it was told is what the ledger says was done |
+//! | V05 | chain | sequences without gap, every block's hash right and linked to the one before, the mark on the chain |
+//! | V06 | order | in a block, what was decided of a product is by (stamp, peer, number); a peer's rows are by number |
+//! | V07 | clock | no stored clock is below a stamp that it has seen |
+//! | V08 | money | every sale balances to the minor unit; all accounts sum to zero |
+//! | V09 | fencing | every write's term is the present grant at its place; one holder per office |
+//! | V10 | caches | when quiet, the traders' caches equal the warehouse |
+//! | V11 | readable | every row decodes; a checkpoint is the fold of the ledger up to it |
+//! | V12 | durable | every answer, and every (sequence, block hash) that any node holds, is in the ledger |
+
 pub mod cli;
 pub mod config;
 pub mod journal;

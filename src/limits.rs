@@ -125,8 +125,14 @@ pub const ORPHAN_MAX: Duration = Duration::from_millis(800);
 pub const START_MAX: Duration = Duration::from_secs(30);
 
 const _: () = {
-    assert!(BLOCK_BYTES_MAX * VALUES_PER_PAGE <= SEGMENT_BYTES / 4, "a page above a quarter segment is never synced");
-    assert!(SALE_LOTS_MAX * LOT_SLICE_BYTES_MAX + RECORD_BYTES_TYPICAL_MAX + 256 <= BLOCK_BYTES_MAX, "a record fits a block");
+    assert!(
+        BLOCK_BYTES_MAX * VALUES_PER_PAGE <= SEGMENT_BYTES / 4,
+        "a page above a quarter segment is never synced"
+    );
+    assert!(
+        SALE_LOTS_MAX * LOT_SLICE_BYTES_MAX + RECORD_BYTES_TYPICAL_MAX + 256 <= BLOCK_BYTES_MAX,
+        "a record fits a block"
+    );
     assert!(BLOCK_BYTES_MAX <= GROUP_BYTES_MAX);
     assert!(GROUP_BYTES_MAX < MESSAGE_BYTES_MAX, "a replicated group is one message");
     assert!(MESSAGE_BYTES_MAX < OUTBOX_BYTES_MAX, "an outbox takes any single message");

@@ -36,21 +36,15 @@ fn run(cli: &Cli) -> Result<u8, Failure> {
     match &cli.command {
         Command::Warehouse(args) => ops::nodes::warehouse(args, &cli.global),
         Command::Peer(args) => ops::nodes::peer(args, &cli.global),
+        Command::Up(args) => ops::up::run(args, &cli.global),
+        Command::Buy(args) => ops::order::buy(args, &cli.global),
+        Command::Sell(args) => ops::order::sell(args, &cli.global),
+        Command::Status(args) => ops::status::run(args, &cli.global),
+        Command::Dump(args) => ops::live::dump(args, &cli.global),
+        Command::Verify(args) => ops::live::verify(args, &cli.global),
         Command::Bench(args) => ops::bench::run(args, &cli.global),
         Command::BenchLoad(args) => ops::bench::load(args),
-        Command::Up(args) => ops::up::run(args, &cli.global),
-        Command::Dump(args) => {
-            let bazaar::cli::Target::Dirs(dirs) = args.stores.target() else { return Err(Failure::new(1, "soon")) };
-            let mut in_use = |_: &std::path::Path, error: &bazaar::journal::OpenError| Err(ops::nodes::directory(error));
-            let sources = ops::source::open_stores(&dirs, &mut in_use)?;
-            ops::dump::run(args, &cli.global, sources, vec![], &mut std::io::stdout())
-        }
-        Command::Verify(args) => {
-            let bazaar::cli::Target::Dirs(dirs) = args.stores.target() else { return Err(Failure::new(1, "soon")) };
-            let mut in_use = |_: &std::path::Path, error: &bazaar::journal::OpenError| Err(ops::nodes::directory(error));
-            let sources = ops::source::open_stores(&dirs, &mut in_use)?;
-            ops::verify::run(args, &cli.global, sources, &mut std::io::stdout())
-        }
-        _ => Err(Failure::new(1, "soon")),
+        Command::Completions { shell } => ops::manual::completions(*shell, &mut std::io::stdout()),
+        Command::Man { out } => ops::manual::man(out, &mut std::io::stdout()),
     }
 }

@@ -24,7 +24,7 @@ pub enum OpenError {
         found: String,
     },
     /// Another process has it open.
-    #[error("{} is in use by {by}: stop it first, or ask it (dump --addr)", dir.display())]
+    #[error("{} is in use by {by}: stop it first, or ask it with --connect", dir.display())]
     InUse {
         /// Which directory.
         dir: PathBuf,

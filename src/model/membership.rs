@@ -113,17 +113,7 @@ impl Membership {
 
     /// A digest of the whole view: equal at two nodes if they know the same of the same peers.
     pub fn digest(&self) -> u64 {
-        let mut bytes = Vec::new();
-        for member in self.all() {
-            bytes.extend(member.id.0.to_le_bytes());
-            bytes.extend(member.process.epoch.0.to_le_bytes());
-            bytes.extend(member.process.starts.to_le_bytes());
-            bytes.extend(member.process.random.to_le_bytes());
-            bytes.push(u8::from(member.left));
-            bytes.extend((member.addr.len() as u64).to_le_bytes());
-            bytes.extend(member.addr.as_bytes());
-        }
-        Hash::of(&bytes).first_u64()
+        digest(self.all())
     }
 
     fn is_news(&self, told: &Member) -> bool {
@@ -137,6 +127,21 @@ impl Membership {
             None => unreachable!("the own entry is made with the view and never removed"),
         }
     }
+}
+
+/// The digest of a view that lists these members, ascending by id.
+pub fn digest<'a>(members: impl IntoIterator<Item = &'a Member>) -> u64 {
+    let mut bytes = Vec::new();
+    for member in members {
+        bytes.extend(member.id.0.to_le_bytes());
+        bytes.extend(member.process.epoch.0.to_le_bytes());
+        bytes.extend(member.process.starts.to_le_bytes());
+        bytes.extend(member.process.random.to_le_bytes());
+        bytes.push(u8::from(member.left));
+        bytes.extend((member.addr.len() as u64).to_le_bytes());
+        bytes.extend(member.addr.as_bytes());
+    }
+    Hash::of(&bytes).first_u64()
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::types::{
-    Batch, Epoch, Hash, Money, Office, Order, OrderId, PeerId, ProcessId, ProductId, Quantity, Seq, Stamp, Term,
-    WallMicros,
+    Batch, Epoch, Hash, Money, Office, Order, OrderId, PeerId, ProcessId, ProductId, Quantity, Seq, Stamp,
+    Term, WallMicros,
 };
 
 /// Pieces taken from one lot. A lot is named by the order that deposited it; see [`initial_lot`] for the first ones.

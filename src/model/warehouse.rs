@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::clock::{Clock, ClockLeap};
 use super::hello::Hello;
+use super::membership::Member;
 use super::market::{Market, NotTaken, Settling, Verdict};
 use super::offices::{Grant, Roster, Seat};
 use super::row::{Outcome, Record};
@@ -236,6 +237,17 @@ impl Warehouse {
     }
 
     // ---- presence
+
+    /// The peers whose control stream is up, by id: whom this warehouse sees.
+    pub fn members(&self) -> Vec<Member> {
+        let member = |(id, it): (&PeerId, &Presence)| Member {
+            id: *id,
+            addr: it.addr.clone(),
+            process: it.process,
+            left: false,
+        };
+        self.present.iter().map(member).collect()
+    }
 
     /// A peer's control stream is up. A term that an earlier process of it held ends here: a term lives in one process.
     ///

@@ -298,13 +298,18 @@ fn peer_birth(
     let catalogue = wire
         .block_on(catalogue_within(addr, crate::limits::START_MAX))
         .map_err(|why| BootError::Warehouse { addr: addr.to_owned(), why })?;
+    Ok(birth_in(&catalogue, node, role.name()))
+}
+
+/// A new store in the market of this catalogue, which it keeps.
+pub fn birth_in(catalogue: &Catalogue, node: PeerId, role: &str) -> Birth {
     let goods: Vec<_> = catalogue
         .goods
         .iter()
         .map(|(name, price)| serde_json::json!({ "name": name, "unit_price": price.0 }))
         .collect();
     let extra = BTreeMap::from([(GOODS.to_owned(), serde_json::Value::from(goods).to_string().into_bytes())]);
-    Ok(Birth { cluster: catalogue.cluster, node, role: role.name().to_owned(), extra })
+    Birth { cluster: catalogue.cluster.clone(), node, role: role.to_owned(), extra }
 }
 
 /// Asks for the catalogue until the warehouse answers or time is up.
@@ -322,7 +327,8 @@ async fn catalogue_within(addr: &str, limit: Duration) -> Result<Catalogue, Call
     }
 }
 
-fn replaced_token(extra: &BTreeMap<String, Vec<u8>>) -> Option<Token> {
+/// The token that replaced the store's first one, if any.
+pub fn replaced_token(extra: &BTreeMap<String, Vec<u8>>) -> Option<Token> {
     extra.get(TOKEN)?.as_slice().try_into().ok().map(Token)
 }
 

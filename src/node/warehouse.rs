@@ -25,6 +25,7 @@ use crate::wire::server::{Happening, What};
 
 /// Everything that reaches the loop.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // moved once from a bounded inbox; a box would cost every batch an allocation
 pub enum Input {
     /// From peers.
     Warehouse(WarehouseCall),
@@ -598,6 +599,8 @@ impl Loop {
             syncs: stats.syncs,
             bytes_written: stats.bytes_written,
             messages_sent: self.sent,
+            members: self.machine.members(),
+            warehouse: self.parts.addr.clone(),
             ..Report::default()
         }
     }

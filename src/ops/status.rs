@@ -1,1 +1,372 @@
-//! Soon.
+//! `bazaar status`: every node's account of itself, what is in stock, and whether the nodes' views agree.
+//!
+//! In: the reports of all nodes of the market, asked at once. Out: tables, or one JSON object, and an exit code: 0 all
+//! well, 5 views disagree or a known node does not answer, 3 nobody answers or the market is not ready to trade. News
+//! needs a moment to spread, so views that disagree are looked at again before that is said.
+
+mod views;
+
+use std::io::{self, IsTerminal as _, Write};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use self::views::Views;
+use super::market::{self, Reports};
+use super::output::{Column, Failure, Printer, Row, Shape, Show, colored, exit};
+use super::source::node_name;
+use crate::cli::{Global, StatusArgs};
+use crate::types::{Money, PeerId, Quantity};
+use crate::wire::report::Report;
+
+/// Time that news is given to reach everybody.
+const SECOND_LOOK_AFTER: Duration = Duration::from_millis(500);
+/// `--watch` looks this often.
+const WATCH_EVERY: Duration = Duration::from_secs(1);
+
+/// Shows the market once, or until Ctrl-C.
+///
+/// # Errors
+/// There is no market, nobody answers, or stdout fails.
+pub fn run(args: &StatusArgs, global: &Global) -> Result<u8, Failure> {
+    market::runtime()?.block_on(async {
+        if !args.watch {
+            return once(args, global).await;
+        }
+        tokio::select! {
+            ended = watch(args, global) => ended,
+            _ = tokio::signal::ctrl_c() => Ok(exit::DONE),
+        }
+    })
+}
+
+async fn once(args: &StatusArgs, global: &Global) -> Result<u8, Failure> {
+    let mut picture = look(args, global).await?;
+    if !picture.views.agree() {
+        tokio::time::sleep(SECOND_LOOK_AFTER).await;
+        picture = look(args, global).await?;
+    }
+    picture.print(global, &mut io::stdout()).map_err(Failure::writing)?;
+    Ok(picture.exit())
+}
+
+/// Shows it again and again; that nobody answers for a while does not end it.
+async fn watch(args: &StatusArgs, global: &Global) -> Result<u8, Failure> {
+    let on_terminal = io::stdout().is_terminal() && !global.json;
+    let mut ticks = tokio::time::interval(WATCH_EVERY);
+    loop {
+        ticks.tick().await;
+        let mut screen = Vec::new();
+        match look(args, global).await {
+            Ok(picture) => picture.print(global, &mut screen).map_err(Failure::writing)?,
+            Err(failure) if failure.exit == exit::UNREACHABLE => screen.extend(failure.render(false).bytes()),
+            Err(failure) => return Err(failure),
+        }
+        let mut out = io::stdout().lock();
+        let (before, after) = match (on_terminal, global.json) {
+            // Home, the screen line by line, and away with what was below: no flicker.
+            (true, _) => ("\x1b[H\x1b[2J", ""),
+            (false, true) => ("", ""),
+            (false, false) => ("", "\n"),
+        };
+        let written = write!(out, "{before}").and_then(|()| out.write_all(&screen));
+        written.and_then(|()| write!(out, "{after}")).and_then(|()| out.flush()).map_err(Failure::writing)?;
+    }
+}
+
+async fn look(args: &StatusArgs, global: &Global) -> Result<Picture, Failure> {
+    let reports = market::reports(market::seeds(&args.market)?, global.timeout).await;
+    if reports.answered.is_empty() {
+        let why = reports.silent.values().chain(&reports.nobody).next().cloned().unwrap_or_default();
+        return Err(Failure::new(exit::UNREACHABLE, format!("no node of the market answers: {why}"))
+            .hint("start it with bazaar up, or name a running node with --connect ADDR"));
+    }
+    Ok(Picture { views: Views::of(&reports), reports })
+}
+
+/// The market at one moment, more or less.
+struct Picture {
+    reports: Reports,
+    views: Views,
+}
+
+const NODES: [Column; 12] = [
+    Column { key: "node", show: Show::Text },
+    Column { key: "role", show: Show::Text },
+    Column { key: "office", show: Show::Text },
+    Column { key: "term", show: Show::Number },
+    Column { key: "clock", show: Show::Number },
+    Column { key: "ledger", show: Show::Number },
+    Column { key: "queue", show: Show::Number },
+    Column { key: "oldest", show: Show::Text },
+    Column { key: "cache", show: Show::Number },
+    Column { key: "heartbeat", show: Show::Number },
+    Column { key: "disk free", show: Show::Number },
+    Column { key: "health", show: Show::Text },
+];
+
+const STOCK: [Column; 3] = [
+    Column { key: "product", show: Show::Text },
+    Column { key: "stock", show: Show::Number },
+    Column { key: "unit_price", show: Show::Money },
+];
+
+impl Picture {
+    fn exit(&self) -> u8 {
+        if !self.views.agree() || !self.reports.silent.is_empty() {
+            return exit::BROKEN;
+        }
+        let ready = self.reports.answered.values().all(|report| report.health == "ok");
+        if ready { exit::DONE } else { exit::UNREACHABLE }
+    }
+
+    /// Who knows the stock best: the warehouse, else the freshest cache.
+    fn stock(&self) -> Option<&Report> {
+        let warehouse = self.reports.answered.get(&PeerId::WAREHOUSE);
+        warehouse.or_else(|| self.reports.answered.values().max_by_key(|report| report.stock_seq))
+    }
+
+    fn cluster(&self) -> &str {
+        self.reports.answered.values().next().map_or("", |report| &report.cluster)
+    }
+
+    fn print(&self, global: &Global, out: &mut impl Write) -> io::Result<()> {
+        if global.json {
+            return writeln!(out, "{}", self.json());
+        }
+        let shape = Shape::Table { color: colored(global.color, &io::stdout()) };
+        table(out, shape, &NODES, self.node_cells())?;
+        writeln!(out)?;
+        table(out, shape, &STOCK, self.stock_rows())?;
+        writeln!(out)?;
+        for line in self.views.lines() {
+            writeln!(out, "{line}")?;
+        }
+        let silent: Vec<String> = self.reports.silent.keys().map(|node| node_name(*node)).collect();
+        match self.exit() {
+            exit::DONE => writeln!(out, "healthy"),
+            _ if silent.is_empty() => writeln!(out, "not healthy"),
+            _ => writeln!(out, "not healthy: no answer from {}", silent.join(", ")),
+        }
+    }
+
+    fn node_cells(&self) -> Vec<Row> {
+        let silent = |node: &PeerId| cells(&[("node", node_name(*node)), ("health", "unreachable".to_owned())]);
+        let mut rows: Vec<(PeerId, Row)> =
+            self.reports.answered.iter().map(|(node, report)| (*node, report_cells(report))).collect();
+        rows.extend(self.reports.silent.keys().map(|node| (*node, silent(node))));
+        rows.sort_by_key(|(node, _)| *node);
+        rows.into_iter().map(|(_, row)| row).collect()
+    }
+
+    fn stock_rows(&self) -> Vec<Row> {
+        let Some(report) = self.stock() else { return Vec::new() };
+        let good = |((name, price), stock): (&(String, Money), &Quantity)| {
+            let good = json!({ "product": name, "stock": stock.0, "unit_price": price.0 });
+            good.as_object().cloned().unwrap_or_default()
+        };
+        report.goods.iter().zip(&report.stock).map(good).collect()
+    }
+
+    /// The same facts as one object.
+    fn json(&self) -> Value {
+        let mut nodes: Vec<(PeerId, Value)> =
+            self.reports.answered.iter().map(|(node, report)| (*node, report_json(report))).collect();
+        nodes.extend(self.reports.silent.iter().map(|(node, why)| {
+            (*node, json!({ "node": node_name(*node), "health": "unreachable", "why": why }))
+        }));
+        nodes.sort_by_key(|(node, _)| *node);
+        json!({
+            "cluster": self.cluster(),
+            "healthy": self.exit() == exit::DONE,
+            "agree": self.views.agree(),
+            "views": self.views.json(),
+            "nodes": nodes.into_iter().map(|(_, node)| node).collect::<Vec<_>>(),
+            "stock": self.stock_rows(),
+            "stock_seq": self.stock().map(|report| report.stock_seq.0),
+        })
+    }
+}
+
+fn table(out: &mut impl Write, shape: Shape, columns: &[Column], rows: Vec<Row>) -> io::Result<()> {
+    let mut printer = Printer::new(out, shape, columns);
+    rows.iter().try_for_each(|row| printer.row(row))?;
+    printer.finish()
+}
+
+fn cells(members: &[(&str, String)]) -> Row {
+    members.iter().map(|(key, text)| ((*key).to_owned(), text.clone().into())).collect()
+}
+
+/// The office that a node holds by its own word, and its term.
+fn office(report: &Report) -> Option<(&'static str, u64)> {
+    let (office, seat) = report.roster.held_by(report.peer)?;
+    Some((office.name(), seat.term.0))
+}
+
+fn report_cells(report: &Report) -> Row {
+    let mut row = cells(&[
+        ("node", node_name(report.peer)),
+        ("role", report.role.clone()),
+        ("clock", report.clock.to_string()),
+        ("ledger", report.ledger.0.to_string()),
+        ("disk free", bytes(report.disk_free)),
+        ("health", report.health.clone()),
+    ]);
+    if report.peer != PeerId::WAREHOUSE {
+        row.extend(cells(&[("heartbeat", age(report.heartbeat_age_ms))]));
+    }
+    if let Some((office, term)) = office(report) {
+        row.extend(cells(&[
+            ("office", office.to_owned()),
+            ("term", term.to_string()),
+            ("queue", report.queue_depth.to_string()),
+            ("cache", age(report.cache_age_ms)),
+        ]));
+    }
+    if let Some(id) = report.oldest {
+        row.extend(cells(&[("oldest", format!("{id} {}", age(report.oldest_waiting_ms)))]));
+    }
+    row
+}
+
+fn report_json(report: &Report) -> Value {
+    let office = office(report);
+    // Only a peer in office keeps a queue and a cache; the oldest order is the first in queue order, whoever placed it.
+    let oldest = report.oldest.map(
+        |id| json!({ "order": id.to_string(), "waiting_ms": report.oldest_waiting_ms, "rank": 1 }),
+    );
+    json!({
+        "node": node_name(report.peer),
+        "role": report.role,
+        "addr": report.addr,
+        "pid": report.pid,
+        "office": office.map(|(office, _)| office),
+        "term": office.map(|(_, term)| term),
+        "clock": report.clock.0,
+        "log_seq": report.log.0.0,
+        "ledger_seq": report.ledger.0.0,
+        "queue_depth": report.queue_depth,
+        "oldest": oldest,
+        "cache_age_ms": office.map(|_| report.cache_age_ms),
+        "heartbeat_age_ms": (report.peer != PeerId::WAREHOUSE).then_some(report.heartbeat_age_ms),
+        "disk_free_bytes": report.disk_free,
+        "elections": report.elections,
+        "duplicates": report.duplicates,
+        "health": report.health,
+    })
+}
+
+/// `120 ms`, `3.4 s`, `12 min`.
+fn age(ms: u64) -> String {
+    match ms {
+        0..1_000 => format!("{ms} ms"),
+        1_000..100_000 => format!("{}.{} s", ms / 1_000, ms % 1_000 / 100),
+        _ => format!("{} min", ms / 60_000),
+    }
+}
+
+/// `52.1 GiB`.
+fn bytes(count: u64) -> String {
+    match count {
+        0..0x4000_0000 => format!("{} MiB", count >> 20),
+        _ => format!("{}.{} GiB", count >> 30, (count >> 20) % 1_024 * 10 / 1_024),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::offices::{Roster, Seat};
+    use crate::types::{Number, OrderId, ProcessId, Seq, Stamp, Term};
+
+    fn roster() -> Roster {
+        let seat = |peer| Seat {
+            peer: PeerId(peer),
+            process: ProcessId::default(),
+            term: Term(1),
+            present: true,
+            addr: format!("127.0.0.1:770{peer}"),
+        };
+        Roster { seq: Seq(5), primary: Some(seat(6)), ..Roster::default() }
+    }
+
+    fn report(peer: u32, role: &str) -> Report {
+        Report {
+            peer: PeerId(peer),
+            role: role.into(),
+            cluster: "3f2a".into(),
+            clock: Stamp(40),
+            roster: roster(),
+            health: "ok".into(),
+            goods: vec![("fish".into(), Money(100))],
+            stock: vec![Quantity(12)],
+            disk_free: 52 << 30,
+            ..Report::default()
+        }
+    }
+
+    fn picture(silent: &[u32]) -> Picture {
+        let oldest = Some(OrderId { peer: PeerId(4), number: Number(3) });
+        let trader = Report { oldest, oldest_waiting_ms: 120, queue_depth: 2, ..report(6, "idle") };
+        let answered = [report(0, "warehouse"), report(4, "buyer"), trader];
+        let mut reports = Reports::default();
+        reports.answered.extend(answered.map(|report| (report.peer, report)));
+        reports.silent.extend(silent.iter().map(|peer| (PeerId(*peer), "refused".to_owned())));
+        Picture { views: Views::of(&reports), reports }
+    }
+
+    fn printed(picture: &Picture) -> String {
+        let global = crate::cli::Cli::parse_from_args(["bazaar", "status"].map(Into::into)).unwrap().global;
+        let mut out = Vec::new();
+        picture.print(&global, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_healthy_market_is_exit_0() {
+        let picture = picture(&[]);
+        let text = printed(&picture);
+        assert!(text.contains("peer-6     idle       primary     1     40"), "{text}");
+        assert!(text.contains("4-3 120 ms") && text.contains("fish        12        1.00"), "{text}");
+        assert!(text.contains("\nhealthy\n") && text.contains("52.0 GiB"), "{text}");
+        assert_eq!(picture.exit(), exit::DONE);
+        let object = picture.json();
+        assert_eq!((&object["healthy"], &object["stock"][0]["stock"]), (&json!(true), &json!(12)));
+        assert_eq!((&object["nodes"][2]["office"], &object["nodes"][1]["office"]), (&json!("primary"), &Value::Null));
+    }
+
+    #[test]
+    fn a_silent_node_is_not_healthy() {
+        let picture = picture(&[5]);
+        assert_eq!(picture.exit(), exit::BROKEN);
+        assert!(printed(&picture).ends_with("not healthy: no answer from peer-5\n"));
+    }
+
+    #[test]
+    fn views_that_differ_are_exit_5_and_named() {
+        let mut picture = picture(&[]);
+        if let Some(report) = picture.reports.answered.get_mut(&PeerId(4)) {
+            report.roster.seq = Seq(3);
+        }
+        picture.views = Views::of(&picture.reports);
+        assert_eq!(picture.exit(), exit::BROKEN);
+        let text = printed(&picture);
+        assert!(text.contains("views disagree: roster 3 primary 6 term 1 at peer-4; roster 5 primary 6 term 1 at warehouse, peer-6"), "{text}");
+    }
+
+    #[test]
+    fn a_market_without_a_trader_is_not_ready() {
+        let mut picture = picture(&[]);
+        if let Some(report) = picture.reports.answered.get_mut(&PeerId(4)) {
+            report.health = "no trader in office".into();
+        }
+        assert_eq!(picture.exit(), exit::UNREACHABLE);
+    }
+
+    #[test]
+    fn ages_and_sizes_are_short() {
+        assert_eq!([age(7), age(3_450), age(720_000)], ["7 ms", "3.4 s", "12 min"]);
+        assert_eq!([bytes(5 << 20), bytes((3 << 30) + (512 << 20))], ["5 MiB", "3.5 GiB"]);
+    }
+}

@@ -671,6 +671,7 @@ impl From<Report> for proto::StatusReply {
             syncs: it.syncs,
             bytes_written: it.bytes_written,
             messages_sent: it.messages_sent,
+            warehouse: it.warehouse,
         }
     }
 }
@@ -709,6 +710,7 @@ impl From<proto::StatusReply> for Report {
             syncs: it.syncs,
             bytes_written: it.bytes_written,
             messages_sent: it.messages_sent,
+            warehouse: it.warehouse,
         }
     }
 }

@@ -92,4 +92,6 @@ pub struct Report {
     pub bytes_written: u64,
     /// Messages sent to other nodes.
     pub messages_sent: u64,
+    /// Where the warehouse listens, as the node was told.
+    pub warehouse: String,
 }

@@ -3,9 +3,6 @@
 //! A status carries an `ErrorInfo` whose reason a program can read, and, from a node that is not the asker's home, the
 //! present traders as `primary`/`secondary` metadata of it: that is the referral.
 
-#[allow(clippy::disallowed_types)] // what tonic-types takes; its order is never seen
-use std::collections::HashMap;
-
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -17,6 +14,10 @@ use crate::model::warehouse::Denied;
 use crate::types::Office;
 
 const DOMAIN: &str = "bazaar";
+
+/// What tonic-types takes; its order is never seen.
+#[allow(clippy::disallowed_types)]
+type Metadata = std::collections::HashMap<String, String>;
 
 fn code_of(why: NotTaken) -> (Code, &'static str) {
     match why {
@@ -62,7 +63,7 @@ fn denied_code(denied: &Denied) -> (Code, &'static str) {
     }
 }
 
-fn referral(roster: &Roster) -> HashMap<String, String> {
+fn referral(roster: &Roster) -> Metadata {
     let seat = |office: Office| {
         let seat = roster.get(office)?;
         Some((office.name().to_owned(), format!("{}@{}", seat.peer, seat.addr)))
@@ -97,10 +98,10 @@ impl From<Refusal> for Status {
             }
             Refusal::Denied(denied) => {
                 let (code, reason) = denied_code(denied);
-                (code, reason, denied.to_string(), HashMap::new())
+                (code, reason, denied.to_string(), Metadata::new())
             }
-            Refusal::Invalid(text) => (Code::InvalidArgument, "INVALID", text.clone(), HashMap::new()),
-            Refusal::Unavailable(text) => (Code::Unavailable, "UNAVAILABLE", text.clone(), HashMap::new()),
+            Refusal::Invalid(text) => (Code::InvalidArgument, "INVALID", text.clone(), Metadata::new()),
+            Refusal::Unavailable(text) => (Code::Unavailable, "UNAVAILABLE", text.clone(), Metadata::new()),
         };
         Status::with_error_details(code, text, ErrorDetails::with_error_info(reason, DOMAIN, metadata))
     }

@@ -2,12 +2,13 @@
 //!
 //! A child process decides orders in 200 steps (`BAZAAR_POWER_CUT_STEPS`) with the real warehouse and writes them
 //! through the real journal over the real sled under `strace`, in two lives: the first ends without a close, the second
-//! recovers and goes on. Its calls are replayed on a model of a disk; after every write
-//! and sync, states that a power cut could leave are made real and opened with the real recovery. Each must hold all
-//! that was acknowledged by then, as an unbroken chain whose fold is the state.
+//! recovers and goes on. Its calls are replayed on a model of a disk; after every write and sync, states that a power
+//! cut could leave are made real and opened with the real recovery. Each must hold all that was acknowledged by then,
+//! as an unbroken chain whose fold is the state.
 //!
 //! `BAZAAR_POWER_CUT=all` tries every state, otherwise a sample that takes some seconds is tried. Without strace the
-//! test says that it was skipped, and fails where `CI` is set.
+//! test says that it was skipped, and fails where `CI` is set. How many states were tried and failed goes to the file
+//! [`PROOF`] too, since a passing test's output is not shown and `.ci/run` wants to see that it ran.
 
 mod disk;
 mod trace;
@@ -27,8 +28,8 @@ use bazaar::model::market::Market;
 use bazaar::model::row::Record;
 use bazaar::model::warehouse::{Job, Rules, Warehouse};
 use bazaar::types::{
-    Batch, Epoch, Money, Now, Number, Office, Order, OrderId, OrderKind, PeerId, ProductId, Quantity, Seq, Stamp,
-    Term, Token, WallMicros,
+    Batch, Epoch, Money, Now, Number, Office, Order, OrderId, OrderKind, PeerId, ProductId, Quantity, Seq,
+    Stamp, Term, Token, WallMicros,
 };
 
 use self::disk::{Disk, Files, Survive};
@@ -42,6 +43,8 @@ const CHECKPOINT_EVERY: u64 = 40;
 const SAMPLE: usize = 700;
 const NODE: &str = "node";
 const ACKS: &str = "acks";
+/// "tried failed", for `.ci/run`; made anew by each run.
+const PROOF: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/power_cut");
 
 fn steps() -> u64 {
     std::env::var("BAZAAR_POWER_CUT_STEPS").map_or(STEPS, |steps| steps.parse().unwrap())
@@ -73,7 +76,11 @@ fn warehouse() -> Warehouse {
 fn order(n: u64) -> Order {
     let peer = (n % u64::from(PEERS)) as u32 + 1;
     let number = Number::new(Epoch(0), (n / u64::from(PEERS)) as u32 + 1);
-    let kind = if peer.is_multiple_of(2) { OrderKind::Sell } else { OrderKind::Buy { partial: n.is_multiple_of(5) } };
+    let kind = if peer.is_multiple_of(2) {
+        OrderKind::Sell
+    } else {
+        OrderKind::Buy { partial: n.is_multiple_of(5) }
+    };
     let (product, quantity) = (ProductId((n % 3) as u16), Quantity(1 + n * 7 % 5));
     Order { id: OrderId { peer: PeerId(peer), number }, stamp: Stamp(n + 1), kind, product, quantity }
 }
@@ -204,6 +211,8 @@ fn scratch() -> tempfile::TempDir {
 
 #[test]
 fn every_acknowledged_step_survives_a_power_cut_at_any_moment() {
+    // Without a proof of an earlier run there is nothing to remove.
+    let _ = fs::remove_file(PROOF);
     if strace_is_missing() {
         return;
     }
@@ -216,6 +225,7 @@ fn every_acknowledged_step_survives_a_power_cut_at_any_moment() {
     let db = fs::metadata(root.path().join(NODE).join("store/db")).unwrap().len();
     println!("power_cut: {} events, {syncs} syncs, {acks} acknowledgements, db of {db} B", events.len());
     println!("power_cut: {states} states tried, {} failed", failures.len());
+    fs::write(PROOF, format!("{states} {}\n", failures.len())).unwrap();
     assert!(failures.is_empty(), "{} of {states} states failed; the first: {}", failures.len(), failures[0]);
     assert!(acks as u64 >= steps() * 3 / 5 && syncs >= acks, "the run was as long as it should be");
 }

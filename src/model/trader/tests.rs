@@ -63,7 +63,9 @@ fn a_void_passes_the_order_that_it_gives_up() {
 #[test]
 fn a_new_stream_repeats_everything_unsettled_in_queue_order() {
     let mut trader = trader();
-    [buy(2, 2), buy(1, 1)].map(|order| trader.admit(order).unwrap());
+    for order in [buy(2, 2), buy(1, 1)] {
+        trader.admit(order).unwrap();
+    }
     let (_, first) = trader.next_batch().unwrap();
     trader.admit(buy(3, 1)).unwrap();
     trader.stream_lost();
@@ -91,7 +93,9 @@ fn batches_in_flight_are_bounded() {
 #[test]
 fn only_neighbouring_numbers_leave_as_one_range() {
     let mut trader = trader();
-    [1, 2, 3, 4].map(|k| trader.admit(buy(1, k)).unwrap());
+    for k in 1..=4 {
+        trader.admit(buy(1, k)).unwrap();
+    }
     let (batch, _) = trader.next_batch().unwrap();
     let settled = trader.settled(batch, [1, 2, 4].map(|k| outcome(&buy(1, k))).to_vec(), vec![]);
     let ranges: Vec<_> = settled

@@ -66,6 +66,7 @@ impl Loop {
             syncs: stats.syncs,
             bytes_written: stats.bytes_written,
             messages_sent: self.sent,
+            warehouse: self.warehouse.clone(),
         }
     }
 }

@@ -129,13 +129,12 @@ impl Loop {
         kind: OrderKind,
         reply: Reply<Outcome>,
     ) {
-        let invalid = |text: String| Err(Refusal::Invalid(text));
         let Some(product) = self.goods.iter().position(|(name, _)| name == good) else {
-            return self.reply(reply, invalid(format!("no such good: {good}")));
+            return self.reply(reply, Err(Refusal::Invalid(format!("no such good: {good}"))));
         };
         if quantity.0 == 0 || quantity.0 > QUANTITY_MAX || kind == OrderKind::Void {
             let text = format!("the quantity must be between 1 and {QUANTITY_MAX}, not {quantity}");
-            return self.reply(reply, invalid(text));
+            return self.reply(reply, Err(Refusal::Invalid(text)));
         }
         if !self.session_open || self.state.room(self.acknowledged) == 0 {
             let text = "no session yet, or too many orders are open; ask again".to_owned();

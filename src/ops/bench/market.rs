@@ -84,7 +84,7 @@ pub(super) async fn run(place: &Place, flags: &BenchFlags) -> Result<Run, Failur
 /// Pairs of ids take turns to buy and to sell, so that both traders, one for even and one for odd ids, serve both.
 fn start_shoppers(place: &Place, market: &Market, clients: u32) -> Result<Nodes, Failure> {
     let join = market.traders.addrs();
-    let role = |id: u32| if clients == 2 && id == 2 || id.div_ceil(2) % 2 == 0 { Role::Seller } else { Role::Buyer };
+    let role = |id: u32| if clients == 2 && id == 2 || id.div_ceil(2).is_multiple_of(2) { Role::Seller } else { Role::Buyer };
     let start = |id: u32| nodes::start_peer(place, &market.addr, PeerId(id), role(id), &join, &SHOPPING);
     let starting = (1..=clients).map(start).collect::<Result<Vec<_>, Failure>>()?;
     let mut shoppers = Nodes::default();

@@ -8,7 +8,7 @@ use std::{
 use super::{BlockSource, Catalogue, CheckpointVerdict, SourceMeta};
 use crate::{
     journal::{self, Block, NodeJson, Offline, OpenError},
-    model::{fold::Fold, market::Market, peer::PeerState},
+    model::{entry::Entry, fold::Fold, market::Market, peer::PeerState},
     node::boot::GOODS,
     ops::{
         dump::Source,
@@ -20,6 +20,9 @@ use crate::{
 
 /// Names that only a node's directory has.
 const NODE_NAMES: [&str; 3] = ["node.json", "mark", "store"];
+
+/// What the store of one-shot orders was made as.
+const CLIENT: &str = "client";
 
 /// The directories of nodes that `dir` stands for: itself, or all nodes of the market in it, the warehouse first.
 pub fn node_dirs(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
@@ -38,7 +41,7 @@ pub fn node_dirs(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
     }
     match names
         .iter()
-        .find(|name| node_number(name).is_none() && *name != "cluster.json" && *name != "client")
+        .find(|name| node_number(name).is_none() && *name != "cluster.json")
     {
         Some(found) if born.is_empty() => {
             Err(directory(&OpenError::NotOurs { dir: dir.to_path_buf(), found: found.clone() }))
@@ -60,18 +63,20 @@ fn names(dir: &Path) -> Result<Vec<String>, Failure> {
     entries.map(|entry| Ok(entry.map_err(failed)?.file_name().to_string_lossy().into_owned())).collect()
 }
 
-/// 0 for `warehouse`, 4 for `peer-4`.
+/// 0 for `warehouse`, 4 for `peer-4`; a client, whose number is in its store, comes last.
 fn node_number(name: &str) -> Option<u32> {
     match name {
         "warehouse" => Some(0),
+        CLIENT => Some(u32::MAX),
         name => name.strip_prefix("peer-")?.parse().ok(),
     }
 }
 
-/// Opens every store that `dirs` stand for, each once. `in_use` is asked for those that a running node has open.
+/// Opens every store that `dirs` stand for, each once. `in_use` is asked for those that a running node has open. A
+/// client that never ordered has nothing to show.
 pub fn open_stores(
     dirs: &[PathBuf],
-    in_use: &mut dyn FnMut(&Path, &OpenError) -> Result<Source, Failure>,
+    in_use: &mut dyn FnMut(&Path, &OpenError) -> Result<Option<Source>, Failure>,
 ) -> Result<Vec<Source>, Failure> {
     let mut nodes = Vec::new();
     for dir in dirs {
@@ -79,15 +84,27 @@ pub fn open_stores(
     }
     let mut open = |node: &PathBuf| match open_offline(node) {
         Err(error @ OpenError::InUse { .. }) => in_use(node, &error),
-        opened => opened.map_err(|error| directory(&error)),
+        opened => opened.map(Some).map_err(|error| directory(&error)),
     };
-    nodes.iter().map(&mut open).collect()
+    let opened: Vec<Option<Source>> = nodes.iter().map(&mut open).collect::<Result<_, _>>()?;
+    let nameless = |source: &Source| source.meta().is_ledger() && source.meta().role == CLIENT;
+    Ok(opened.into_iter().flatten().filter(|source| !nameless(source)).collect())
 }
 
 /// Copies a stopped node's store and opens the copy.
 pub fn open_offline(dir: &Path) -> Result<Source, OpenError> {
     let store = journal::open_copy(dir)?;
     Ok(Box::new(Copied { meta: meta(dir, &store), store }))
+}
+
+/// Whose store it is. A client's is born before the warehouse gives it a number: its journal has it.
+fn identity(store: &Offline) -> PeerId {
+    if store.meta.role != CLIENT {
+        return store.meta.node;
+    }
+    let blocks = store.blocks(Seq(1)).filter_map(|bytes| Block::<Entry>::decode(&bytes.ok()?).ok());
+    let opened = |entry: Entry| if let Entry::Opened { peer, .. } = entry { Some(peer) } else { None };
+    blocks.flat_map(|block| block.records).find_map(opened).unwrap_or_default()
 }
 
 /// What may be shown of a store: nothing of its token.
@@ -105,7 +122,7 @@ fn meta(dir: &Path, store: &Offline) -> SourceMeta {
         facts.insert("started".into(), started.clone().into());
     }
     SourceMeta {
-        node: store.meta.node,
+        node: identity(store),
         role: store.meta.role.clone(),
         cluster: store.meta.cluster.clone(),
         catalogue: store.meta.extra.get(GOODS).map(|json| Catalogue::from_json(json)).unwrap_or_default(),

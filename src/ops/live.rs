@@ -1,0 +1,261 @@
+//! `dump` and `verify` from what was named: stores on disk, running nodes, or directories that a running node has open.
+//!
+//! In: directories or an address. Out: sources of blocks for [`super::dump`] and [`super::verify`], and their exit codes.
+//! A store that its node has open is never touched: its owner is asked, and stderr says so.
+
+use std::collections::VecDeque;
+use std::io::stdout;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+
+use super::dump::{self, Source};
+use super::market;
+use super::nodes::directory;
+use super::output::{Failure, Row, exit};
+use super::source::{BlockSource, Catalogue, CatalogueGood, SourceMeta, node_name, open_stores};
+use super::verify;
+use crate::cli::{DumpArgs, Global, Target, VerifyArgs, View};
+use crate::journal::{NodeDir, OpenError};
+use crate::types::{PeerId, Seq};
+use crate::wire::client::{CallError, Dumped, Node};
+use crate::wire::report::Report;
+
+/// Shows what stores hold.
+///
+/// # Errors
+/// A store cannot be read, a node does not answer, or the flags do not go together.
+pub fn dump(args: &DumpArgs, global: &Global) -> Result<u8, Failure> {
+    if args.follow && args.view != View::Ledger {
+        let what = format!("--follow prints rows as they come, and {} is not made of rows", args.view.name());
+        return Err(Failure::new(exit::USAGE, what).hint("bazaar dump ledger --follow"));
+    }
+    let asking = Asking::new(global, args.follow)?;
+    let sources = match args.stores.target() {
+        Target::Node(addr) => vec![asking.node(&addr.to_string())?],
+        Target::Dirs(dirs) => asking.stores(&dirs)?,
+    };
+    if args.follow && !sources.iter().any(|source| source.meta().live && source.meta().is_ledger()) {
+        return Err(Failure::new(exit::USAGE, "--follow needs a running warehouse")
+            .hint("start it, name it with --connect, or leave --follow out"));
+    }
+    let other = args.diff.iter().map(|dir| asking.stores(std::slice::from_ref(dir))).collect::<Result<Vec<_>, _>>()?;
+    dump::run(args, global, sources, other.into_iter().flatten().collect(), &mut stdout())
+}
+
+/// Checks the invariants.
+///
+/// # Errors
+/// A store cannot be read, or a node does not answer.
+pub fn verify(args: &VerifyArgs, global: &Global) -> Result<u8, Failure> {
+    let asking = Asking::new(global, false)?;
+    let sources = match args.stores.target() {
+        Target::Node(addr) => asking.market(&addr.to_string())?,
+        Target::Dirs(dirs) => asking.stores(&dirs)?,
+    };
+    verify::run(args, global, sources, &mut stdout())
+}
+
+/// How running nodes are asked.
+struct Asking {
+    /// A thread of its own, so that connections live on while what they brought is looked at.
+    runtime: Rc<Runtime>,
+    timeout: Duration,
+    quiet: bool,
+    follow: bool,
+}
+
+impl Asking {
+    fn new(global: &Global, follow: bool) -> Result<Asking, Failure> {
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.map_err(|error| Failure::new(exit::FAILURE, format!("no runtime: {error}")))?;
+        Ok(Asking { runtime: Rc::new(runtime), timeout: global.timeout, quiet: global.quiet, follow })
+    }
+
+    /// Stores on disk; of those in use their owners.
+    fn stores(&self, dirs: &[std::path::PathBuf]) -> Result<Vec<Source>, Failure> {
+        open_stores(dirs, &mut |dir, error| self.owner(dir, error))
+    }
+
+    fn node(&self, addr: &str) -> Result<Source, Failure> {
+        self.connect(addr).map(|(source, _)| source).map_err(|error| market::unreachable(&error))
+    }
+
+    /// A node, and if it is the warehouse all others of its market that answer.
+    fn market(&self, addr: &str) -> Result<Vec<Source>, Failure> {
+        let (source, report) = self.connect(addr).map_err(|error| market::unreachable(&error))?;
+        let mut sources = vec![source];
+        if report.peer == PeerId::WAREHOUSE {
+            let all = self.runtime.block_on(market::reports(vec![(None, addr.to_owned())], self.timeout));
+            for report in all.answered.into_values().filter(|report| report.peer != PeerId::WAREHOUSE) {
+                sources.extend(self.connect(&report.addr).map(|(source, _)| source));
+            }
+            for (node, why) in &all.silent {
+                self.note(&format!("{} does not answer and is left out: {why}", node_name(*node)));
+            }
+        }
+        Ok(sources)
+    }
+
+    /// The node that has a directory open. A client has one only for the time of an order, and listens nowhere.
+    fn owner(&self, dir: &Path, error: &OpenError) -> Result<Option<Source>, Failure> {
+        let json = NodeDir::new(dir).read_node_json().ok_or_else(|| directory(error))?;
+        if json.addr.is_empty() {
+            self.note(&format!("{} is in use by an order under way, and left out", dir.display()));
+            return Ok(None);
+        }
+        let name = node_name(json.node);
+        self.note(&format!("{} is in use: asking {name} at {}", dir.display(), json.addr));
+        match self.connect(&json.addr) {
+            Ok((source, report)) if report.peer == json.node && report.cluster == json.cluster => Ok(Some(source)),
+            Ok(_) => Err(directory(error).hint(format!("at {} another node answers", json.addr))),
+            Err(why) => Err(directory(error).hint(format!("its owner does not answer: {why}"))),
+        }
+    }
+
+    fn connect(&self, addr: &str) -> Result<(Source, Report), CallError> {
+        let (node, report) = self.runtime.block_on(async {
+            let node = Node::connect(addr, self.timeout).await?;
+            let report = node.status().await?;
+            Ok::<_, CallError>((node, report))
+        })?;
+        let (runtime, timeout) = (Rc::clone(&self.runtime), self.timeout);
+        let live = Live { runtime, node, meta: meta(&report), timeout, follow: self.follow };
+        Ok((Box::new(live), report))
+    }
+
+    fn note(&self, text: &str) {
+        if !self.quiet {
+            eprintln!("{text}");
+        }
+    }
+}
+
+fn meta(report: &Report) -> SourceMeta {
+    let good = |(name, price): &(String, crate::types::Money)| CatalogueGood { name: name.clone(), unit_price: *price };
+    let mut facts = Row::new();
+    facts.insert("process".into(), report.process.to_string().into());
+    facts.insert("addr".into(), report.addr.clone().into());
+    facts.insert("pid".into(), report.pid.into());
+    SourceMeta {
+        node: report.peer,
+        role: report.role.clone(),
+        cluster: report.cluster.clone(),
+        catalogue: Catalogue(report.goods.iter().map(good).collect()),
+        mark: Some(report.log).filter(|(seq, _)| *seq > Seq(0)),
+        clock_reserve: None,
+        origin: report.addr.clone(),
+        facts,
+        live: true,
+    }
+}
+
+/// A running node as a source: its durable blocks, as they are when they are asked for.
+struct Live {
+    runtime: Rc<Runtime>,
+    node: Node,
+    meta: SourceMeta,
+    timeout: Duration,
+    follow: bool,
+}
+
+impl BlockSource for Live {
+    fn meta(&self) -> &SourceMeta {
+        &self.meta
+    }
+
+    fn blocks(&mut self, from: Seq) -> Box<dyn Iterator<Item = Result<Vec<u8>, Failure>> + '_> {
+        let stream = self.runtime.block_on(self.node.dump(from, Seq(0), self.follow));
+        let (stream, failed) = match stream {
+            Ok(stream) => (Some(stream), None),
+            Err(error) => (None, Some(broken(&self.meta, &error.to_string()))),
+        };
+        Box::new(LiveBlocks { live: self, stream, failed, waiting: VecDeque::new() })
+    }
+}
+
+fn broken(meta: &SourceMeta, why: &str) -> Failure {
+    Failure::new(exit::UNDETERMINED, format!("the dump of {} at {} broke off: {why}", meta.name(), meta.origin))
+}
+
+/// Ends after an error.
+struct LiveBlocks<'a> {
+    live: &'a Live,
+    stream: Option<Dumped>,
+    failed: Option<Failure>,
+    waiting: VecDeque<Vec<u8>>,
+}
+
+impl LiveBlocks<'_> {
+    /// The next blocks; none at the end. A follower waits as long as it takes.
+    fn fill(&mut self) -> Result<(), Failure> {
+        let Live { runtime, meta, timeout, follow, .. } = self.live;
+        while let (true, Some(stream)) = (self.waiting.is_empty(), self.stream.as_mut()) {
+            let next = runtime.block_on(async {
+                match follow {
+                    true => stream.next().await.map_err(|error| error.to_string()),
+                    false => match tokio::time::timeout(*timeout, stream.next()).await {
+                        Ok(next) => next.map_err(|error| error.to_string()),
+                        Err(_) => Err(format!("nothing came for {timeout:?}")),
+                    },
+                }
+            });
+            match next.map_err(|why| broken(meta, &why))? {
+                Some(blocks) => self.waiting.extend(blocks),
+                None => self.stream = None,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Iterator for LiveBlocks<'_> {
+    type Item = Result<Vec<u8>, Failure>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some(failure) = self.failed.take() {
+            return Some(Err(failure));
+        }
+        if let Err(failure) = self.fill() {
+            self.stream = None;
+            return Some(Err(failure));
+        }
+        self.waiting.pop_front().map(Ok)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn run(line: &str) -> Failure {
+        let cli = Cli::parse_from_args(line.split(' ').map(Into::into)).unwrap();
+        match &cli.command {
+            Command::Dump(args) => dump(args, &cli.global).unwrap_err(),
+            Command::Verify(args) => verify(args, &cli.global).unwrap_err(),
+            _ => panic!("neither dump nor verify"),
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_said_with_its_code() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = dir.path().display();
+        assert_eq!(run(&format!("bazaar dump ledger --data-dir {at}/none")).exit, exit::USAGE);
+        assert_eq!(run(&format!("bazaar dump orders --follow --data-dir {at}")).exit, exit::USAGE);
+        // Port 1 is nobody's here.
+        assert_eq!(run("bazaar verify --connect 127.0.0.1:1").exit, exit::UNREACHABLE);
+        assert_eq!(run("bazaar dump --connect 127.0.0.1:1").exit, exit::UNREACHABLE);
+    }
+
+    #[test]
+    fn a_report_says_whose_blocks_they_are() {
+        let report = Report { peer: PeerId(4), role: "buyer".into(), addr: "127.0.0.1:7704".into(), ..Report::default() };
+        let meta = meta(&report);
+        assert!(meta.live && !meta.is_ledger() && meta.mark.is_none());
+        assert_eq!((meta.name().as_str(), meta.origin.as_str()), ("peer-4", "127.0.0.1:7704"));
+    }
+}

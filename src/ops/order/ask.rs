@@ -1,0 +1,202 @@
+//! Asking traders until one has decided: the home first, referrals followed, with back-off until the deadline.
+//!
+//! Asking again under the same number is always safe, so whatever is not an outcome or a final refusal is asked again.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::client::Client;
+use crate::limits::{BACKOFF_MAX, BACKOFF_MIN};
+use crate::model::market::NotTaken;
+use crate::model::offices::Roster;
+use crate::model::row::Outcome;
+use crate::types::{Order, PeerId};
+use crate::wire::client::{CallError, Node};
+
+/// Until when, and how long one call may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    end: Instant,
+    timeout: Duration,
+}
+
+impl Limits {
+    pub(super) fn new(deadline: Duration, timeout: Duration) -> Limits {
+        Limits { end: Instant::now() + deadline, timeout }
+    }
+
+    pub(super) fn left(&self) -> Duration {
+        self.end.saturating_duration_since(Instant::now())
+    }
+
+    pub(super) fn over(&self) -> bool {
+        self.left().is_zero()
+    }
+
+    /// Bound of a call that begins now.
+    pub(super) fn call(&self) -> Duration {
+        self.timeout.min(self.left())
+    }
+}
+
+/// What asking came to.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// It is decided.
+    Decided(Outcome),
+    /// No trader will ever take this order.
+    Never(NotTaken),
+    /// Time is up. `sent`: a trader may have it.
+    Open {
+        sent: bool,
+        why: String,
+    },
+}
+
+/// Whom to ask next.
+pub(super) struct Asker {
+    warehouse: String,
+    limits: Limits,
+    roster: Roster,
+    /// The roster is old news: something went wrong since.
+    outdated: bool,
+    /// Traders to ask before the home of the roster: the one that a person named, then referrals.
+    round: VecDeque<String>,
+    asked: BTreeSet<String>,
+    backoff: Duration,
+}
+
+impl Asker {
+    pub(super) fn new(warehouse: &str, limits: Limits, roster: Roster) -> Asker {
+        let (round, asked) = (VecDeque::new(), BTreeSet::new());
+        let warehouse = warehouse.to_owned();
+        Asker { warehouse, limits, roster, outdated: false, round, asked, backoff: BACKOFF_MIN }
+    }
+
+    /// Asks this trader first, once.
+    pub(super) fn first(&mut self, addr: String) {
+        self.round.push_front(addr);
+    }
+
+    /// Where a trader listens, as the warehouse says.
+    pub(super) fn addr_of(&self, trader: PeerId) -> Option<String> {
+        let (_, seat) = self.roster.held_by(trader)?;
+        Some(seat.addr.clone()).filter(|addr| !addr.is_empty())
+    }
+
+    /// Waits until the trader to ask can be reached: nothing is placed before. Nothing is sent.
+    pub(super) async fn reach(&mut self, client: &mut Client) -> Result<Node, String> {
+        loop {
+            match self.next(client).await {
+                Ok(node) => return Ok(node),
+                Err(why) if self.limits.over() => return Err(why),
+                Err(_) => self.pause().await,
+            }
+        }
+    }
+
+    /// Asks for an order until it is decided; `first` is asked before all others.
+    pub(super) async fn ask(&mut self, client: &mut Client, order: &Order, mut first: Option<Node>) -> Answer {
+        let mut sent = false;
+        loop {
+            let next = match first.take() {
+                Some(node) => Ok(node),
+                None => self.next(client).await,
+            };
+            let why = match next {
+                Err(why) => why,
+                Ok(node) => match node.submit(&client.hello(&self.roster), order).await {
+                    Ok(outcome) => return Answer::Decided(outcome),
+                    Err(CallError::NotTaken { why: NotTaken::NotHome, traders }) if self.refer(&traders) => continue,
+                    Err(CallError::NotTaken { why, .. }) if is_final(why) => return Answer::Never(why),
+                    Err(error) => {
+                        sent |= matches!(error, CallError::Unknown(_));
+                        error.to_string()
+                    }
+                },
+            };
+            if self.limits.over() {
+                return Answer::Open { sent, why };
+            }
+            self.pause().await;
+        }
+    }
+
+    /// Takes a referral up; false if it names nobody new.
+    fn refer(&mut self, traders: &[String]) -> bool {
+        let fresh = traders.iter().filter(|addr| !addr.is_empty() && !self.asked.contains(*addr));
+        self.round.extend(fresh.cloned());
+        !self.round.is_empty()
+    }
+
+    /// Connects to whom to ask next.
+    async fn next(&mut self, client: &mut Client) -> Result<Node, String> {
+        let addr = match self.round.pop_front() {
+            Some(addr) => addr,
+            None => self.home(client).await?,
+        };
+        self.asked.insert(addr.clone());
+        Node::connect(&addr, self.limits.call()).await.map_err(|error| error.to_string())
+    }
+
+    /// The home's address by the newest roster.
+    async fn home(&mut self, client: &mut Client) -> Result<String, String> {
+        if self.outdated {
+            let warehouse = Node::connect(&self.warehouse, self.limits.call()).await;
+            let warehouse = warehouse.map_err(|error| error.to_string())?;
+            self.roster = client.open_session(&warehouse).await.map_err(|error| error.to_string())?;
+            self.outdated = false;
+        }
+        let home = self.roster.home(client.me()).filter(|seat| !seat.addr.is_empty());
+        home.map(|seat| seat.addr.clone()).ok_or_else(|| "no trader is in office".to_owned())
+    }
+
+    /// After something that did not work out: a while later everybody may be asked again, by a new roster.
+    async fn pause(&mut self) {
+        tokio::time::sleep(self.backoff.min(self.limits.left())).await;
+        self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
+        self.outdated = true;
+        self.round.clear();
+        self.asked.clear();
+    }
+}
+
+/// Asking again would get the same refusal for ever.
+fn is_final(why: NotTaken) -> bool {
+    match why {
+        NotTaken::Stale | NotTaken::OtherContent | NotTaken::UnknownProduct | NotTaken::Quantity => true,
+        NotTaken::Busy
+        | NotTaken::NotHome
+        | NotTaken::Window
+        | NotTaken::Fenced
+        | NotTaken::NoSession
+        | NotTaken::DiskFull
+        | NotTaken::Clock => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_referral_is_followed_once_a_round() {
+        let limits = Limits::new(Duration::from_secs(1), Duration::from_secs(1));
+        let mut asker = Asker::new("127.0.0.1:1", limits, Roster::default());
+        asker.asked.insert("a:1".into());
+        assert!(asker.refer(&["a:1".into(), "b:1".into()]));
+        assert_eq!(asker.round.pop_front().as_deref(), Some("b:1"));
+        asker.asked.insert("b:1".into());
+        assert!(!asker.refer(&["a:1".into(), "b:1".into(), String::new()]), "both send us to and fro");
+    }
+
+    #[test]
+    fn one_call_never_outlasts_the_order() {
+        let limits = Limits::new(Duration::from_millis(50), Duration::from_secs(5));
+        assert!(limits.call() <= Duration::from_millis(50));
+        let limits = Limits::new(Duration::from_secs(50), Duration::from_secs(5));
+        assert_eq!(limits.call(), Duration::from_secs(5));
+    }
+}

@@ -1,0 +1,411 @@
+//! A market of real processes: started, watched, killed and read after the fact. One at a time, since each wants both
+//! cores.
+//!
+//! Nothing here waits a fixed time: conditions are named and have a limit. Only processes that a test started are ended,
+//! by their id.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use bazaar::types::Office;
+use bazaar::wire::client::Node;
+use bazaar::wire::report::Report;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Starting a market, or anything that a healthy one does, ends within this on a busy machine.
+pub const SOON: Duration = Duration::from_secs(30);
+
+static ONE: Mutex<()> = Mutex::new(());
+
+/// The right to run a market; a test that failed with it gives it back all the same.
+pub fn alone() -> MutexGuard<'static, ()> {
+    ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Waits until `condition` gives something; fails with its name when `limit` is over.
+pub fn until<T>(what: &str, limit: Duration, mut condition: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = condition() {
+            return found;
+        }
+        assert!(began.elapsed() < limit, "waited {limit:?} in vain: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ended {
+    #[track_caller]
+    pub fn expect(self, code: i32) -> Ended {
+        assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    /// The one object on stdout, and nothing else.
+    #[track_caller]
+    pub fn object(&self) -> Value {
+        let object: Value = serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"));
+        assert!(object.is_object(), "{object}");
+        object
+    }
+
+    /// A refusal in the form that people and scripts rely on: `error: ... NAMED ...`, then a hint.
+    #[track_caller]
+    pub fn refused(self, code: i32, named: &str) -> Ended {
+        let ended = self.expect(code);
+        assert!(ended.stderr.lines().any(|line| line.starts_with("error: ")), "no error line: {ended:?}");
+        assert!(ended.stderr.contains(named), "{named:?} is not named: {ended:?}");
+        assert!(ended.stderr.contains("\n  hint: "), "no hint: {ended:?}");
+        assert_eq!(ended.stdout, "", "a refusal says nothing on stdout");
+        ended
+    }
+}
+
+/// The program, in a directory of its own choice, without what this environment says.
+pub fn bazaar(cwd: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bazaar"));
+    command.current_dir(cwd).stdin(Stdio::null());
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("BAZAAR_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// A running command with its output in files, so that nobody waits for a reader.
+pub struct Running {
+    child: Option<Child>,
+    out: TempDir,
+}
+
+impl Running {
+    pub fn start(mut command: Command) -> Running {
+        let out = tempfile::tempdir().unwrap();
+        let file = |name: &str| File::create(out.path().join(name)).unwrap();
+        let child = command.stdout(file("out")).stderr(file("err")).spawn().unwrap();
+        Running { child: Some(child), out }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
+    pub fn stdout(&self) -> String {
+        fs::read_to_string(self.out.path().join("out")).unwrap()
+    }
+
+    pub fn stderr(&self) -> String {
+        fs::read_to_string(self.out.path().join("err")).unwrap()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill(self.pid(), signal);
+    }
+
+    pub fn has_ended(&mut self) -> bool {
+        self.child.as_mut().unwrap().try_wait().unwrap().is_some()
+    }
+
+    /// Its end; fails, and kills it, when it takes longer than `limit`.
+    pub fn wait(mut self, limit: Duration) -> Ended {
+        let mut child = self.child.take().unwrap();
+        let began = Instant::now();
+        let status = loop {
+            match child.try_wait().unwrap() {
+                Some(status) => break status,
+                None if began.elapsed() < limit => std::thread::sleep(Duration::from_millis(5)),
+                None => {
+                    child.kill().unwrap();
+                    child.wait().unwrap();
+                    panic!("not ended within {limit:?}\n{}\n{}", self.stdout(), self.stderr());
+                }
+            }
+        };
+        Ended { code: status.code().unwrap_or(-1), stdout: self.stdout(), stderr: self.stderr() }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Runs a command to its end.
+pub fn run(cwd: &Path, args: &[&str]) -> Ended {
+    let mut command = bazaar(cwd);
+    command.args(args);
+    Running::start(command).wait(Duration::from_secs(90))
+}
+
+/// A signal to one process that this test started.
+pub fn kill(pid: u32, signal: Signal) {
+    // Gone already: nothing to end.
+    let _ = kill_process(Pid::from_raw(pid as i32).unwrap(), signal);
+}
+
+/// Parent of a living process; a zombie lives no more.
+pub fn parent(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    let state = fields.next()?;
+    if state == "Z" { None } else { fields.next()?.parse().ok() }
+}
+
+pub fn lives(pid: u32) -> bool {
+    parent(pid).is_some()
+}
+
+/// Living children of a process.
+pub fn children(pid: u32) -> Vec<u32> {
+    let names = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    names.filter(|child| parent(*child) == Some(pid)).collect()
+}
+
+/// `kill -9` of a process and all its children, as near to at once as can be; returns when they are gone.
+fn kill_with_children(running: Running) {
+    // Stopped first, so that it starts no child unseen.
+    running.signal(Signal::STOP);
+    let nodes = children(running.pid());
+    running.signal(Signal::KILL);
+    nodes.iter().for_each(|node| kill(*node, Signal::KILL));
+    drop(running);
+    until("all nodes are gone", SOON, || (!nodes.iter().any(|node| lives(*node))).then_some(()));
+}
+
+/// A node as `cluster.json` has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeAt {
+    pub name: String,
+    pub role: String,
+    pub addr: String,
+    pub pid: u32,
+}
+
+/// A market's directory: it outlives the processes that run it.
+pub struct Market {
+    cwd: TempDir,
+}
+
+impl Market {
+    pub fn new() -> Market {
+        Market { cwd: tempfile::tempdir().unwrap() }
+    }
+
+    pub fn cwd(&self) -> &Path {
+        self.cwd.path()
+    }
+
+    pub fn dir(&self) -> PathBuf {
+        self.cwd.path().join("bazaar-data")
+    }
+
+    pub fn node_dir(&self, name: &str) -> PathBuf {
+        self.dir().join(name)
+    }
+
+    /// `bazaar ARGS...` in the directory that holds the market.
+    pub fn run(&self, args: &[&str]) -> Ended {
+        run(self.cwd(), args)
+    }
+
+    /// `bazaar up` on free ports, to its end.
+    pub fn up(&self, args: &[&str]) -> Ended {
+        self.run(&[&["up", "--base-port", "0", "--json"], args].concat())
+    }
+
+    /// `bazaar up` on free ports; returns when all nodes serve.
+    pub fn start(&self, args: &[&str]) -> Up<'_> {
+        let mut up = self.spawn(args);
+        up.wait_until_it_serves();
+        up
+    }
+
+    /// The same without waiting for anything.
+    pub fn spawn(&self, args: &[&str]) -> Up<'_> {
+        let mut command = bazaar(self.cwd());
+        command.args(["up", "--base-port", "0", "--json"]).args(args);
+        Up { market: self, running: Some(Running::start(command)) }
+    }
+
+    pub fn cluster(&self) -> Option<Value> {
+        serde_json::from_slice(&fs::read(self.dir().join("cluster.json")).ok()?).ok()
+    }
+
+    pub fn cluster_id(&self) -> String {
+        self.cluster().unwrap()["cluster"].as_str().unwrap().to_owned()
+    }
+
+    /// The nodes that `cluster.json` names.
+    pub fn nodes(&self) -> Vec<NodeAt> {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let node = |node: &Value| NodeAt {
+            name: text(&node["node"]),
+            role: text(&node["role"]),
+            addr: text(&node["addr"]),
+            pid: node["pid"].as_u64().unwrap_or(0) as u32,
+        };
+        let cluster = self.cluster().unwrap_or_default();
+        cluster["nodes"].as_array().map(|nodes| nodes.iter().map(node).collect()).unwrap_or_default()
+    }
+
+    /// Rows of a stopped market, or of one node.
+    pub fn dump(&self, view: &str, dir: &Path) -> Vec<Value> {
+        let dumped = self.dump_text(view, dir);
+        dumped.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    pub fn dump_text(&self, view: &str, dir: &Path) -> String {
+        self.run(&["dump", view, "--format", "jsonl", "--data-dir", dir.to_str().unwrap()]).expect(0).stdout
+    }
+
+    pub fn ledger(&self) -> Vec<Value> {
+        self.dump("ledger", &self.dir())
+    }
+
+    /// Every invariant holds, from the records alone.
+    #[track_caller]
+    pub fn verify(&self) {
+        let dir = self.dir();
+        let verdict = self.run(&["verify", "--json", "--data-dir", dir.to_str().unwrap()]);
+        assert_eq!(verdict.code, 0, "{}\n{}", verdict.stdout, verdict.stderr);
+        assert_eq!(verdict.object()["pass"], true);
+    }
+
+    /// Each order that a peer placed has exactly one outcome row, and its peer was told just that.
+    #[track_caller]
+    pub fn every_order_is_answered_once(&self) {
+        let mut rows = std::collections::BTreeMap::<(u64, u64), Vec<String>>::new();
+        for row in self.ledger() {
+            if let (Some(number), Some(outcome)) = (row["number"].as_u64(), row["outcome"].as_str()) {
+                rows.entry((row["peer"].as_u64().unwrap(), number)).or_default().push(outcome.to_owned());
+            }
+        }
+        let mut placed = 0;
+        for peer in self.nodes().iter().filter_map(|node| node.name.strip_prefix("peer-")?.parse::<u64>().ok()) {
+            for order in self.dump("orders", &self.node_dir(&format!("peer-{peer}"))) {
+                let id = (peer, order["number"].as_u64().unwrap());
+                assert_eq!(order["state"], "answered", "{peer}: {order}");
+                assert_eq!(rows.remove(&id).as_deref(), Some(&[order["outcome"].as_str().unwrap().to_owned()][..]), "{id:?}");
+                placed += 1;
+            }
+        }
+        assert!(placed > 0, "a market in which nobody orders proves nothing");
+        assert_eq!(rows, Default::default(), "outcomes of orders that no peer knows");
+    }
+}
+
+/// A running `bazaar up`. Dropping it kills it, and with it its nodes.
+pub struct Up<'a> {
+    market: &'a Market,
+    running: Option<Running>,
+}
+
+impl Up<'_> {
+    fn wait_until_it_serves(&mut self) {
+        let (market, running) = (self.market, self.running.as_mut().unwrap());
+        let pid = running.pid();
+        until("cluster.json of this run", SOON, || {
+            assert!(!running.has_ended(), "{}", running.stderr());
+            let nodes = market.nodes();
+            (!nodes.is_empty() && nodes.iter().all(|node| parent(node.pid) == Some(pid))).then_some(())
+        });
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.running.as_ref().unwrap().pid()
+    }
+
+    pub fn stderr(&self) -> String {
+        self.running.as_ref().unwrap().stderr()
+    }
+
+    pub fn node(&self, name: &str) -> NodeAt {
+        self.market.nodes().into_iter().find(|node| node.name == name).unwrap_or_else(|| panic!("no {name}"))
+    }
+
+    pub fn status(&self, name: &str) -> Option<Report> {
+        status(&self.node(name).addr)
+    }
+
+    /// Who holds an office and is seen alive, as the warehouse says.
+    pub fn holder(&self, office: Office) -> Option<String> {
+        let roster = self.status("warehouse")?.roster;
+        let seat = roster.get(office).filter(|seat| seat.present)?;
+        Some(format!("peer-{}", seat.peer))
+    }
+
+    pub fn wait_for_pair(&self) {
+        until("both offices are held and paired", SOON, || {
+            self.status("warehouse").filter(|report| report.roster.paired)
+        });
+    }
+
+    /// Records in the ledger, durably.
+    pub fn ledger_seq(&self) -> u64 {
+        self.status("warehouse").map_or(0, |report| report.log.0.0)
+    }
+
+    pub fn wait_for_rows(&self, seq: u64) {
+        until(&format!("ledger row {seq}"), SOON, || (self.ledger_seq() >= seq).then_some(()));
+    }
+
+    /// `kill -9` of a node of this run.
+    pub fn kill(&self, name: &str) -> NodeAt {
+        let node = self.node(name);
+        assert_eq!(parent(node.pid), Some(self.pid()), "{name} is not a child of this run");
+        kill(node.pid, Signal::KILL);
+        node
+    }
+
+    /// `kill -9` of all nodes and of `up`.
+    pub fn kill_all(mut self) {
+        kill_with_children(self.running.take().unwrap());
+    }
+
+    pub fn interrupt(mut self) -> Ended {
+        let running = self.running.take().unwrap();
+        running.signal(Signal::INT);
+        running.wait(SOON)
+    }
+
+    /// Its own end.
+    pub fn wait(mut self, limit: Duration) -> Ended {
+        self.running.take().unwrap().wait(limit)
+    }
+}
+
+impl Drop for Up<'_> {
+    fn drop(&mut self) {
+        if let Some(running) = self.running.take() {
+            kill_with_children(running);
+        }
+    }
+}
+
+/// A runtime for one question.
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+/// What a node says of itself, if it answers.
+pub fn status(addr: &str) -> Option<Report> {
+    block_on(async { Node::connect(addr, Duration::from_secs(2)).await.ok()?.status().await.ok() })
+}
