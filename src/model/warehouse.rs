@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::clock::{Clock, ClockLeap};
 use super::hello::Hello;
-use super::membership::Member;
 use super::market::{Market, NotTaken, Settling, Verdict};
+use super::membership::Member;
 use super::offices::{Grant, Roster, Seat};
 use super::row::{Outcome, Record};
 use crate::limits::CLIENTS_MAX;

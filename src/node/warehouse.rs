@@ -8,7 +8,9 @@ use super::held::Held;
 use super::life::{Settings, Stop};
 use super::{Stopwatch, wall_now};
 use crate::journal::{Durable, Journal, Step, Ticket, Urgency};
-use crate::limits::{BATCH_ORDERS_MAX, MESSAGE_BYTES_MAX, STAGED_RECORDS_MAX, STEP_INPUTS_MAX, STEP_ORDERS_MAX};
+use crate::limits::{
+    BATCH_ORDERS_MAX, MESSAGE_BYTES_MAX, STAGED_RECORDS_MAX, STEP_INPUTS_MAX, STEP_ORDERS_MAX,
+};
 use crate::model::clock::Clock;
 use crate::model::fold::Fold as _;
 use crate::model::hello::Hello;
@@ -431,7 +433,8 @@ impl Loop {
                 let outcomes = std::mem::replace(&mut outcomes, rest);
                 self.answer(stream, SettleAnswer { batch, outcomes, ..SettleAnswer::default() });
             }
-            let answer = SettleAnswer { batch, outcomes, not_taken, refused, roster, ..SettleAnswer::default() };
+            let answer =
+                SettleAnswer { batch, outcomes, not_taken, refused, roster, ..SettleAnswer::default() };
             self.answer(stream, answer);
         }
     }

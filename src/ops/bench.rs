@@ -31,7 +31,8 @@ use crate::cli::{BenchArgs, BenchFlags, BenchTarget, Global};
 /// A node did not start, an order was lost or not answered in time, or `verify` failed.
 pub fn run(args: &BenchArgs, global: &Global) -> Result<u8, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system)?;
-    let (BenchTarget::Warehouse(flags) | BenchTarget::Market(flags) | BenchTarget::Latency(flags)) = &args.target;
+    let (BenchTarget::Warehouse(flags) | BenchTarget::Market(flags) | BenchTarget::Latency(flags)) =
+        &args.target;
     let place = Place::new(flags)?;
     let raw = Raw::measure(&place.dir).map_err(system)?;
     let measured = runtime.block_on(unless_interrupted(async {
@@ -94,7 +95,8 @@ impl Place {
         let dir = temporary.as_ref().map_or_else(given, |dir| dir.path().to_owned());
         let config = TempDir::with_prefix("bazaar-goods-").map_err(system)?;
         let goods: serde_json::Map<_, _> = GOODS.iter().zip(1..).map(good).collect();
-        fs::write(config.path().join("stock.json"), serde_json::Value::from(goods).to_string()).map_err(system)?;
+        fs::write(config.path().join("stock.json"), serde_json::Value::from(goods).to_string())
+            .map_err(system)?;
         Ok(Place { dir, config, _temporary: temporary })
     }
 

@@ -41,7 +41,11 @@ pub fn dump(args: &DumpArgs, global: &Global) -> Result<u8, Failure> {
         return Err(Failure::new(exit::USAGE, "--follow needs a running warehouse")
             .hint("start it, name it with --connect, or leave --follow out"));
     }
-    let other = args.diff.iter().map(|dir| asking.stores(std::slice::from_ref(dir))).collect::<Result<Vec<_>, _>>()?;
+    let other = args
+        .diff
+        .iter()
+        .map(|dir| asking.stores(std::slice::from_ref(dir)))
+        .collect::<Result<Vec<_>, _>>()?;
     dump::run(args, global, sources, other.into_iter().flatten().collect(), &mut stdout())
 }
 
@@ -109,7 +113,9 @@ impl Asking {
         let name = node_name(json.node);
         self.note(&format!("{} is in use: asking {name} at {}", dir.display(), json.addr));
         match self.connect(&json.addr) {
-            Ok((source, report)) if report.peer == json.node && report.cluster == json.cluster => Ok(Some(source)),
+            Ok((source, report)) if report.peer == json.node && report.cluster == json.cluster => {
+                Ok(Some(source))
+            }
             Ok(_) => Err(directory(error).hint(format!("at {} another node answers", json.addr))),
             Err(why) => Err(directory(error).hint(format!("its owner does not answer: {why}"))),
         }
@@ -134,7 +140,10 @@ impl Asking {
 }
 
 fn meta(report: &Report) -> SourceMeta {
-    let good = |(name, price): &(String, crate::types::Money)| CatalogueGood { name: name.clone(), unit_price: *price };
+    let good = |(name, price): &(String, crate::types::Money)| CatalogueGood {
+        name: name.clone(),
+        unit_price: *price,
+    };
     let mut facts = Row::new();
     facts.insert("process".into(), report.process.to_string().into());
     facts.insert("addr".into(), report.addr.clone().into());
@@ -177,7 +186,10 @@ impl BlockSource for Live {
 }
 
 fn broken(meta: &SourceMeta, why: &str) -> Failure {
-    Failure::new(exit::UNDETERMINED, format!("the dump of {} at {} broke off: {why}", meta.name(), meta.origin))
+    Failure::new(
+        exit::UNDETERMINED,
+        format!("the dump of {} at {} broke off: {why}", meta.name(), meta.origin),
+    )
 }
 
 /// Ends after an error.
@@ -253,7 +265,12 @@ mod tests {
 
     #[test]
     fn a_report_says_whose_blocks_they_are() {
-        let report = Report { peer: PeerId(4), role: "buyer".into(), addr: "127.0.0.1:7704".into(), ..Report::default() };
+        let report = Report {
+            peer: PeerId(4),
+            role: "buyer".into(),
+            addr: "127.0.0.1:7704".into(),
+            ..Report::default()
+        };
         let meta = meta(&report);
         assert!(meta.live && !meta.is_ledger() && meta.mark.is_none());
         assert_eq!((meta.name().as_str(), meta.origin.as_str()), ("peer-4", "127.0.0.1:7704"));

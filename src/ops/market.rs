@@ -76,7 +76,12 @@ fn gather(market: &Path) -> Option<ClusterJson> {
     let nodes = nodes
         .into_iter()
         .filter(|json| json.cluster == cluster && !json.addr.is_empty())
-        .map(|json| ClusterNode { node: node_name(json.node), role: json.role, addr: json.addr, pid: json.pid })
+        .map(|json| ClusterNode {
+            node: node_name(json.node),
+            role: json.role,
+            addr: json.addr,
+            pid: json.pid,
+        })
         .collect();
     Some(ClusterJson { cluster, warehouse: addr, nodes })
 }
@@ -94,7 +99,9 @@ pub fn runtime() -> Result<Runtime, Failure> {
 pub fn unreachable(error: &CallError) -> Failure {
     let failure = Failure::new(exit::UNREACHABLE, error.to_string());
     match error {
-        CallError::Unreachable { .. } => failure.hint("start the market with bazaar up, or name a node with --connect"),
+        CallError::Unreachable { .. } => {
+            failure.hint("start the market with bazaar up, or name a node with --connect")
+        }
         _ => failure,
     }
 }
@@ -206,7 +213,10 @@ mod tests {
             node_dir.write_node_json("3f2a", PeerId(node), role, &addr, 1, WallMicros(0)).unwrap();
         }
         let gathered = ClusterJson::find(dir.path()).unwrap();
-        assert_eq!((gathered.warehouse.as_str(), gathered.addr_of(PeerId(4))), ("127.0.0.1:7700", Some("127.0.0.1:7704")));
+        assert_eq!(
+            (gathered.warehouse.as_str(), gathered.addr_of(PeerId(4))),
+            ("127.0.0.1:7700", Some("127.0.0.1:7704"))
+        );
         let told = ClusterJson { warehouse: "127.0.0.1:9900".into(), ..gathered };
         std::fs::write(at("cluster.json"), serde_json::to_vec(&told).unwrap()).unwrap();
         assert_eq!(ClusterJson::find(dir.path()), Some(told));

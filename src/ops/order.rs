@@ -75,7 +75,8 @@ impl Errand<'_> {
 
     async fn by_client(&self) -> Result<Done, Failure> {
         let addr = market::warehouse_addr(&self.flags.market, self.limits.call()).await?;
-        let warehouse = Node::connect(&addr, self.limits.call()).await.map_err(|error| market::unreachable(&error))?;
+        let warehouse =
+            Node::connect(&addr, self.limits.call()).await.map_err(|error| market::unreachable(&error))?;
         let catalogue = warehouse.catalogue().await.map_err(|error| market::unreachable(&error))?;
         let product = product(&catalogue.goods, &self.wanted.good)?;
         let market = &self.flags.market.data_dir;
@@ -94,8 +95,10 @@ impl Errand<'_> {
 
     /// Where the trader of `--via` listens.
     fn addr_of_trader(&self, trader: PeerId, asker: &Asker) -> Result<String, Failure> {
-        let on_disk =
-            || ClusterJson::find(&self.flags.market.data_dir).and_then(|it| it.addr_of(trader).map(str::to_owned));
+        let on_disk = || {
+            ClusterJson::find(&self.flags.market.data_dir)
+                .and_then(|it| it.addr_of(trader).map(str::to_owned))
+        };
         asker.addr_of(trader).or_else(on_disk).ok_or_else(|| {
             Failure::new(exit::USAGE, format!("--via {trader}: nobody knows where peer {trader} listens"))
                 .hint("leave --via out, or see who holds office with bazaar status")
@@ -147,13 +150,19 @@ impl Errand<'_> {
         };
         let which = which.ok_or_else(|| forgotten(client.id(number)))?;
         let (Which::Again(placed) | Which::Done(Past { placed, .. })) = &which else { return Ok(which) };
-        let same = (placed.kind, placed.product, placed.quantity) == (self.wanted.kind, product, self.wanted.quantity);
+        let same = (placed.kind, placed.product, placed.quantity)
+            == (self.wanted.kind, product, self.wanted.quantity);
         if same { Ok(which) } else { Err(self.other_content(client, catalogue, placed)) }
     }
 
     fn other_content(&self, client: &Client, catalogue: &Catalogue, placed: &Placed) -> Failure {
         let (id, was) = (client.id(placed.number), wanted_by(placed, catalogue));
-        let what = format!("--number {}: order {id} was to {}, not to {}", id.number, was.phrase(), self.wanted.phrase());
+        let what = format!(
+            "--number {}: order {id} was to {}, not to {}",
+            id.number,
+            was.phrase(),
+            self.wanted.phrase()
+        );
         Failure::new(exit::USAGE, what).hint(was.again(id, self.flags))
     }
 
@@ -179,7 +188,8 @@ impl Errand<'_> {
                 self.give_up(client, asker, &order).await;
             }
             Answer::Open { why, .. } => {
-                let what = format!("nothing was ordered, since the earlier order {id} has no outcome yet: {why}");
+                let what =
+                    format!("nothing was ordered, since the earlier order {id} has no outcome yet: {why}");
                 return Err(Failure::new(exit::UNREACHABLE, what).hint(wanted.again(id, self.flags)));
             }
         }
@@ -215,7 +225,8 @@ impl Errand<'_> {
         let again = self.wanted.again(id, self.flags);
         if !sent {
             let what = format!("order {id} was not taken by any trader yet: {why}");
-            return Failure::new(exit::UNREACHABLE, what).hint(format!("it is sent by the next order, or by {again}"));
+            return Failure::new(exit::UNREACHABLE, what)
+                .hint(format!("it is sent by the next order, or by {again}"));
         }
         self.note(why);
         Failure::new(exit::UNDETERMINED, format!("outcome unknown of {id}; asking again is safe: {again}"))
@@ -284,12 +295,15 @@ fn product(goods: &[(String, Money)], typed: &str) -> Result<ProductId, Failure>
 }
 
 fn forgotten(id: crate::types::OrderId) -> Failure {
-    let what = format!("order {id} is forgotten: it was decided long ago, and only the journal that placed it knows how");
+    let what = format!(
+        "order {id} is forgotten: it was decided long ago, and only the journal that placed it knows how"
+    );
     Failure::new(exit::UNDETERMINED, what).hint(format!("bazaar dump ledger --order {id}"))
 }
 
 fn nothing_sent(why: String) -> Failure {
-    Failure::new(exit::UNREACHABLE, format!("nothing was sent: {why}")).hint("see who holds office with bazaar status")
+    Failure::new(exit::UNREACHABLE, format!("nothing was sent: {why}"))
+        .hint("see who holds office with bazaar status")
 }
 
 /// The warehouse's answer to opening a session.
@@ -302,23 +316,33 @@ fn refused(error: CallError) -> Failure {
 
 fn no_peer(peer: PeerId, reports: &market::Reports) -> Failure {
     let failure = match reports.silent.get(&peer).or(reports.nobody.first()) {
-        Some(why) => Failure::new(exit::UNREACHABLE, format!("--as {peer}: peer {peer} does not answer: {why}")),
+        Some(why) => {
+            Failure::new(exit::UNREACHABLE, format!("--as {peer}: peer {peer} does not answer: {why}"))
+        }
         None => Failure::new(exit::USAGE, format!("--as {peer}: there is no peer {peer} in this market")),
     };
     let running: Vec<String> =
         reports.answered.keys().filter(|it| **it != PeerId::WAREHOUSE).map(PeerId::to_string).collect();
-    let hint = if running.is_empty() { "leave --as out".to_owned() } else { format!("running: {}", running.join(", ")) };
+    let hint = if running.is_empty() {
+        "leave --as out".to_owned()
+    } else {
+        format!("running: {}", running.join(", "))
+    };
     failure.hint(hint)
 }
 
 fn not_placed(peer: PeerId, addr: &str, error: &CallError) -> Failure {
     match error {
         CallError::Unknown(why) => {
-            let what = format!("outcome unknown: peer {peer} has placed the order and goes on asking ({why})");
-            Failure::new(exit::UNDETERMINED, what).hint(format!("bazaar dump orders --connect {addr} --reverse"))
+            let what =
+                format!("outcome unknown: peer {peer} has placed the order and goes on asking ({why})");
+            Failure::new(exit::UNDETERMINED, what)
+                .hint(format!("bazaar dump orders --connect {addr} --reverse"))
         }
         CallError::Unreachable { .. } => market::unreachable(error),
-        CallError::Refused { reason, text } if reason == "UNAVAILABLE" => Failure::new(exit::UNREACHABLE, text.clone()),
+        CallError::Refused { reason, text } if reason == "UNAVAILABLE" => {
+            Failure::new(exit::UNREACHABLE, text.clone())
+        }
         CallError::Refused { .. } | CallError::NotTaken { .. } => Failure::new(exit::NO, error.to_string()),
     }
 }
@@ -337,7 +361,10 @@ mod tests {
         assert_eq!(product(&goods(), "salt"), Ok(ProductId(2)));
         let near = product(&goods(), "fsh").unwrap_err();
         assert_eq!((near.exit, near.hint.as_deref()), (exit::USAGE, Some("did you mean fish?")));
-        assert_eq!(product(&goods(), "xylophone").unwrap_err().hint.as_deref(), Some("there are boar, fish, salt"));
+        assert_eq!(
+            product(&goods(), "xylophone").unwrap_err().hint.as_deref(),
+            Some("there are boar, fish, salt")
+        );
     }
 
     #[test]

@@ -151,7 +151,8 @@ impl Picture {
     }
 
     fn node_cells(&self) -> Vec<Row> {
-        let silent = |node: &PeerId| cells(&[("node", node_name(*node)), ("health", "unreachable".to_owned())]);
+        let silent =
+            |node: &PeerId| cells(&[("node", node_name(*node)), ("health", "unreachable".to_owned())]);
         let mut rows: Vec<(PeerId, Row)> =
             self.reports.answered.iter().map(|(node, report)| (*node, report_cells(report))).collect();
         rows.extend(self.reports.silent.keys().map(|node| (*node, silent(node))));
@@ -233,9 +234,9 @@ fn report_cells(report: &Report) -> Row {
 fn report_json(report: &Report) -> Value {
     let office = office(report);
     // Only a peer in office keeps a queue and a cache; the oldest order is the first in queue order, whoever placed it.
-    let oldest = report.oldest.map(
-        |id| json!({ "order": id.to_string(), "waiting_ms": report.oldest_waiting_ms, "rank": 1 }),
-    );
+    let oldest = report
+        .oldest
+        .map(|id| json!({ "order": id.to_string(), "waiting_ms": report.oldest_waiting_ms, "rank": 1 }));
     json!({
         "node": node_name(report.peer),
         "role": report.role,
@@ -333,7 +334,10 @@ mod tests {
         assert_eq!(picture.exit(), exit::DONE);
         let object = picture.json();
         assert_eq!((&object["healthy"], &object["stock"][0]["stock"]), (&json!(true), &json!(12)));
-        assert_eq!((&object["nodes"][2]["office"], &object["nodes"][1]["office"]), (&json!("primary"), &Value::Null));
+        assert_eq!(
+            (&object["nodes"][2]["office"], &object["nodes"][1]["office"]),
+            (&json!("primary"), &Value::Null)
+        );
     }
 
     #[test]

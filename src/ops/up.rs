@@ -35,7 +35,12 @@ pub fn run(args: &UpArgs, global: &Global) -> Result<u8, Failure> {
     let place = place::Place::take(&args.data_dir, &plan, args.fresh)?;
     place.check_ports(&plan, args.base_port)?;
     if !global.quiet {
-        eprintln!("bazaar {}  starting {} nodes in {}", env!("CARGO_PKG_VERSION"), plan.peers.len() + 1, place.name());
+        eprintln!(
+            "bazaar {}  starting {} nodes in {}",
+            env!("CARGO_PKG_VERSION"),
+            plan.peers.len() + 1,
+            place.name()
+        );
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -87,7 +92,8 @@ impl<'a> Market<'a> {
         place: place::Place,
     ) -> Result<Market<'a>, Failure> {
         let started = Instant::now();
-        let warehouse = children::start("warehouse", &place.node("warehouse"), &plan.warehouse_args(args, &place))?;
+        let warehouse =
+            children::start("warehouse", &place.node("warehouse"), &plan.warehouse_args(args, &place))?;
         let warehouse = warehouse.ready()?;
         let peers = start_peers(args, &plan, &place, &warehouse.addr)?;
         place.write_cluster(&plan, &warehouse, &peers)?;
@@ -139,14 +145,13 @@ impl<'a> Market<'a> {
     // ---- trading
 
     async fn trade(&mut self) -> End {
-        let (Ok(mut int), Ok(mut term), Ok(mut child)) = (
-            signal(SignalKind::interrupt()),
-            signal(SignalKind::terminate()),
-            signal(SignalKind::child()),
-        ) else {
+        let (Ok(mut int), Ok(mut term), Ok(mut child)) =
+            (signal(SignalKind::interrupt()), signal(SignalKind::terminate()), signal(SignalKind::child()))
+        else {
             return End::Stuck;
         };
-        let deadline = self.args.duration.map(|duration| tokio::time::Instant::from_std(self.started + duration));
+        let deadline =
+            self.args.duration.map(|duration| tokio::time::Instant::from_std(self.started + duration));
         loop {
             let stuck = tokio::time::Instant::from_std(self.progress + PROGRESS_MAX);
             tokio::select! {
@@ -177,7 +182,8 @@ impl<'a> Market<'a> {
             }
             News::Gone(peer, addr) => {
                 // Its end, if it ended, comes as a signal; a stream that was cut is taken up again.
-                let child = if peer == PeerId::WAREHOUSE { Some(&self.warehouse) } else { self.peers.get(&peer) };
+                let child =
+                    if peer == PeerId::WAREHOUSE { Some(&self.warehouse) } else { self.peers.get(&peer) };
                 if !self.dead.contains(&peer) && child.is_some_and(|child| child.addr == addr) {
                     watch::node(peer, addr, self.sender.clone());
                 }
@@ -301,7 +307,8 @@ impl<'a> Market<'a> {
             let args = self.plan.peer_args(self.args, &self.place, peer, &self.warehouse.addr, &addrs);
             self.plan.with_listen(args, &self.peers[&peer].addr)
         };
-        let started = children::start(&name, &self.place.node(&name), &args).and_then(children::Starting::ready);
+        let started =
+            children::start(&name, &self.place.node(&name), &args).and_then(children::Starting::ready);
         match started {
             Ok(child) => {
                 watch::node(peer, child.addr.clone(), self.sender.clone());
@@ -321,14 +328,21 @@ impl<'a> Market<'a> {
     }
 
     fn suspected(&mut self, dead: PeerId, time: u64) {
-        match self.failovers.iter_mut().rev().find(|failover| failover.from == dead && failover.detected.is_none()) {
+        match self
+            .failovers
+            .iter_mut()
+            .rev()
+            .find(|failover| failover.from == dead && failover.detected.is_none())
+        {
             Some(failover) => failover.detected = Some(time),
             None => self.failovers.push(Failover { detected: Some(time), ..Failover::killed(dead, time) }),
         }
     }
 
     fn took_over(&mut self, by: PeerId, dead: PeerId, time: u64) {
-        let Some(failover) = self.failovers.iter_mut().rev().find(|failover| failover.from == dead) else { return };
+        let Some(failover) = self.failovers.iter_mut().rev().find(|failover| failover.from == dead) else {
+            return;
+        };
         failover.to = Some(by);
         failover.took_over = Some(time);
         if !self.global.quiet {
@@ -352,7 +366,8 @@ impl<'a> Market<'a> {
             Err(failure) => return Err(failure),
         }
         if end == End::Stuck {
-            let text = format!("no progress for {} s: some orders have no outcome yet", PROGRESS_MAX.as_secs());
+            let text =
+                format!("no progress for {} s: some orders have no outcome yet", PROGRESS_MAX.as_secs());
             return Err(Failure::new(exit::UNDETERMINED, text)
                 .hint("bazaar up on the same directory goes on with them; the nodes' logs say more"));
         }
@@ -361,7 +376,8 @@ impl<'a> Market<'a> {
 
     /// Shoppers place no more; what is open gets its outcome, as far as there is a trader.
     async fn quiesce(&mut self) {
-        let living: Vec<PeerId> = self.peers.keys().copied().filter(|peer| !self.dead.contains(peer)).collect();
+        let living: Vec<PeerId> =
+            self.peers.keys().copied().filter(|peer| !self.dead.contains(peer)).collect();
         let limit = Instant::now() + DRAIN_MAX;
         for peer in living {
             let addr = self.peers[&peer].addr.clone();
@@ -379,8 +395,10 @@ impl<'a> Market<'a> {
     /// Shoppers first, then secondary, primary and warehouse: nobody is left to elect.
     fn stop(&mut self, roster: &Roster) {
         let seat = |office| roster.get(office).map(|seat| seat.peer);
-        let traders: Vec<PeerId> = [Office::Secondary, Office::Primary].into_iter().filter_map(seat).collect();
-        let shoppers: Vec<PeerId> = self.peers.keys().copied().filter(|peer| !traders.contains(peer)).collect();
+        let traders: Vec<PeerId> =
+            [Office::Secondary, Office::Primary].into_iter().filter_map(seat).collect();
+        let shoppers: Vec<PeerId> =
+            self.peers.keys().copied().filter(|peer| !traders.contains(peer)).collect();
         shoppers.iter().for_each(|peer| self.peers[peer].terminate());
         for peer in shoppers {
             self.end(peer);

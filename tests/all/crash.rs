@@ -41,7 +41,8 @@ fn load<'a>(more: &[&'a str]) -> Vec<&'a str> {
 
 /// Moments of death come from a seed: the same one kills after as many rows.
 fn rng() -> Rng {
-    let seed = std::env::var("BAZAAR_TEST_SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
+    let seed =
+        std::env::var("BAZAAR_TEST_SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
     eprintln!("again: BAZAAR_TEST_SEED={seed} cargo test --test all crash");
     Rng::with_seed(seed)
 }
@@ -83,7 +84,11 @@ fn a_killed_primary_is_replaced_and_no_order_is_lost_or_done_twice() {
     until("a new secondary", SOON, || up.holder(Office::Secondary));
     let ended = up.wait(RUN_MAX).expect(0);
 
-    assert!(ended.stderr.contains(&format!("trader 6 (pid {}) killed by SIGKILL", killed.pid)), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains(&format!("trader 6 (pid {}) killed by SIGKILL", killed.pid)),
+        "{}",
+        ended.stderr
+    );
     let summary = ended.object();
     let failover = &summary["failovers"][0];
     assert_eq!((&failover["from"], &failover["to"]), (&6.into(), &5.into()), "{summary}");
@@ -169,7 +174,11 @@ fn a_killed_warehouse_comes_back_and_trade_goes_on() {
     let rows = until("the warehouse answers", SOON, || up.status("warehouse")).log.0.0;
     up.wait_for_rows(rows + 50);
     let ended = up.wait(RUN_MAX).expect(0);
-    assert!(ended.stderr.contains(&format!("warehouse (pid {}) killed by SIGKILL", killed.pid)), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains(&format!("warehouse (pid {}) killed by SIGKILL", killed.pid)),
+        "{}",
+        ended.stderr
+    );
     assert_eq!(ended.object()["failovers"], serde_json::json!([]), "offices do not change");
     market.verify();
     market.every_order_is_answered_once();

@@ -122,7 +122,9 @@ fn module(path: &str) -> String {
 
 #[test]
 fn groups_and_paths_are_read() {
-    let code = without_comments("use crate::{a::{x, y}, b, c::Z as W};\nlet it = crate::d::f(); // crate::e\nmycrate::g");
+    let code = without_comments(
+        "use crate::{a::{x, y}, b, c::Z as W};\nlet it = crate::d::f(); // crate::e\nmycrate::g",
+    );
     assert_eq!(named(&code, "crate::"), ["a", "b", "c", "d"]);
 }
 
@@ -144,7 +146,8 @@ fn imports_go_one_way() {
 
 #[test]
 fn every_module_has_its_place_in_the_rule() {
-    let known = |module: &str| MAY_NAME.iter().any(|(name, _)| *name == module) || ["lib", "main"].contains(&module);
+    let known =
+        |module: &str| MAY_NAME.iter().any(|(name, _)| *name == module) || ["lib", "main"].contains(&module);
     for source in sources() {
         assert!(known(&module(&source.path)), "{} is of a module without a rule", source.path);
     }

@@ -57,7 +57,8 @@ impl Ended {
     /// The one object on stdout, and nothing else.
     #[track_caller]
     pub fn object(&self) -> Value {
-        let object: Value = serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"));
+        let object: Value =
+            serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"));
         assert!(object.is_object(), "{object}");
         object
     }
@@ -175,7 +176,8 @@ pub fn lives(pid: u32) -> bool {
 
 /// Living children of a process.
 pub fn children(pid: u32) -> Vec<u32> {
-    let names = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let names =
+        fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     names.filter(|child| parent(*child) == Some(pid)).collect()
 }
 
@@ -299,11 +301,17 @@ impl Market {
             }
         }
         let mut placed = 0;
-        for peer in self.nodes().iter().filter_map(|node| node.name.strip_prefix("peer-")?.parse::<u64>().ok()) {
+        for peer in
+            self.nodes().iter().filter_map(|node| node.name.strip_prefix("peer-")?.parse::<u64>().ok())
+        {
             for order in self.dump("orders", &self.node_dir(&format!("peer-{peer}"))) {
                 let id = (peer, order["number"].as_u64().unwrap());
                 assert_eq!(order["state"], "answered", "{peer}: {order}");
-                assert_eq!(rows.remove(&id).as_deref(), Some(&[order["outcome"].as_str().unwrap().to_owned()][..]), "{id:?}");
+                assert_eq!(
+                    rows.remove(&id).as_deref(),
+                    Some(&[order["outcome"].as_str().unwrap().to_owned()][..]),
+                    "{id:?}"
+                );
                 placed += 1;
             }
         }

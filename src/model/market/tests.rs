@@ -19,8 +19,12 @@ fn by() -> Settling {
 /// A market with 10 fish at 1.00, and sessions of peers 1 to 3.
 fn market() -> Market {
     let mut market = Market::default();
-    let stocked =
-        Record::Stocked { name: "fish".into(), quantity: Quantity(10), unit_price: Money(100), clock: Stamp(1) };
+    let stocked = Record::Stocked {
+        name: "fish".into(),
+        quantity: Quantity(10),
+        unit_price: Money(100),
+        clock: Stamp(1),
+    };
     apply(&mut market, stocked);
     for peer in 1..=3 {
         let store = Hash::of(&[peer as u8]);
@@ -101,7 +105,9 @@ fn lots_are_filled_oldest_first_and_sellers_paid() {
 fn a_sale_from_too_many_lots_is_refused_or_partial() {
     let mut market = market();
     outcome(&mut market, &order(1, 1, BUY, 0, 10));
-    (1..=200).for_each(|k| assert_eq!(outcome(&mut market, &order(2, k, OrderKind::Sell, 0, 1)), OutcomeKind::Deposited));
+    (1..=200).for_each(|k| {
+        assert_eq!(outcome(&mut market, &order(2, k, OrderKind::Sell, 0, 1)), OutcomeKind::Deposited)
+    });
     assert_eq!(outcome(&mut market, &order(1, 2, BUY, 0, 200)), OutcomeKind::Refused);
     assert_eq!(outcome(&mut market, &order(1, 3, BUY_SOME, 0, 200)), OutcomeKind::PartlyBought);
     assert_eq!(market.shelves[0].on_hand.0, 200 - SALE_LOTS_MAX as u64);
@@ -124,7 +130,8 @@ fn orders() -> impl Strategy<Value = Vec<(u32, u32, u8, u64)>> {
 
 fn warehouse() -> Warehouse {
     let rules = Rules { commission_percent: 7, suspect_after_ms: 1000, starts: 1 };
-    let mut warehouse = Warehouse::new(market(), crate::model::clock::Clock::starting_at(Stamp(9)), rules, Now(0));
+    let mut warehouse =
+        Warehouse::new(market(), crate::model::clock::Clock::starting_at(Stamp(9)), rules, Now(0));
     let process = crate::types::ProcessId::default();
     let grant = Record::Office {
         office: crate::types::Office::Primary,

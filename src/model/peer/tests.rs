@@ -38,7 +38,11 @@ fn entry() -> impl Strategy<Value = Entry> {
         }),
         (1u64..4).prop_map(|term| Entry::Granted { office: Office::Primary, term: Term(term) }),
         (1u64..4).prop_map(|term| Entry::Ended { term: Term(term) }),
-        (1u32..5).prop_map(|peer| Entry::Known { peer: PeerId(peer), epoch: Epoch(0), store: Hash::of(&[1]) }),
+        (1u32..5).prop_map(|peer| Entry::Known {
+            peer: PeerId(peer),
+            epoch: Epoch(0),
+            store: Hash::of(&[1])
+        }),
     ]
 }
 

@@ -188,8 +188,10 @@ fn a_write_needs_the_present_term_of_the_streams_process() {
     it.stream_up(2, &hello(6, 2));
     it.stream_up(3, &hello(4, 1));
     let buy = || vec![order(4, 1, OrderKind::Buy { partial: false }, 0, 1)];
-    let refused: Vec<_> =
-        [job(2, 1, 1, buy()), job(3, 1, 1, buy()), job(1, 1, 2, buy())].into_iter().map(|job| it.settle(T, vec![job], false)[0].refused).collect();
+    let refused: Vec<_> = [job(2, 1, 1, buy()), job(3, 1, 1, buy()), job(1, 1, 2, buy())]
+        .into_iter()
+        .map(|job| it.settle(T, vec![job], false)[0].refused)
+        .collect();
     assert_eq!(refused, [Some(NotTaken::Fenced); 3]);
     it.stream_up(4, &hello(6, 1));
     assert_eq!(it.settle(T, vec![job(4, 1, 1, buy())], false)[0].outcomes.len(), 1);

@@ -116,7 +116,8 @@ impl Figures {
             return writeln!(out, "{}", Value::from(row));
         }
         let shape = Shape::Table { color: colored(global.color, &io::stdout()) };
-        let mut printer = Printer::new(&mut out, shape, &[column("figure", Show::Text), column("value", Show::Number)]);
+        let mut printer =
+            Printer::new(&mut out, shape, &[column("figure", Show::Text), column("value", Show::Number)]);
         for (key, value) in row {
             let figure = json!({ "figure": key, "value": value });
             printer.row(&object(figure))?;

@@ -27,8 +27,8 @@ use crate::node::wall_now;
 use crate::ops::children::usage_of;
 use crate::ops::output::{Failure, exit};
 use crate::types::{
-    Batch, Epoch, Number, Office, Order, OrderId, OrderKind, PeerId, ProcessId, ProductId, Quantity, Stamp, Term,
-    Token,
+    Batch, Epoch, Number, Office, Order, OrderId, OrderKind, PeerId, ProcessId, ProductId, Quantity, Stamp,
+    Term, Token,
 };
 use crate::wire::client::{CallError, Dialed, Dialer, Node};
 use crate::wire::messages::{ControlDown, ControlUp, SettleAnswer, SettleAsk, StreamEvent};
@@ -93,10 +93,12 @@ impl Trader {
         let catalogue = node.catalogue().await.map_err(refused)?;
         let (token, epoch, clock) = open_session(&node, args.id, &catalogue.cluster).await?;
         let process = ProcessId { epoch, starts: 1, random: fastrand::u64(..) };
-        let hello = Hello { peer: args.id, epoch, process, clock, cluster: catalogue.cluster, ..Hello::default() };
+        let hello =
+            Hello { peer: args.id, epoch, process, clock, cluster: catalogue.cluster, ..Hello::default() };
         let proof = Hello { token: Some(token), ..hello.clone() };
         let (sender, mut inbox) = mpsc::channel(INBOX_MAX);
-        let dialer = Dialer { wire: tokio::runtime::Handle::current(), inbox: sender, deadline: CALL_DEADLINE };
+        let dialer =
+            Dialer { wire: tokio::runtime::Handle::current(), inbox: sender, deadline: CALL_DEADLINE };
         let first = ControlUp { clock, hello: Some(proof.clone()), heartbeat_answer: 0 };
         let control = dialer.control(&addr, first);
         greeted(&mut inbox).await?;
@@ -137,13 +139,17 @@ impl Trader {
         match heard.ok().flatten() {
             Some(Input::Settle(StreamEvent::Message(_, answer))) => self.load.answered(&answer),
             Some(Input::Control(StreamEvent::Message(_, down))) => {
-                let up = ControlUp { clock: self.load.clock.tick(), hello: None, heartbeat_answer: down.heartbeat };
+                let up = ControlUp {
+                    clock: self.load.clock.tick(),
+                    hello: None,
+                    heartbeat_answer: down.heartbeat,
+                };
                 self.control.outbox.send(up);
                 Ok(())
             }
-            Some(Input::Settle(StreamEvent::Lost { why, .. }) | Input::Control(StreamEvent::Lost { why, .. })) => {
-                Err(Failure::new(exit::UNDETERMINED, format!("a stream to the warehouse broke: {why}")))
-            }
+            Some(
+                Input::Settle(StreamEvent::Lost { why, .. }) | Input::Control(StreamEvent::Lost { why, .. }),
+            ) => Err(Failure::new(exit::UNDETERMINED, format!("a stream to the warehouse broke: {why}"))),
             Some(_) => Ok(()),
             None => Err(Failure::new(exit::UNDETERMINED, format!("no answer within {CALL_DEADLINE:?}"))),
         }
@@ -157,7 +163,9 @@ async fn greeted(inbox: &mut mpsc::Receiver<Input>) -> Result<(), Failure> {
         match heard {
             Some(Input::Settle(StreamEvent::Message(_, answer))) if answer.hello.is_some() => return Ok(()),
             Some(Input::Control(StreamEvent::Message(_, down))) if down.hello.is_some() => return Ok(()),
-            Some(Input::Settle(StreamEvent::Lost { why, .. }) | Input::Control(StreamEvent::Lost { why, .. })) => {
+            Some(
+                Input::Settle(StreamEvent::Lost { why, .. }) | Input::Control(StreamEvent::Lost { why, .. }),
+            ) => {
                 return Err(Failure::new(exit::UNREACHABLE, why));
             }
             Some(_) => {}
@@ -274,7 +282,10 @@ impl Load {
         if !whole {
             let why = answer.refused.or(answer.not_taken.first().map(|(_, why)| *why));
             let why = why.map_or("orders are missing".to_owned(), |why| why.to_string());
-            return Err(Failure::new(exit::UNDETERMINED, format!("batch {} came back without outcome: {why}", answer.batch)));
+            return Err(Failure::new(
+                exit::UNDETERMINED,
+                format!("batch {} came back without outcome: {why}", answer.batch),
+            ));
         }
         let latency: Duration = sent.at.elapsed();
         self.latency_us.saturating_record(latency.as_micros() as u64);

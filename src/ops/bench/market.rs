@@ -3,9 +3,9 @@
 
 use std::time::{Duration, Instant};
 
+use super::Place;
 use super::figures::{Run, add_histogram, latencies};
 use super::nodes::{self, Ended, Nodes, report, unanswered};
-use super::Place;
 use crate::cli::BenchFlags;
 use crate::limits::{CALL_DEADLINE, PROGRESS_MAX, START_MAX};
 use crate::ops::children::Child;
@@ -37,7 +37,8 @@ impl Market {
             let trader = nodes::start_peer(place, &market.addr, PeerId(id), Role::Idle, &join, &[])?;
             market.traders.add(trader.ready()?);
         }
-        until("both offices are held", START_MAX, async || Ok(report(&market.addr).await?.roster.paired)).await?;
+        until("both offices are held", START_MAX, async || Ok(report(&market.addr).await?.roster.paired))
+            .await?;
         Ok(market)
     }
 
@@ -84,7 +85,9 @@ pub(super) async fn run(place: &Place, flags: &BenchFlags) -> Result<Run, Failur
 /// Pairs of ids take turns to buy and to sell, so that both traders, one for even and one for odd ids, serve both.
 fn start_shoppers(place: &Place, market: &Market, clients: u32) -> Result<Nodes, Failure> {
     let join = market.traders.addrs();
-    let role = |id: u32| if clients == 2 && id == 2 || id.div_ceil(2).is_multiple_of(2) { Role::Seller } else { Role::Buyer };
+    let role = |id: u32| {
+        if clients == 2 && id == 2 || id.div_ceil(2).is_multiple_of(2) { Role::Seller } else { Role::Buyer }
+    };
     let start = |id: u32| nodes::start_peer(place, &market.addr, PeerId(id), role(id), &join, &SHOPPING);
     let starting = (1..=clients).map(start).collect::<Result<Vec<_>, Failure>>()?;
     let mut shoppers = Nodes::default();

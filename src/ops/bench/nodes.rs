@@ -135,7 +135,11 @@ pub(super) fn verify(market: &Path) -> Result<(), Failure> {
     }
     let said = String::from_utf8_lossy(&done.stdout);
     let failed: Vec<&str> = said.lines().filter(|line| line.contains("FAILED")).collect();
-    let why = if failed.is_empty() { String::from_utf8_lossy(&done.stderr).into_owned() } else { failed.join("; ") };
+    let why = if failed.is_empty() {
+        String::from_utf8_lossy(&done.stderr).into_owned()
+    } else {
+        failed.join("; ")
+    };
     let code = done.status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(exit::FAILURE);
     Err(Failure::new(code, format!("verify of the run's stores: {}", why.trim_end()))
         .hint("keep the stores with --data-dir DIR and look with bazaar verify"))

@@ -49,10 +49,7 @@ pub(super) enum Answer {
     /// No trader will ever take this order.
     Never(NotTaken),
     /// Time is up. `sent`: a trader may have it.
-    Open {
-        sent: bool,
-        why: String,
-    },
+    Open { sent: bool, why: String },
 }
 
 /// Whom to ask next.
@@ -98,7 +95,12 @@ impl Asker {
     }
 
     /// Asks for an order until it is decided; `first` is asked before all others.
-    pub(super) async fn ask(&mut self, client: &mut Client, order: &Order, mut first: Option<Node>) -> Answer {
+    pub(super) async fn ask(
+        &mut self,
+        client: &mut Client,
+        order: &Order,
+        mut first: Option<Node>,
+    ) -> Answer {
         let mut sent = false;
         loop {
             let next = match first.take() {
@@ -109,7 +111,9 @@ impl Asker {
                 Err(why) => why,
                 Ok(node) => match node.submit(&client.hello(&self.roster), order).await {
                     Ok(outcome) => return Answer::Decided(outcome),
-                    Err(CallError::NotTaken { why: NotTaken::NotHome, traders }) if self.refer(&traders) => continue,
+                    Err(CallError::NotTaken { why: NotTaken::NotHome, traders }) if self.refer(&traders) => {
+                        continue;
+                    }
                     Err(CallError::NotTaken { why, .. }) if is_final(why) => return Answer::Never(why),
                     Err(error) => {
                         sent |= matches!(error, CallError::Unknown(_));

@@ -5,7 +5,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::journal::{self, Block, Journal, OpenError, Reader, Recovered, Step, Ticket, Urgency, exit_on_failure};
+use crate::journal::{
+    self, Block, Journal, OpenError, Reader, Recovered, Step, Ticket, Urgency, exit_on_failure,
+};
 use crate::model::clock::Clock;
 use crate::model::entry::{Entry, Placed, Told};
 use crate::model::fold::Fold as _;
@@ -51,7 +53,11 @@ pub(super) struct Client {
 }
 
 /// Where the identity is kept: with the market, or without one in the user's state directory.
-pub(super) fn place(market: &Path, cluster_of_market: Option<&str>, cluster: &str) -> Result<PathBuf, Failure> {
+pub(super) fn place(
+    market: &Path,
+    cluster_of_market: Option<&str>,
+    cluster: &str,
+) -> Result<PathBuf, Failure> {
     if cluster_of_market == Some(cluster) {
         return Ok(market.join("client"));
     }
@@ -184,7 +190,8 @@ impl Client {
 
     /// Looks an answered order up in the own journal.
     pub(super) fn past(&self, number: Number) -> Result<Option<Past>, Failure> {
-        let damaged = |why: String| Failure::new(exit::UNDETERMINED, format!("the own journal cannot be read: {why}"));
+        let damaged =
+            |why: String| Failure::new(exit::UNDETERMINED, format!("the own journal cannot be read: {why}"));
         let (mut placed, mut past) = (None, None);
         let mut entries = Entries { reader: self.journal.reader(), from: Seq(1) };
         while let Some(block) = entries.next().map_err(damaged)? {
@@ -216,7 +223,9 @@ impl Client {
 
 fn refused(error: &OpenError) -> Failure {
     match error {
-        OpenError::InUse { .. } => directory(error).hint("let that command end, or order as a running peer: --as PEER"),
+        OpenError::InUse { .. } => {
+            directory(error).hint("let that command end, or order as a running peer: --as PEER")
+        }
         _ => directory(error),
     }
 }

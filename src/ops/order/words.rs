@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::cli::OrderFlags;
 use crate::cli::MARKET_DIR;
+use crate::cli::OrderFlags;
 use crate::model::entry::Told;
 use crate::model::row::{Outcome, OutcomeKind, Reason, Share};
 use crate::ops::output::{Row, exit};
@@ -63,13 +63,20 @@ pub(super) struct Done {
 impl Done {
     /// As the trader told it; `repeated` if it was decided before this command.
     pub(super) fn told(wanted: Wanted, outcome: Outcome, repeated: bool) -> Done {
-        let Outcome { id, kind, reason, filled, amount, shares, stock_after, seq, time, trader, .. } = outcome;
+        let Outcome { id, kind, reason, filled, amount, shares, stock_after, seq, time, trader, .. } =
+            outcome;
         let (sellers, left) = (Some(shares), Some(stock_after));
         Done { wanted, id, kind, reason, filled, amount, sellers, left, trader, seq, time, repeated }
     }
 
     /// As the own journal has it, which was told it at `time`.
-    pub(super) fn remembered(wanted: Wanted, me: PeerId, told: Told, trader: PeerId, time: WallMicros) -> Done {
+    pub(super) fn remembered(
+        wanted: Wanted,
+        me: PeerId,
+        told: Told,
+        trader: PeerId,
+        time: WallMicros,
+    ) -> Done {
         let Told { number, kind, reason, filled, amount, seq } = told;
         let id = OrderId { peer: me, number };
         let (sellers, left) = (None, None);
@@ -80,7 +87,9 @@ impl Done {
     pub(super) fn exit(&self) -> u8 {
         match self.kind {
             OutcomeKind::Bought | OutcomeKind::PartlyBought | OutcomeKind::Deposited => exit::DONE,
-            OutcomeKind::SoldOut | OutcomeKind::Refused | OutcomeKind::Reversed | OutcomeKind::Voided => exit::NO,
+            OutcomeKind::SoldOut | OutcomeKind::Refused | OutcomeKind::Reversed | OutcomeKind::Voided => {
+                exit::NO
+            }
         }
     }
 
@@ -96,7 +105,10 @@ impl Done {
         let from = self.sellers.as_deref().map(from).unwrap_or_default();
         match self.kind {
             OutcomeKind::Bought => {
-                format!("bought {filled} {good} for {amount}{from} via trader {trader}{} {order}", left("left"))
+                format!(
+                    "bought {filled} {good} for {amount}{from} via trader {trader}{} {order}",
+                    left("left")
+                )
             }
             OutcomeKind::PartlyBought => {
                 let of = format!("{filled} of {quantity} {good}");
@@ -215,7 +227,13 @@ mod tests {
     fn every_outcome_has_its_line_and_code() {
         use OutcomeKind::*;
         let cases = [
-            (Bought, 3, &[3][..], "bought 3 fish for 3.00 from seller 3 via trader 6, 12 left (order 1001-7)", 0),
+            (
+                Bought,
+                3,
+                &[3][..],
+                "bought 3 fish for 3.00 from seller 3 via trader 6, 12 left (order 1001-7)",
+                0,
+            ),
             (
                 PartlyBought,
                 2,

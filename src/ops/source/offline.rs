@@ -39,10 +39,7 @@ pub fn node_dirs(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
             born.push(node);
         }
     }
-    match names
-        .iter()
-        .find(|name| node_number(name).is_none() && *name != "cluster.json")
-    {
+    match names.iter().find(|name| node_number(name).is_none() && *name != "cluster.json") {
         Some(found) if born.is_empty() => {
             Err(directory(&OpenError::NotOurs { dir: dir.to_path_buf(), found: found.clone() }))
         }

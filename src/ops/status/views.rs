@@ -75,7 +75,8 @@ fn roster(roster: &Roster) -> String {
 }
 
 fn line(held: &Held) -> String {
-    let views: Vec<_> = held.iter().map(|(view, nodes)| format!("{view} at {}", names(nodes).join(", "))).collect();
+    let views: Vec<_> =
+        held.iter().map(|(view, nodes)| format!("{view} at {}", names(nodes).join(", "))).collect();
     views.join("; ")
 }
 

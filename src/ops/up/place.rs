@@ -40,8 +40,10 @@ impl Place {
 
     fn check(&self, plan: &Plan, fresh: bool) -> Result<(), Failure> {
         let entries = fs::read_dir(&self.dir).map_err(|error| io(&self.dir, &error))?;
-        let names: Vec<String> =
-            entries.filter_map(Result::ok).map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        let names: Vec<String> = entries
+            .filter_map(Result::ok)
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect();
         if let Some(strange) = names.iter().find(|name| !is_ours(name)) {
             let what = format!("{} holds {strange}, which is not a market's", self.dir.display());
             return Err(Failure::new(exit::DIRECTORY, what).hint("choose another --data-dir"));
@@ -49,10 +51,15 @@ impl Place {
         if fresh {
             return self.clear(&names);
         }
-        let before = names.iter().filter_map(|name| name.strip_prefix("peer-")?.parse::<u32>().ok()).max().unwrap_or(0);
+        let before = names
+            .iter()
+            .filter_map(|name| name.strip_prefix("peer-")?.parse::<u32>().ok())
+            .max()
+            .unwrap_or(0);
         let asked = plan.peers.len() as u32;
         if before > asked {
-            let what = format!("the market in {} has {before} peers, {asked} were asked for", self.dir.display());
+            let what =
+                format!("the market in {} has {before} peers, {asked} were asked for", self.dir.display());
             return Err(Failure::new(exit::USAGE, what)
                 .hint(format!("ask for --nodes {before}, or begin a new market with --fresh")));
         }
@@ -95,8 +102,10 @@ impl Place {
         for port in ids.filter_map(|id| u16::try_from(u32::from(base_port) + id).ok()) {
             if TcpListener::bind(("127.0.0.1", port)).is_err() {
                 let by = listener(port).map_or(String::new(), |pid| format!(" by pid {pid}"));
-                return Err(Failure::new(exit::FAILURE, format!("port {port} is taken{by}"))
-                    .hint(format!("stop it, or choose other ports: bazaar up --base-port {}", free_base(base_port))));
+                return Err(Failure::new(exit::FAILURE, format!("port {port} is taken{by}")).hint(format!(
+                    "stop it, or choose other ports: bazaar up --base-port {}",
+                    free_base(base_port)
+                )));
             }
         }
         Ok(())
@@ -110,9 +119,7 @@ impl Place {
         peers: &BTreeMap<PeerId, Child>,
     ) -> Result<(), Failure> {
         let cluster = crate::journal::NodeDir::new(&warehouse.dir).read_node_json().map(|json| json.cluster);
-        let node = |node: &str, role: &str, child: &Child| {
-            json!({"node": node, "role": role, "addr": child.addr, "pid": child.pid()})
-        };
+        let node = |node: &str, role: &str, child: &Child| json!({"node": node, "role": role, "addr": child.addr, "pid": child.pid()});
         let mut nodes = vec![node("warehouse", "warehouse", warehouse)];
         for peer in &plan.peers {
             if let Some(child) = peers.get(&peer.id) {
@@ -153,10 +160,12 @@ fn listener(port: u16) -> Option<u32> {
         fields.next().is_some_and(|addr| addr.ends_with(&local)) && fields.nth(1) == Some("0A")
     })?;
     let socket = format!("socket:[{}]", line.split_whitespace().nth(9)?);
-    let pids = fs::read_dir("/proc").ok()?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+    let pids =
+        fs::read_dir("/proc").ok()?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
     pids.into_iter().find(|pid| {
         let fds = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().filter_map(Result::ok);
-        fds.into_iter().any(|fd| fs::read_link(fd.path()).is_ok_and(|link| link.as_os_str() == socket.as_str()))
+        fds.into_iter()
+            .any(|fd| fs::read_link(fd.path()).is_ok_and(|link| link.as_os_str() == socket.as_str()))
     })
 }
 

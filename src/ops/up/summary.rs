@@ -90,7 +90,9 @@ pub fn told(plan: &Plan, goods: &[String], order: &Order, outcome: &Outcome) -> 
             format!("bought {} {good} from {}", outcome.filled, names.join(" and "))
         }
         OutcomeKind::Deposited => format!("deposited {} {good}", outcome.filled),
-        OutcomeKind::SoldOut => format!("sold out: {} {good} wanted, {} left", order.quantity, outcome.stock_after),
+        OutcomeKind::SoldOut => {
+            format!("sold out: {} {good} wanted, {} left", order.quantity, outcome.stock_after)
+        }
         kind => format!("{} {good}: {}", kind.name(), outcome.reason.map_or("", |reason| reason.name())),
     };
     format!("{role:<7} {peer:<3} {what} via trader {}", outcome.trader)
@@ -98,7 +100,11 @@ pub fn told(plan: &Plan, goods: &[String], order: &Order, outcome: &Outcome) -> 
 
 /// Peer 0 is the warehouse's own stock.
 fn seller(share: &Share) -> String {
-    if share.peer == PeerId::WAREHOUSE { "the warehouse".to_owned() } else { format!("seller {}", share.peer) }
+    if share.peer == PeerId::WAREHOUSE {
+        "the warehouse".to_owned()
+    } else {
+        format!("seller {}", share.peer)
+    }
 }
 
 /// Who is where.
@@ -146,7 +152,11 @@ pub struct Summary {
 
 impl Summary {
     /// Asks the living nodes, and counts this run's rows in the ledger.
-    pub(super) async fn gather(market: &Market<'_>, roster: &Roster, elapsed: Duration) -> Result<Summary, Failure> {
+    pub(super) async fn gather(
+        market: &Market<'_>,
+        roster: &Roster,
+        elapsed: Duration,
+    ) -> Result<Summary, Failure> {
         let mut latency_us = new_histogram();
         let mut elections = 0;
         for peer in market.peers.keys().filter(|peer| !market.dead.contains(peer)) {
@@ -162,7 +172,10 @@ impl Summary {
             Ok(counted) => counted,
             Err(_) if market.dead.contains(&PeerId::WAREHOUSE) => (Counts::default(), Seq(0)),
             Err(error) => {
-                return Err(Failure::new(exit::UNREACHABLE, format!("the ledger could not be counted: {error}")));
+                return Err(Failure::new(
+                    exit::UNREACHABLE,
+                    format!("the ledger could not be counted: {error}"),
+                ));
             }
         };
         let seat = |office: Office| {
@@ -255,7 +268,8 @@ async fn count(addr: &str, after: Seq) -> Result<(Counts, Seq), CallError> {
     let (mut counts, mut end) = (Counts::default(), after);
     while let Some(blocks) = dumped.next().await? {
         for bytes in blocks {
-            let block = Block::<Record>::decode(&bytes).map_err(|error| CallError::Unknown(error.to_string()))?;
+            let block =
+                Block::<Record>::decode(&bytes).map_err(|error| CallError::Unknown(error.to_string()))?;
             for (at, record) in block.records.iter().enumerate() {
                 let seq = Seq(block.header.first.0 + at as u64);
                 if seq > after {
@@ -275,7 +289,9 @@ impl Counts {
         match record {
             Record::Sale { .. } => self.bought += 1,
             Record::Deposit(_) => self.deposits += 1,
-            Record::Refusal { reason: None, .. } if decision.order.kind != OrderKind::Sell => self.sold_out += 1,
+            Record::Refusal { reason: None, .. } if decision.order.kind != OrderKind::Sell => {
+                self.sold_out += 1
+            }
             _ => {}
         }
     }
