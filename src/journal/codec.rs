@@ -102,6 +102,7 @@ mod tests {
             Entry::LedgerSeen { .. } => 9,
             Entry::Mirrored { .. } => 10,
             Entry::Adopted { .. } => 11,
+            Entry::Trimmed { .. } => 12,
         }
     }
 

@@ -182,7 +182,8 @@ impl Fold for PeerState {
         queue.sort_unstable_by_key(|accepted| accepted.order.key());
         parts.extend(queue.into_iter().map(|it| (Tree::Queue, Part::Accepted(it.term, it.seq, it.order))));
         for ((trader, term), chunks) in &self.mirrors {
-            let part = |(chunk, orders): &(Seq, Vec<u8>)| Part::Mirror(*trader, *term, *chunk, orders.clone());
+            let part =
+                |(chunk, orders): &(Seq, Vec<u8>)| Part::Mirror(*trader, *term, *chunk, orders.clone());
             parts.extend(chunks.iter().map(|chunk| (Tree::Mirror, part(chunk))));
         }
         parts
