@@ -225,8 +225,9 @@ impl Client {
 
 fn refused(error: &OpenError) -> Failure {
     match error {
-        OpenError::InUse { .. } => {
-            directory(error).hint("let that command end, or order as a running peer: --as PEER")
+        OpenError::InUse { dir, .. } => {
+            let what = format!("another order is under way with the identity in {}", dir.display());
+            Failure::new(error.exit_code(), what).hint("let it end, or order as a running peer: --as PEER")
         }
         _ => directory(error),
     }
