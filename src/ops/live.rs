@@ -95,12 +95,12 @@ impl Asking {
     }
 
     fn node(&self, addr: &str) -> Result<Source, Failure> {
-        self.connect(addr).map(|(source, _)| source).map_err(|error| market::unreachable(&error))
+        self.connect(addr).map(|(source, _)| source).map_err(|error| market::unreachable(addr, &error))
     }
 
     /// A node, and if it is the warehouse all others of its market that answer.
     fn market(&self, addr: &str) -> Result<Vec<Source>, Failure> {
-        let (source, report) = self.connect(addr).map_err(|error| market::unreachable(&error))?;
+        let (source, report) = self.connect(addr).map_err(|error| market::unreachable(addr, &error))?;
         let mut sources = vec![source];
         if report.peer == PeerId::WAREHOUSE {
             let all = self.runtime.block_on(market::reports(vec![(None, addr.to_owned())], self.timeout));
