@@ -131,7 +131,9 @@ impl NodeDir {
                     PeerId(0) => json.role,
                     node => format!("peer-{node}"),
                 };
-                format!("{name} (pid {}, {}, since {})", json.pid, json.addr, json.started)
+                // A client listens nowhere.
+                let at = if json.addr.is_empty() { String::new() } else { format!(" {},", json.addr) };
+                format!("{name} (pid {},{at} since {})", json.pid, json.started)
             }
             None => "another process".to_owned(),
         }

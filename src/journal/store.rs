@@ -84,7 +84,7 @@ pub trait StoreRead: Send + Sync {
 
 /// The writing side; one thread has it.
 pub trait Store: Send {
-    /// Writes a value of at most [`BLOCK_BYTES_MAX`]; see [`check_size`].
+    /// Writes a value of at most [`BLOCK_BYTES_MAX`]; see `check_size`.
     fn put(&mut self, tree: Tree, key: &[u8], value: &[u8]) -> Result<(), StoreError>;
     /// Removes a key, if it is there.
     fn remove(&mut self, tree: Tree, key: &[u8]) -> Result<(), StoreError>;

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::io::stdout;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -79,17 +79,28 @@ impl Asking {
     }
 
     /// Stores on disk; of those in use their owners.
-    fn stores(&self, dirs: &[std::path::PathBuf]) -> Result<Vec<Source>, Failure> {
-        open_stores(dirs, &mut |dir, error| self.owner(dir, error))
+    fn stores(&self, dirs: &[PathBuf]) -> Result<Vec<Source>, Failure> {
+        let mut asked = Vec::new();
+        let sources = open_stores(dirs, &mut |dir, error| {
+            let owner = self.owner(dir, error)?;
+            asked.extend(
+                owner.iter().map(|owner| format!("{} at {}", owner.meta().name(), owner.meta().origin)),
+            );
+            Ok(owner)
+        })?;
+        if !asked.is_empty() {
+            self.note(&format!("in use, so the running node was asked: {}", asked.join(", ")));
+        }
+        Ok(sources)
     }
 
     fn node(&self, addr: &str) -> Result<Source, Failure> {
-        self.connect(addr).map(|(source, _)| source).map_err(|error| market::unreachable(&error))
+        self.connect(addr).map(|(source, _)| source).map_err(|error| market::unreachable(addr, &error))
     }
 
     /// A node, and if it is the warehouse all others of its market that answer.
     fn market(&self, addr: &str) -> Result<Vec<Source>, Failure> {
-        let (source, report) = self.connect(addr).map_err(|error| market::unreachable(&error))?;
+        let (source, report) = self.connect(addr).map_err(|error| market::unreachable(addr, &error))?;
         let mut sources = vec![source];
         if report.peer == PeerId::WAREHOUSE {
             let all = self.runtime.block_on(market::reports(vec![(None, addr.to_owned())], self.timeout));
@@ -110,8 +121,6 @@ impl Asking {
             self.note(&format!("{} is in use by an order under way, and left out", dir.display()));
             return Ok(None);
         }
-        let name = node_name(json.node);
-        self.note(&format!("{} is in use: asking {name} at {}", dir.display(), json.addr));
         match self.connect(&json.addr) {
             Ok((source, report)) if report.peer == json.node && report.cluster == json.cluster => {
                 Ok(Some(source))

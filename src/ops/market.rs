@@ -95,14 +95,13 @@ pub fn runtime() -> Result<Runtime, Failure> {
     built.map_err(|error| Failure::new(exit::FAILURE, format!("no runtime: {error}")))
 }
 
-/// Nothing was sent, since there is nobody to send it to.
-pub fn unreachable(error: &CallError) -> Failure {
-    let failure = Failure::new(exit::UNREACHABLE, error.to_string());
+/// Nothing was sent to the node at `addr`, since it cannot be reached or does not answer.
+pub fn unreachable(addr: &str, error: &CallError) -> Failure {
     match error {
-        CallError::Unreachable { .. } => {
-            failure.hint("start the market with bazaar up, or name a node with --connect")
-        }
-        _ => failure,
+        CallError::Unreachable { .. } => Failure::new(exit::UNREACHABLE, error.to_string())
+            .hint("start the market with bazaar up, or name a node with --connect"),
+        _ => Failure::new(exit::UNREACHABLE, format!("{addr} does not serve: {error}"))
+            .hint("see how the market is with bazaar status"),
     }
 }
 
@@ -120,8 +119,9 @@ pub async fn warehouse_addr(flags: &ConnectFlags, timeout: Duration) -> Result<S
         let found = ClusterJson::find(&flags.data_dir).ok_or_else(|| absent(&flags.data_dir))?;
         return Ok(found.warehouse);
     };
-    let report = report(&addr.to_string(), timeout).await.map_err(|error| unreachable(&error))?;
-    Ok(if report.peer == PeerId::WAREHOUSE { addr.to_string() } else { report.warehouse })
+    let addr = addr.to_string();
+    let report = report(&addr, timeout).await.map_err(|error| unreachable(&addr, &error))?;
+    Ok(if report.peer == PeerId::WAREHOUSE { addr } else { report.warehouse })
 }
 
 /// Asks a node for its report.

@@ -75,9 +75,10 @@ impl Errand<'_> {
 
     async fn by_client(&self) -> Result<Done, Failure> {
         let addr = market::warehouse_addr(&self.flags.market, self.limits.call()).await?;
-        let warehouse =
-            Node::connect(&addr, self.limits.call()).await.map_err(|error| market::unreachable(&error))?;
-        let catalogue = warehouse.catalogue().await.map_err(|error| market::unreachable(&error))?;
+        let warehouse = Node::connect(&addr, self.limits.call())
+            .await
+            .map_err(|error| market::unreachable(&addr, &error))?;
+        let catalogue = warehouse.catalogue().await.map_err(|error| market::unreachable(&addr, &error))?;
         let product = product(&catalogue.goods, &self.wanted.good)?;
         let market = &self.flags.market.data_dir;
         let of_market = ClusterJson::find(market).map(|json| json.cluster);
@@ -262,7 +263,7 @@ impl Errand<'_> {
         loop {
             // The peer goes on asking on its own, so this call alone may take as long as the whole order.
             let node = Node::connect(&report.addr, self.limits.left()).await;
-            let node = node.map_err(|error| market::unreachable(&error))?;
+            let node = node.map_err(|error| market::unreachable(&report.addr, &error))?;
             match node.place(&self.wanted.good, self.wanted.quantity, self.wanted.kind).await {
                 Ok(outcome) => return Ok(Done::told(self.wanted.clone(), outcome, false)),
                 Err(CallError::Refused { reason, .. }) if reason == "UNAVAILABLE" && !self.limits.over() => {
@@ -310,7 +311,7 @@ fn nothing_sent(why: String) -> Failure {
 fn refused(error: CallError) -> Failure {
     match error {
         CallError::Refused { text, .. } => Failure::new(exit::NO, text),
-        error => market::unreachable(&error),
+        error => market::unreachable("the warehouse", &error),
     }
 }
 
@@ -339,7 +340,7 @@ fn not_placed(peer: PeerId, addr: &str, error: &CallError) -> Failure {
             Failure::new(exit::UNDETERMINED, what)
                 .hint(format!("bazaar dump orders --connect {addr} --reverse"))
         }
-        CallError::Unreachable { .. } => market::unreachable(error),
+        CallError::Unreachable { .. } => market::unreachable(addr, error),
         CallError::Refused { reason, text } if reason == "UNAVAILABLE" => {
             Failure::new(exit::UNREACHABLE, text.clone())
         }

@@ -2,7 +2,7 @@
 
 mod offline;
 
-pub use offline::{node_dirs, open_offline, open_stores};
+pub use offline::{InUse, node_dirs, open_offline, open_stores};
 use serde_json::Value;
 
 use super::output::{Failure, Row};

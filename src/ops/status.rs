@@ -214,15 +214,13 @@ fn report_cells(report: &Report) -> Row {
         ("disk free", bytes(report.disk_free)),
         ("health", report.health.clone()),
     ]);
-    if report.peer != PeerId::WAREHOUSE {
-        row.extend(cells(&[("heartbeat", age(report.heartbeat_age_ms))]));
-    }
     if let Some((office, term)) = office(report) {
         row.extend(cells(&[
             ("office", office.to_owned()),
             ("term", term.to_string()),
             ("queue", report.queue_depth.to_string()),
             ("cache", age(report.cache_age_ms)),
+            ("heartbeat", age(report.heartbeat_age_ms)),
         ]));
     }
     if let Some(id) = report.oldest {

@@ -453,15 +453,15 @@ impl Loop {
     /// Remembers what the ledger durably holds: shown in hellos, so that an older copy of it is found out. Kept in the
     /// journal about once a heartbeat, not per batch.
     pub(super) fn saw_ledger(&mut self, ledger: (Seq, Hash)) {
-        if ledger.0 > self.state.ledger_seen.1 {
-            (self.state.ledger_seen.1, self.state.ledger_seen.2) = ledger;
-            self.ledger_unsaved = true;
+        if ledger.0 > self.ledger_seen.1 {
+            (self.ledger_seen.1, self.ledger_seen.2) = ledger;
         }
     }
 
+    /// The state changes with the journal, never before it: a checkpoint is the fold of what was journaled.
     fn keep_ledger_seen(&mut self) {
-        if std::mem::take(&mut self.ledger_unsaved) {
-            let (generation, seq, hash) = self.state.ledger_seen;
+        if self.ledger_seen != self.state.ledger_seen {
+            let (generation, seq, hash) = self.ledger_seen;
             self.record(Entry::LedgerSeen { generation, seq, hash });
         }
     }

@@ -27,8 +27,8 @@ use crate::model::row::Outcome;
 use crate::model::shopper::{Habits, Shopper};
 use crate::model::trader::Trader;
 use crate::types::{
-    Epoch, Money, Now, Number, Office, OrderId, PeerId, ProcessId, Quantity, Role, Seq, Stamp, Term, Token,
-    WallMicros,
+    Epoch, Hash, Money, Now, Number, Office, OrderId, PeerId, ProcessId, Quantity, Role, Seq, Stamp, Term,
+    Token, WallMicros,
 };
 use crate::wire::client::{CallError, Dialed, Dialer, Probe};
 use crate::wire::messages::*;
@@ -258,7 +258,8 @@ pub struct Loop {
     roster: Roster,
     cache: Vec<(Quantity, Seq)>,
     cache_at: Now,
-    ledger_unsaved: bool,
+    /// Generation, sequence and block hash of the ledger as last heard of; the journal learns it later.
+    ledger_seen: (u64, Seq, Hash),
 
     shopper: Shopper,
     home: shop::Home,
@@ -300,7 +301,7 @@ impl Loop {
             desk: desk::Desk::new(Trader::new(products)),
             cache: vec![(Quantity(0), Seq(0)); goods.len()],
             cache_at: now,
-            ledger_unsaved: false,
+            ledger_seen: state.ledger_seen,
             acknowledged: state.floor(),
             sendable: state.last,
             staged_clock: clock.now(),
@@ -548,8 +549,8 @@ impl Loop {
             process: self.me.process,
             clock: self.clock.now(),
             roster: self.roster.clone(),
-            generation: self.state.ledger_seen.0,
-            ledger: (self.state.ledger_seen.1, self.state.ledger_seen.2),
+            generation: self.ledger_seen.0,
+            ledger: (self.ledger_seen.1, self.ledger_seen.2),
             cluster: self.me.cluster.clone(),
             addr: self.me.addr.clone(),
         }

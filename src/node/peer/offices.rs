@@ -16,8 +16,10 @@ pub(super) struct Conduct {
     leaving: Option<PeerId>,
     resigning: bool,
     pub(super) drain_overdue: bool,
-    /// The trader whose duties this one took over: told, and not yet seen at work.
+    /// The trader whose duties this one took over, until a first outcome shows that trade goes on.
     replaced: Option<PeerId>,
+    /// The same, until it was announced: trade may go on before this one has the other's office.
+    unannounced: Option<PeerId>,
     /// A hand-over is under way.
     handing_over: bool,
     hand_over_backoff_ms: u64,
@@ -37,6 +39,7 @@ impl Conduct {
             resigning: false,
             drain_overdue: false,
             replaced: None,
+            unannounced: None,
             handing_over: false,
             hand_over_backoff_ms: 0,
             checking: false,
@@ -232,8 +235,8 @@ impl Loop {
         if !holds && !self.roster.claimable(office) {
             self.elections[index(office)].filled();
         }
-        if holds && let Some(dead) = self.office.replaced {
-            self.announce_takeover(dead);
+        if holds {
+            self.announce_takeover();
         }
     }
 
@@ -257,10 +260,10 @@ impl Loop {
         self.office.fencing = false;
         match result {
             Ok(roster) => {
-                self.office.replaced = Some(peer);
+                (self.office.replaced, self.office.unannounced) = (Some(peer), Some(peer));
                 self.adopt_roster(roster);
                 if self.state.grant.is_some_and(|(office, _)| office == Office::Primary) {
-                    self.announce_takeover(peer);
+                    self.announce_takeover();
                 }
                 self.consider_offices();
             }
@@ -268,7 +271,8 @@ impl Loop {
         }
     }
 
-    fn announce_takeover(&mut self, dead: PeerId) {
+    fn announce_takeover(&mut self) {
+        let Some(dead) = self.office.unannounced.take() else { return };
         self.say(format!(
             "Dear buyers and sellers, my ID is {} and I have taken over the duties of trader {dead}",
             self.me.id

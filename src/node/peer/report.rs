@@ -46,7 +46,7 @@ impl Loop {
             process: self.me.process,
             roster: self.roster.clone(),
             log: (durable.seq, durable.hash),
-            ledger: (self.state.ledger_seen.1, self.state.ledger_seen.2),
+            ledger: (self.ledger_seen.1, self.ledger_seen.2),
             queue_depth: self.desk.trader.depth() as u64,
             oldest: self.desk.trader.oldest().map(|order| order.id),
             oldest_waiting_ms: self.desk.waiting_ms(self.now),

@@ -82,12 +82,16 @@ pub(super) async fn run(place: &Place, flags: &BenchFlags) -> Result<Run, Failur
     Ok(run)
 }
 
-/// Pairs of ids take turns to buy and to sell, so that both traders, one for even and one for odd ids, serve both.
+/// Pairs of ids take turns to buy and to sell, so that both traders, one for even and one for odd ids, serve both; a
+/// last pair that would be left over is split.
+fn sells(id: u32, clients: u32) -> bool {
+    let left_over = clients % 4 == 2 && id == clients;
+    left_over || id.div_ceil(2).is_multiple_of(2)
+}
+
 fn start_shoppers(place: &Place, market: &Market, clients: u32) -> Result<Nodes, Failure> {
     let join = market.traders.addrs();
-    let role = |id: u32| {
-        if clients == 2 && id == 2 || id.div_ceil(2).is_multiple_of(2) { Role::Seller } else { Role::Buyer }
-    };
+    let role = |id: u32| if sells(id, clients) { Role::Seller } else { Role::Buyer };
     let start = |id: u32| nodes::start_peer(place, &market.addr, PeerId(id), role(id), &join, &SHOPPING);
     let starting = (1..=clients).map(start).collect::<Result<Vec<_>, Failure>>()?;
     let mut shoppers = Nodes::default();
@@ -143,5 +147,21 @@ pub(super) fn add_costs(run: &mut Run, ended: Vec<Ended>) {
         run.syncs += syncs;
         run.bytes += bytes_written;
         run.processes.push(process);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_of_them_sell_and_no_trader_serves_one_kind_alone() {
+        for clients in [2, 4, 6, 8, 64] {
+            let sellers: Vec<u32> = (1..=clients).filter(|id| sells(*id, clients)).collect();
+            assert_eq!(sellers.len() as u32, clients / 2, "{clients}");
+            assert!(
+                clients < 4 || sellers.iter().any(|id| id % 2 == 0) && sellers.iter().any(|id| id % 2 == 1)
+            );
+        }
     }
 }

@@ -1,4 +1,7 @@
-//! The limit that no store can pass: plain appends to a file, each made durable, on the disk of the run.
+//! The disk's own speed, to hold a run against: plain appends to a file, each made durable, where the stores go.
+//!
+//! Taken just before the run, with nothing of it running. Low figures beside high ones of the run mean that others use
+//! the processors: one thread that appends then waits for its turn more than the threads of several nodes do.
 
 use std::fs::File;
 use std::io::{self, Write as _};

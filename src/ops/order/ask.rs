@@ -35,9 +35,9 @@ impl Limits {
         self.left().is_zero()
     }
 
-    /// Bound of a call that begins now.
+    /// Bound of a call that begins now, in whole milliseconds.
     pub(super) fn call(&self) -> Duration {
-        self.timeout.min(self.left())
+        Duration::from_millis(self.timeout.min(self.left()).as_millis() as u64)
     }
 }
 

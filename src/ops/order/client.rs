@@ -76,13 +76,15 @@ impl Client {
         let birth = boot::birth_in(catalogue, PeerId(0), ROLE);
         let cluster = Some(catalogue.cluster.as_str());
         let opened = journal::open::<PeerState>(dir, Some(birth), cluster, "", exit_on_failure());
-        let Recovered { journal, state, recovery, clock } = opened.map_err(|error| refused(&error))?;
+        let Recovered { journal, state, recovery, .. } = opened.map_err(|error| refused(&error))?;
         let meta = journal.meta();
         let token = boot::replaced_token(&meta.extra).unwrap_or(meta.token);
         let (me, epoch) = state.opened.unwrap_or_default();
         let process = ProcessId { epoch, starts: meta.starts, random: u64::from(std::process::id()) };
         let cluster = meta.cluster.clone();
-        let mut clock = Clock::starting_at(clock);
+        // What was stamped here is in this journal, and what the market has reached the catalogue tells: the reserve of
+        // a store that is opened for one order at a time would be a leap with each of them.
+        let mut clock = Clock::starting_at(state.stamp);
         clock.adopt(catalogue.clock);
         Ok(Client { journal, state, clock, token, process, cluster, me, epoch, replayed: recovery.replayed })
     }
@@ -223,8 +225,9 @@ impl Client {
 
 fn refused(error: &OpenError) -> Failure {
     match error {
-        OpenError::InUse { .. } => {
-            directory(error).hint("let that command end, or order as a running peer: --as PEER")
+        OpenError::InUse { dir, .. } => {
+            let what = format!("another order is under way with the identity in {}", dir.display());
+            Failure::new(error.exit_code(), what).hint("let it end, or order as a running peer: --as PEER")
         }
         _ => directory(error),
     }

@@ -69,12 +69,12 @@ fn node_number(name: &str) -> Option<u32> {
     }
 }
 
+/// What becomes of a directory that a process has open: a source to read instead, nothing, or a failure.
+pub type InUse<'a> = dyn FnMut(&Path, &OpenError) -> Result<Option<Source>, Failure> + 'a;
+
 /// Opens every store that `dirs` stand for, each once. `in_use` is asked for those that a running node has open. A
 /// client that never ordered has nothing to show.
-pub fn open_stores(
-    dirs: &[PathBuf],
-    in_use: &mut dyn FnMut(&Path, &OpenError) -> Result<Option<Source>, Failure>,
-) -> Result<Vec<Source>, Failure> {
+pub fn open_stores(dirs: &[PathBuf], in_use: &mut InUse<'_>) -> Result<Vec<Source>, Failure> {
     let mut nodes = Vec::new();
     for dir in dirs {
         nodes.extend(node_dirs(dir)?.into_iter().filter(|node| !nodes.contains(node)).collect::<Vec<_>>());
