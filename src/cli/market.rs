@@ -49,13 +49,13 @@ pub enum Shape {
 #[derive(Args, Clone, Debug)]
 pub struct UpArgs {
     /// Peers: the entry of that number in the configuration files [default: 6]
-    #[arg(long, value_name = "N", conflicts_with_all = ["buyers", "sellers"])]
+    #[arg(long, value_name = "N", conflicts_with_all = ["buyers", "sellers"], allow_hyphen_values = true)]
     nodes: Option<u32>,
     /// Buyers of a ring: peers 1 to B, with two idle peers on top
-    #[arg(long, value_name = "B", value_parser = clap::value_parser!(u32).range(..=i64::from(PEERS_MAX)), requires = "sellers")]
+    #[arg(long, value_name = "B", value_parser = clap::value_parser!(u32).range(..=i64::from(PEERS_MAX)), requires = "sellers", allow_hyphen_values = true)]
     buyers: Option<u32>,
     /// Sellers of a ring: peers B+1 to B+S
-    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u32).range(..=i64::from(PEERS_MAX)), requires = "buyers")]
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u32).range(..=i64::from(PEERS_MAX)), requires = "buyers", allow_hyphen_values = true)]
     sellers: Option<u32>,
     /// The market's directory
     #[arg(long, value_name = "DIR", default_value = MARKET_DIR, env = "BAZAAR_DATA_DIR")]

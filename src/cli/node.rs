@@ -49,7 +49,7 @@ pub struct NodeFlags {
     /// File that is written, with the node's address in it, once the node serves
     #[arg(long, value_name = "PATH")]
     pub ready_file: Option<PathBuf>,
-    /// Cluster that a new store belongs to
+    /// Cluster that the store belongs to
     #[arg(long, value_name = "ID", hide = true)]
     pub cluster: Option<String>,
     /// stdin is a pipe from the parent: end when it closes
@@ -78,7 +78,7 @@ pub struct TimerFlags {
 #[derive(Args, Clone, Debug)]
 pub struct ShopperFlags {
     /// New orders of this run per buyer [default: no end]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), allow_hyphen_values = true)]
     pub requests: Option<u64>,
     /// Pause between a buyer's orders
     #[arg(long, value_name = "TIME", default_value = "200ms", value_parser = value::duration, env = "BAZAAR_INTERVAL")]

@@ -1,4 +1,4 @@
-//! Why a directory could not be opened: what is wrong, why, and what mends it; with the exit code that scripts rely on.
+//! Why a directory could not be opened: what is wrong and why; what mends it; and the exit code that scripts rely on.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,13 +10,13 @@ use crate::types::Seq;
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// There is nothing, and nothing is to be made.
-    #[error("{} holds no data: start the node first, or name another directory with --data-dir", .0.display())]
+    #[error("{} holds no data", .0.display())]
     Absent(PathBuf),
     /// A file stands where the directory should.
-    #[error("{} is a file, not a directory: name another place with --data-dir", .0.display())]
+    #[error("{} is a file, not a directory", .0.display())]
     NotADirectory(PathBuf),
     /// The directory holds other things.
-    #[error("{} holds '{found}', which is not ours: name an empty or a new directory with --data-dir", dir.display())]
+    #[error("{} holds '{found}', which is not ours", dir.display())]
     NotOurs {
         /// Which directory.
         dir: PathBuf,
@@ -24,7 +24,7 @@ pub enum OpenError {
         found: String,
     },
     /// Another process has it open.
-    #[error("{} is in use by {by}: stop it first, or ask it with --connect", dir.display())]
+    #[error("{} is in use by {by}", dir.display())]
     InUse {
         /// Which directory.
         dir: PathBuf,
@@ -32,10 +32,7 @@ pub enum OpenError {
         by: String,
     },
     /// It belongs to another market.
-    #[error(
-        "{} belongs to cluster '{found}', not '{expected}': name that cluster's directory with --data-dir",
-        dir.display()
-    )]
+    #[error("{} belongs to cluster '{found}', not '{expected}'", dir.display())]
     OtherCluster {
         /// Which directory.
         dir: PathBuf,
@@ -45,7 +42,7 @@ pub enum OpenError {
         expected: String,
     },
     /// A warehouse's directory was given to a peer, or the other way round.
-    #[error("{} holds a {found}, not a {expected}: name the right node's directory with --data-dir", dir.display())]
+    #[error("{} holds a {found}, not a {expected}", dir.display())]
     OtherLog {
         /// Which directory.
         dir: PathBuf,
@@ -55,10 +52,7 @@ pub enum OpenError {
         expected: String,
     },
     /// A later version of the program wrote it.
-    #[error(
-        "{} has format {found}, this program knows up to {known}: use the newer program that wrote it",
-        dir.display()
-    )]
+    #[error("{} has format {found}, newer than {known}, the newest that this program knows", dir.display())]
     Newer {
         /// Which directory.
         dir: PathBuf,
@@ -68,10 +62,10 @@ pub enum OpenError {
         known: u32,
     },
     /// The store is there and its mark is not.
-    #[error("{}: store/ is there without a whole 'mark', so a lost end would go unseen: {}", .0.display(), mend(.0))]
+    #[error("{}: store/ is there without a whole 'mark', so a lost end would go unseen", .0.display())]
     StoreWithoutMark(PathBuf),
     /// The mark says that there was a store.
-    #[error("{}: 'mark' says that {seq} records were stored and store/ is gone: {}", dir.display(), mend(dir))]
+    #[error("{}: 'mark' says that {seq} records were stored and store/ is gone", dir.display())]
     MarkWithoutStore {
         /// Which directory.
         dir: PathBuf,
@@ -79,7 +73,7 @@ pub enum OpenError {
         seq: Seq,
     },
     /// The disk or a copy gave back an older state than was once durable.
-    #[error("{}: the log ends at {last}, its mark says {mark} was durable: {}", dir.display(), mend(dir))]
+    #[error("{}: the log ends at {last}, its mark says {mark} was durable", dir.display())]
     BehindMark {
         /// Which directory.
         dir: PathBuf,
@@ -89,7 +83,7 @@ pub enum OpenError {
         mark: Seq,
     },
     /// The chain of blocks breaks where it was durable.
-    #[error("{}: the log is broken at {at}, which was durable (mark {mark}): {why}: {}", dir.display(), mend(dir))]
+    #[error("{}: the log is broken at {at}, which was durable (mark {mark}): {why}", dir.display())]
     Broken {
         /// Which directory.
         dir: PathBuf,
@@ -101,7 +95,7 @@ pub enum OpenError {
         why: String,
     },
     /// The store does not open, or holds what cannot have been written.
-    #[error("{}: {why}: {}", path.display(), mend(path))]
+    #[error("{}: {why}", path.display())]
     Damaged {
         /// The file or directory.
         path: PathBuf,
@@ -109,7 +103,7 @@ pub enum OpenError {
         why: String,
     },
     /// Opening took too long; sled loops for ever over some kinds of damage.
-    #[error("{}: opening did not end within {seconds} s, most likely it is damaged: {}", path.display(), mend(path))]
+    #[error("{}: opening did not end within {seconds} s, most likely it is damaged", path.display())]
     Hung {
         /// The file that was being read.
         path: PathBuf,
@@ -134,13 +128,6 @@ pub enum OpenError {
     },
 }
 
-fn mend(path: &Path) -> String {
-    format!(
-        "keep a copy, see what 'bazaar verify' says, then remove the node's directory ({})",
-        path.display()
-    )
-}
-
 impl OpenError {
     /// The process's exit code: 2 for a wrong place, 7 for a directory that cannot be used, 1 when the system failed.
     pub fn exit_code(&self) -> u8 {
@@ -149,6 +136,32 @@ impl OpenError {
             OpenError::Io { .. } | OpenError::Store { .. } => 1,
             _ => 7,
         }
+    }
+
+    /// What mends it.
+    pub fn hint(&self) -> String {
+        let text = match self {
+            OpenError::Absent(_) => "start the node first, or name another directory with --data-dir",
+            OpenError::NotADirectory(_) => "name another place with --data-dir",
+            OpenError::NotOurs { .. } => "name an empty or a new directory with --data-dir",
+            OpenError::InUse { .. } => "stop it first, or ask it with --connect",
+            OpenError::OtherCluster { .. } => "name that cluster's directory with --data-dir",
+            OpenError::OtherLog { .. } => "name the right node's directory with --data-dir",
+            OpenError::Newer { .. } => "use the newer program that wrote it",
+            OpenError::Io { .. } | OpenError::Store { .. } => {
+                "free space or mend rights there, then start again"
+            }
+            OpenError::StoreWithoutMark(path)
+            | OpenError::MarkWithoutStore { dir: path, .. }
+            | OpenError::BehindMark { dir: path, .. }
+            | OpenError::Broken { dir: path, .. }
+            | OpenError::Damaged { path, .. }
+            | OpenError::Hung { path, .. } => {
+                let keep = "keep a copy, see what 'bazaar verify' says, then remove the node's directory";
+                return format!("{keep} ({})", path.display());
+            }
+        };
+        text.to_owned()
     }
 
     /// Names the path in an I/O error.

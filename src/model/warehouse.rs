@@ -59,6 +59,14 @@ pub enum Denied {
     /// No more client identities.
     #[error("no more than {CLIENTS_MAX} clients are served")]
     TooManyClients,
+    /// The store is another market's.
+    #[error("that store belongs to cluster '{store}', this warehouse to '{own}'")]
+    OtherCluster {
+        /// Whose the store is.
+        store: String,
+        /// Whose the warehouse is.
+        own: String,
+    },
     /// The id is not a peer's and no session has it.
     #[error("peer {0} is unknown; ids of peers are 1 to 1000")]
     UnknownPeer(PeerId),
@@ -252,9 +260,12 @@ impl Warehouse {
     /// A peer's control stream is up. A term that an earlier process of it held ends here: a term lives in one process.
     ///
     /// # Errors
-    /// The hello proves nothing, or an equal or newer process of the peer is connected.
+    /// The hello proves nothing or is a client's, or an equal or newer process of the peer is connected.
     pub fn control_up(&mut self, time: WallMicros, hello: &Hello, conn: u64) -> Result<(), Denied> {
         let peer = self.authenticate(hello)?;
+        if peer.is_client() {
+            return Err(Denied::NotEligible(peer));
+        }
         if self.present.get(&peer).is_some_and(|present| present.process > hello.process) {
             return Err(Denied::StoreAlive(peer));
         }
@@ -472,11 +483,19 @@ impl Warehouse {
         done
     }
 
+    /// Whether the term is the present grant of the stream's process.
+    pub fn holds(&self, stream: u64, term: Term) -> bool {
+        let grant = self.market.offices.present(term);
+        let stream = self.streams.get(&stream);
+        grant
+            .zip(stream)
+            .is_some_and(|(grant, stream)| (grant.peer, grant.process) == (stream.peer, stream.process))
+    }
+
     /// Why a whole batch is not taken: its term is not the present grant of the stream's process, or no room is left.
     fn refuse(&mut self, job: &Job, disk_low: bool) -> Option<NotTaken> {
+        let holds = self.holds(job.stream, job.term);
         let Some(stream) = self.streams.get_mut(&job.stream) else { return Some(NotTaken::NoSession) };
-        let grant = self.market.offices.present(job.term);
-        let holds = grant.is_some_and(|grant| (grant.peer, grant.process) == (stream.peer, stream.process));
         if stream.refused.is_none() && !holds {
             stream.refused = Some(NotTaken::Fenced);
         }

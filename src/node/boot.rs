@@ -79,6 +79,8 @@ pub struct WarehouseSpec {
 pub struct PeerSpec {
     /// Common to all nodes.
     pub settings: Settings,
+    /// The market that its store must belong to, if somebody said so.
+    pub cluster: Option<String>,
     /// Its id.
     pub id: PeerId,
     /// What it does for itself.
@@ -212,11 +214,11 @@ pub fn run_peer(spec: PeerSpec) -> Result<(), BootError> {
         Some(peer_birth(&wire, &spec.warehouse, spec.id, spec.role)?)
     };
     let Recovered { journal, state, recovery, clock } =
-        open_maybe::<PeerState>(&settings, birth, None, addr)?;
+        open_maybe::<PeerState>(&settings, birth, spec.cluster.as_deref(), addr)?;
     let meta = journal.meta().clone();
     if meta.node != spec.id {
         let text = format!(
-            "{} is the directory of peer {}, not {}; choose another --data-dir",
+            "{} is the directory of peer {}, not of peer {}",
             settings.data_dir.display(),
             meta.node,
             spec.id

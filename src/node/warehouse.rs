@@ -17,7 +17,7 @@ use crate::model::hello::Hello;
 use crate::model::market::{Market, NotTaken};
 use crate::model::offices::Roster;
 use crate::model::row::Outcome;
-use crate::model::warehouse::{Done, Job, Rules, Warehouse};
+use crate::model::warehouse::{Denied, Done, Job, Rules, Warehouse};
 use crate::types::{Hash, Money, Now, PeerId, ProcessId, ProductId, Quantity, Seq, WallMicros};
 use crate::wire::convert::outcome_weight;
 use crate::wire::messages::*;
@@ -322,8 +322,8 @@ impl Loop {
         reply: Reply<OpenAnswer>,
     ) {
         if !cluster.is_empty() && cluster != self.parts.cluster {
-            let text = format!("that store belongs to cluster {cluster}, this is {}", self.parts.cluster);
-            return self.reply(reply, Err(Refusal::Invalid(text)));
+            let denied = Denied::OtherCluster { store: cluster.to_owned(), own: self.parts.cluster.clone() };
+            return self.reply(reply, Err(denied.into()));
         }
         let answer = self.machine.open(time, peer, store).map(|opened| OpenAnswer {
             opened,
@@ -342,7 +342,7 @@ impl Loop {
     fn offices_reply(
         &mut self,
         now: Now,
-        done: Result<(), crate::model::warehouse::Denied>,
+        done: Result<(), Denied>,
         reply: Reply<(crate::types::Stamp, Roster)>,
     ) {
         let answer = done.map(|()| (self.machine.clock.now(), self.machine.roster(now)));
@@ -350,13 +350,18 @@ impl Loop {
     }
 
     fn control(&mut self, now: Now, time: WallMicros, conn: u64, up: ControlUp) {
-        if self.machine.hear(up.clock).is_err() {
-            return self.cut(conn, "its clock is too far ahead");
-        }
-        let Some(hello) = up.hello else { return self.machine.alive(conn) };
-        if let Err(denied) = self.machine.control_up(time, &hello, conn) {
+        if let Some(hello) = &up.hello
+            && let Err(denied) = self.machine.control_up(time, hello, conn)
+        {
             return self.cut(conn, &denied.to_string());
         }
+        // Only who is known moves the clock.
+        let known =
+            up.hello.is_some() || self.controls.get(&conn).is_some_and(|stream| stream.peer.is_some());
+        if !known || self.machine.hear(up.clock).is_err() {
+            return self.cut(conn, "no hello, or its clock is too far ahead");
+        }
+        let Some(hello) = up.hello else { return self.machine.alive(conn) };
         self.check_ledger(&hello);
         let Some(stream) = self.controls.get_mut(&conn) else { return };
         stream.peer = Some(hello.peer);
@@ -407,12 +412,13 @@ impl Loop {
     // ---- settling
 
     fn job(&mut self, conn: u64, ask: SettleAsk) -> Option<Job> {
-        let leap = self.machine.hear(ask.clock).is_err();
         if let Some(hello) = &ask.hello {
             self.machine.stream_up(conn, hello);
             let answer = SettleAnswer { hello: Some(self.hello()), ..SettleAnswer::default() };
             self.answer(conn, answer);
         }
+        // Only the holder of a term moves the clock; what anybody else sends is refused with its term.
+        let leap = self.machine.holds(conn, ask.term) && self.machine.hear(ask.clock).is_err();
         if ask.orders.is_empty() {
             return None;
         }

@@ -29,6 +29,7 @@ pub fn peer(args: &PeerArgs, global: &Global) -> Result<u8, Failure> {
     log(&args.node, global);
     let spec = PeerSpec {
         settings: settings(&args.node, args.listen(), args.data_dir()),
+        cluster: args.node.cluster.clone(),
         id: args.id,
         role: args.role,
         warehouse: args.warehouse.to_string(),
@@ -92,12 +93,13 @@ fn failure(error: BootError) -> Failure {
         }
         BootError::Warehouse { .. } => Failure::new(exit::UNREACHABLE, error.to_string())
             .hint("start the warehouse first, or name it with --warehouse ADDR"),
-        BootError::Identity(_) => Failure::new(exit::DIRECTORY, error.to_string()),
+        BootError::Identity(_) => Failure::new(exit::DIRECTORY, error.to_string())
+            .hint("choose another --data-dir, or the right --id"),
         BootError::System(_) | BootError::Ended(_) => Failure::new(exit::FAILURE, error.to_string()),
     }
 }
 
 /// What a directory that cannot be used comes to.
 pub fn directory(error: &OpenError) -> Failure {
-    Failure::new(error.exit_code(), error.to_string())
+    Failure::new(error.exit_code(), error.to_string()).hint(error.hint())
 }

@@ -25,8 +25,9 @@ use super::output::{Failure, exit};
 use crate::cli::{Global, Restart, UpArgs};
 use crate::limits::{DRAIN_MAX, PROGRESS_MAX};
 use crate::model::offices::Roster;
-use crate::types::{Office, PeerId, Role, Seq};
-use crate::wire::client::Node;
+use crate::types::{Office, PeerId, Role, Seq, WallMicros};
+use crate::wire::client::{CallError, Node};
+use crate::wire::report::Report;
 use crate::wire::server::{Happening, What};
 
 /// Runs a market. See the module's text.
@@ -76,7 +77,7 @@ struct Market<'a> {
     done: BTreeSet<PeerId>,
     dead: BTreeSet<PeerId>,
     started: Instant,
-    first_sale: Option<Duration>,
+    started_at: WallMicros,
     first_seq: Seq,
     failovers: Vec<Failover>,
     progress: Instant,
@@ -91,10 +92,16 @@ impl<'a> Market<'a> {
         plan: Plan,
         place: place::Place,
     ) -> Result<Market<'a>, Failure> {
-        let started = Instant::now();
+        let (started, started_at) = (Instant::now(), crate::node::wall_now());
         let warehouse =
             children::start("warehouse", &place.node("warehouse"), &plan.warehouse_args(args, &place))?;
         let warehouse = warehouse.ready()?;
+        // What the ledger holds before this run: asked while nobody trades yet.
+        let before = status_of(&warehouse.addr, global.timeout).await;
+        let before = before.map_err(|error| {
+            Failure::new(exit::UNREACHABLE, format!("the warehouse does not answer: {error}"))
+                .hint("see its log, or give it more time with --timeout")
+        })?;
         let peers = start_peers(args, &plan, &place, &warehouse.addr)?;
         place.write_cluster(&plan, &warehouse, &peers)?;
         let (sender, news) = mpsc::channel(4096);
@@ -112,12 +119,12 @@ impl<'a> Market<'a> {
             done: BTreeSet::new(),
             dead: BTreeSet::new(),
             started,
-            first_sale: None,
-            first_seq: Seq(0),
+            started_at,
+            first_seq: before.ledger.0,
             failovers: Vec::new(),
             progress: Instant::now(),
             talk,
-            goods: Vec::new(),
+            goods: before.goods.into_iter().map(|(name, _)| name).collect(),
         };
         market.listen().await;
         market.header();
@@ -131,15 +138,13 @@ impl<'a> Market<'a> {
         }
         watch::node(PeerId::WAREHOUSE, self.warehouse.addr.clone(), self.sender.clone());
         if let Ok(report) = self.ask(PeerId::WAREHOUSE).await {
-            self.first_seq = report.ledger.0;
-            self.goods = report.goods.into_iter().map(|(name, _)| name).collect();
             self.see_roster(report.roster);
         }
     }
 
-    async fn ask(&self, peer: PeerId) -> Result<crate::wire::report::Report, crate::wire::client::CallError> {
+    async fn ask(&self, peer: PeerId) -> Result<Report, CallError> {
         let addr = if peer == PeerId::WAREHOUSE { &self.warehouse.addr } else { &self.peers[&peer].addr };
-        Node::connect(addr, self.global.timeout).await?.status().await
+        status_of(addr, self.global.timeout).await
     }
 
     // ---- trading
@@ -196,9 +201,6 @@ impl<'a> Market<'a> {
         match what {
             What::Told(order, outcome) => {
                 self.progress = Instant::now();
-                if outcome.filled.0 > 0 && matches!(order.kind, crate::types::OrderKind::Buy { .. }) {
-                    self.first_sale.get_or_insert(self.started.elapsed());
-                }
                 if self.talk {
                     println!("{} {}", self.clock(), summary::told(&self.plan, &self.goods, &order, &outcome));
                 }
@@ -370,13 +372,15 @@ impl<'a> Market<'a> {
         let elapsed = self.started.elapsed();
         let roster = self.roster.clone();
         self.quiesce().await;
-        let summary = Summary::gather(&self, &roster, elapsed).await;
-        self.stop(&roster);
-        match summary {
-            Ok(summary) if self.global.json => println!("{}", summary.json()),
-            Ok(summary) if !self.global.quiet => print!("{}", summary.table()),
-            Ok(_) => {}
-            Err(failure) => return Err(failure),
+        let mut summary = Summary::gather(&self, &roster, elapsed).await;
+        self.stop_peers(&roster);
+        let counted = summary.count(&self).await;
+        self.stop_warehouse();
+        counted?;
+        if self.global.json {
+            println!("{}", summary.json());
+        } else if !self.global.quiet {
+            print!("{}", summary.table());
         }
         if end == End::Stuck {
             let text =
@@ -405,8 +409,8 @@ impl<'a> Market<'a> {
         }
     }
 
-    /// Shoppers first, then secondary, primary and warehouse: nobody is left to elect.
-    fn stop(&mut self, roster: &Roster) {
+    /// Shoppers first, then secondary and primary: nobody is left to elect.
+    fn stop_peers(&mut self, roster: &Roster) {
         let seat = |office| roster.get(office).map(|seat| seat.peer);
         let traders: Vec<PeerId> =
             [Office::Secondary, Office::Primary].into_iter().filter_map(seat).collect();
@@ -422,6 +426,9 @@ impl<'a> Market<'a> {
                 self.end(peer);
             }
         }
+    }
+
+    fn stop_warehouse(&mut self) {
         self.warehouse.terminate();
         self.warehouse.wait(DRAIN_MAX + Duration::from_secs(2));
     }
@@ -438,6 +445,10 @@ impl<'a> Market<'a> {
         }
         eprint!("{}", summary::header(&self.plan, &self.place, &self.warehouse, &self.peers));
     }
+}
+
+async fn status_of(addr: &str, timeout: Duration) -> Result<Report, CallError> {
+    Node::connect(addr, timeout).await?.status().await
 }
 
 /// Closing takes a moment; a Ctrl-C meanwhile ends it at once: the children end with their pipes.
@@ -457,7 +468,7 @@ async fn at(deadline: Option<tokio::time::Instant>) {
 }
 
 /// Starts the peers: all at once on known ports, one after the other on free ones, since each is told the addresses of
-/// those before it (a link that one side knows is a link).
+/// those before it (a link that one side knows is a link). The highest ids first: whoever is there first is elected.
 fn start_peers(
     args: &UpArgs,
     plan: &Plan,
@@ -467,7 +478,7 @@ fn start_peers(
     let mut addrs = plan.addrs(args.base_port);
     let mut starting = Vec::new();
     let mut children = BTreeMap::new();
-    for peer in &plan.peers {
+    for peer in plan.peers.iter().rev() {
         let name = format!("peer-{}", peer.id);
         let node = plan.peer_args(args, place, peer.id, warehouse, &addrs);
         let started = children::start(&name, &place.node(&name), &node)?;

@@ -14,6 +14,8 @@ use crate::model::warehouse::Denied;
 use crate::types::Office;
 
 const DOMAIN: &str = "bazaar";
+/// Reason of a refused session: the store is another market's, and asking again is in vain.
+pub const OTHER_CLUSTER: &str = "OTHER_CLUSTER";
 
 /// What tonic-types takes; its order is never seen.
 #[allow(clippy::disallowed_types)]
@@ -58,6 +60,7 @@ fn denied_code(denied: &Denied) -> (Code, &'static str) {
         Denied::Held { .. } => (Code::FailedPrecondition, "HELD"),
         Denied::NotPresent(_) => (Code::FailedPrecondition, "NOT_PRESENT"),
         Denied::NotPartner(_) => (Code::PermissionDenied, "NOT_PARTNER"),
+        Denied::OtherCluster { .. } => (Code::FailedPrecondition, OTHER_CLUSTER),
         Denied::TooManyClients => (Code::ResourceExhausted, "TOO_MANY_CLIENTS"),
         Denied::UnknownPeer(_) => (Code::Unauthenticated, "UNKNOWN_PEER"),
     }

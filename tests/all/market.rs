@@ -341,10 +341,6 @@ impl Up<'_> {
         self.running.as_ref().unwrap().pid()
     }
 
-    pub fn stderr(&self) -> String {
-        self.running.as_ref().unwrap().stderr()
-    }
-
     pub fn node(&self, name: &str) -> NodeAt {
         self.market.nodes().into_iter().find(|node| node.name == name).unwrap_or_else(|| panic!("no {name}"))
     }

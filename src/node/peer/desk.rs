@@ -76,14 +76,13 @@ impl Loop {
     }
 
     fn asked(&mut self, conn: u64, ask: TradeAsk) {
-        if self.clock.receive(ask.clock).is_err() {
-            return self.trade_closed(conn);
-        }
         if let Some(hello) = ask.hello {
             self.greet(conn, hello);
         }
         let Some(stream) = self.desk.trades.get_mut(&conn) else { return };
         match &stream.hello {
+            // Only who is known moves the clock.
+            Some(_) if stream.verified && self.clock.receive(ask.clock).is_err() => self.trade_closed(conn),
             Some(hello) if stream.verified => {
                 let peer = hello.peer;
                 self.admit_all(conn, peer, ask.orders);
@@ -97,7 +96,6 @@ impl Loop {
     }
 
     fn greet(&mut self, conn: u64, hello: Hello) {
-        self.adopt_roster(hello.roster.clone());
         let peer = hello.peer;
         let known = self.vouch(&hello);
         if let Some(stream) = self.desk.trades.get_mut(&conn) {
@@ -113,10 +111,18 @@ impl Loop {
         known.is_some_and(|(epoch, id)| *epoch == hello.epoch && Some(*id) == store)
     }
 
+    /// The peer is who it says: what it says of clock and offices counts from here on.
     fn welcome(&mut self, conn: u64) {
+        let Some(Some(theirs)) = self.desk.trades.get(&conn).map(|stream| stream.hello.clone()) else {
+            return;
+        };
+        if self.clock.receive(theirs.clock).is_err() {
+            return self.trade_closed(conn);
+        }
+        self.adopt_roster(theirs.roster);
+        let peer = theirs.peer;
         let (hello, clock, roster) = (self.hello(false), self.clock.tick(), self.roster.clone());
         let Some(stream) = self.desk.trades.get_mut(&conn) else { return };
-        let Some(peer) = stream.hello.as_ref().map(|hello| hello.peer) else { return };
         stream.verified = true;
         let early = std::mem::take(&mut stream.early);
         let answer =
@@ -173,7 +179,7 @@ impl Loop {
         self.desk.early_submits = rest;
         for (hello, order, reply) in ready {
             if self.vouch(&hello) {
-                self.submit_vouched(order, reply);
+                self.submit_vouched(&hello, order, reply);
             } else {
                 let roster = self.roster.clone();
                 self.reply(reply, Err(Refusal::NotTaken(NotTaken::NoSession, roster)));
@@ -260,14 +266,12 @@ impl Loop {
     }
 
     fn submit(&mut self, hello: Hello, order: Order, reply: Reply<Outcome>) {
-        let believed = self.clock.receive(hello.clock).is_ok() && order.stamp <= hello.clock;
-        if !believed || order.id.peer != hello.peer {
-            let why = if believed { NotTaken::NoSession } else { NotTaken::Clock };
+        if order.id.peer != hello.peer {
             let roster = self.roster.clone();
-            return self.reply(reply, Err(Refusal::NotTaken(why, roster)));
+            return self.reply(reply, Err(Refusal::NotTaken(NotTaken::NoSession, roster)));
         }
         if self.vouch(&hello) {
-            return self.submit_vouched(order, reply);
+            return self.submit_vouched(&hello, order, reply);
         }
         if self.desk.early_submits.len() >= BATCH_ORDERS_MAX {
             let roster = self.roster.clone();
@@ -278,8 +282,10 @@ impl Loop {
         self.fetch_session(peer);
     }
 
-    fn submit_vouched(&mut self, order: Order, reply: Reply<Outcome>) {
-        match self.admit(order) {
+    fn submit_vouched(&mut self, hello: &Hello, order: Order, reply: Reply<Outcome>) {
+        let believed = order.stamp <= hello.clock && self.clock.receive(hello.clock).is_ok();
+        let admitted = if believed { self.admit(order) } else { Err(NotTaken::Clock) };
+        match admitted {
             // One open order per peer this way: an earlier asker of the same order has given up.
             Ok(()) => drop(self.desk.submits.insert(order.id, reply)),
             Err(why) => {

@@ -8,6 +8,7 @@ use crate::limits::{BACKOFF_MAX, LINKS_MAX};
 use crate::model::election::Message;
 use crate::types::Hash;
 use crate::wire::client::Node;
+use crate::wire::status::OTHER_CLUSTER;
 
 struct Link {
     line: Dialed<PeerMessage>,
@@ -361,6 +362,13 @@ impl Loop {
     pub(super) fn session_opened(&mut self, result: Result<OpenAnswer, CallError>) {
         let answer = match result {
             Ok(answer) => answer,
+            Err(CallError::Refused { reason, text }) if reason == OTHER_CLUSTER => {
+                tracing::error!(text, "the warehouse is another market's");
+                eprintln!(
+                    "error: {text}\n  hint: name this market's warehouse with --warehouse, or another --data-dir"
+                );
+                std::process::exit(7);
+            }
             Err(error) => {
                 self.open_backoff_ms = next_backoff(self.open_backoff_ms);
                 tracing::info!(%error, "the session could not be opened yet");

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::place::Place;
 use crate::cli::{Shape, UpArgs};
 use crate::config::{self, PeerPlan};
+use crate::journal::NodeDir;
 use crate::ops::output::Failure;
 use crate::types::{PeerId, Role};
 
@@ -70,6 +71,10 @@ impl Plan {
         push(&mut line, "--data-dir", place.node(&format!("peer-{id}")).display());
         push(&mut line, "--listen", listen);
         push(&mut line, "--warehouse", warehouse);
+        // A store of another market is refused before it trades in this one.
+        if let Some(json) = NodeDir::new(&place.node("warehouse")).read_node_json() {
+            push(&mut line, "--cluster", json.cluster);
+        }
         for neighbour in &peer.neighbours {
             if let Some(addr) = addrs.get(neighbour) {
                 push(&mut line, "--neighbour", format_args!("{neighbour}={addr}"));

@@ -18,7 +18,7 @@ use crate::model::offices::Roster;
 use crate::model::row::{Outcome, OutcomeKind, Record, Share};
 use crate::ops::children::Child;
 use crate::ops::output::{Failure, exit};
-use crate::types::{Office, Order, OrderKind, PeerId, Role, Seq};
+use crate::types::{Office, Order, OrderKind, PeerId, Role, Seq, WallMicros};
 use crate::wire::client::{CallError, Node};
 
 /// A trader's end and what came after. Times are Unix microseconds.
@@ -137,6 +137,7 @@ struct Counts {
     bought: u64,
     sold_out: u64,
     deposits: u64,
+    first_sale: Option<WallMicros>,
 }
 
 /// The figures of a run.
@@ -147,7 +148,7 @@ pub struct Summary {
     traders: Vec<Value>,
     counts: Counts,
     elapsed: Duration,
-    first_sale: Option<Duration>,
+    started_at: WallMicros,
     latency_us: Histogram<u64>,
     elections: u64,
     failovers: Vec<Failover>,
@@ -155,12 +156,8 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Asks the living nodes, and counts this run's rows in the ledger.
-    pub(super) async fn gather(
-        market: &Market<'_>,
-        roster: &Roster,
-        elapsed: Duration,
-    ) -> Result<Summary, Failure> {
+    /// Asks the living peers, while they live.
+    pub(super) async fn gather(market: &Market<'_>, roster: &Roster, elapsed: Duration) -> Summary {
         let mut latency_us = new_histogram();
         let mut elections = 0;
         for peer in market.peers.keys().filter(|peer| !market.dead.contains(peer)) {
@@ -172,37 +169,47 @@ impl Summary {
                 let _ = latency_us.add(part);
             }
         }
-        let (counts, ledger_records) = match count(&market.warehouse.addr, market.first_seq).await {
-            Ok(counted) => counted,
-            Err(_) if market.dead.contains(&PeerId::WAREHOUSE) => (Counts::default(), Seq(0)),
+        let seat = |office: Office| {
+            let seat = roster.get(office).filter(|seat| seat.present)?;
+            Some(json!({"peer": seat.peer.0, "office": office.name(), "term": seat.term.0}))
+        };
+        Summary {
+            nodes: market.plan.peers.len(),
+            buyers: market.plan.with_role(Role::Buyer).len(),
+            sellers: market.plan.with_role(Role::Seller).len(),
+            traders: Office::BOTH.into_iter().filter_map(seat).collect(),
+            counts: Counts::default(),
+            elapsed,
+            started_at: market.started_at,
+            latency_us,
+            elections,
+            failovers: market.failovers.clone(),
+            ledger_records: Seq(0),
+        }
+    }
+
+    /// Counts this run's rows in the ledger, when nobody is left to write more.
+    pub(super) async fn count(&mut self, market: &Market<'_>) -> Result<(), Failure> {
+        match count(&market.warehouse.addr, market.first_seq).await {
+            Ok(counted) => (self.counts, self.ledger_records) = counted,
+            Err(_) if market.dead.contains(&PeerId::WAREHOUSE) => {}
             Err(error) => {
                 return Err(Failure::new(
                     exit::UNREACHABLE,
                     format!("the ledger could not be counted: {error}"),
                 ));
             }
-        };
-        let seat = |office: Office| {
-            let seat = roster.get(office).filter(|seat| seat.present)?;
-            Some(json!({"peer": seat.peer.0, "office": office.name(), "term": seat.term.0}))
-        };
-        Ok(Summary {
-            nodes: market.plan.peers.len(),
-            buyers: market.plan.with_role(Role::Buyer).len(),
-            sellers: market.plan.with_role(Role::Seller).len(),
-            traders: Office::BOTH.into_iter().filter_map(seat).collect(),
-            counts,
-            elapsed,
-            first_sale: market.first_sale,
-            latency_us,
-            elections,
-            failovers: market.failovers.clone(),
-            ledger_records,
-        })
+        }
+        Ok(())
     }
 
     fn per_second(&self) -> f64 {
         self.counts.orders as f64 / self.elapsed.as_secs_f64().max(1e-9)
+    }
+
+    fn first_sale_s(&self) -> Option<f64> {
+        let at = self.counts.first_sale?;
+        Some(at.0.saturating_sub(self.started_at.0) as f64 / 1e6)
     }
 
     fn quantile_ms(&self, quantile: f64) -> Option<f64> {
@@ -229,7 +236,7 @@ impl Summary {
             "elections": self.elections,
             "failovers": self.failovers.iter().map(Failover::json).collect::<Vec<_>>(),
             "ledger_records": self.ledger_records.0,
-            "first_sale_s": self.first_sale.map(|at| round(at.as_secs_f64())),
+            "first_sale_s": self.first_sale_s().map(round),
         })
     }
 
@@ -277,7 +284,7 @@ async fn count(addr: &str, after: Seq) -> Result<(Counts, Seq), CallError> {
             for (at, record) in block.records.iter().enumerate() {
                 let seq = Seq(block.header.first.0 + at as u64);
                 if seq > after {
-                    counts.add(record);
+                    counts.add(block.header.time, record);
                     end = seq;
                 }
             }
@@ -287,11 +294,14 @@ async fn count(addr: &str, after: Seq) -> Result<(Counts, Seq), CallError> {
 }
 
 impl Counts {
-    fn add(&mut self, record: &Record) {
+    fn add(&mut self, time: WallMicros, record: &Record) {
         let Some(decision) = record.decision() else { return };
         self.orders += 1;
         match record {
-            Record::Sale { .. } => self.bought += 1,
+            Record::Sale { .. } => {
+                self.bought += 1;
+                self.first_sale.get_or_insert(time);
+            }
             Record::Deposit(_) => self.deposits += 1,
             Record::Refusal { reason: None, .. } if decision.order.kind != OrderKind::Sell => {
                 self.sold_out += 1

@@ -233,8 +233,10 @@ impl Journals {
             for id in fold.accepted.keys() {
                 let held =
                     ledger.sessions.has_outcome(*id) || self.folds.values().any(|other| other.waits(*id));
-                // Handed over to a store that was not read: nothing can be said.
-                if held || all_there {
+                // Handed over to a store that was not read, or still open at a client whose store was not: nothing
+                // can be said.
+                let placer = !id.peer.is_client() || self.folds.contains_key(&id.peer);
+                if held || (all_there && placer) {
                     alarms.check(Check::ExactlyOnce, held, || {
                         Example::order(
                             *id,
