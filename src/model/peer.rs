@@ -13,6 +13,9 @@ use super::fold::{Fold, Tree};
 use crate::limits::SESSION_WINDOW;
 use crate::types::{Epoch, Hash, Number, Office, Order, OrderId, PeerId, Seq, Stamp, Term, WallMicros};
 
+/// A mirror: chunks of encoded orders with their place in the journal that they are from, ascending.
+pub type Chunks = VecDeque<(Seq, Vec<u8>)>;
+
 /// An order taken for another peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Accepted {
@@ -42,7 +45,7 @@ pub struct PeerState {
     /// Taken for others and not yet settled or handed over, with the term it was taken under.
     pub accepted: BTreeMap<OrderId, Accepted>,
     /// What other traders accepted under a term: chunks as they came, with their place in that trader's journal.
-    pub mirrors: BTreeMap<(PeerId, Term), VecDeque<(Seq, Vec<u8>)>>,
+    pub mirrors: BTreeMap<(PeerId, Term), Chunks>,
     /// Generation, sequence and block hash of the ledger as last heard of.
     pub ledger_seen: (u64, Seq, Hash),
     /// The highest stamp in the journal.

@@ -159,7 +159,7 @@ pub enum ReplicaCall {
     /// A replicate stream of the other trader began.
     Opened(u64, Outbox<ReplicaAnswer>),
     /// A message on it.
-    Asked(u64, ReplicaAsk),
+    Asked(u64, Box<ReplicaAsk>),
     /// It ended.
     Closed(u64),
 }

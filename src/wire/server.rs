@@ -187,7 +187,7 @@ impl<I: From<ReplicaCall> + Send + 'static> proto::replica_server::Replica for R
         self.0.put(ReplicaCall::Opened(conn, outbox)).await?;
         self.0.pump(
             request.into_inner(),
-            move |ask| ReplicaCall::Asked(conn, ask),
+            move |ask| ReplicaCall::Asked(conn, Box::new(ask)),
             ReplicaCall::Closed(conn),
         );
         Ok(answers(outgoing))

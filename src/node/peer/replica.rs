@@ -220,7 +220,7 @@ impl Loop {
             ReplicaCall::Opened(conn, outbox) => {
                 self.replica.incoming.insert(conn, (None, outbox));
             }
-            ReplicaCall::Asked(conn, ask) => self.mirror(conn, ask),
+            ReplicaCall::Asked(conn, ask) => self.mirror(conn, *ask),
             ReplicaCall::Closed(conn) => {
                 self.replica.incoming.remove(&conn);
             }
