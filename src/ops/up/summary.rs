@@ -17,7 +17,9 @@ use crate::journal::Block;
 use crate::model::offices::Roster;
 use crate::model::row::{Outcome, OutcomeKind, Record, Share};
 use crate::ops::children::Child;
+use crate::ops::nodes::directory;
 use crate::ops::output::{Failure, exit};
+use crate::ops::source::open_offline;
 use crate::types::{Office, Order, OrderKind, PeerId, Role, Seq, WallMicros};
 use crate::wire::client::{CallError, Node};
 
@@ -138,6 +140,10 @@ struct Counts {
     sold_out: u64,
     deposits: u64,
     first_sale: Option<WallMicros>,
+    /// Offices granted.
+    grants: u64,
+    /// The ledger's end.
+    end: Seq,
 }
 
 /// The figures of a run.
@@ -150,19 +156,15 @@ pub struct Summary {
     elapsed: Duration,
     started_at: WallMicros,
     latency_us: Histogram<u64>,
-    elections: u64,
     failovers: Vec<Failover>,
-    ledger_records: Seq,
 }
 
 impl Summary {
     /// Asks the living peers, while they live.
     pub(super) async fn gather(market: &Market<'_>, roster: &Roster, elapsed: Duration) -> Summary {
         let mut latency_us = new_histogram();
-        let mut elections = 0;
         for peer in market.peers.keys().filter(|peer| !market.dead.contains(peer)) {
             let Ok(report) = market.ask(*peer).await else { continue };
-            elections += report.elections;
             let mut bytes = report.shopping.latency_us.as_slice();
             if let Ok(part) = Deserializer::new().deserialize::<u64, _>(&mut bytes) {
                 // Same bounds everywhere: cannot fail.
@@ -182,24 +184,13 @@ impl Summary {
             elapsed,
             started_at: market.started_at,
             latency_us,
-            elections,
             failovers: market.failovers.clone(),
-            ledger_records: Seq(0),
         }
     }
 
     /// Counts this run's rows in the ledger, when nobody is left to write more.
     pub(super) async fn count(&mut self, market: &Market<'_>) -> Result<(), Failure> {
-        match count(&market.warehouse.addr, market.first_seq).await {
-            Ok(counted) => (self.counts, self.ledger_records) = counted,
-            Err(_) if market.dead.contains(&PeerId::WAREHOUSE) => {}
-            Err(error) => {
-                return Err(Failure::new(
-                    exit::UNREACHABLE,
-                    format!("the ledger could not be counted: {error}"),
-                ));
-            }
-        }
+        self.counts = count(market).await?;
         Ok(())
     }
 
@@ -233,9 +224,9 @@ impl Summary {
             "orders_per_s": round(self.per_second()),
             "p50_ms": self.quantile_ms(0.5).map(round),
             "p99_ms": self.quantile_ms(0.99).map(round),
-            "elections": self.elections,
+            "elections": self.counts.grants,
             "failovers": self.failovers.iter().map(Failover::json).collect::<Vec<_>>(),
-            "ledger_records": self.ledger_records.0,
+            "ledger_records": self.counts.end.0,
             "first_sale_s": self.first_sale_s().map(round),
         })
     }
@@ -272,29 +263,53 @@ fn new_histogram() -> Histogram<u64> {
         .unwrap_or_else(|error| unreachable!("constant bounds are valid: {error}"))
 }
 
-/// Counts the outcomes after a sequence, from the ledger itself; with the ledger's end.
-async fn count(addr: &str, after: Seq) -> Result<(Counts, Seq), CallError> {
+/// Counts the rows after a sequence: the warehouse is asked, or its store read if it is dead.
+async fn count(market: &Market<'_>) -> Result<Counts, Failure> {
+    let after = market.first_seq;
+    if market.dead.contains(&PeerId::WAREHOUSE) {
+        return count_on_disk(&market.warehouse.dir, after);
+    }
+    let counted = count_live(&market.warehouse.addr, after).await;
+    counted
+        .map_err(|error| Failure::new(exit::UNREACHABLE, format!("the ledger could not be counted: {error}")))
+}
+
+async fn count_live(addr: &str, after: Seq) -> Result<Counts, CallError> {
     let node = Node::connect(addr, crate::limits::CALL_DEADLINE).await?;
     let mut dumped = node.dump(after.next(), Seq(0), false).await?;
-    let (mut counts, mut end) = (Counts::default(), after);
+    let mut counts = Counts { end: after, ..Counts::default() };
     while let Some(blocks) = dumped.next().await? {
         for bytes in blocks {
-            let block =
-                Block::<Record>::decode(&bytes).map_err(|error| CallError::Unknown(error.to_string()))?;
-            for (at, record) in block.records.iter().enumerate() {
-                let seq = Seq(block.header.first.0 + at as u64);
-                if seq > after {
-                    counts.add(block.header.time, record);
-                    end = seq;
-                }
-            }
+            counts.add_block(&bytes, after).map_err(CallError::Unknown)?;
         }
     }
-    Ok((counts, end))
+    Ok(counts)
+}
+
+fn count_on_disk(dir: &std::path::Path, after: Seq) -> Result<Counts, Failure> {
+    let mut source = open_offline(dir).map_err(|error| directory(&error))?;
+    let mut counts = Counts { end: after, ..Counts::default() };
+    for bytes in source.blocks(after.next()) {
+        counts.add_block(&bytes?, after).map_err(|why| Failure::new(exit::UNDETERMINED, why))?;
+    }
+    Ok(counts)
 }
 
 impl Counts {
+    fn add_block(&mut self, bytes: &[u8], after: Seq) -> Result<(), String> {
+        let block = Block::<Record>::decode(bytes).map_err(|error| error.to_string())?;
+        for (at, record) in block.records.iter().enumerate() {
+            let seq = Seq(block.header.first.0 + at as u64);
+            if seq > after {
+                self.add(block.header.time, record);
+                self.end = seq;
+            }
+        }
+        Ok(())
+    }
+
     fn add(&mut self, time: WallMicros, record: &Record) {
+        self.grants += u64::from(matches!(record, Record::Office { .. }));
         let Some(decision) = record.decision() else { return };
         self.orders += 1;
         match record {
