@@ -4,7 +4,7 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const PROTOS: [&str; 5] = ["common", "market", "cluster", "warehouse", "admin"];
+const PROTOS: [&str; 6] = ["common", "market", "cluster", "replica", "warehouse", "admin"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let files: Vec<String> = PROTOS.iter().map(|name| format!("proto/bazaar/v1/{name}.proto")).collect();

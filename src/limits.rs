@@ -56,6 +56,10 @@ pub const LOW_WATER_BYTES: u64 = BALLAST_BYTES + 2 * GROUP_BYTES_MAX as u64 + CH
 pub const SESSION_WINDOW: u32 = 4_096;
 /// Orders that a trader holds for the warehouse.
 pub const TRADER_QUEUE_ORDERS_MAX: usize = 1_000_000;
+/// Orders in one replicated chunk: it is stored as one entry of the partner's journal.
+pub const REPLICA_CHUNK_ORDERS_MAX: usize = 192;
+/// Upper bound of one encoded order.
+pub const ORDER_BYTES_MAX: usize = 48;
 /// Settle batches of one trader that may be unanswered.
 pub const SETTLE_BATCHES_IN_FLIGHT_MAX: usize = 16;
 /// Bytes waiting in one stream's outbox; beyond it the stream is cut.
@@ -144,6 +148,7 @@ const _: () = {
     assert!(SESSION_WINDOW as usize * (PEERS_MAX as usize) < 1 << 32);
     assert!(STOCK_MAX as u128 * UNIT_PRICE_MAX as u128 <= i64::MAX as u128, "totals stay in an i64");
     assert!(QUANTITY_MAX <= STOCK_MAX);
+    assert!(REPLICA_CHUNK_ORDERS_MAX * ORDER_BYTES_MAX + RECORD_BYTES_TYPICAL_MAX + 256 <= BLOCK_BYTES_MAX);
     assert!(PROBE_MAX.as_millis() < CALL_DEADLINE.as_millis());
     assert!(BATCH_ORDERS_MAX * SETTLE_BATCHES_IN_FLIGHT_MAX <= TRADER_QUEUE_ORDERS_MAX);
 };

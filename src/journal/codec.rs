@@ -102,6 +102,7 @@ mod tests {
             Entry::LedgerSeen { .. } => 9,
             Entry::Mirrored { .. } => 10,
             Entry::Adopted { .. } => 11,
+            Entry::Trimmed { .. } => 12,
         }
     }
 
@@ -111,7 +112,7 @@ mod tests {
         assert_eq!(rows, (0..15).collect::<Vec<u8>>());
         assert_eq!(rows, records().iter().map(record_number).collect::<Vec<u8>>());
         let kinds: Vec<u8> = entries().iter().map(|entry| encode(entry).unwrap()[0]).collect();
-        assert_eq!(kinds, (0..12).collect::<Vec<u8>>());
+        assert_eq!(kinds, (0..13).collect::<Vec<u8>>());
         assert_eq!(kinds, entries().iter().map(entry_number).collect::<Vec<u8>>());
     }
 

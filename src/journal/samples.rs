@@ -77,7 +77,8 @@ pub fn entries() -> Vec<Entry> {
         Entry::Settled { peer, first, last },
         Entry::HandedOver { peer, first, last },
         Entry::LedgerSeen { generation: 1, seq: Seq(812), hash: Hash([9; 32]) },
-        Entry::Mirrored { trader: PeerId(5), term: Term(4), order: order(OrderKind::Sell) },
-        Entry::Adopted { trader: PeerId(5), from: Term(4), term: Term(1) },
+        Entry::Mirrored { trader: PeerId(5), term: Term(4), chunk: Seq(7), orders: vec![1, 2, 3] },
+        Entry::Adopted { trader: PeerId(5), from: Term(4) },
+        Entry::Trimmed { trader: PeerId(5), term: Term(4), below: Seq(8) },
     ]
 }

@@ -117,22 +117,32 @@ pub enum Entry {
         /// Hash of the block that ends there.
         hash: Hash,
     },
-    /// 10 (reserved): an order of the partner's queue, under the partner's term.
+    /// 10: orders that the partner has accepted, as it sent them: stored as bytes, read only if it dies.
     Mirrored {
         /// The partner.
         trader: PeerId,
         /// Its term.
         term: Term,
-        /// The order.
-        order: Order,
+        /// The chunk's place in the partner's journal.
+        chunk: Seq,
+        /// Encoded orders.
+        orders: Vec<u8>,
     },
-    /// 11 (reserved): the queue of a fenced partner became the own one.
+    /// 11: a mirror became accepted orders of this store (entries of their own, before this one): the partner is dead,
+    /// or its term is over.
     Adopted {
-        /// The dead trader.
+        /// Whose mirror.
         trader: PeerId,
-        /// Its term.
+        /// Of which term.
         from: Term,
-        /// The own term.
+    },
+    /// 12: chunks of a mirror below this one are settled. Written lazily.
+    Trimmed {
+        /// Whose mirror.
+        trader: PeerId,
+        /// Of which term.
         term: Term,
+        /// The lowest chunk that is still needed.
+        below: Seq,
     },
 }

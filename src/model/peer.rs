@@ -2,9 +2,9 @@
 //!
 //! What is in `open` was journaled and has no outcome yet: it is asked again, under the same number, until it has one.
 //! What is in `accepted` was taken under a term and is neither settled nor handed over: it is settled by this process
-//! while the term lasts, and goes to its present home afterwards.
+//! while the term lasts, and goes to its present home afterwards. `mirrors` hold what partners accepted, as bytes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +12,20 @@ use super::entry::{Entry, Placed};
 use super::fold::{Fold, Tree};
 use crate::limits::SESSION_WINDOW;
 use crate::types::{Epoch, Hash, Number, Office, Order, OrderId, PeerId, Seq, Stamp, Term, WallMicros};
+
+/// A mirror: chunks of encoded orders with their place in the journal that they are from, ascending.
+pub type Chunks = VecDeque<(Seq, Vec<u8>)>;
+
+/// An order taken for another peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// Under which term.
+    pub term: Term,
+    /// Where its entry stands in the journal.
+    pub seq: Seq,
+    /// The order.
+    pub order: Order,
+}
 
 /// See the module's text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,7 +43,9 @@ pub struct PeerState {
     /// The grant held, if any.
     pub grant: Option<(Office, Term)>,
     /// Taken for others and not yet settled or handed over, with the term it was taken under.
-    pub accepted: BTreeMap<OrderId, (Term, Order)>,
+    pub accepted: BTreeMap<OrderId, Accepted>,
+    /// What other traders accepted under a term: chunks as they came, with their place in that trader's journal.
+    pub mirrors: BTreeMap<(PeerId, Term), Chunks>,
     /// Generation, sequence and block hash of the ledger as last heard of.
     pub ledger_seen: (u64, Seq, Hash),
     /// The highest stamp in the journal.
@@ -60,6 +76,14 @@ impl PeerState {
     pub fn order(&self, me: PeerId, placed: &Placed) -> Order {
         let Placed { number, stamp, kind, product, quantity } = *placed;
         Order { id: OrderId { peer: me, number }, stamp, kind, product, quantity }
+    }
+
+    fn trim(&mut self, trader: PeerId, term: Term, below: Seq) {
+        if let Some(chunks) = self.mirrors.get_mut(&(trader, term)) {
+            while chunks.front().is_some_and(|(chunk, _)| *chunk < below) {
+                chunks.pop_front();
+            }
+        }
     }
 
     fn drop_accepted(&mut self, peer: PeerId, first: Number, last: Number) {
@@ -100,7 +124,9 @@ pub enum Part {
     /// 2: another peer's session.
     Known(PeerId, Epoch, Hash),
     /// 3: an accepted order; parts come in queue order.
-    Accepted(Term, Order),
+    Accepted(Term, Seq, Order),
+    /// 4: a chunk of a mirror, in the order of the chunks.
+    Mirror(PeerId, Term, Seq, Vec<u8>),
 }
 
 impl Fold for PeerState {
@@ -129,13 +155,19 @@ impl Fold for PeerState {
             Entry::Ended { term } => self.grant = self.grant.filter(|(_, held)| held != term),
             Entry::Accepted { term, order } => {
                 self.stamp = self.stamp.max(order.stamp);
-                self.accepted.insert(order.id, (*term, *order));
+                self.accepted.insert(order.id, Accepted { term: *term, seq, order: *order });
             }
             Entry::Settled { peer, first, last } | Entry::HandedOver { peer, first, last } => {
                 self.drop_accepted(*peer, *first, *last);
             }
             Entry::LedgerSeen { generation, seq, hash } => self.ledger_seen = (*generation, *seq, *hash),
-            Entry::Mirrored { .. } | Entry::Adopted { .. } => {}
+            Entry::Mirrored { trader, term, chunk, orders } => {
+                self.mirrors.entry((*trader, *term)).or_default().push_back((*chunk, orders.clone()));
+            }
+            Entry::Adopted { trader, from } => {
+                self.mirrors.remove(&(*trader, *from));
+            }
+            Entry::Trimmed { trader, term, below } => self.trim(*trader, *term, *below),
         }
     }
 
@@ -150,8 +182,13 @@ impl Fold for PeerState {
                 .map(|(peer, (epoch, store))| (Tree::Sessions, Part::Known(*peer, *epoch, *store))),
         );
         let mut queue: Vec<_> = self.accepted.values().collect();
-        queue.sort_unstable_by_key(|(_, order)| order.key());
-        parts.extend(queue.into_iter().map(|(term, order)| (Tree::Queue, Part::Accepted(*term, *order))));
+        queue.sort_unstable_by_key(|accepted| accepted.order.key());
+        parts.extend(queue.into_iter().map(|it| (Tree::Queue, Part::Accepted(it.term, it.seq, it.order))));
+        for ((trader, term), chunks) in &self.mirrors {
+            let part =
+                |(chunk, orders): &(Seq, Vec<u8>)| Part::Mirror(*trader, *term, *chunk, orders.clone());
+            parts.extend(chunks.iter().map(|chunk| (Tree::Mirror, part(chunk))));
+        }
         parts
     }
 
@@ -167,8 +204,11 @@ impl Fold for PeerState {
             Part::Known(peer, epoch, store) => {
                 self.known.insert(peer, (epoch, store));
             }
-            Part::Accepted(term, order) => {
-                self.accepted.insert(order.id, (term, order));
+            Part::Mirror(trader, term, chunk, orders) => {
+                self.mirrors.entry((trader, term)).or_default().push_back((chunk, orders));
+            }
+            Part::Accepted(term, seq, order) => {
+                self.accepted.insert(order.id, Accepted { term, seq, order });
             }
         }
     }

@@ -279,7 +279,6 @@ impl Warehouse {
         }
         let presence = Presence { conn, process: hello.process, addr: hello.addr.clone(), asked: None };
         self.present.insert(peer, presence);
-        self.pair(time);
         Ok(())
     }
 
@@ -386,8 +385,9 @@ impl Warehouse {
     pub fn fence(&mut self, time: WallMicros, hello: &Hello, term: Term) -> Result<(), Denied> {
         let peer = self.authenticate(hello)?;
         let Some(grant) = self.market.offices.present(term).copied() else { return Ok(()) };
-        let partner = self.market.offices.paired
-            && self.market.offices.held_by(peer).is_some_and(|own| own.process == hello.process);
+        // A secondary that could not be brought up to date has no partner's rights, but the primary may end it.
+        let own = self.market.offices.held_by(peer).filter(|own| own.process == hello.process);
+        let partner = own.is_some_and(|own| self.market.offices.paired || own.office == Office::Primary);
         if grant.peer != peer && !partner {
             return Err(Denied::NotPartner(term));
         }
@@ -423,23 +423,33 @@ impl Warehouse {
         let term = Term(self.market.offices.last_term.0 + 1);
         let clock = self.clock.tick();
         self.record(time, Record::Office { office, trader, process, term, clock });
-        self.pair(time);
     }
 
-    /// Primary and secondary become partners as soon as both are connected.
-    fn pair(&mut self, time: WallMicros) {
+    /// The primary says that the secondary holds all that it has accepted: from now on they are partners, share the
+    /// peers, and each may fence the other.
+    ///
+    /// # Errors
+    /// One of the terms is not the present grant, or the word is not the primary's; nothing changed.
+    pub fn pair(
+        &mut self,
+        time: WallMicros,
+        hello: &Hello,
+        term: Term,
+        partner_term: Term,
+    ) -> Result<(), Denied> {
+        let trader = self.authenticate(hello)?;
         let offices = &self.market.offices;
-        let (Some(primary), Some(secondary)) = (offices.primary, offices.secondary) else { return };
-        let up = |grant: &Grant| {
-            self.present.get(&grant.peer).is_some_and(|presence| presence.process == grant.process)
+        let primary =
+            offices.primary.filter(|it| it.term == term && it.peer == trader && it.process == hello.process);
+        let secondary = offices.secondary.filter(|it| it.term == partner_term);
+        let (Some(_), Some(secondary)) = (primary, secondary) else {
+            return Err(Denied::NotPartner(partner_term));
         };
-        if offices.paired || !up(&primary) || !up(&secondary) {
-            return;
+        if !offices.paired {
+            let (partner, clock) = (secondary.peer, self.clock.tick());
+            self.record(time, Record::Paired { trader, term, partner, partner_term, clock });
         }
-        let clock = self.clock.tick();
-        let Grant { peer: trader, term, .. } = primary;
-        let Grant { peer: partner, term: partner_term, .. } = secondary;
-        self.record(time, Record::Paired { trader, term, partner, partner_term, clock });
+        Ok(())
     }
 
     // ---- settling

@@ -284,6 +284,10 @@ impl Loop {
                 let done = self.machine.fence(time, &hello, term);
                 self.offices_reply(now, done, reply);
             }
+            WarehouseCall::Pair(hello, term, partner, reply) => {
+                let done = self.machine.pair(time, &hello, term, partner);
+                self.offices_reply(now, done, reply);
+            }
             WarehouseCall::Resign(hello, term, to, reply) => {
                 let done = self.machine.resign(time, &hello, term, to);
                 self.offices_reply(now, done, reply);

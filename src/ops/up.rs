@@ -215,6 +215,7 @@ impl<'a> Market<'a> {
             }
             What::Suspected(dead) => self.suspected(dead, time),
             What::TookOver(dead) => self.took_over(peer, dead, time),
+            What::Replayed(dead, replayed, duplicates) => self.replayed(dead, replayed, duplicates),
         }
     }
 
@@ -347,9 +348,21 @@ impl<'a> Market<'a> {
         };
         failover.to = Some(by);
         failover.took_over = Some(time);
+        let line = failover.line();
+        self.tell(&format!("failover  {line}"));
+    }
+
+    fn replayed(&mut self, dead: PeerId, replayed: u64, duplicates: u64) {
+        let Some(failover) = self.failovers.iter_mut().rev().find(|failover| failover.from == dead) else {
+            return;
+        };
+        (failover.replayed, failover.duplicates) = (replayed, duplicates);
+        self.tell(&format!("failover  replayed {replayed}  duplicates suppressed {duplicates}  lost 0"));
+    }
+
+    fn tell(&self, line: &str) {
         if !self.global.quiet {
-            let line = failover.line();
-            eprintln!("{} failover  {line}", self.clock());
+            eprintln!("{} {line}", self.clock());
         }
     }
 

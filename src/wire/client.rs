@@ -16,7 +16,7 @@ use super::messages::*;
 use super::outbox::{Outbox, Outgoing, Weigh, outbox};
 use super::proto::{
     self, admin_client::AdminClient, cluster_client::ClusterClient, market_client::MarketClient,
-    warehouse_client::WarehouseClient,
+    replica_client::ReplicaClient, warehouse_client::WarehouseClient,
 };
 use super::report::Report;
 use super::server::{DumpHead, Happening, next_conn};
@@ -142,6 +142,14 @@ impl Node {
     pub async fn fence(&self, hello: &Hello, term: Term) -> Result<Roster, CallError> {
         let request = proto::FenceRequest { hello: Some(convert::hello_out(hello)), term: term.0 };
         roster(call(self.deadline, self.warehouse().fence(request)).await?)
+    }
+
+    /// Makes the two traders partners: the primary's word that the secondary is up to date.
+    #[allow(clippy::missing_errors_doc)]
+    pub async fn pair(&self, hello: &Hello, term: Term, partner: Term) -> Result<Roster, CallError> {
+        let hello = Some(convert::hello_out(hello));
+        let request = proto::PairRequest { hello, term: term.0, partner_term: partner.0 };
+        roster(call(self.deadline, self.warehouse().pair(request)).await?)
     }
 
     /// Gives an office up.
@@ -314,6 +322,10 @@ dial!(
 dial!(
     /// Presence at the warehouse.
     control, WarehouseClient.control, ControlUp => proto::ControlUp, ControlDown
+);
+dial!(
+    /// Accepted orders to the partner.
+    replicate, ReplicaClient.replicate, ReplicaAsk => proto::ReplicateRequest, ReplicaAnswer
 );
 dial!(
     /// Words to another peer.

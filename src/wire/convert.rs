@@ -535,6 +535,48 @@ impl TryFrom<proto::ClusterMessage> for PeerMessage {
     }
 }
 
+impl From<ReplicaAsk> for proto::ReplicateRequest {
+    fn from(ask: ReplicaAsk) -> Self {
+        proto::ReplicateRequest {
+            clock: ask.clock.0,
+            hello: ask.hello.as_ref().map(hello_out),
+            term: ask.term.0,
+            seq: ask.chunk.0,
+            orders: ask.orders,
+            settled_below: ask.settled_below.0,
+        }
+    }
+}
+
+impl TryFrom<proto::ReplicateRequest> for ReplicaAsk {
+    type Error = Odd;
+    fn try_from(it: proto::ReplicateRequest) -> Checked<Self> {
+        Ok(ReplicaAsk {
+            clock: Stamp(it.clock),
+            hello: it.hello.map(hello_in),
+            term: Term(it.term),
+            chunk: Seq(it.seq),
+            orders: it.orders,
+            settled_below: Seq(it.settled_below),
+        })
+    }
+}
+
+impl From<ReplicaAnswer> for proto::ReplicateReply {
+    fn from(answer: ReplicaAnswer) -> Self {
+        let hello = answer.hello.as_ref().map(hello_out);
+        proto::ReplicateReply { clock: answer.clock.0, hello, term: answer.term.0, seq: answer.chunk.0 }
+    }
+}
+
+impl TryFrom<proto::ReplicateReply> for ReplicaAnswer {
+    type Error = Odd;
+    fn try_from(it: proto::ReplicateReply) -> Checked<Self> {
+        let hello = it.hello.map(hello_in);
+        Ok(ReplicaAnswer { clock: Stamp(it.clock), hello, term: Term(it.term), chunk: Seq(it.seq) })
+    }
+}
+
 // ---- replies of unary calls
 
 impl From<OpenAnswer> for proto::OpenReply {
@@ -771,6 +813,18 @@ impl Weigh for ControlDown {
 impl Weigh for StockPush {
     fn weigh(&self) -> usize {
         MESSAGE_BYTES + 16 * self.levels.len()
+    }
+}
+
+impl Weigh for ReplicaAsk {
+    fn weigh(&self) -> usize {
+        MESSAGE_BYTES + HELLO_BYTES * usize::from(self.hello.is_some()) + self.orders.len()
+    }
+}
+
+impl Weigh for ReplicaAnswer {
+    fn weigh(&self) -> usize {
+        MESSAGE_BYTES + HELLO_BYTES * usize::from(self.hello.is_some())
     }
 }
 

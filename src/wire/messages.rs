@@ -123,6 +123,47 @@ pub struct StockPush {
     pub levels: Vec<(ProductId, Quantity)>,
 }
 
+/// Trader -> partner on `Replicate`.
+#[derive(Clone, Debug, Default)]
+pub struct ReplicaAsk {
+    /// The sender's clock.
+    pub clock: Stamp,
+    /// First message only.
+    pub hello: Option<Hello>,
+    /// The sender's grant.
+    pub term: Term,
+    /// The chunk's place in the sender's journal.
+    pub chunk: Seq,
+    /// Accepted orders as the journal encodes them; may be empty.
+    pub orders: Vec<u8>,
+    /// Chunks below this are settled.
+    pub settled_below: Seq,
+}
+
+/// Partner -> trader on `Replicate`.
+#[derive(Clone, Debug, Default)]
+pub struct ReplicaAnswer {
+    /// The sender's clock.
+    pub clock: Stamp,
+    /// First message only.
+    pub hello: Option<Hello>,
+    /// The acknowledging trader's grant.
+    pub term: Term,
+    /// Everything up to this chunk is durable there.
+    pub chunk: Seq,
+}
+
+/// Calls on `Replica`.
+#[derive(Debug)]
+pub enum ReplicaCall {
+    /// A replicate stream of the other trader began.
+    Opened(u64, Outbox<ReplicaAnswer>),
+    /// A message on it.
+    Asked(u64, Box<ReplicaAsk>),
+    /// It ended.
+    Closed(u64),
+}
+
 /// What peers say to each other on `Cluster.Control`.
 #[derive(Clone, Debug)]
 pub enum PeerWord {
@@ -244,6 +285,8 @@ pub enum WarehouseCall {
     Claim(Hello, Office, Reply<(Stamp, Roster)>),
     /// A term is to end.
     Fence(Hello, Term, Reply<(Stamp, Roster)>),
+    /// The primary has brought the secondary (its term comes last) up to date.
+    Pair(Hello, Term, Term, Reply<(Stamp, Roster)>),
     /// The holder gives its office up, to a successor or (0) to nobody.
     Resign(Hello, Term, PeerId, Reply<(Stamp, Roster)>),
     /// A control stream began.

@@ -173,6 +173,27 @@ impl<I: From<ClusterCall> + Send + 'static> proto::cluster_server::Cluster for C
     }
 }
 
+struct Replica<I>(Inbox<I>);
+
+#[tonic::async_trait]
+impl<I: From<ReplicaCall> + Send + 'static> proto::replica_server::Replica for Replica<I> {
+    type ReplicateStream = Answers<proto::ReplicateReply>;
+
+    async fn replicate(
+        &self,
+        request: Request<Streaming<proto::ReplicateRequest>>,
+    ) -> Result<Response<Self::ReplicateStream>, Status> {
+        let (conn, outbox, outgoing) = stream();
+        self.0.put(ReplicaCall::Opened(conn, outbox)).await?;
+        self.0.pump(
+            request.into_inner(),
+            move |ask| ReplicaCall::Asked(conn, Box::new(ask)),
+            ReplicaCall::Closed(conn),
+        );
+        Ok(answers(outgoing))
+    }
+}
+
 struct Warehouse<I>(Inbox<I>);
 
 fn roster_reply((clock, roster): (Stamp, crate::model::offices::Roster)) -> Response<proto::RosterReply> {
@@ -227,6 +248,16 @@ impl<I: From<WarehouseCall> + Send + 'static> proto::warehouse_server::Warehouse
         let term = crate::types::Term(request.term);
         let hello = hello(request.hello)?;
         Ok(roster_reply(self.0.ask(|reply| WarehouseCall::Fence(hello, term, reply)).await?))
+    }
+
+    async fn pair(
+        &self,
+        request: Request<proto::PairRequest>,
+    ) -> Result<Response<proto::RosterReply>, Status> {
+        let request = request.into_inner();
+        let (term, partner) = (crate::types::Term(request.term), crate::types::Term(request.partner_term));
+        let hello = hello(request.hello)?;
+        Ok(roster_reply(self.0.ask(|reply| WarehouseCall::Pair(hello, term, partner, reply)).await?))
     }
 
     async fn resign(
@@ -320,6 +351,8 @@ pub enum What {
     Suspected(PeerId),
     /// First decision under a term that replaced this trader's.
     TookOver(PeerId),
+    /// All orders that this dead trader had accepted are settled: how many, and how many it had settled itself.
+    Replayed(PeerId, u64, u64),
 }
 
 impl From<Happening> for proto::Event {
@@ -336,6 +369,9 @@ impl From<Happening> for proto::Event {
             What::Done => event.done = true,
             What::Suspected(peer) => event.suspected = peer.0,
             What::TookOver(peer) => event.took_over_from = peer.0,
+            What::Replayed(peer, replayed, duplicates) => {
+                (event.took_over_from, event.replayed, event.duplicates) = (peer.0, replayed, duplicates);
+            }
         }
         event
     }
@@ -352,6 +388,8 @@ impl TryFrom<proto::Event> for Happening {
             What::Done
         } else if event.suspected != 0 {
             What::Suspected(PeerId(event.suspected))
+        } else if event.replayed != 0 {
+            What::Replayed(PeerId(event.took_over_from), event.replayed, event.duplicates)
         } else if event.took_over_from != 0 {
             What::TookOver(PeerId(event.took_over_from))
         } else {
@@ -478,15 +516,17 @@ pub struct Serving {
 /// The transport failed.
 pub async fn serve_peer<I>(inbox: mpsc::Sender<I>, serving: Serving) -> Result<(), Error>
 where
-    I: From<MarketCall> + From<ClusterCall> + From<AdminCall> + Send + 'static,
+    I: From<MarketCall> + From<ClusterCall> + From<ReplicaCall> + From<AdminCall> + Send + 'static,
 {
     let inbox = Inbox(inbox);
     let (router, incoming, shutdown) = common(&inbox, serving)?;
     let market = proto::market_server::MarketServer::new(Market(inbox.clone()));
-    let cluster = proto::cluster_server::ClusterServer::new(Cluster(inbox));
+    let cluster = proto::cluster_server::ClusterServer::new(Cluster(inbox.clone()));
+    let replica = proto::replica_server::ReplicaServer::new(Replica(inbox));
     router
         .add_service(market.max_decoding_message_size(MESSAGE_BYTES_MAX))
         .add_service(cluster.max_decoding_message_size(MESSAGE_BYTES_MAX))
+        .add_service(replica.max_decoding_message_size(MESSAGE_BYTES_MAX))
         .serve_with_incoming_shutdown(incoming, shutdown)
         .await
 }

@@ -43,17 +43,28 @@ fn paired() -> Warehouse {
     [6, 5, 4].into_iter().for_each(|peer| up(&mut it, peer, 1));
     claim(&mut it, 10, 6, Office::Primary).unwrap();
     claim(&mut it, 11, 5, Office::Secondary).unwrap();
+    it.pair(T, &hello(6, 1), Term(1), Term(2)).unwrap();
     it.take_fresh();
     it
 }
 
 #[test]
-fn offices_are_paired_as_soon_as_both_are_connected() {
+fn only_the_primary_pairs_and_only_present_terms() {
     let mut it = warehouse();
     [6, 5].into_iter().for_each(|peer| up(&mut it, peer, 1));
     it.take_fresh();
     claim(&mut it, 10, 6, Office::Primary).unwrap();
     claim(&mut it, 11, 5, Office::Secondary).unwrap();
+    assert_eq!(
+        it.roster(Now(12)).home(PeerId(5)).unwrap().peer,
+        PeerId(6),
+        "a secondary in sync serves nobody yet"
+    );
+    let denied = Denied::NotPartner(Term(2));
+    assert_eq!(it.pair(T, &hello(5, 1), Term(1), Term(2)), Err(denied.clone()));
+    assert_eq!(it.pair(T, &hello(6, 2), Term(1), Term(2)), Err(denied));
+    it.pair(T, &hello(6, 1), Term(1), Term(2)).unwrap();
+    it.pair(T, &hello(6, 1), Term(1), Term(2)).unwrap();
     assert_eq!(kinds(&mut it), ["office", "office", "paired"]);
     assert_eq!(it.roster(Now(12)).home(PeerId(5)).unwrap().peer, PeerId(5));
 }
@@ -84,7 +95,7 @@ fn a_closed_control_stream_makes_the_office_claimable_at_once() {
     it.control_closed(601);
     assert!(it.roster(Now(20)).claimable(Office::Primary));
     claim(&mut it, 21, 4, Office::Primary).unwrap();
-    assert_eq!(kinds(&mut it), ["fence", "office", "paired"]);
+    assert_eq!(kinds(&mut it), ["fence", "office"]);
 }
 
 #[test]
@@ -152,7 +163,7 @@ fn an_unpaired_secondary_may_not_fence() {
 fn resigning_in_favour_of_someone_is_one_step() {
     let mut it = paired();
     it.resign(T, &hello(6, 1), Term(1), PeerId(4)).unwrap();
-    assert_eq!(kinds(&mut it), ["fence", "office", "paired"]);
+    assert_eq!(kinds(&mut it), ["fence", "office"]);
     assert_eq!(it.roster(Now(20)).primary.unwrap().peer, PeerId(4));
 }
 

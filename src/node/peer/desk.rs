@@ -220,7 +220,10 @@ impl Loop {
         // A stamp from too far ahead would stand last in every queue, and drag all clocks along.
         self.clock.receive(order.stamp).map_err(|_| NotTaken::Clock)?;
         match self.desk.trader.admit(order)? {
-            Admitted::New => self.record(Entry::Accepted { term, order }),
+            Admitted::New => {
+                self.record(Entry::Accepted { term, order });
+                self.replicate(order);
+            }
             Admitted::Attached => self.desk.duplicates += 1,
         }
         self.desk.busy_since.get_or_insert(self.now);
@@ -351,7 +354,10 @@ impl Loop {
         }
         self.settle.works();
         self.desk.duplicates += answer.outcomes.iter().filter(|outcome| outcome.repeated).count() as u64;
+        self.count_replayed(&answer.outcomes);
         let settled = self.desk.trader.settled(answer.batch, answer.outcomes, answer.not_taken);
+        settled.outcomes.iter().for_each(|outcome| self.settled_in_chunk(outcome.id));
+        settled.not_taken.iter().for_each(|(id, _)| self.settled_in_chunk(*id));
         settled.entries.into_iter().for_each(|entry| self.record(entry));
         self.desk.busy_since = (self.desk.trader.depth() > 0).then_some(self.now);
         self.office_worked(!settled.outcomes.is_empty());

@@ -311,7 +311,7 @@ impl Loop {
         let settings = &self.me.settings;
         let overdue = self.links.asked.is_some_and(|at| self.now.ms_since(at) >= settings.suspect_after_ms);
         let quiet = self.now.ms_since(self.links.heard) >= settings.heartbeat_ms;
-        if let Some(peer) = self.links.partner.filter(|_| overdue) {
+        if let Some(peer) = self.links.partner.filter(|_| overdue).or_else(|| self.silent_replica()) {
             self.fence_partner(peer);
         }
         if self.links.asked.is_none() && quiet {

@@ -38,6 +38,7 @@ use crate::wire::server::{Happening, What};
 mod desk;
 mod links;
 mod offices;
+mod replica;
 mod report;
 mod shop;
 
@@ -48,6 +49,8 @@ pub enum Input {
     Market(MarketCall),
     /// From other peers.
     Cluster(ClusterCall),
+    /// From the other trader.
+    Replica(ReplicaCall),
     /// From people.
     Admin(AdminCall),
     /// The stream to the home trader.
@@ -58,6 +61,8 @@ pub enum Input {
     Control(StreamEvent<ControlDown>),
     /// Stock pushes.
     Stock(StreamEvent<StockPush>),
+    /// The replicate stream to the other trader.
+    Replicate(StreamEvent<ReplicaAnswer>),
     /// A stream to another peer.
     Link(StreamEvent<PeerMessage>),
     /// A call of this node came back.
@@ -77,6 +82,8 @@ pub enum Came {
     Resigned(Term, Result<Roster, CallError>),
     /// Another peer's session.
     Session(PeerId, Result<Option<SessionInfo>, CallError>),
+    /// The pair was journaled.
+    Paired(Result<Roster, CallError>),
     /// How many of the orders sent, from the first, are durable at their home.
     HandedOver(Vec<OrderId>, Result<u32, CallError>),
     /// Whether a suspect lives.
@@ -92,14 +99,15 @@ macro_rules! inputs {
         })*
     };
 }
-inputs!(MarketCall => Market, ClusterCall => Cluster, AdminCall => Admin, StreamEvent<TradeAnswer> => Home,
+inputs!(MarketCall => Market, ClusterCall => Cluster, ReplicaCall => Replica, AdminCall => Admin, StreamEvent<TradeAnswer> => Home,
     StreamEvent<SettleAnswer> => Settle, StreamEvent<ControlDown> => Control, StreamEvent<StockPush> => Stock,
-    StreamEvent<PeerMessage> => Link, Came => Came);
+    StreamEvent<PeerMessage> => Link, StreamEvent<ReplicaAnswer> => Replicate, Came => Came);
 
 /// What waits for a ticket.
 enum Out {
     Reply(Box<dyn FnOnce() + Send>),
     Word(Outbox<PeerMessage>, PeerMessage),
+    Mirrored(Outbox<ReplicaAnswer>, ReplicaAnswer),
     Control(Outbox<ControlUp>, ControlUp),
 }
 
@@ -111,6 +119,7 @@ enum Timer {
     Home,
     Settle,
     Watch,
+    Replica,
     Link(PeerId),
     Join,
     Heartbeat,
@@ -264,6 +273,7 @@ pub struct Loop {
     desk: desk::Desk,
     settle: Line<SettleAsk>,
     watching: Line<StockPush>,
+    replica: replica::Replica,
 
     membership: Membership,
     links: links::Links,
@@ -317,6 +327,7 @@ impl Loop {
             tally: shop::Tally::default(),
             settle: Line::default(),
             watching: Line::default(),
+            replica: replica::Replica::default(),
             time: wall_now(),
             sent: 0,
             me,
@@ -373,11 +384,13 @@ impl Loop {
         match input {
             Input::Market(call) => self.market(call),
             Input::Cluster(call) => self.cluster(call),
+            Input::Replica(call) => self.replica_call(call),
             Input::Admin(call) => self.admin(call),
             Input::Home(event) => self.home_event(event),
             Input::Settle(event) => self.settle_event(event),
             Input::Control(event) => self.control_event(event),
             Input::Stock(event) => self.stock_event(event),
+            Input::Replicate(event) => self.replica_event(event),
             Input::Link(event) => self.link_event(event),
             Input::Came(came) => self.came(came),
         }
@@ -393,6 +406,7 @@ impl Loop {
                 | Entry::Settled { .. }
                 | Entry::HandedOver { .. }
                 | Entry::LedgerSeen { .. }
+                | Entry::Trimmed { .. }
         );
         let seq = Seq(self.journal.next_seq().0 + self.entries.len() as u64);
         self.state.apply(seq, self.time, &entry);
@@ -408,6 +422,7 @@ impl Loop {
         self.fire_timers();
         self.go_shopping();
         self.drain_desk();
+        self.send_replica();
         let leap = self.clock.now().0 - self.staged_clock.0 > CLOCK_RESERVE / 4;
         if self.entries.is_empty() && !leap && self.ticket_is_free() {
             return;
@@ -477,6 +492,7 @@ impl Loop {
             Came::Opened(result) => self.session_opened(result),
             Came::Claimed(office, result) => self.claimed(office, result),
             Came::Fenced(peer, result) => self.fenced(peer, result),
+            Came::Paired(result) => self.paired(result),
             Came::Resigned(term, result) => self.resigned(term, result),
             Came::Session(peer, result) => self.session_came(peer, result),
             Came::HandedOver(ids, result) => self.handed_over(&ids, result),
@@ -512,6 +528,7 @@ impl Loop {
             Timer::Home => self.go_home(),
             Timer::Settle => self.dial_settle(),
             Timer::Watch => self.dial_watch(),
+            Timer::Replica => self.dial_replica(),
             Timer::Link(peer) => self.redial(peer),
             Timer::Join => self.dial_neighbours(),
             Timer::Heartbeat => self.heartbeat(),
@@ -570,6 +587,9 @@ fn deliver(out: Out) {
         Out::Reply(reply) => reply(),
         Out::Word(outbox, message) => {
             outbox.send(message);
+        }
+        Out::Mirrored(outbox, answer) => {
+            outbox.send(answer);
         }
         Out::Control(outbox, up) => {
             outbox.send(up);

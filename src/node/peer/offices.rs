@@ -79,6 +79,8 @@ impl Loop {
         }
         self.go_home();
         self.watch_partner();
+        self.dial_replica();
+        self.adopt_mirrors();
         self.timer(0, Timer::Offices);
         self.timer(0, Timer::HandOver);
     }
@@ -358,9 +360,10 @@ impl Loop {
             return;
         }
         let term = self.term();
-        let mut left = self.state.accepted.values().filter(|(taken, _)| Some(*taken) != term);
-        let Some((_, first)) = left.next() else { return };
-        let Some(home) = self.roster.home(first.id.peer).filter(|seat| !seat.addr.is_empty()).cloned() else {
+        let mut left = self.state.accepted.values().filter(|it| Some(it.term) != term);
+        let Some(first) = left.next() else { return };
+        let Some(home) = self.roster.home(first.order.id.peer).filter(|seat| !seat.addr.is_empty()).cloned()
+        else {
             return self.hand_over_later();
         };
         let same_home =
@@ -369,8 +372,8 @@ impl Loop {
             .state
             .accepted
             .values()
-            .filter(|(taken, order)| Some(*taken) != term && same_home(order))
-            .map(|(_, order)| *order)
+            .filter(|it| Some(it.term) != term && same_home(&it.order))
+            .map(|it| it.order)
             .take(BATCH_ORDERS_MAX)
             .collect();
         orders.sort_unstable_by_key(Order::key);

@@ -31,6 +31,7 @@ const COLUMNS: [Column; 5] = [
 enum Event {
     Placed,
     Accepted,
+    Mirrored,
     Adopted,
     Settled,
     Left,
@@ -42,6 +43,7 @@ impl Event {
         match self {
             Event::Placed => "placed",
             Event::Accepted => "accepted",
+            Event::Mirrored => "mirrored",
             Event::Adopted => "adopted",
             Event::Settled => "settled",
             Event::Left => "left the queue",
@@ -185,11 +187,11 @@ fn events(
         Entry::Accepted { term, order } if order.id == wanted => {
             vec![(Event::Accepted, accepted(*term, order, rank))]
         }
-        Entry::Adopted { trader, from, term } if waited => {
-            vec![(
-                Event::Adopted,
-                row([("of", trader.0.into()), ("from", from.0.into()), ("term", term.0.into())]),
-            )]
+        Entry::Mirrored { trader, term, orders, .. } if mirrors(orders, wanted) => {
+            vec![(Event::Mirrored, row([("of", trader.0.into()), ("term", term.0.into())]))]
+        }
+        Entry::Adopted { trader, from } if waited => {
+            vec![(Event::Adopted, row([("of", trader.0.into()), ("from", from.0.into())]))]
         }
         Entry::Settled { peer, first, last } if waited && covers(wanted, *peer, first.0, last.0) => {
             vec![(Event::Left, row([("because", "settled".into())]))]
@@ -199,6 +201,12 @@ fn events(
         }
         _ => Vec::new(),
     }
+}
+
+/// Whether a mirrored chunk holds the order. One that does not decode holds nothing that could be shown.
+fn mirrors(orders: &[u8], wanted: OrderId) -> bool {
+    let orders: Vec<Order> = crate::journal::decode(orders).unwrap_or_default();
+    orders.iter().any(|order| order.id == wanted)
 }
 
 fn covers(wanted: OrderId, peer: PeerId, first: u64, last: u64) -> bool {

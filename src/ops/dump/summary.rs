@@ -235,5 +235,6 @@ fn kind(entry: &Entry) -> &'static str {
         Entry::LedgerSeen { .. } => "ledger_seen",
         Entry::Mirrored { .. } => "mirrored",
         Entry::Adopted { .. } => "adopted",
+        Entry::Trimmed { .. } => "trimmed",
     }
 }

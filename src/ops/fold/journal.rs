@@ -94,14 +94,16 @@ impl JournalFold {
             Entry::Known { peer, epoch, store } => drop(self.known.insert((*peer, *epoch), *store)),
             Entry::Granted { office, term } => drop(self.terms.insert(*term, (*office, place.seq))),
             Entry::Ended { term } => drop(self.terms.remove(term)),
-            Entry::Accepted { term, order } | Entry::Mirrored { term, order, .. } => {
-                self.accepted(*term, *order)
-            }
+            Entry::Accepted { term, order } => self.accepted(*term, *order),
             Entry::Settled { peer, first, last } | Entry::HandedOver { peer, first, last } => {
                 self.left(*peer, *first, *last);
             }
             Entry::LedgerSeen { generation: 0, seq, hash } => self.seen.push((*seq, *hash)),
-            Entry::LedgerSeen { .. } | Entry::Adopted { .. } => {}
+            // A mirror is a copy: what it holds counts where it was accepted, or once it is adopted.
+            Entry::LedgerSeen { .. }
+            | Entry::Mirrored { .. }
+            | Entry::Adopted { .. }
+            | Entry::Trimmed { .. } => {}
         }
     }
 

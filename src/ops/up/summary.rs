@@ -34,12 +34,16 @@ pub struct Failover {
     pub detected: Option<u64>,
     /// When the first order was decided after it.
     pub took_over: Option<u64>,
+    /// Orders that it had accepted and the survivor settled.
+    pub replayed: u64,
+    /// How many of them it had settled itself before it died.
+    pub duplicates: u64,
 }
 
 impl Failover {
     /// A trader ended at this time.
     pub fn killed(from: PeerId, ended: u64) -> Failover {
-        Failover { from, to: None, ended, detected: None, took_over: None }
+        Failover { from, to: None, ended, detected: None, took_over: None, replayed: 0, duplicates: 0 }
     }
 
     fn detected_ms(&self) -> Option<f64> {
@@ -62,8 +66,8 @@ impl Failover {
             "to": self.to.map(|peer| peer.0),
             "detected_ms": self.detected_ms(),
             "took_over_ms": self.took_over_ms(),
-            "replayed": 0,
-            "duplicates": 0,
+            "replayed": self.replayed,
+            "duplicates": self.duplicates,
         })
     }
 }

@@ -1,0 +1,331 @@
+//! Replication between the two traders: what one has accepted stands on the other's disk, too.
+//!
+//! A trader sends what it accepts in chunks, one per step, encoded once; the partner stores the bytes as they are and
+//! acknowledges what is durable. A new stream begins with all that is unsettled, so that the mirror is whole; when the
+//! secondary has acknowledged that, the primary has the warehouse journal the pair. A chunk is forgotten when all its
+//! orders are settled. When the partner's term is over its mirror is adopted: the orders become accepted ones of that
+//! term here, and go the way of all orders of ended terms (`offices::hand_over`), duplicates being harmless.
+
+use super::*;
+use crate::journal::{decode, encode};
+use crate::limits::REPLICA_CHUNK_ORDERS_MAX;
+use crate::model::row::Outcome;
+use crate::types::Order;
+use crate::wire::client::Node;
+
+/// Orders of one chunk that are not settled yet.
+struct Chunk {
+    last: Seq,
+    open: u64,
+}
+
+/// See the module's text.
+#[derive(Default)]
+pub(super) struct Replica {
+    line: Line<ReplicaAsk>,
+    /// The trader and term that the line was dialed for.
+    seat: Option<(PeerId, Term)>,
+    /// Accepted in this step.
+    fresh: Vec<Order>,
+    chunks: VecDeque<Chunk>,
+    trimmed: Seq,
+    acked: Seq,
+    /// The last chunk sent, and since when one is unacknowledged.
+    sent: Seq,
+    asked: Option<Now>,
+    pairing: bool,
+    /// Streams of the other trader.
+    incoming: BTreeMap<u64, (Option<PeerId>, Outbox<ReplicaAnswer>)>,
+    /// Orders of a dead trader that are not settled here yet; how many there were, and how many it had settled.
+    adopted: BTreeSet<OrderId>,
+    adopted_from: PeerId,
+    replayed: u64,
+    duplicates: u64,
+}
+
+impl Loop {
+    // ---- sending
+
+    /// Dials the other trader, whom the roster names, if this one has something to keep there: the primary always, the
+    /// secondary once they are paired.
+    pub(super) fn dial_replica(&mut self) {
+        let seat = match self.state.grant {
+            Some((Office::Primary, _)) => self.roster.secondary.as_ref(),
+            Some((Office::Secondary, _)) if self.roster.paired => self.roster.primary.as_ref(),
+            _ => None,
+        };
+        let Some((seat, term)) = seat.filter(|seat| !seat.addr.is_empty() && seat.present).zip(self.term())
+        else {
+            self.replica.line = Line::default();
+            self.replica.seat = None;
+            self.replica.asked = None;
+            return;
+        };
+        let target = (seat.peer, seat.term);
+        if self.replica.seat == Some(target) && self.replica.line.dialed.is_some() {
+            return;
+        }
+        let (addr, clock, hello) = (seat.addr.clone(), self.clock.tick(), Some(self.hello(true)));
+        let line = self.dialer.replicate(&addr, ReplicaAsk { clock, hello, term, ..ReplicaAsk::default() });
+        self.replica.line.set(line);
+        (self.replica.seat, self.replica.pairing) = (Some(target), false);
+        (self.replica.acked, self.replica.asked) = (Seq(0), Some(self.now));
+    }
+
+    pub(super) fn replica_event(&mut self, event: StreamEvent<ReplicaAnswer>) {
+        match event {
+            StreamEvent::Up(_) => {}
+            StreamEvent::Message(conn, answer) if self.replica.line.is(conn) => self.replica_answered(answer),
+            StreamEvent::Lost { conn, why, .. } if self.replica.line.is(conn) => {
+                tracing::info!(why, "the replicate stream broke");
+                let wait = self.replica.line.lost();
+                (self.replica.seat, self.replica.asked) = (None, None);
+                self.timer(wait, Timer::Replica);
+            }
+            StreamEvent::Message(..) | StreamEvent::Lost { .. } => {}
+        }
+    }
+
+    fn replica_answered(&mut self, answer: ReplicaAnswer) {
+        self.hear(answer.clock);
+        if answer.hello.is_some() {
+            self.replica.line.came_up();
+            return self.send_snapshot();
+        }
+        if self.replica.seat.is_none_or(|(_, term)| term != answer.term) {
+            return;
+        }
+        self.replica.line.works();
+        self.replica.acked = self.replica.acked.max(answer.chunk);
+        self.replica.asked = (self.replica.acked < self.replica.sent).then_some(self.now);
+        self.pair_when_synced();
+    }
+
+    /// All that is unsettled, as one chunk: the mirror is whole when it is durable there.
+    fn send_snapshot(&mut self) {
+        self.replica.fresh.clear();
+        let term = self.term();
+        let accepted = self.state.accepted.values().filter(|it| Some(it.term) == term);
+        let orders: Vec<Order> = accepted.map(|it| it.order).collect();
+        let last = Seq(self.state.seq.0.max(1));
+        self.replica.chunks = VecDeque::from([Chunk { last, open: orders.len() as u64 }]);
+        self.replica.trimmed = Seq(0);
+        for orders in orders.chunks(REPLICA_CHUNK_ORDERS_MAX) {
+            self.send_chunk(last, orders);
+        }
+        // Also without orders: its acknowledgement says that the partner is there and its disk works.
+        self.send_chunk(last, &[]);
+    }
+
+    fn send_chunk(&mut self, chunk: Seq, orders: &[Order]) {
+        let Some(term) = self.term() else { return };
+        let orders = encode_orders(orders);
+        let (clock, settled_below) = (self.clock.tick(), self.settled_below());
+        self.replica.trimmed = settled_below;
+        self.replica.sent = chunk;
+        self.replica.asked.get_or_insert(self.now);
+        self.sent += 1;
+        if let Some(outbox) = self.replica.line.outbox() {
+            outbox.send(ReplicaAsk { clock, hello: None, term, chunk, orders, settled_below });
+        }
+    }
+
+    fn settled_below(&self) -> Seq {
+        self.replica.chunks.front().map_or(self.state.seq.next(), |chunk| chunk.last)
+    }
+
+    /// An order was accepted in this step: it goes to the partner with the others of the step.
+    pub(super) fn replicate(&mut self, order: Order) {
+        if self.replica.line.up {
+            self.replica.fresh.push(order);
+        }
+    }
+
+    /// The step's accepted orders, as one chunk, or several if they are many.
+    pub(super) fn send_replica(&mut self) {
+        let fresh = std::mem::take(&mut self.replica.fresh);
+        if fresh.is_empty() {
+            return self.tell_trim();
+        }
+        let last = self.state.seq;
+        self.replica.chunks.push_back(Chunk { last, open: fresh.len() as u64 });
+        for orders in fresh.chunks(REPLICA_CHUNK_ORDERS_MAX) {
+            self.send_chunk(last, orders);
+        }
+    }
+
+    /// Tells what is settled when there is much of it and nothing else to send.
+    fn tell_trim(&mut self) {
+        let idle = self.replica.line.up && self.replica.chunks.is_empty() && self.desk.trader.depth() == 0;
+        if idle && self.replica.trimmed < self.replica.sent {
+            let sent = self.replica.sent;
+            self.replica.trimmed = sent.next();
+            self.send_chunk(sent, &[]);
+            self.replica.trimmed = sent.next();
+        }
+    }
+
+    /// An order is about to leave the queue: its chunk has one less to wait for.
+    pub(super) fn settled_in_chunk(&mut self, id: OrderId) {
+        let Some(accepted) = self.state.accepted.get(&id) else { return };
+        let at = self.replica.chunks.partition_point(|chunk| chunk.last < accepted.seq);
+        if let Some(chunk) = self.replica.chunks.get_mut(at) {
+            chunk.open = chunk.open.saturating_sub(1);
+        }
+        while self.replica.chunks.front().is_some_and(|chunk| chunk.open == 0) {
+            self.replica.chunks.pop_front();
+        }
+    }
+
+    fn pair_when_synced(&mut self) {
+        let (Some((Office::Primary, term)), Some((_, partner))) = (self.state.grant, self.replica.seat)
+        else {
+            return;
+        };
+        if self.roster.paired
+            || self.replica.acked < self.replica.sent
+            || std::mem::replace(&mut self.replica.pairing, true)
+        {
+            return;
+        }
+        let (hello, addr, deadline) = (self.hello(true), self.warehouse.clone(), self.dialer.deadline);
+        let pair = async move { Node::connect(&addr, deadline).await?.pair(&hello, term, partner).await };
+        self.call(pair, Came::Paired);
+    }
+
+    pub(super) fn paired(&mut self, result: Result<Roster, CallError>) {
+        self.replica.pairing = false;
+        match result {
+            Ok(roster) => self.adopt_roster(roster),
+            Err(error) => {
+                tracing::info!(%error, "not paired yet");
+                let wait = self.replica.line.lost();
+                self.replica.seat = None;
+                self.timer(wait, Timer::Replica);
+            }
+        }
+    }
+
+    /// The other trader that owes an acknowledgement for longer than `suspect_after`, if it does.
+    pub(super) fn silent_replica(&self) -> Option<PeerId> {
+        let asked = self.replica.asked.filter(|_| self.replica.line.up)?;
+        let overdue = self.now.ms_since(asked) >= self.me.settings.suspect_after_ms;
+        self.replica.seat.filter(|_| overdue).map(|(peer, _)| peer)
+    }
+
+    // ---- receiving
+
+    pub(super) fn replica_call(&mut self, call: ReplicaCall) {
+        match call {
+            ReplicaCall::Opened(conn, outbox) => {
+                self.replica.incoming.insert(conn, (None, outbox));
+            }
+            ReplicaCall::Asked(conn, ask) => self.mirror(conn, *ask),
+            ReplicaCall::Closed(conn) => {
+                self.replica.incoming.remove(&conn);
+            }
+        }
+    }
+
+    fn mirror(&mut self, conn: u64, ask: ReplicaAsk) {
+        self.hear(ask.clock);
+        if let Some(hello) = ask.hello {
+            return self.greet_replica(conn, &hello);
+        }
+        let Some((Some(trader), outbox)) = self.replica.incoming.get(&conn) else {
+            self.replica.incoming.remove(&conn);
+            return;
+        };
+        let (trader, outbox, term) = (*trader, outbox.clone(), ask.term);
+        let theirs = self.roster.held_by(trader).is_some_and(|(_, seat)| seat.term == term);
+        let Some(own) = self.term().filter(|_| theirs) else { return };
+        if !ask.orders.is_empty() {
+            self.record(Entry::Mirrored { trader, term, chunk: ask.chunk, orders: ask.orders });
+        }
+        let mirrored = self.state.mirrors.get(&(trader, term)).and_then(VecDeque::front);
+        if mirrored.is_some_and(|(chunk, _)| *chunk < ask.settled_below) {
+            self.record(Entry::Trimmed { trader, term, below: ask.settled_below });
+        }
+        let answer = ReplicaAnswer { clock: self.clock.tick(), hello: None, term: own, chunk: ask.chunk };
+        self.hold(Out::Mirrored(outbox, answer));
+    }
+
+    fn greet_replica(&mut self, conn: u64, hello: &Hello) {
+        self.adopt_roster(hello.roster.clone());
+        if !self.vouch(hello) {
+            self.fetch_session(hello.peer);
+            self.replica.incoming.remove(&conn);
+            return;
+        }
+        let answer = ReplicaAnswer {
+            clock: self.clock.tick(),
+            hello: Some(self.hello(false)),
+            ..ReplicaAnswer::default()
+        };
+        if let Some(incoming) = self.replica.incoming.get_mut(&conn) {
+            incoming.0 = Some(hello.peer);
+            incoming.1.send(answer);
+        }
+    }
+
+    // ---- adopting
+
+    /// Mirrors of terms that are over become accepted orders of those terms, to be handed to their present homes.
+    pub(super) fn adopt_mirrors(&mut self) {
+        let over = |(trader, term): &(PeerId, Term)| {
+            self.roster.held_by(*trader).is_none_or(|(_, seat)| seat.term != *term)
+        };
+        let over: Vec<(PeerId, Term)> = self.state.mirrors.keys().filter(|key| over(key)).copied().collect();
+        for (trader, from) in over {
+            self.adopt_mirror(trader, from);
+        }
+    }
+
+    fn adopt_mirror(&mut self, trader: PeerId, from: Term) {
+        let chunks = self.state.mirrors.get(&(trader, from)).cloned().unwrap_or_default();
+        let mut orders: Vec<Order> = Vec::new();
+        for (chunk, bytes) in &chunks {
+            match decode::<Vec<Order>>(bytes) {
+                Ok(part) => orders.extend(part),
+                // Its blocks' hashes were right: the partner sent it so. The peers ask again.
+                Err(error) => tracing::error!(%trader, %chunk, %error, "a mirrored chunk does not decode"),
+            }
+        }
+        tracing::info!(%trader, %from, orders = orders.len(), "adopted what a trader had accepted");
+        self.replica.adopted_from = trader;
+        (self.replica.replayed, self.replica.duplicates) = (0, 0);
+        for order in orders {
+            if !self.state.accepted.contains_key(&order.id) {
+                self.record(Entry::Accepted { term: from, order });
+                self.replica.adopted.insert(order.id);
+            }
+        }
+        self.record(Entry::Adopted { trader, from });
+    }
+
+    /// Counts what was adopted as it is settled, for the failover's figures.
+    pub(super) fn count_replayed(&mut self, outcomes: &[Outcome]) {
+        if self.replica.adopted.is_empty() {
+            return;
+        }
+        for outcome in outcomes {
+            if self.replica.adopted.remove(&outcome.id) {
+                self.replica.replayed += 1;
+                self.replica.duplicates += u64::from(outcome.repeated);
+            }
+        }
+        if self.replica.adopted.is_empty() {
+            let Replica { adopted_from, replayed, duplicates, .. } = self.replica;
+            tracing::info!(from = %adopted_from, replayed, duplicates, "all that was adopted is settled");
+            self.happen(What::Replayed(adopted_from, replayed, duplicates));
+        }
+    }
+}
+
+/// Orders as bytes; none are none.
+fn encode_orders(orders: &[Order]) -> Vec<u8> {
+    if orders.is_empty() {
+        return Vec::new();
+    }
+    encode(&orders).unwrap_or_else(|error| unreachable!("orders are plain numbers: {error}"))
+}
