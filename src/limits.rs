@@ -42,6 +42,9 @@ pub const FLUSH_STALL_MAX: Duration = Duration::from_secs(10);
 pub const OPEN_STALL_MAX: Duration = Duration::from_secs(120);
 /// A starting node retries the lock of its directory this long.
 pub const LOCK_RETRY_MAX: Duration = Duration::from_secs(5);
+/// A reader tries again this long to read a store whose owner does not answer: it is about to serve, or was killed and
+/// still waits for its last sync.
+pub const OWNER_RETRY_MAX: Duration = Duration::from_secs(2);
 /// Space that is given up when the disk is full, so that the store can be opened.
 pub const BALLAST_BYTES: u64 = 16 << 20;
 /// Space that one checkpoint may need.

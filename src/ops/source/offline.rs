@@ -3,11 +3,14 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    thread,
+    time::Instant,
 };
 
 use super::{BlockSource, Catalogue, CheckpointVerdict, SourceMeta};
 use crate::{
     journal::{self, Block, NodeJson, Offline, OpenError},
+    limits::{BACKOFF_MIN, OWNER_RETRY_MAX},
     model::{entry::Entry, fold::Fold, market::Market, peer::PeerState},
     node::boot::GOODS,
     ops::{
@@ -79,13 +82,30 @@ pub fn open_stores(dirs: &[PathBuf], in_use: &mut InUse<'_>) -> Result<Vec<Sourc
     for dir in dirs {
         nodes.extend(node_dirs(dir)?.into_iter().filter(|node| !nodes.contains(node)).collect::<Vec<_>>());
     }
-    let mut open = |node: &PathBuf| match open_offline(node) {
-        Err(error @ OpenError::InUse { .. }) => in_use(node, &error),
-        opened => opened.map(Some).map_err(|error| directory(&error)),
-    };
+    let mut open = |node: &PathBuf| open_or_ask(node, in_use);
     let opened: Vec<Option<Source>> = nodes.iter().map(&mut open).collect::<Result<_, _>>()?;
     let nameless = |source: &Source| source.meta().is_ledger() && source.meta().role == CLIENT;
     Ok(opened.into_iter().flatten().filter(|source| !nameless(source)).collect())
+}
+
+/// A process that was just killed keeps its lock until its last sync returns, and answers no more; one that starts does
+/// not answer yet. Both are tried again.
+fn open_or_ask(node: &Path, in_use: &mut InUse<'_>) -> Result<Option<Source>, Failure> {
+    let deadline = Instant::now() + OWNER_RETRY_MAX;
+    loop {
+        let error = match open_offline(node) {
+            Ok(source) => return Ok(Some(source)),
+            Err(error) => error,
+        };
+        let asked = match error {
+            OpenError::InUse { .. } => in_use(node, &error),
+            _ => return Err(directory(&error)),
+        };
+        if asked.is_ok() || Instant::now() >= deadline {
+            return asked;
+        }
+        thread::sleep(BACKOFF_MIN);
+    }
 }
 
 /// Copies a stopped node's store and opens the copy.
