@@ -58,6 +58,8 @@ pub const SESSION_WINDOW: u32 = 4_096;
 pub const TRADER_QUEUE_ORDERS_MAX: usize = 1_000_000;
 /// Orders in one replicated chunk: it is stored as one entry of the partner's journal.
 pub const REPLICA_CHUNK_ORDERS_MAX: usize = 192;
+/// Parts of a snapshot that may be unacknowledged.
+pub const REPLICA_PARTS_IN_FLIGHT_MAX: u64 = 64;
 /// Upper bound of one encoded order.
 pub const ORDER_BYTES_MAX: usize = 48;
 /// Settle batches of one trader that may be unanswered.
@@ -118,6 +120,10 @@ pub const ELECTION_OK_MS: u64 = 200;
 pub const ELECTION_COORDINATOR_MS: u64 = 1_000;
 /// Nobody stands for office until its membership has been unchanged this long.
 pub const MEMBERSHIP_QUIET_MS: u64 = 300;
+/// A peer that was just started waits for its membership to be unchanged at most this long.
+pub const STANDING_WAIT_MAX_MS: u64 = 1_000;
+/// Words of a peer that is not known yet that are kept until its session has come.
+pub const EARLY_WORDS_MAX: usize = 64;
 /// A higher id takes the primary office over after this long without a membership change.
 pub const PREEMPT_QUIET_MS: u64 = 10_000;
 /// A stopping node hands over and drains for at most this long.

@@ -55,9 +55,11 @@ pub struct PeerState {
 }
 
 impl PeerState {
-    /// The lowest number without an outcome: everything below it is answered.
+    /// The lowest number of the present epoch without an outcome: everything below it is answered.
     pub fn floor(&self) -> Number {
-        self.open.keys().next().copied().unwrap_or(Number(self.last.0 + 1))
+        // Orders of an earlier epoch are asked in that epoch's window, which is closed.
+        let present = self.open.range(Number::new(self.last.epoch(), 0)..).next();
+        present.map_or(Number(self.last.0 + 1), |(number, _)| *number)
     }
 
     /// The number of the next order.
@@ -68,7 +70,8 @@ impl PeerState {
     /// How many more orders may be placed while everything below `acknowledged` is durably answered: placing number
     /// `k` tells the warehouse to forget what lies [`SESSION_WINDOW`] below it.
     pub fn room(&self, acknowledged: Number) -> u32 {
-        let used = self.last.k().saturating_add(1).saturating_sub(acknowledged.k());
+        let from = if acknowledged.epoch() == self.last.epoch() { acknowledged.k() } else { 1 };
+        let used = self.last.k().saturating_add(1).saturating_sub(from);
         SESSION_WINDOW.saturating_sub(used)
     }
 

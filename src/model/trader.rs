@@ -10,7 +10,9 @@ use super::entry::Entry;
 use super::market::NotTaken;
 use super::queue::{Pushed, Queue};
 use super::row::Outcome;
-use crate::limits::{BATCH_ORDERS_MAX, QUANTITY_MAX, SETTLE_BATCHES_IN_FLIGHT_MAX, TRADER_QUEUE_ORDERS_MAX};
+use crate::limits::{
+    BATCH_ORDERS_MAX, QUANTITY_MAX, SESSION_WINDOW, SETTLE_BATCHES_IN_FLIGHT_MAX, TRADER_QUEUE_ORDERS_MAX,
+};
 use crate::types::{Batch, Number, Order, OrderId, OrderKind, PeerId, Quantity, Term};
 
 /// What became of an order at the desk.
@@ -41,6 +43,8 @@ pub struct Trader {
     last_batch: Batch,
     stream_up: bool,
     products: u16,
+    /// Orders here, by peer: nobody may fill the queue for all.
+    by_peer: BTreeMap<PeerId, u32>,
 }
 
 impl Trader {
@@ -63,6 +67,12 @@ impl Trader {
         if self.queue.len() >= TRADER_QUEUE_ORDERS_MAX && self.queue.get(order.id).is_none() {
             return Err(NotTaken::Busy);
         }
+        let held = self.by_peer.entry(order.id.peer).or_default();
+        let known = self.queue.get(order.id).is_some();
+        if *held >= SESSION_WINDOW && !known {
+            return Err(NotTaken::Window);
+        }
+        *held += u32::from(!known);
         match self.queue.push(order) {
             Pushed::New => Ok(Admitted::New),
             Pushed::Same => Ok(Admitted::Attached),
@@ -107,13 +117,13 @@ impl Trader {
         let mut settled = Settled::default();
         let mut ranges = Ranges::default();
         for outcome in outcomes {
-            if self.queue.done(outcome.id).is_some() {
+            if self.leave(outcome.id) {
                 ranges.add(outcome.id);
                 settled.outcomes.push(outcome);
             }
         }
         for (id, why) in not_taken {
-            if self.queue.done(id).is_some() {
+            if self.leave(id) {
                 ranges.add(id);
                 settled.not_taken.push((id, why));
             }
@@ -122,9 +132,12 @@ impl Trader {
         settled
     }
 
-    /// An order is durable at another home: it leaves this desk.
-    pub fn gone(&mut self, id: OrderId) {
-        self.queue.done(id);
+    fn leave(&mut self, id: OrderId) -> bool {
+        let was_here = self.queue.done(id).is_some();
+        if was_here && let Some(held) = self.by_peer.get_mut(&id.peer) {
+            *held -= 1;
+        }
+        was_here
     }
 
     /// A term begins: its batches are numbered from 1.

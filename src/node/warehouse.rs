@@ -406,6 +406,7 @@ impl Loop {
         let levels = shelves.map(|(at, shelf)| (ProductId(at as u16), shelf.on_hand)).collect();
         let push = StockPush { clock: self.machine.clock.now(), seq: self.machine.market.seq, levels };
         self.out(Out::Push(outbox.clone(), push));
+        self.watchers.retain(Outbox::is_open);
         self.watchers.push(outbox);
     }
 
@@ -508,12 +509,13 @@ impl Loop {
         Some(SessionInfo { peer, epoch: session.epoch, store: session.store })
     }
 
-    /// Traders are told all sessions when they take office, and each new one: they check who orders in whose name.
+    /// Traders are told the peers' sessions when they take office, and each new one (clients', who may be many, they fetch): they check who orders in whose name.
     fn sessions_for(&self, peer: PeerId) -> Vec<SessionInfo> {
         if self.machine.market.offices.held_by(peer).is_none() {
             return Vec::new();
         }
-        self.machine.market.sessions.keys().filter_map(|peer| self.session(*peer)).collect()
+        let peers = self.machine.market.sessions.range(..=PeerId::PEER_MAX);
+        peers.filter_map(|(peer, _)| self.session(*peer)).collect()
     }
 
     fn tell_session(&mut self, peer: PeerId) {

@@ -50,7 +50,11 @@ impl<T: Weigh> Outbox<T> {
     pub fn send(&self, message: T) -> bool {
         let weight = message.weigh();
         let full = self.load.bytes.fetch_add(weight, Ordering::Relaxed) + weight > OUTBOX_BYTES_MAX;
-        if full || self.sender.try_send(message).is_err() {
+        if full {
+            self.load.cut.store(true, Ordering::Relaxed);
+        }
+        // Sent all the same: it wakes the stream, which finds that it is cut.
+        if self.sender.try_send(message).is_err() {
             self.load.cut.store(true, Ordering::Relaxed);
         }
         !self.load.cut.load(Ordering::Relaxed)

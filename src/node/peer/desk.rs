@@ -151,6 +151,7 @@ impl Loop {
             Err(error) => tracing::warn!(%peer, %error, "the session of a peer is not to be had"),
         }
         self.settle_strangers(peer);
+        self.meet_or_cut(peer);
     }
 
     /// A session as the warehouse told it. Journaled: a restarted trader knows whom to serve.
@@ -221,6 +222,10 @@ impl Loop {
         self.clock.receive(order.stamp).map_err(|_| NotTaken::Clock)?;
         match self.desk.trader.admit(order)? {
             Admitted::New => {
+                // A void takes the place of the order that it gives up, here and in the partner's mirror.
+                if self.state.accepted.get(&order.id).is_some_and(|it| it.term == term) {
+                    self.settled_in_chunk(order.id);
+                }
                 self.record(Entry::Accepted { term, order });
                 self.replicate(order);
             }

@@ -4,7 +4,7 @@
 //! topology, undirected: whoever sends its members is sent ours. It needs no warehouse.
 
 use super::*;
-use crate::limits::{BACKOFF_MAX, LINKS_MAX};
+use crate::limits::{BACKOFF_MAX, EARLY_WORDS_MAX, LINKS_MAX};
 use crate::model::election::Message;
 use crate::types::Hash;
 use crate::wire::client::Node;
@@ -13,6 +13,14 @@ use crate::wire::status::OTHER_CLUSTER;
 struct Link {
     line: Dialed<PeerMessage>,
     addr: String,
+}
+
+/// A stream of another peer to this one. What it says counts once its token is known to be its store's.
+struct Incoming {
+    outbox: Outbox<PeerMessage>,
+    hello: Option<Hello>,
+    verified: bool,
+    early: Vec<PeerMessage>,
 }
 
 /// See the module's text.
@@ -26,8 +34,7 @@ pub(super) struct Links {
     backoff: BTreeMap<PeerId, u64>,
     /// Who is told of membership news.
     gossip: BTreeSet<PeerId>,
-    /// Incoming, with the peer that its hello named.
-    incoming: BTreeMap<u64, (Option<PeerId>, Outbox<PeerMessage>)>,
+    incoming: BTreeMap<u64, Incoming>,
     /// The partner: who, since when it owes an answer, when it was last heard.
     partner: Option<PeerId>,
     asked: Option<Now>,
@@ -100,6 +107,10 @@ impl Loop {
     }
 
     pub(super) fn dial_neighbours(&mut self) {
+        // Without a session nobody could vouch for us; it is dialed again when there is one.
+        if self.state.opened.is_none() {
+            return;
+        }
         for peer in self.links.gossip.clone() {
             self.redial(peer);
         }
@@ -182,7 +193,8 @@ impl Loop {
     pub(super) fn cluster(&mut self, call: ClusterCall) {
         match call {
             ClusterCall::Opened(conn, outbox) => {
-                self.links.incoming.insert(conn, (None, outbox));
+                let incoming = Incoming { outbox, hello: None, verified: false, early: Vec::new() };
+                self.links.incoming.insert(conn, incoming);
             }
             ClusterCall::Said(conn, message) => self.said(conn, message),
             ClusterCall::Closed(conn) => {
@@ -193,39 +205,75 @@ impl Loop {
     }
 
     fn said(&mut self, conn: u64, message: PeerMessage) {
-        let Some((named, outbox)) = self.links.incoming.get(&conn) else { return };
-        let (named, outbox) = (*named, outbox.clone());
-        match (named, message.word) {
+        let Some(incoming) = self.links.incoming.get_mut(&conn) else { return };
+        match (&incoming.hello, message.word) {
+            (Some(hello), word) if incoming.verified => {
+                let (from, outbox) = (hello.peer, incoming.outbox.clone());
+                self.heard_on(from, &outbox, PeerMessage { clock: message.clock, word });
+            }
+            (Some(_), word) if incoming.early.len() < EARLY_WORDS_MAX => {
+                incoming.early.push(PeerMessage { clock: message.clock, word });
+            }
             (None, PeerWord::Hello(hello)) if hello.cluster == self.me.cluster => {
-                self.hear(message.clock);
+                let peer = hello.peer;
+                incoming.hello = Some(hello);
+                self.meet(peer);
+                if self.links.incoming.get(&conn).is_some_and(|incoming| !incoming.verified) {
+                    self.fetch_session(peer);
+                }
+            }
+            _ => drop(self.links.incoming.remove(&conn)),
+        }
+    }
+
+    /// Takes in what a peer's links have said, if its session is known by now and their tokens are its store's.
+    fn meet(&mut self, peer: PeerId) {
+        let waiting = |incoming: &Incoming| {
+            !incoming.verified && incoming.hello.as_ref().is_some_and(|hello| hello.peer == peer)
+        };
+        let conns: Vec<u64> =
+            self.links.incoming.iter().filter(|(_, it)| waiting(it)).map(|(conn, _)| *conn).collect();
+        for conn in conns {
+            let hello = self.links.incoming.get(&conn).and_then(|incoming| incoming.hello.clone());
+            if let Some(hello) = hello.filter(|hello| self.vouch(hello)) {
                 self.met(conn, hello);
-                let hello = PeerWord::Hello(self.hello(false));
-                let answer = self.message(hello);
-                outbox.send(answer);
-            }
-            (Some(from), PeerWord::Heartbeat(number)) => {
-                self.hear(message.clock);
-                self.sign_of_life(from);
-                // Held like any effect, so that a stuck disk falls silent.
-                let answer = self.message(PeerWord::HeartbeatAnswer(number));
-                self.hold(Out::Word(outbox, answer));
-            }
-            (Some(from), word) => self.heard_peer(from, PeerMessage { clock: message.clock, word }),
-            (None, _) => {
-                self.links.incoming.remove(&conn);
             }
         }
     }
 
-    /// A hello on an incoming link. A peer that we know by name may show another process: the old one is dead.
+    /// The session of a peer has come, or is not to be had: links that it does not vouch for are cut, and dialed again.
+    pub(super) fn meet_or_cut(&mut self, peer: PeerId) {
+        self.meet(peer);
+        self.links
+            .incoming
+            .retain(|_, it| it.verified || it.hello.as_ref().is_none_or(|hello| hello.peer != peer));
+    }
+
+    /// A proven hello on an incoming link. A peer that we know by name may show another process: the old one is dead.
     fn met(&mut self, conn: u64, hello: Hello) {
+        let Some(incoming) = self.links.incoming.get_mut(&conn) else { return };
+        incoming.verified = true;
+        let (early, outbox) = (std::mem::take(&mut incoming.early), incoming.outbox.clone());
         let peer = hello.peer;
-        if let Some(incoming) = self.links.incoming.get_mut(&conn) {
-            incoming.0 = Some(peer);
-        }
+        self.hear(hello.clock);
         let member = Member { id: peer, addr: hello.addr.clone(), process: hello.process, left: false };
         self.learn(peer, vec![member]);
         self.adopt_roster(hello.roster);
+        let hello = PeerWord::Hello(self.hello(false));
+        let answer = self.message(hello);
+        outbox.send(answer);
+        for message in early {
+            self.heard_on(peer, &outbox, message);
+        }
+    }
+
+    fn heard_on(&mut self, from: PeerId, outbox: &Outbox<PeerMessage>, message: PeerMessage) {
+        let PeerWord::Heartbeat(number) = message.word else { return self.heard_peer(from, message) };
+        self.hear(message.clock);
+        self.sign_of_life(from);
+        // Held like any effect, so that a stuck disk falls silent.
+        let answer = self.message(PeerWord::HeartbeatAnswer(number));
+        self.hold(Out::Word(outbox.clone(), answer));
     }
 
     fn heard_peer(&mut self, from: PeerId, message: PeerMessage) {
@@ -302,22 +350,27 @@ impl Loop {
         self.links.beat += 1;
         self.links.asked.get_or_insert(self.now);
         let suspect_after = self.me.settings.suspect_after_ms;
-        self.timer(suspect_after, Timer::Heartbeat);
+        self.timer(suspect_after, Timer::Overdue);
         self.tell_peer(peer, PeerWord::Heartbeat(self.links.beat));
     }
 
-    /// Every heartbeat, and when an answer is overdue: asks, or takes the partner for dead.
+    /// Every heartbeat: makes sure that something is sent.
     pub(super) fn heartbeat(&mut self) {
-        let settings = &self.me.settings;
-        let overdue = self.links.asked.is_some_and(|at| self.now.ms_since(at) >= settings.suspect_after_ms);
-        let quiet = self.now.ms_since(self.links.heard) >= settings.heartbeat_ms;
-        if let Some(peer) = self.links.partner.filter(|_| overdue).or_else(|| self.silent_replica()) {
-            self.fence_partner(peer);
-        }
+        self.check_overdue();
+        let quiet = self.now.ms_since(self.links.heard) >= self.me.settings.heartbeat_ms;
         if self.links.asked.is_none() && quiet {
             self.beat();
         }
         self.timer(self.me.settings.heartbeat_ms, Timer::Heartbeat);
+    }
+
+    /// An answer that is overdue is death.
+    pub(super) fn check_overdue(&mut self) {
+        let suspect_after_ms = self.me.settings.suspect_after_ms;
+        let overdue = self.links.asked.is_some_and(|at| self.now.ms_since(at) >= suspect_after_ms);
+        if let Some(peer) = self.links.partner.filter(|_| overdue).or_else(|| self.silent_replica()) {
+            self.fence_partner(peer);
+        }
     }
 
     fn probe_partner(&mut self, peer: PeerId) {
@@ -340,11 +393,11 @@ impl Loop {
         }
     }
 
-    /// Another process of the partner is the death of the one that holds the term.
+    /// Another process of the partner is the death of the one that holds the term: hearsay, so it is asked.
     fn check_partner_process(&mut self, member: &Member) {
         let seat = self.roster.held_by(member.id).map(|(_, seat)| seat.process);
         if self.links.partner == Some(member.id) && seat.is_some_and(|process| process < member.process) {
-            self.fence_partner(member.id);
+            self.probe_partner(member.id);
         }
     }
 
@@ -386,6 +439,7 @@ impl Loop {
             self.record(Entry::Opened { peer, epoch });
         }
         self.session_open = true;
+        self.dial_neighbours();
         self.adopt_roster(answer.roster);
         // The roster may have come from another peer before: then it is no news, and the way home was not open yet.
         self.go_home();
@@ -400,7 +454,7 @@ impl Loop {
         match super::super::boot::new_token() {
             Ok(token) => {
                 self.me.token = token;
-                self.ticket = self.journal.put_meta(super::super::boot::TOKEN, token.0.to_vec());
+                self.put_meta(super::super::boot::TOKEN, token.0.to_vec());
                 self.timer(0, Timer::Open);
             }
             Err(error) => {

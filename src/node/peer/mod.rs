@@ -120,9 +120,11 @@ enum Timer {
     Settle,
     Watch,
     Replica,
+    Pair,
     Link(PeerId),
     Join,
     Heartbeat,
+    Overdue,
     Election(Office, u64),
     Offices,
     HandOver,
@@ -422,11 +424,19 @@ impl Loop {
         self.fire_timers();
         self.go_shopping();
         self.drain_desk();
+        self.resign_when_drained();
         self.send_replica();
         let leap = self.clock.now().0 - self.staged_clock.0 > CLOCK_RESERVE / 4;
         if self.entries.is_empty() && !leap && self.ticket_is_free() {
             return;
         }
+        self.stage(leap);
+        if self.journal.checkpoint_due() {
+            self.journal.checkpoint(self.state.parts());
+        }
+    }
+
+    fn stage(&mut self, leap: bool) {
         let records = std::mem::take(&mut self.entries);
         let urgency = if std::mem::take(&mut self.urgent) || leap || self.is_window_tight() {
             Urgency::Now
@@ -436,9 +446,12 @@ impl Loop {
         let clock = self.clock.now();
         self.ticket = self.journal.stage(Step { records, time: self.time, clock, urgency });
         self.staged_clock = clock;
-        if self.journal.checkpoint_due() {
-            self.journal.checkpoint(self.state.parts());
-        }
+    }
+
+    /// A small fact of this store, in a step of its own: what this step has recorded keeps the ticket promised for it.
+    fn put_meta(&mut self, key: &str, value: Vec<u8>) {
+        self.stage(false);
+        self.ticket = self.journal.put_meta(key, value);
     }
 
     /// Nothing was promised for this step's ticket.
@@ -529,9 +542,11 @@ impl Loop {
             Timer::Settle => self.dial_settle(),
             Timer::Watch => self.dial_watch(),
             Timer::Replica => self.dial_replica(),
+            Timer::Pair => self.pair_when_synced(),
             Timer::Link(peer) => self.redial(peer),
             Timer::Join => self.dial_neighbours(),
             Timer::Heartbeat => self.heartbeat(),
+            Timer::Overdue => self.check_overdue(),
             Timer::Election(office, token) => self.election_timer(office, token),
             Timer::Offices => self.consider_offices(),
             Timer::HandOver => self.hand_over(),

@@ -4,7 +4,9 @@
 //! ends what must. Bully finds candidates; only the warehouse's grant makes a trader.
 
 use super::*;
-use crate::limits::{BATCH_ORDERS_MAX, DRAIN_MAX, MEMBERSHIP_QUIET_MS, PREEMPT_QUIET_MS};
+use crate::limits::{
+    BATCH_ORDERS_MAX, DRAIN_MAX, MEMBERSHIP_QUIET_MS, PREEMPT_QUIET_MS, STANDING_WAIT_MAX_MS,
+};
 use crate::model::election::Effect;
 use crate::types::Order;
 use crate::wire::client::Node;
@@ -140,15 +142,12 @@ impl Loop {
         fits && self.control.up && !self.stopping && self.roster.claimable(office)
     }
 
-    /// In a fresh market nobody stands before its membership is complete, as far as anyone can tell; a restarted peer
-    /// gives the others the same time to appear.
+    /// In a fresh market nobody stands before its membership is complete, as far as anyone can tell; a peer that was just
+    /// started waits for that, too, but not for ever: others may come and go all the time.
     fn standing_wait_ms(&self) -> u64 {
-        let quiet = if self.roster.seq == Seq(0) {
-            self.membership.quiet_for_ms(self.now)
-        } else {
-            self.now.ms_since(self.started)
-        };
-        MEMBERSHIP_QUIET_MS.saturating_sub(quiet)
+        let up = self.now.ms_since(self.started);
+        let quiet = MEMBERSHIP_QUIET_MS.saturating_sub(self.membership.quiet_for_ms(self.now));
+        if self.roster.seq == Seq(0) { quiet } else { quiet.min(STANDING_WAIT_MAX_MS.saturating_sub(up)) }
     }
 
     /// Stands where an office is vacant and this peer may; ends rounds of offices that are held.
@@ -399,7 +398,12 @@ impl Loop {
         match result {
             Ok(taken) if taken > 0 => {
                 tracing::info!(orders = taken, "pending orders of an earlier term are at their home");
+                let term = self.term();
                 for id in ids.iter().take(taken as usize) {
+                    // Taken again by this desk meanwhile: it is settled here.
+                    if self.state.accepted.get(id).is_none_or(|it| Some(it.term) == term) {
+                        continue;
+                    }
                     self.record(Entry::HandedOver { peer: id.peer, first: id.number, last: id.number });
                 }
                 self.office.hand_over_backoff_ms = 0;
@@ -421,7 +425,8 @@ impl Loop {
     /// Another peer hands over what it took under an ended term: accepted here like any order, answered when durable.
     pub(super) fn take_over(&mut self, hello: Hello, orders: Vec<Order>, reply: Reply<u32>) {
         use crate::model::market::NotTaken;
-        if !self.vouch(&hello) {
+        // Clients have no queue to hand over, and anybody may become one.
+        if hello.peer > PeerId::PEER_MAX || !self.vouch(&hello) {
             self.fetch_session(hello.peer);
             let roster = self.roster.clone();
             return self.reply(reply, Err(Refusal::NotTaken(NotTaken::NoSession, roster)));

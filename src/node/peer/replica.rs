@@ -8,7 +8,7 @@
 
 use super::*;
 use crate::journal::{decode, encode};
-use crate::limits::REPLICA_CHUNK_ORDERS_MAX;
+use crate::limits::{ORDER_BYTES_MAX, REPLICA_CHUNK_ORDERS_MAX, REPLICA_PARTS_IN_FLIGHT_MAX};
 use crate::model::row::Outcome;
 use crate::types::Order;
 use crate::wire::client::Node;
@@ -29,11 +29,16 @@ pub(super) struct Replica {
     fresh: Vec<Order>,
     chunks: VecDeque<Chunk>,
     trimmed: Seq,
-    acked: Seq,
-    /// The last chunk sent, and since when one is unacknowledged.
-    sent: Seq,
+    /// Above the last chunk that held orders.
+    chunk_end: Seq,
+    /// Messages sent on this line and acknowledged there, each once and in order; since when one is not.
+    sent: u64,
+    acked: u64,
     asked: Option<Now>,
+    /// What of the snapshot is still to be sent, a part after each acknowledgement.
+    snapshot: VecDeque<Vec<Order>>,
     pairing: bool,
+    pair_backoff_ms: u64,
     /// Streams of the other trader.
     incoming: BTreeMap<u64, (Option<PeerId>, Outbox<ReplicaAnswer>)>,
     /// Orders of a dead trader that are not settled here yet; how many there were, and how many it had settled.
@@ -69,7 +74,8 @@ impl Loop {
         let line = self.dialer.replicate(&addr, ReplicaAsk { clock, hello, term, ..ReplicaAsk::default() });
         self.replica.line.set(line);
         (self.replica.seat, self.replica.pairing) = (Some(target), false);
-        (self.replica.acked, self.replica.asked) = (Seq(0), Some(self.now));
+        (self.replica.sent, self.replica.acked, self.replica.asked) = (0, 0, Some(self.now));
+        self.replica.snapshot.clear();
     }
 
     pub(super) fn replica_event(&mut self, event: StreamEvent<ReplicaAnswer>) {
@@ -96,12 +102,14 @@ impl Loop {
             return;
         }
         self.replica.line.works();
-        self.replica.acked = self.replica.acked.max(answer.chunk);
+        self.replica.acked += 1;
         self.replica.asked = (self.replica.acked < self.replica.sent).then_some(self.now);
+        self.go_on_with_snapshot();
         self.pair_when_synced();
     }
 
-    /// All that is unsettled, as one chunk: the mirror is whole when it is durable there.
+    /// All that is unsettled, as one chunk in parts. The partner keeps what it has until the last part is there: a
+    /// snapshot never replaces a mirror before it is whole.
     fn send_snapshot(&mut self) {
         self.replica.fresh.clear();
         let term = self.term();
@@ -110,19 +118,31 @@ impl Loop {
         let last = Seq(self.state.seq.0.max(1));
         self.replica.chunks = VecDeque::from([Chunk { last, open: orders.len() as u64 }]);
         self.replica.trimmed = Seq(0);
-        for orders in orders.chunks(REPLICA_CHUNK_ORDERS_MAX) {
-            self.send_chunk(last, orders);
-        }
-        // Also without orders: its acknowledgement says that the partner is there and its disk works.
-        self.send_chunk(last, &[]);
+        // The last part is empty: its acknowledgement says that all before it is durable.
+        let parts = orders.chunks(REPLICA_CHUNK_ORDERS_MAX).map(<[Order]>::to_vec).chain([Vec::new()]);
+        self.replica.snapshot = parts.collect();
+        self.go_on_with_snapshot();
     }
 
-    fn send_chunk(&mut self, chunk: Seq, orders: &[Order]) {
+    /// Sends parts of the snapshot as long as not too many are unacknowledged, then what was accepted meanwhile.
+    fn go_on_with_snapshot(&mut self) {
+        while self.replica.sent - self.replica.acked < REPLICA_PARTS_IN_FLIGHT_MAX
+            && let Some(part) = self.replica.snapshot.pop_front()
+        {
+            let first = self.replica.chunks.front().map_or(self.state.seq, |chunk| chunk.last);
+            let below = if self.replica.snapshot.is_empty() { first } else { Seq(0) };
+            self.send_chunk(first, &part, below);
+        }
+    }
+
+    fn send_chunk(&mut self, chunk: Seq, orders: &[Order], settled_below: Seq) {
         let Some(term) = self.term() else { return };
-        let orders = encode_orders(orders);
-        let (clock, settled_below) = (self.clock.tick(), self.settled_below());
-        self.replica.trimmed = settled_below;
-        self.replica.sent = chunk;
+        let (orders, clock) = (encode_orders(orders), self.clock.tick());
+        self.replica.trimmed = self.replica.trimmed.max(settled_below);
+        if !orders.is_empty() {
+            self.replica.chunk_end = chunk.next();
+        }
+        self.replica.sent += 1;
         self.replica.asked.get_or_insert(self.now);
         self.sent += 1;
         if let Some(outbox) = self.replica.line.outbox() {
@@ -141,8 +161,11 @@ impl Loop {
         }
     }
 
-    /// The step's accepted orders, as one chunk, or several if they are many.
+    /// The step's accepted orders, as one chunk, or several if they are many. While a snapshot is under way they wait.
     pub(super) fn send_replica(&mut self) {
+        if !self.replica.line.up || !self.replica.snapshot.is_empty() {
+            return;
+        }
         let fresh = std::mem::take(&mut self.replica.fresh);
         if fresh.is_empty() {
             return self.tell_trim();
@@ -150,18 +173,17 @@ impl Loop {
         let last = self.state.seq;
         self.replica.chunks.push_back(Chunk { last, open: fresh.len() as u64 });
         for orders in fresh.chunks(REPLICA_CHUNK_ORDERS_MAX) {
-            self.send_chunk(last, orders);
+            self.send_chunk(last, orders, self.settled_below());
         }
     }
 
-    /// Tells what is settled when there is much of it and nothing else to send.
+    /// Everything is settled and nothing is left to send: the partner may forget it all.
     fn tell_trim(&mut self) {
-        let idle = self.replica.line.up && self.replica.chunks.is_empty() && self.desk.trader.depth() == 0;
-        if idle && self.replica.trimmed < self.replica.sent {
-            let sent = self.replica.sent;
-            self.replica.trimmed = sent.next();
-            self.send_chunk(sent, &[]);
-            self.replica.trimmed = sent.next();
+        let all = self.state.seq.next();
+        let idle = self.replica.chunks.is_empty() && self.desk.trader.depth() == 0;
+        if idle && self.replica.sent > 0 && self.replica.trimmed < self.replica.chunk_end {
+            self.replica.trimmed = all;
+            self.send_chunk(self.state.seq, &[], all);
         }
     }
 
@@ -177,17 +199,17 @@ impl Loop {
         }
     }
 
-    fn pair_when_synced(&mut self) {
+    /// The secondary has acknowledged all that it was sent: the warehouse may journal the pair.
+    pub(super) fn pair_when_synced(&mut self) {
         let (Some((Office::Primary, term)), Some((_, partner))) = (self.state.grant, self.replica.seat)
         else {
             return;
         };
-        if self.roster.paired
-            || self.replica.acked < self.replica.sent
-            || std::mem::replace(&mut self.replica.pairing, true)
-        {
+        let synced = self.replica.snapshot.is_empty() && self.replica.acked == self.replica.sent;
+        if self.roster.paired || !synced || self.replica.acked == 0 || self.replica.pairing {
             return;
         }
+        self.replica.pairing = true;
         let (hello, addr, deadline) = (self.hello(true), self.warehouse.clone(), self.dialer.deadline);
         let pair = async move { Node::connect(&addr, deadline).await?.pair(&hello, term, partner).await };
         self.call(pair, Came::Paired);
@@ -196,12 +218,14 @@ impl Loop {
     pub(super) fn paired(&mut self, result: Result<Roster, CallError>) {
         self.replica.pairing = false;
         match result {
-            Ok(roster) => self.adopt_roster(roster),
+            Ok(roster) => {
+                self.replica.pair_backoff_ms = 0;
+                self.adopt_roster(roster);
+            }
             Err(error) => {
                 tracing::info!(%error, "not paired yet");
-                let wait = self.replica.line.lost();
-                self.replica.seat = None;
-                self.timer(wait, Timer::Replica);
+                self.replica.pair_backoff_ms = next_backoff(self.replica.pair_backoff_ms);
+                self.timer(self.replica.pair_backoff_ms, Timer::Pair);
             }
         }
     }
@@ -228,15 +252,16 @@ impl Loop {
     }
 
     fn mirror(&mut self, conn: u64, ask: ReplicaAsk) {
-        self.hear(ask.clock);
         if let Some(hello) = ask.hello {
             return self.greet_replica(conn, &hello);
         }
-        let Some((Some(trader), outbox)) = self.replica.incoming.get(&conn) else {
+        let fits = ask.orders.len() <= REPLICA_CHUNK_ORDERS_MAX * ORDER_BYTES_MAX;
+        let Some((Some(trader), outbox)) = self.replica.incoming.get(&conn).filter(|_| fits) else {
             self.replica.incoming.remove(&conn);
             return;
         };
         let (trader, outbox, term) = (*trader, outbox.clone(), ask.term);
+        self.hear(ask.clock);
         let theirs = self.roster.held_by(trader).is_some_and(|(_, seat)| seat.term == term);
         let Some(own) = self.term().filter(|_| theirs) else { return };
         if !ask.orders.is_empty() {
@@ -251,12 +276,13 @@ impl Loop {
     }
 
     fn greet_replica(&mut self, conn: u64, hello: &Hello) {
-        self.adopt_roster(hello.roster.clone());
         if !self.vouch(hello) {
             self.fetch_session(hello.peer);
             self.replica.incoming.remove(&conn);
             return;
         }
+        self.hear(hello.clock);
+        self.adopt_roster(hello.roster.clone());
         let answer = ReplicaAnswer {
             clock: self.clock.tick(),
             hello: Some(self.hello(false)),
