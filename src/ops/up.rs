@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use self::plan::Plan;
@@ -49,10 +49,29 @@ pub fn run(args: &UpArgs, global: &Global) -> Result<u8, Failure> {
         .build()
         .map_err(|error| Failure::new(exit::FAILURE, format!("no threads: {error}")))?;
     runtime.block_on(async {
+        let signals = Signals::new()
+            .map_err(|error| Failure::new(exit::FAILURE, format!("no signal handlers: {error}")))?;
         let mut market = Market::start(args, global, plan, place).await?;
-        let end = market.trade().await;
+        let end = market.trade(signals).await;
         market.close(end).await
     })
+}
+
+/// Caught from before the first child is started: a Ctrl-C meanwhile closes what there is as soon as it is there.
+struct Signals {
+    int: Signal,
+    term: Signal,
+    child: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Signals> {
+        Ok(Signals {
+            int: signal(SignalKind::interrupt())?,
+            term: signal(SignalKind::terminate())?,
+            child: signal(SignalKind::child())?,
+        })
+    }
 }
 
 /// Why trade ended.
@@ -149,12 +168,8 @@ impl<'a> Market<'a> {
 
     // ---- trading
 
-    async fn trade(&mut self) -> End {
-        let (Ok(mut int), Ok(mut term), Ok(mut child)) =
-            (signal(SignalKind::interrupt()), signal(SignalKind::terminate()), signal(SignalKind::child()))
-        else {
-            return End::Stuck;
-        };
+    async fn trade(&mut self, signals: Signals) -> End {
+        let Signals { mut int, mut term, mut child } = signals;
         let deadline =
             self.args.duration.map(|duration| tokio::time::Instant::from_std(self.started + duration));
         loop {
@@ -452,7 +467,7 @@ async fn status_of(addr: &str, timeout: Duration) -> Result<Report, CallError> {
 }
 
 /// Closing takes a moment; a Ctrl-C meanwhile ends it at once: the children end with their pipes.
-fn leave_at_once_next_time(mut int: tokio::signal::unix::Signal) -> End {
+fn leave_at_once_next_time(mut int: Signal) -> End {
     tokio::spawn(async move {
         int.recv().await;
         std::process::exit(i32::from(exit::INTERRUPTED));
