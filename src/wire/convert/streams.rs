@@ -1,0 +1,260 @@
+//! Messages of the streams: trade, settle, control, watch, replicate, and words between peers.
+
+use super::*;
+
+impl From<TradeAsk> for proto::TradeRequest {
+    fn from(ask: TradeAsk) -> Self {
+        proto::TradeRequest {
+            clock: ask.clock.0,
+            hello: ask.hello.as_ref().map(hello_out),
+            orders: ask.orders.iter().map(order_out).collect(),
+        }
+    }
+}
+
+impl TryFrom<proto::TradeRequest> for TradeAsk {
+    type Error = Odd;
+    fn try_from(it: proto::TradeRequest) -> Checked<Self> {
+        Ok(TradeAsk { clock: Stamp(it.clock), hello: it.hello.map(hello_in), orders: orders_in(&it.orders)? })
+    }
+}
+
+impl From<TradeAnswer> for proto::TradeReply {
+    fn from(answer: TradeAnswer) -> Self {
+        proto::TradeReply {
+            clock: answer.clock.0,
+            hello: answer.hello.as_ref().map(hello_out),
+            outcomes: answer.outcomes.iter().map(outcome_out).collect(),
+            not_taken: not_taken_out(&answer.not_taken),
+            roster: answer.roster.as_ref().map(roster_out),
+        }
+    }
+}
+
+impl TryFrom<proto::TradeReply> for TradeAnswer {
+    type Error = Odd;
+    fn try_from(it: proto::TradeReply) -> Checked<Self> {
+        Ok(TradeAnswer {
+            clock: Stamp(it.clock),
+            hello: it.hello.map(hello_in),
+            outcomes: outcomes_in(&it.outcomes)?,
+            not_taken: not_taken_in(&it.not_taken)?,
+            roster: it.roster.map(roster_in),
+        })
+    }
+}
+
+impl From<SettleAsk> for proto::SettleRequest {
+    fn from(ask: SettleAsk) -> Self {
+        proto::SettleRequest {
+            clock: ask.clock.0,
+            hello: ask.hello.as_ref().map(hello_out),
+            term: ask.term.0,
+            batch: ask.batch.0,
+            orders: ask.orders.iter().map(order_out).collect(),
+        }
+    }
+}
+
+impl TryFrom<proto::SettleRequest> for SettleAsk {
+    type Error = Odd;
+    fn try_from(it: proto::SettleRequest) -> Checked<Self> {
+        Ok(SettleAsk {
+            clock: Stamp(it.clock),
+            hello: it.hello.map(hello_in),
+            term: Term(it.term),
+            batch: Batch(it.batch),
+            orders: orders_in(&it.orders)?,
+        })
+    }
+}
+
+impl From<SettleAnswer> for proto::SettleReply {
+    fn from(answer: SettleAnswer) -> Self {
+        proto::SettleReply {
+            clock: answer.clock.0,
+            hello: answer.hello.as_ref().map(hello_out),
+            batch: answer.batch.0,
+            outcomes: answer.outcomes.iter().map(outcome_out).collect(),
+            not_taken: not_taken_out(&answer.not_taken),
+            refused: answer.refused.map_or(0, |why| why_out(why) as i32),
+            roster: answer.roster.as_ref().map(roster_out),
+            ledger_seq: answer.ledger.0.0,
+            ledger_hash: hash_out(answer.ledger.1),
+        }
+    }
+}
+
+impl TryFrom<proto::SettleReply> for SettleAnswer {
+    type Error = Odd;
+    fn try_from(it: proto::SettleReply) -> Checked<Self> {
+        Ok(SettleAnswer {
+            clock: Stamp(it.clock),
+            hello: it.hello.map(hello_in),
+            batch: Batch(it.batch),
+            outcomes: outcomes_in(&it.outcomes)?,
+            not_taken: not_taken_in(&it.not_taken)?,
+            refused: why_in(it.refused),
+            roster: it.roster.map(roster_in),
+            ledger: (Seq(it.ledger_seq), hash_in(&it.ledger_hash)),
+        })
+    }
+}
+
+impl From<ControlUp> for proto::ControlUp {
+    fn from(up: ControlUp) -> Self {
+        let hello = up.hello.as_ref().map(hello_out);
+        proto::ControlUp { clock: up.clock.0, hello, heartbeat_answer: up.heartbeat_answer }
+    }
+}
+
+impl TryFrom<proto::ControlUp> for ControlUp {
+    type Error = Odd;
+    fn try_from(it: proto::ControlUp) -> Checked<Self> {
+        let hello = it.hello.map(hello_in);
+        Ok(ControlUp { clock: Stamp(it.clock), hello, heartbeat_answer: it.heartbeat_answer })
+    }
+}
+
+impl From<ControlDown> for proto::ControlDown {
+    fn from(down: ControlDown) -> Self {
+        proto::ControlDown {
+            clock: down.clock.0,
+            hello: down.hello.as_ref().map(hello_out),
+            roster: down.roster.as_ref().map(roster_out),
+            sessions: down.sessions.iter().map(session_out).collect(),
+            heartbeat: down.heartbeat,
+        }
+    }
+}
+
+impl TryFrom<proto::ControlDown> for ControlDown {
+    type Error = Odd;
+    fn try_from(it: proto::ControlDown) -> Checked<Self> {
+        Ok(ControlDown {
+            clock: Stamp(it.clock),
+            hello: it.hello.map(hello_in),
+            roster: it.roster.map(roster_in),
+            sessions: it.sessions.iter().map(session_in).collect::<Checked<_>>()?,
+            heartbeat: it.heartbeat,
+        })
+    }
+}
+
+impl From<StockPush> for proto::StockPush {
+    fn from(push: StockPush) -> Self {
+        let level = |(product, quantity): &(ProductId, Quantity)| proto::StockLevel {
+            product: u32::from(product.0),
+            quantity: quantity.0,
+        };
+        proto::StockPush {
+            clock: push.clock.0,
+            seq: push.seq.0,
+            levels: push.levels.iter().map(level).collect(),
+        }
+    }
+}
+
+impl TryFrom<proto::StockPush> for StockPush {
+    type Error = Odd;
+    fn try_from(it: proto::StockPush) -> Checked<Self> {
+        let level = |level: &proto::StockLevel| {
+            let product = u16::try_from(level.product).map_err(|_| Odd("level.product"))?;
+            Ok((ProductId(product), Quantity(level.quantity)))
+        };
+        let levels = it.levels.iter().map(level).collect::<Checked<_>>()?;
+        Ok(StockPush { clock: Stamp(it.clock), seq: Seq(it.seq), levels })
+    }
+}
+
+impl From<PeerMessage> for proto::ClusterMessage {
+    fn from(message: PeerMessage) -> Self {
+        let mut it = proto::ClusterMessage { clock: message.clock.0, ..Default::default() };
+        match message.word {
+            PeerWord::Hello(hello) => it.hello = Some(hello_out(&hello)),
+            PeerWord::Members(members) => it.members = members.iter().map(member_out).collect(),
+            PeerWord::Roster(roster) => it.roster = Some(roster_out(&roster)),
+            PeerWord::Heartbeat(number) => it.heartbeat = number,
+            PeerWord::HeartbeatAnswer(number) => it.heartbeat_answer = number,
+            PeerWord::Election(office) => it.election = office_out(office),
+            PeerWord::Ok(office) => it.ok = office_out(office),
+            PeerWord::Coordinator(office) => it.coordinator = office_out(office),
+            PeerWord::Preempt => it.preempt = true,
+            PeerWord::TookOver(from) => it.took_over_from = from.0,
+        }
+        it
+    }
+}
+
+impl TryFrom<proto::ClusterMessage> for PeerMessage {
+    type Error = Odd;
+    fn try_from(it: proto::ClusterMessage) -> Checked<Self> {
+        let office = |office| office_in(office).ok_or(Odd("office"));
+        let word = if let Some(hello) = it.hello {
+            PeerWord::Hello(hello_in(hello))
+        } else if !it.members.is_empty() {
+            PeerWord::Members(it.members.into_iter().map(member_in).collect())
+        } else if let Some(roster) = it.roster {
+            PeerWord::Roster(roster_in(roster))
+        } else if it.heartbeat != 0 {
+            PeerWord::Heartbeat(it.heartbeat)
+        } else if it.heartbeat_answer != 0 {
+            PeerWord::HeartbeatAnswer(it.heartbeat_answer)
+        } else if it.election != 0 {
+            PeerWord::Election(office(it.election)?)
+        } else if it.ok != 0 {
+            PeerWord::Ok(office(it.ok)?)
+        } else if it.coordinator != 0 {
+            PeerWord::Coordinator(office(it.coordinator)?)
+        } else if it.preempt {
+            PeerWord::Preempt
+        } else if it.took_over_from != 0 {
+            PeerWord::TookOver(PeerId(it.took_over_from))
+        } else {
+            return Err(Odd("message"));
+        };
+        Ok(PeerMessage { clock: Stamp(it.clock), word })
+    }
+}
+
+impl From<ReplicaAsk> for proto::ReplicateRequest {
+    fn from(ask: ReplicaAsk) -> Self {
+        proto::ReplicateRequest {
+            clock: ask.clock.0,
+            hello: ask.hello.as_ref().map(hello_out),
+            term: ask.term.0,
+            seq: ask.chunk.0,
+            orders: ask.orders,
+            settled_below: ask.settled_below.0,
+        }
+    }
+}
+
+impl TryFrom<proto::ReplicateRequest> for ReplicaAsk {
+    type Error = Odd;
+    fn try_from(it: proto::ReplicateRequest) -> Checked<Self> {
+        Ok(ReplicaAsk {
+            clock: Stamp(it.clock),
+            hello: it.hello.map(hello_in),
+            term: Term(it.term),
+            chunk: Seq(it.seq),
+            orders: it.orders,
+            settled_below: Seq(it.settled_below),
+        })
+    }
+}
+
+impl From<ReplicaAnswer> for proto::ReplicateReply {
+    fn from(answer: ReplicaAnswer) -> Self {
+        let hello = answer.hello.as_ref().map(hello_out);
+        proto::ReplicateReply { clock: answer.clock.0, hello, term: answer.term.0, seq: answer.chunk.0 }
+    }
+}
+
+impl TryFrom<proto::ReplicateReply> for ReplicaAnswer {
+    type Error = Odd;
+    fn try_from(it: proto::ReplicateReply) -> Checked<Self> {
+        let hello = it.hello.map(hello_in);
+        Ok(ReplicaAnswer { clock: Stamp(it.clock), hello, term: Term(it.term), chunk: Seq(it.seq) })
+    }
+}

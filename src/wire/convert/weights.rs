@@ -1,0 +1,79 @@
+//! How heavy a message is on the wire, as upper estimates for outboxes.
+
+use super::*;
+
+const ORDER_BYTES: usize = 40;
+const OUTCOME_BYTES: usize = 64;
+const SHARE_BYTES: usize = 24;
+const HELLO_BYTES: usize = 512;
+const MESSAGE_BYTES: usize = 64;
+
+/// Upper estimate of an outcome's bytes on the wire.
+pub fn outcome_weight(outcome: &Outcome) -> usize {
+    OUTCOME_BYTES + SHARE_BYTES * outcome.shares.len()
+}
+
+fn answers_weight(outcomes: &[Outcome], not_taken: usize) -> usize {
+    MESSAGE_BYTES + OUTCOME_BYTES * not_taken + outcomes.iter().map(outcome_weight).sum::<usize>()
+}
+
+impl Weigh for TradeAsk {
+    fn weigh(&self) -> usize {
+        MESSAGE_BYTES + HELLO_BYTES * usize::from(self.hello.is_some()) + ORDER_BYTES * self.orders.len()
+    }
+}
+
+impl Weigh for TradeAnswer {
+    fn weigh(&self) -> usize {
+        answers_weight(&self.outcomes, self.not_taken.len())
+    }
+}
+
+impl Weigh for SettleAsk {
+    fn weigh(&self) -> usize {
+        MESSAGE_BYTES + HELLO_BYTES * usize::from(self.hello.is_some()) + ORDER_BYTES * self.orders.len()
+    }
+}
+
+impl Weigh for SettleAnswer {
+    fn weigh(&self) -> usize {
+        answers_weight(&self.outcomes, self.not_taken.len())
+    }
+}
+
+impl Weigh for ControlUp {
+    fn weigh(&self) -> usize {
+        MESSAGE_BYTES
+    }
+}
+
+impl Weigh for ControlDown {
+    fn weigh(&self) -> usize {
+        HELLO_BYTES + MESSAGE_BYTES * self.sessions.len()
+    }
+}
+
+impl Weigh for StockPush {
+    fn weigh(&self) -> usize {
+        MESSAGE_BYTES + 16 * self.levels.len()
+    }
+}
+
+impl Weigh for ReplicaAsk {
+    fn weigh(&self) -> usize {
+        MESSAGE_BYTES + HELLO_BYTES * usize::from(self.hello.is_some()) + self.orders.len()
+    }
+}
+
+impl Weigh for ReplicaAnswer {
+    fn weigh(&self) -> usize {
+        MESSAGE_BYTES + HELLO_BYTES * usize::from(self.hello.is_some())
+    }
+}
+
+impl Weigh for PeerMessage {
+    fn weigh(&self) -> usize {
+        let members = if let PeerWord::Members(members) = &self.word { members.len() } else { 0 };
+        HELLO_BYTES + MESSAGE_BYTES * members
+    }
+}
