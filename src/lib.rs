@@ -12,7 +12,7 @@
 //! ```text
 //!   peer 4, a buyer                  trader 6                         warehouse
 //!   model::shopper                   model::trader, model::queue      model::warehouse, model::market
-//!   node::peer::shop                 node::peer::desk                 node::warehouse
+//!   node::peer::shop                 node::peer::{desk, replica}      node::warehouse
 //!
 //!   wish: 3 fish
 //!   number 3, stamp 17
@@ -23,6 +23,7 @@
 //!   order 4-3 ------- Trade -------> its home? its store's token?
 //!                                    room in the queue?
 //!                                    Accepted --> journal (*)
+//!                                       \------- Replicate -------> partner 5: Mirrored --> journal, as bytes
 //!                                    queue: stamp, peer, number
 //!                                    batch --------- Settle --------> all batches that are ready,
 //!                                                                     terms checked, then decided
@@ -39,7 +40,8 @@
 //!      #  synced: the number counts as acknowledged
 //!
 //!   -->  with the next group, a sync that somebody waits for     ..>  lazily, with a later group
-//!   (*)  journaled and forwarded at once: if trader 6 dies, the warehouse has the outcome or peer 4 asks again
+//!   (*)  journaled, replicated and forwarded at once: if trader 6 dies, the warehouse has the outcome, or its partner
+//!        adopts the order, or peer 4 asks again
 //! ```
 //!
 //! **Decide, persist, then speak.** A loop applies an input to its machine at once, stages the records that it led to,
@@ -50,8 +52,9 @@
 //!
 //! **Only a row of the ledger is an outcome.** Everything else that an asker may hear (busy, not your home, disk full)
 //! means *not taken by me*, and leaves the number open. So asking again is always safe: the warehouse decides an order
-//! id once and repeats the recorded outcome ever after. Failover rests on that alone. When trader 6 is killed, trader 5
-//! has its term *fenced*, so that nothing is written under it any more; peer 4 sees the new roster and asks its new home.
+//! id once and repeats the recorded outcome ever after. Failover rests on that. When trader 6 is killed, trader 5 has its
+//! term *fenced*, so that nothing is written under it any more, and takes what it mirrored of that term into its own
+//! queue; peer 4 sees the new roster and asks its new home. Two copies of an order, or ten, come to one row.
 //!
 //! # Modules
 //!
