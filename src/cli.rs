@@ -152,17 +152,8 @@ pub enum Command {
 }
 
 /// Flags that `up` passes to its peers and that `peer --help` leaves out.
-const PASSED_TO_PEERS: [&str; 9] = [
-    "requests",
-    "interval",
-    "quantity",
-    "partial",
-    "deposit",
-    "deposit_every",
-    "seed",
-    "no_preempt",
-    "disk_share",
-];
+const PASSED_TO_PEERS: [&str; 8] =
+    ["requests", "interval", "quantity", "partial", "deposit", "deposit_every", "seed", "no_preempt"];
 
 /// The command tree, for parsing, completions and man pages.
 pub fn command() -> clap::Command {

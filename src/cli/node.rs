@@ -55,9 +55,6 @@ pub struct NodeFlags {
     /// stdin is a pipe from the parent: end when it closes
     #[arg(long, hide = true)]
     pub parent_pipe: bool,
-    /// Nodes that share this disk
-    #[arg(long, value_name = "N", hide = true, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
-    pub disk_share: u32,
     /// See [`TimerFlags`].
     #[command(flatten)]
     pub timers: TimerFlags,

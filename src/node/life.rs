@@ -20,8 +20,6 @@ pub struct Settings {
     pub parent_pipe: bool,
     /// Written when the node serves, with its address.
     pub ready_file: Option<PathBuf>,
-    /// How many nodes share this disk.
-    pub disk_share: u32,
     /// Milliseconds between heartbeats.
     pub heartbeat_ms: u64,
     /// Milliseconds of silence before suspicion.

@@ -47,7 +47,6 @@ fn settings(flags: &NodeFlags, listen: SocketAddr, data_dir: std::path::PathBuf)
         data_dir,
         parent_pipe: flags.parent_pipe,
         ready_file: flags.ready_file.clone(),
-        disk_share: flags.disk_share,
         heartbeat_ms: flags.timers.heartbeat.as_millis() as u64,
         suspect_after_ms: flags.timers.suspect_after.as_millis() as u64,
     }

@@ -106,7 +106,6 @@ impl Plan {
     fn common(&self, args: &UpArgs, line: &mut Vec<String>) {
         push(line, "--heartbeat", millis(args.timers.heartbeat));
         push(line, "--suspect-after", millis(args.timers.suspect_after));
-        push(line, "--disk-share", self.peers.len() + 1);
     }
 
     /// The same command line at the address of an earlier process: others know it there.
