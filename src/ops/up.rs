@@ -312,7 +312,7 @@ impl<'a> Market<'a> {
             eprintln!("{} up        {name} (pid {pid}) {}", self.clock(), summary::how(status));
         }
         if office.is_some() {
-            self.failovers.push(Failover::killed(peer, crate::node::wall_now().0));
+            self.died(peer, crate::node::wall_now().0);
         }
     }
 
@@ -345,6 +345,15 @@ impl<'a> Market<'a> {
         }
     }
 
+    /// A trader ended. Its partner may have noticed before the system told us.
+    fn died(&mut self, peer: PeerId, at: u64) {
+        let suspected = self.failovers.iter_mut().rev().find(|it| it.from == peer && it.reaped.is_none());
+        match suspected {
+            Some(failover) => failover.reaped = Some(at),
+            None => self.failovers.push(Failover { reaped: Some(at), ..Failover::killed(peer, at) }),
+        }
+    }
+
     fn suspected(&mut self, dead: PeerId, time: u64) {
         match self
             .failovers
@@ -372,7 +381,7 @@ impl<'a> Market<'a> {
             return;
         };
         (failover.replayed, failover.duplicates) = (replayed, duplicates);
-        self.tell(&format!("failover  replayed {replayed}  duplicates suppressed {duplicates}  lost 0"));
+        self.tell(&format!("failover  replayed {replayed}  duplicates suppressed {duplicates}"));
     }
 
     fn tell(&self, line: &str) {

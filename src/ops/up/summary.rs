@@ -32,6 +32,8 @@ pub struct Failover {
     pub to: Option<PeerId>,
     /// When its process ended, as far as is known.
     pub ended: u64,
+    /// When its process was found to have ended, if it did.
+    pub reaped: Option<u64>,
     /// When it was suspected.
     pub detected: Option<u64>,
     /// When the first order was decided after it.
@@ -45,7 +47,16 @@ pub struct Failover {
 impl Failover {
     /// A trader ended at this time.
     pub fn killed(from: PeerId, ended: u64) -> Failover {
-        Failover { from, to: None, ended, detected: None, took_over: None, replayed: 0, duplicates: 0 }
+        Failover {
+            from,
+            to: None,
+            ended,
+            reaped: None,
+            detected: None,
+            took_over: None,
+            replayed: 0,
+            duplicates: 0,
+        }
     }
 
     fn detected_ms(&self) -> Option<f64> {
