@@ -355,13 +355,11 @@ impl<'a> Market<'a> {
     }
 
     fn suspected(&mut self, dead: PeerId, time: u64) {
-        match self
-            .failovers
-            .iter_mut()
-            .rev()
-            .find(|failover| failover.from == dead && failover.detected.is_none())
+        match self.failovers.iter_mut().rev().find(|failover| failover.from == dead && failover.to.is_none())
         {
-            Some(failover) => failover.detected = Some(time),
+            Some(failover) => {
+                failover.detected.get_or_insert(time);
+            }
             None => self.failovers.push(Failover { detected: Some(time), ..Failover::killed(dead, time) }),
         }
     }

@@ -22,6 +22,8 @@ pub(super) struct Conduct {
     replaced: Option<PeerId>,
     /// The same, until it was announced: trade may go on before this one has the other's office.
     unannounced: Option<PeerId>,
+    /// Whose office is being claimed, if it is the other trader's that fell silent.
+    claimed_from: Option<PeerId>,
     /// A hand-over is under way.
     handing_over: bool,
     hand_over_backoff_ms: u64,
@@ -42,6 +44,7 @@ impl Conduct {
             drain_overdue: false,
             replaced: None,
             unannounced: None,
+            claimed_from: None,
             handing_over: false,
             hand_over_backoff_ms: 0,
             checking: false,
@@ -214,18 +217,31 @@ impl Loop {
         if std::mem::replace(&mut self.claiming[index(office)], true) {
             return;
         }
+        self.office.claimed_from = self.silent_partner(office);
         let (hello, addr, deadline) = (self.hello(true), self.warehouse.clone(), self.dialer.deadline);
         let claim = async move { Node::connect(&addr, deadline).await?.claim(&hello, office).await };
         self.call(claim, move |result| Came::Claimed(office, result));
     }
 
+    /// The other trader, if the warehouse found it silent before this one did: taking its office is a takeover, too.
+    fn silent_partner(&self, office: Office) -> Option<PeerId> {
+        self.state.grant?;
+        self.roster.get(office).filter(|seat| !seat.present && seat.peer != self.me.id).map(|seat| seat.peer)
+    }
+
     pub(super) fn claimed(&mut self, office: Office, result: Result<Roster, CallError>) {
         self.claiming[index(office)] = false;
+        let silent = self.office.claimed_from.take();
         match result {
             Ok(roster) => self.adopt_roster(roster),
             Err(error) => tracing::info!(%office, %error, "claim not granted"),
         }
         let holds = self.state.grant.is_some_and(|(held, _)| held == office);
+        // A fence that is under way tells the same.
+        if let Some(dead) = silent.filter(|_| holds && !self.office.fencing) {
+            self.happen(What::Suspected(dead));
+            (self.office.replaced, self.office.unannounced) = (Some(dead), Some(dead));
+        }
         let everyone = self.membership.others();
         let election = &mut self.elections[index(office)];
         // Granted and already over by a newer roster: the round goes on, or nobody would elect.
@@ -257,6 +273,7 @@ impl Loop {
 
     pub(super) fn fenced(&mut self, peer: PeerId, result: Result<Roster, CallError>) {
         self.office.fencing = false;
+        self.office.claimed_from = None;
         match result {
             Ok(roster) => {
                 (self.office.replaced, self.office.unannounced) = (Some(peer), Some(peer));
