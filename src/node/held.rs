@@ -33,16 +33,6 @@ impl<E> Held<E> {
         }
         self.waiting.pop_front().map(|(_, effect)| effect)
     }
-
-    /// Effects that wait.
-    pub fn len(&self) -> usize {
-        self.waiting.len()
-    }
-
-    /// Nothing waits.
-    pub fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
-    }
 }
 
 #[cfg(test)]
