@@ -3,6 +3,8 @@
 
 mod cli_contract;
 mod crash;
+mod cycles;
+mod failover;
 mod hostile;
 mod imports;
 mod market;
