@@ -1,12 +1,12 @@
 //! A trader dies or falls silent under load: how long until a peer that it served is served again, and what became of
 //! the orders that it held. The short version runs with the tests; `BAZAAR_KILLS=20` is the long one.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use bazaar::node::wall_now;
 use bazaar::types::Office;
 use fastrand::Rng;
 use rustix::process::Signal;
-use serde_json::Value;
 
 use super::market::{Market, SOON, Up, alone, kill, until};
 
@@ -44,7 +44,7 @@ fn shoot(up: &Up<'_>, office: Office, signal: Signal) -> Shot {
     up.wait_for_rows(rows + 200);
     let holder = until("a living trader", SOON, || up.holder(office));
     let pid = up.node(&holder).pid;
-    let at = SystemTime::now();
+    let at = UNIX_EPOCH + Duration::from_micros(wall_now().0);
     kill(pid, signal);
     let shot = Shot { trader: id_of(&holder), office, at };
     until("another pair", SOON, || {
@@ -60,7 +60,7 @@ fn shoot(up: &Up<'_>, office: Office, signal: Signal) -> Shot {
 fn served_again(market: &Market, shot: &Shot) -> Vec<Duration> {
     let first = |buyer: u32| {
         let orders = market.dump("orders", &market.node_dir(&format!("peer-{buyer}")));
-        let told = orders.iter().filter(|order| order["via"] != Value::from(shot.trader));
+        let told = orders.iter().filter(|order| order["via"] != shot.trader);
         let told = told.filter_map(|order| humantime::parse_rfc3339(order["told_at"].as_str()?).ok());
         told.filter(|at| *at > shot.at).min().map(|at| at.duration_since(shot.at).unwrap())
     };
