@@ -1,9 +1,12 @@
 //! All integration tests in one binary: it links once. Modules are named by the danger that they test.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod by_hand;
 mod cli_contract;
 mod crash;
+mod fencing;
 mod hostile;
 mod imports;
 mod market;
 mod power_cut;
+mod worst_days;
