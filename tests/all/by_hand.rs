@@ -32,6 +32,8 @@ pub struct ByHand {
     flags: Vec<String>,
     /// Who listens elsewhere than at first.
     moved: BTreeMap<u32, u32>,
+    /// Who tells others another address than its own.
+    advertised: BTreeMap<u32, String>,
     nodes: BTreeMap<u32, Running>,
     _one: std::sync::MutexGuard<'static, ()>,
 }
@@ -58,6 +60,7 @@ impl ByHand {
             host: format!("127.{a}.{b}.{c}"),
             flags: flags.iter().map(ToString::to_string).collect(),
             moved: BTreeMap::new(),
+            advertised: BTreeMap::new(),
             nodes: BTreeMap::new(),
             _one,
         }
@@ -75,6 +78,16 @@ impl ByHand {
 
     pub fn addr(&self, id: u32) -> String {
         format!("{}:{}", self.host, 9200 + id + self.moved.get(&id).copied().unwrap_or(0))
+    }
+
+    /// From its next start on others are told this address.
+    pub fn advertise(&mut self, id: u32, addr: String) {
+        self.advertised.insert(id, addr);
+    }
+
+    /// Where others reach it.
+    fn told(&self, id: u32) -> String {
+        self.advertised.get(&id).cloned().unwrap_or_else(|| self.addr(id))
     }
 
     /// From its next start on the node listens at another address.
@@ -98,19 +111,26 @@ impl ByHand {
         } else {
             command.args(["peer", "--id", &id.to_string(), "--role", role(id)]);
             command.args(["--warehouse", &self.addr(WAREHOUSE)]);
-            command.args(["--join", &self.addr(id % PEERS.len() as u32 + 1)]);
+            command.args(["--join", &self.told(id % PEERS.len() as u32 + 1)]);
             command.args(["--interval", "2ms", "--deposit-every", "10ms"]);
         }
         // A ready file of an earlier life says nothing.
         let _ = std::fs::remove_file(self.ready(id));
         command.arg("--data-dir").arg(self.dir(id)).arg("--ready-file").arg(self.ready(id));
         command.args(["--listen", &self.addr(id)]).args(&self.flags);
+        if let Some(told) = self.advertised.get(&id) {
+            command.args(["--advertise", told]);
+        }
         self.nodes.insert(id, Running::start(command));
     }
 
     /// Starts nodes at once; returns when all of them serve.
     pub fn start(&mut self, ids: &[u32]) {
         ids.iter().for_each(|id| self.spawn(*id));
+        self.wait_until_serving(ids);
+    }
+
+    pub fn wait_until_serving(&mut self, ids: &[u32]) {
         for id in ids {
             let (ready, node) = (self.ready(*id), self.nodes.get_mut(id).unwrap());
             until(&format!("{} serves", name(*id)), SOON, || {

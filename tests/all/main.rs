@@ -7,6 +7,7 @@ mod crash;
 mod fencing;
 mod hostile;
 mod imports;
+mod links;
 mod market;
 mod power_cut;
 mod worst_days;
