@@ -43,6 +43,9 @@ pub struct NodeFlags {
     /// Address to listen on [default: 127.0.0.1 and port 7700 plus the peer's id; port 0: any free one]
     #[arg(long, value_name = "ADDR", value_parser = value::addr)]
     pub listen: Option<SocketAddr>,
+    /// Address that other nodes are told instead, where the one listened at is not theirs to reach (NAT, containers)
+    #[arg(long, value_name = "ADDR", value_parser = value::addr)]
+    pub advertise: Option<SocketAddr>,
     /// Format of the log on stderr
     #[arg(long, value_name = "FORMAT", value_enum, default_value = "pretty", env = "BAZAAR_LOG_FORMAT")]
     pub log_format: LogFormat,

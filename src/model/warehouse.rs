@@ -134,6 +134,14 @@ pub struct Opened {
     pub new: bool,
 }
 
+impl Opened {
+    /// Whether numbers above the last one that a store gave were decided: then it is an old copy. A new epoch begins
+    /// above every number of the old ones with nothing decided, which proves nothing.
+    pub fn is_ahead_of(&self, last: Number) -> bool {
+        self.highest.k() > 0 && self.highest > last
+    }
+}
+
 /// The machine. See the module's text.
 pub struct Warehouse {
     /// The fold of the ledger, this step's records included.

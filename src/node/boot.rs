@@ -181,7 +181,7 @@ pub fn run_warehouse(spec: WarehouseSpec) -> Result<(), BootError> {
         cluster: meta.cluster,
         process,
         settings: settings.clone(),
-        addr: addr.to_string(),
+        addr: settings.advertise.unwrap_or(addr).to_string(),
         happenings: happenings.clone(),
     };
     let (inbox, inputs) = mpsc::channel(INBOX_MAX);
@@ -240,7 +240,7 @@ pub fn run_peer(spec: PeerSpec) -> Result<(), BootError> {
         epoch,
         token,
         process,
-        addr: addr.to_string(),
+        addr: settings.advertise.unwrap_or(addr).to_string(),
         role: spec.role,
         settings: settings.clone(),
     };

@@ -14,6 +14,8 @@ use tokio::sync::watch;
 pub struct Settings {
     /// Where to listen; port 0: any free one.
     pub listen: SocketAddr,
+    /// What other nodes are told instead of the address listened at.
+    pub advertise: Option<SocketAddr>,
     /// Its directory.
     pub data_dir: PathBuf,
     /// Standard input is a pipe from the parent: end when it closes.

@@ -44,6 +44,7 @@ pub fn peer(args: &PeerArgs, global: &Global) -> Result<u8, Failure> {
 fn settings(flags: &NodeFlags, listen: SocketAddr, data_dir: std::path::PathBuf) -> Settings {
     Settings {
         listen,
+        advertise: flags.advertise,
         data_dir,
         parent_pipe: flags.parent_pipe,
         ready_file: flags.ready_file.clone(),

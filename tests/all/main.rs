@@ -1,11 +1,15 @@
 //! All integration tests in one binary: it links once. Modules are named by the danger that they test.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod by_hand;
 mod cli_contract;
 mod crash;
 mod cycles;
 mod failover;
+mod fencing;
 mod hostile;
 mod imports;
+mod links;
 mod market;
 mod power_cut;
+mod worst_days;

@@ -175,6 +175,9 @@ fn another_store_of_a_connected_peer_waits() {
     it.control_closed(601);
     let opened = it.open(T, PeerId(6), store).unwrap();
     assert_eq!(opened.epoch, Epoch(1));
+    assert!(!opened.is_ahead_of(Number(0)), "a store that replaces a lost one is no old copy");
+    let copy = Opened { highest: Number::new(Epoch(1), 7), ..opened };
+    assert!(copy.is_ahead_of(Number::new(Epoch(1), 6)) && !copy.is_ahead_of(copy.highest));
     assert_eq!(kinds(&mut it), ["fence", "session"]);
 }
 

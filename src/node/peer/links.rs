@@ -431,10 +431,11 @@ impl Loop {
         self.clock.adopt(answer.clock);
         self.heard_clock = true;
         let (peer, epoch) = (answer.opened.peer, answer.opened.epoch);
-        if answer.opened.highest > self.state.last && answer.opened.highest.epoch() == epoch {
+        if answer.opened.is_ahead_of(self.state.last) {
             return self.be_reborn(answer.opened.highest);
         }
         self.me.epoch = epoch;
+        self.live_in(epoch);
         if self.state.opened != Some((peer, epoch)) {
             self.record(Entry::Opened { peer, epoch });
         }
@@ -445,6 +446,21 @@ impl Loop {
         self.go_home();
         self.timer(0, Timer::HandOver);
         self.dial_control();
+    }
+
+    /// A store that replaced a lost one learns its epoch late. Without it in the process id this first start would rank
+    /// below the lost store's later ones, and everybody would go on asking for the dead process at its address.
+    fn live_in(&mut self, epoch: Epoch) {
+        if self.me.process.epoch == epoch {
+            return;
+        }
+        self.me.process.epoch = epoch;
+        let own = self.membership.set_own_process(self.now, self.me.process);
+        for peer in self.links.gossip.clone() {
+            if self.links.out.contains_key(&peer) {
+                self.tell_peer(peer, PeerWord::Members(vec![own.clone()]));
+            }
+        }
     }
 
     /// The warehouse has decided numbers that this store never placed: it is an old copy. A new token makes it a new

@@ -92,7 +92,7 @@ impl Client {
     /// Opens the session at the warehouse, and learns the traders. A store that is an old copy gets a new session.
     pub(super) async fn open_session(&mut self, warehouse: &Node) -> Result<Roster, CallError> {
         let mut answer = self.ask_session(warehouse).await?;
-        if answer.opened.epoch == self.epoch && answer.opened.highest > self.state.last {
+        if answer.opened.epoch == self.epoch && answer.opened.is_ahead_of(self.state.last) {
             self.be_reborn().await?;
             answer = self.ask_session(warehouse).await?;
         }
