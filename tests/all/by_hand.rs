@@ -168,6 +168,10 @@ impl ByHand {
         self.nodes.remove(&id).unwrap_or_else(|| panic!("{} does not run", name(id))).wait(SOON)
     }
 
+    pub fn has_ended(&mut self, id: u32) -> bool {
+        self.nodes.get_mut(&id).unwrap().has_ended()
+    }
+
     pub fn log(&self, id: u32) -> String {
         self.nodes[&id].stderr()
     }

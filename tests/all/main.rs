@@ -4,6 +4,7 @@
 mod by_hand;
 mod cli_contract;
 mod crash;
+mod disks;
 mod fencing;
 mod hostile;
 mod imports;
