@@ -126,6 +126,8 @@ pub const STANDING_WAIT_MAX_MS: u64 = 1_000;
 pub const EARLY_WORDS_MAX: usize = 64;
 /// A higher id takes the primary office over after this long without a membership change.
 pub const PREEMPT_QUIET_MS: u64 = 10_000;
+/// A secondary that could not be brought up to date does not stand again for this long.
+pub const PASSED_OVER_MS: u64 = 60_000;
 /// A stopping node hands over and drains for at most this long.
 pub const DRAIN_MAX: Duration = Duration::from_secs(10);
 /// A stopping server waits for its streams at most this long.

@@ -155,8 +155,15 @@ fn cut_and_heal(what: &str, how: u8) {
     });
     let took = hands.trade_goes_on(what, cut);
     assert!(link.cut.load(Ordering::SeqCst) > 0, "something was cut");
+    let pair = until("a pair of traders that hear each other", SOON, || {
+        let roster = hands.roster().filter(|roster| roster.paired)?;
+        let pair = [roster.primary?.peer.0, roster.secondary?.peer.0];
+        (pair != [6, 5] && pair != [5, 6]).then_some(pair)
+    });
+    let (paired, quiet) = (cut.elapsed(), hands.roster().unwrap().seq);
     // Long enough for a ping-pong to show.
-    std::thread::sleep(Duration::from_secs(4));
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(hands.roster().unwrap().seq, quiet, "offices stay as they are while the link is cut");
     hands.trade_goes_on("some time with a cut link", Instant::now());
     let fences = |hands: &ByHand| ByHand::rows(&hands.market, "fence");
     let during = fences(&hands);
@@ -168,7 +175,8 @@ fn cut_and_heal(what: &str, how: u8) {
     let healed = Instant::now();
     hands.wait_for_pair();
     eprintln!(
-        "worst day: {what}: {ended} fenced, {} fences, a pair again {} ms after healing",
+        "worst day: {what}: {ended} fenced, {pair:?} a pair after {} ms, {} fences, a pair {} ms after healing",
+        paired.as_millis(),
         during.len(),
         healed.elapsed().as_millis()
     );

@@ -357,6 +357,7 @@ impl Loop {
     /// Every heartbeat: makes sure that something is sent.
     pub(super) fn heartbeat(&mut self) {
         self.check_overdue();
+        self.check_syncing();
         let quiet = self.now.ms_since(self.links.heard) >= self.me.settings.heartbeat_ms;
         if self.links.asked.is_none() && quiet {
             self.beat();

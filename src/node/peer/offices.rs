@@ -5,9 +5,10 @@
 
 use super::*;
 use crate::limits::{
-    BATCH_ORDERS_MAX, DRAIN_MAX, MEMBERSHIP_QUIET_MS, PREEMPT_QUIET_MS, STANDING_WAIT_MAX_MS,
+    BATCH_ORDERS_MAX, DRAIN_MAX, MEMBERSHIP_QUIET_MS, PASSED_OVER_MS, PREEMPT_QUIET_MS, STANDING_WAIT_MAX_MS,
 };
 use crate::model::election::Effect;
+use crate::model::offices::Seat;
 use crate::types::Order;
 use crate::wire::client::Node;
 
@@ -33,6 +34,8 @@ pub(super) struct Conduct {
     /// When the highest id last asked for the primary office.
     preempt_at: Now,
     ended_early: Option<Term>,
+    /// The primary could not bring this peer up to date: it does not stand for secondary before this.
+    passed_over_until: Now,
 }
 
 impl Conduct {
@@ -51,6 +54,7 @@ impl Conduct {
             fencing: false,
             preempt_at: Now(0),
             ended_early: None,
+            passed_over_until: Now(0),
         }
     }
 
@@ -72,6 +76,7 @@ impl Loop {
             return;
         }
         let before = std::mem::replace(&mut self.roster, roster);
+        self.see_if_passed_over(&before);
         let held = self.roster.held_by(self.me.id).filter(|(_, seat)| seat.process == self.me.process);
         let held = held.map(|(office, seat)| (office, seat.term));
         if held != self.state.grant {
@@ -88,6 +93,18 @@ impl Loop {
         self.adopt_mirrors();
         self.timer(0, Timer::Offices);
         self.timer(0, Timer::HandOver);
+    }
+
+    /// This peer's unpaired secondary term was ended while the primary stayed: others get their turn.
+    fn see_if_passed_over(&mut self, before: &Roster) {
+        let mine = |seat: &&Seat| seat.process == self.me.process && !before.paired;
+        let stayed = |seat: &Seat| self.roster.primary.as_ref().is_some_and(|now| now.term == seat.term);
+        let ended =
+            before.secondary.as_ref().filter(mine).is_some() && self.roster.held_by(self.me.id).is_none();
+        if ended && before.primary.as_ref().is_some_and(stayed) && !self.office.is_leaving() {
+            self.office.passed_over_until = self.now.after_ms(PASSED_OVER_MS);
+            self.timer(PASSED_OVER_MS, Timer::Offices);
+        }
     }
 
     fn change_office(&mut self, held: Option<(Office, Term)>) {
@@ -140,7 +157,9 @@ impl Loop {
         let secondary = self.roster.secondary.as_ref().filter(|seat| seat.present).map(|seat| seat.peer);
         let fits = match office {
             Office::Primary => secondary.is_none() || secondary == me,
-            Office::Secondary => primary.is_some() && primary != me,
+            Office::Secondary => {
+                primary.is_some() && primary != me && self.now >= self.office.passed_over_until
+            }
         };
         fits && self.control.up && !self.stopping && self.roster.claimable(office)
     }

@@ -37,6 +37,8 @@ pub(super) struct Replica {
     asked: Option<Now>,
     /// What of the snapshot is still to be sent, a part after each acknowledgement.
     snapshot: VecDeque<Vec<Order>>,
+    /// The term of a secondary that is being brought up to date, and since when that has made no progress.
+    syncing: Option<(Term, Now)>,
     pairing: bool,
     pair_backoff_ms: u64,
     /// Streams of the other trader.
@@ -103,6 +105,7 @@ impl Loop {
         }
         self.replica.line.works();
         self.replica.acked += 1;
+        self.replica.syncing = self.replica.syncing.map(|(term, _)| (term, self.now));
         self.replica.asked = (self.replica.acked < self.replica.sent).then_some(self.now);
         self.go_on_with_snapshot();
         self.pair_when_synced();
@@ -205,8 +208,7 @@ impl Loop {
         else {
             return;
         };
-        let synced = self.replica.snapshot.is_empty() && self.replica.acked == self.replica.sent;
-        if self.roster.paired || !synced || self.replica.acked == 0 || self.replica.pairing {
+        if self.roster.paired || !self.is_synced() || self.replica.pairing {
             return;
         }
         self.replica.pairing = true;
@@ -228,6 +230,34 @@ impl Loop {
                 self.timer(self.replica.pair_backoff_ms, Timer::Pair);
             }
         }
+    }
+
+    /// A secondary that is seen alive and is not brought up to date holds its office in vain, and keeps everybody else
+    /// from it: two peers that only the link between them fails. The primary ends its term; it stands back for a while.
+    pub(super) fn check_syncing(&mut self) {
+        let seat = self.roster.secondary.as_ref().filter(|seat| seat.present && !self.roster.paired);
+        let (Some((Office::Primary, _)), Some(seat)) = (self.state.grant, seat) else {
+            self.replica.syncing = None;
+            return;
+        };
+        let (peer, term) = (seat.peer, seat.term);
+        let before = self.replica.syncing.filter(|(of, _)| *of == term && !self.is_synced());
+        let since = before.map_or(self.now, |(_, since)| since);
+        self.replica.syncing = Some((term, since));
+        let stalled = self.now.ms_since(since) >= 2 * self.me.settings.suspect_after_ms;
+        if !stalled || std::mem::replace(&mut self.replica.pairing, true) {
+            return;
+        }
+        tracing::warn!(%peer, %term, "the secondary could not be brought up to date: it is passed over");
+        let (hello, addr, deadline) = (self.hello(true), self.warehouse.clone(), self.dialer.deadline);
+        let fence = async move { Node::connect(&addr, deadline).await?.fence(&hello, term).await };
+        self.call(fence, Came::Paired);
+    }
+
+    /// The other trader has acknowledged all that it was sent.
+    fn is_synced(&self) -> bool {
+        let Replica { snapshot, sent, acked, .. } = &self.replica;
+        snapshot.is_empty() && acked == sent && *acked > 0
     }
 
     /// The other trader that owes an acknowledgement for longer than `suspect_after`, if it does.
