@@ -12,7 +12,7 @@ mod value;
 
 use std::{path::PathBuf, time::Duration};
 
-pub use bench::{BenchArgs, BenchFlags, BenchLoadArgs, BenchTarget};
+pub use bench::{BenchArgs, BenchFlags, BenchLoadArgs, BenchTarget, RecoveryFlags};
 use clap::{ArgAction, Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 pub use inspect::{DumpArgs, Filter, Format, StoreFlags, Target, VerifyArgs, View};
 pub use market::{

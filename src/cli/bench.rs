@@ -24,6 +24,14 @@ pub enum BenchTarget {
     Market(BenchFlags),
     /// Time from before a peer's journal write to the outcome in hand, one order at a time
     Latency(BenchFlags),
+    /// Time from kill -9 of the warehouse under load until it serves again, on a long ledger
+    Recovery(RecoveryFlags),
+    /// Runs warehouse and market, and fails with exit 8 if one is below the orders per second that are promised
+    Floors {
+        /// How long each load lasts
+        #[arg(long, value_name = "TIME", default_value = "5s", value_parser = value::period)]
+        duration: Duration,
+    },
 }
 
 /// Flags of every target.
@@ -42,6 +50,30 @@ pub struct BenchFlags {
     /// Orders per second that must be reached, else exit 8
     #[arg(long, value_name = "N")]
     pub floor: Option<u64>,
+    /// Where the stores go; kept [default: a temporary directory, removed]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
+impl Default for BenchFlags {
+    /// As if nothing had been typed.
+    fn default() -> Self {
+        BenchFlags { duration: Duration::from_secs(10), batch: 256, clients: 2, floor: None, data_dir: None }
+    }
+}
+
+/// Flags of `bench recovery`.
+#[derive(Args, Clone, Debug)]
+pub struct RecoveryFlags {
+    /// Orders that the ledger holds before the first kill
+    #[arg(long, value_name = "N", default_value_t = 10_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub orders: u64,
+    /// How often it is killed
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub kills: u32,
+    /// Time within which it must serve every time, else exit 8
+    #[arg(long, value_name = "TIME", value_parser = value::period)]
+    pub within: Option<Duration>,
     /// Where the stores go; kept [default: a temporary directory, removed]
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,

@@ -165,8 +165,11 @@ where
     assert_eq!(kept(recovered.state), expected);
 }
 
+/// Kinds of entries that there were when the stores were written; later ones are appended.
+const ENTRY_KINDS: usize = 13;
+
 #[test]
 fn stores_of_format_1_open() {
     check_golden::<Kept<Record, false>, _>("warehouse", &records(), |state| state.0);
-    check_golden::<Kept<Entry, true>, _>("peer", &entries(), |state| state.0);
+    check_golden::<Kept<Entry, true>, _>("peer", &entries()[..ENTRY_KINDS], |state| state.0);
 }

@@ -145,4 +145,12 @@ pub enum Entry {
         /// The lowest chunk that is still needed.
         below: Seq,
     },
+    /// 14: own orders that had been sent before were asked for again, or their outcome was looked up here. Changes
+    /// nothing; it is for whoever reads an order's life. Written lazily.
+    AskedAgain {
+        /// The lowest number.
+        first: Number,
+        /// The highest.
+        last: Number,
+    },
 }

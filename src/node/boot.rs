@@ -150,7 +150,8 @@ impl BlockReader for Blocks {
 /// # Errors
 /// See [`BootError`].
 pub fn run_warehouse(spec: WarehouseSpec) -> Result<(), BootError> {
-    let wire = wire_runtime()?;
+    let (wire, stops) = (wire_runtime()?, Stops::default());
+    wire.block_on(async { stop_at_signals(stops.stop.clone(), stops.begun.clone()) })?;
     let settings = spec.settings;
     let listener = bind(&wire, &settings)?;
     let addr = listener.local_addr()?;
@@ -184,8 +185,7 @@ pub fn run_warehouse(spec: WarehouseSpec) -> Result<(), BootError> {
         happenings: happenings.clone(),
     };
     let (inbox, inputs) = mpsc::channel(INBOX_MAX);
-    let (stop, closed) = (Stop::default(), Stop::default());
-    let serving = Serving { listener, shutdown: Box::pin(closed.stopped()), blocks, happenings };
+    let serving = Serving { listener, shutdown: Box::pin(stops.closed.stopped()), blocks, happenings };
     let server = wire.spawn(serve_warehouse(inbox, serving));
     let line = recovery.line("ledger", 0);
     let goods = spec.goods;
@@ -196,7 +196,7 @@ pub fn run_warehouse(spec: WarehouseSpec) -> Result<(), BootError> {
             node.run(inputs, stop).await
         })
     };
-    live(&wire, &settings, stop, closed, server, run, || announce(&line, addr, settings.ready_file.as_ref()))
+    live(&wire, &settings, stops, server, run, || announce(&line, addr, settings.ready_file.as_ref()))
 }
 
 /// Runs a peer until it is told to stop.
@@ -204,7 +204,8 @@ pub fn run_warehouse(spec: WarehouseSpec) -> Result<(), BootError> {
 /// # Errors
 /// See [`BootError`].
 pub fn run_peer(spec: PeerSpec) -> Result<(), BootError> {
-    let wire = wire_runtime()?;
+    let (wire, stops) = (wire_runtime()?, Stops::default());
+    wire.block_on(async { stop_at_signals(stops.stop.clone(), stops.begun.clone()) })?;
     let settings = spec.settings;
     let listener = bind(&wire, &settings)?;
     let addr = listener.local_addr()?;
@@ -257,12 +258,11 @@ pub fn run_peer(spec: PeerSpec) -> Result<(), BootError> {
         dialer: Dialer { wire: wire.handle().clone(), inbox: inbox.clone(), deadline: CALL_DEADLINE },
         happenings: happenings.clone(),
     };
-    let (stop, closed) = (Stop::default(), Stop::default());
-    let serving = Serving { listener, shutdown: Box::pin(closed.stopped()), blocks, happenings };
+    let serving = Serving { listener, shutdown: Box::pin(stops.closed.stopped()), blocks, happenings };
     let server = wire.spawn(serve_peer(inbox, serving));
     let line = recovery.line("journal", pending);
     let run = move |stop: Stop| on_loop_thread(async move { peer::Loop::new(parts).run(inputs, stop).await });
-    live(&wire, &settings, stop, closed, server, run, || announce(&line, addr, settings.ready_file.as_ref()))
+    live(&wire, &settings, stops, server, run, || announce(&line, addr, settings.ready_file.as_ref()))
 }
 
 fn bind(wire: &tokio::runtime::Runtime, settings: &Settings) -> Result<tokio::net::TcpListener, BootError> {
@@ -351,21 +351,32 @@ fn on_loop_thread(
     std::thread::Builder::new().name("loop".to_owned()).spawn(move || runtime.block_on(node))
 }
 
-/// The common life: signals, the parent's pipe, the loop, then the end of the server.
+/// The switches of a life.
+#[derive(Default)]
+struct Stops {
+    /// The loop is to end.
+    stop: Stop,
+    /// The loop runs: from here on it is asked before the process ends.
+    begun: Stop,
+    /// The server is to end.
+    closed: Stop,
+}
+
+/// The common life: the parent's pipe, the loop, then the end of the server.
 fn live(
     wire: &tokio::runtime::Runtime,
     settings: &Settings,
-    stop: Stop,
-    closed: Stop,
+    stops: Stops,
     server: tokio::task::JoinHandle<Result<(), crate::wire::server::ServeError>>,
     run: impl FnOnce(Stop) -> std::io::Result<std::thread::JoinHandle<Result<(), String>>>,
     serving: impl FnOnce() -> std::io::Result<()>,
 ) -> Result<(), BootError> {
-    wire.block_on(async { stop_at_signals(stop.clone()) })?;
+    let Stops { stop, begun, closed } = stops;
     if settings.parent_pipe {
         end_with_parent(stop.clone());
     }
     let node = run(stop)?;
+    begun.stop();
     serving()?;
     let ended = node.join().unwrap_or_else(|_| Err("the loop panicked; see the log".to_owned()));
     closed.stop();

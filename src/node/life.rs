@@ -52,6 +52,11 @@ impl Stop {
         self.0.send_replace(true);
     }
 
+    /// Whether it was turned.
+    pub fn is_stopped(&self) -> bool {
+        *self.0.borrow()
+    }
+
     /// Resolves when it is turned.
     pub fn stopped(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
         let mut receiver = self.0.subscribe();
@@ -62,14 +67,18 @@ impl Stop {
     }
 }
 
-/// Turns `stop` at SIGTERM and SIGINT; a second one ends the process at once.
+/// Turns `stop` at SIGTERM and SIGINT; a second one ends the process at once. So does the first one before `begun` is
+/// turned: a node that does not serve yet has nothing to hand over, and may be waiting for a warehouse.
 ///
 /// # Errors
 /// Handlers cannot be installed.
-pub fn stop_at_signals(stop: Stop) -> std::io::Result<()> {
+pub fn stop_at_signals(stop: Stop, begun: Stop) -> std::io::Result<()> {
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tokio::spawn(async move {
         tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+        if !begun.is_stopped() {
+            std::process::exit(0);
+        }
         stop.stop();
         tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
         std::process::exit(130);

@@ -229,7 +229,7 @@ pub(crate) fn memory(node: u32, blocks: Vec<Vec<u8>>, tip: Tip, clock: u64) -> S
         clock_reserve,
         ..SourceMeta::default()
     };
-    Box::new(Memory { meta, blocks })
+    Box::new(Memory { meta, blocks, cache: None })
 }
 
 /// Steps as hashed, linked blocks.

@@ -15,11 +15,13 @@ use super::dump::{self, Source};
 use super::market;
 use super::nodes::directory;
 use super::output::{Failure, Row, exit};
-use super::source::{BlockSource, Catalogue, CatalogueGood, SourceMeta, node_name, open_stores};
+use super::source::{BlockSource, Catalogue, CatalogueGood, SourceMeta, StockCache, node_name, open_stores};
+
 use super::verify;
 use crate::cli::{DumpArgs, Global, Target, VerifyArgs, View};
 use crate::journal::{NodeDir, OpenError};
-use crate::types::{PeerId, Seq};
+use crate::node::wall_now;
+use crate::types::Seq;
 use crate::wire::client::{CallError, Dumped, Node};
 use crate::wire::report::Report;
 
@@ -98,18 +100,16 @@ impl Asking {
         self.connect(addr).map(|(source, _)| source).map_err(|error| market::unreachable(addr, &error))
     }
 
-    /// A node, and if it is the warehouse all others of its market that answer.
+    /// All nodes of a node's market that answer.
     fn market(&self, addr: &str) -> Result<Vec<Source>, Failure> {
-        let (source, report) = self.connect(addr).map_err(|error| market::unreachable(addr, &error))?;
+        let (source, first) = self.connect(addr).map_err(|error| market::unreachable(addr, &error))?;
         let mut sources = vec![source];
-        if report.peer == PeerId::WAREHOUSE {
-            let all = self.runtime.block_on(market::reports(vec![(None, addr.to_owned())], self.timeout));
-            for report in all.answered.into_values().filter(|report| report.peer != PeerId::WAREHOUSE) {
-                sources.extend(self.connect(&report.addr).map(|(source, _)| source));
-            }
-            for (node, why) in &all.silent {
-                self.note(&format!("{} does not answer and is left out: {why}", node_name(*node)));
-            }
+        let all = self.runtime.block_on(market::reports(vec![(None, addr.to_owned())], self.timeout));
+        for report in all.answered.into_values().filter(|report| report.peer != first.peer) {
+            sources.extend(self.connect(&report.addr).map(|(source, _)| source));
+        }
+        for (node, why) in &all.silent {
+            self.note(&format!("{} does not answer and is left out: {why}", node_name(*node)));
         }
         Ok(sources)
     }
@@ -192,6 +192,16 @@ impl BlockSource for Live {
         };
         Box::new(LiveBlocks { live: self, stream, failed, waiting: VecDeque::new() })
     }
+
+    fn cache(&mut self) -> Option<StockCache> {
+        let asked_at = wall_now();
+        // A node that does not answer any more is noticed when its blocks are read.
+        let report = self.runtime.block_on(self.node.status()).ok()?;
+        let in_office =
+            report.roster.held_by(report.peer).is_some_and(|(_, seat)| seat.process == report.process);
+        let Report { stock_seq: seq, stock, .. } = report;
+        (in_office && seq > Seq(0)).then_some(StockCache { seq, stock, asked_at })
+    }
 }
 
 fn broken(meta: &SourceMeta, why: &str) -> Failure {
@@ -251,6 +261,7 @@ impl Iterator for LiveBlocks<'_> {
 mod tests {
     use super::*;
     use crate::cli::{Cli, Command};
+    use crate::types::PeerId;
 
     fn run(line: &str) -> Failure {
         let cli = Cli::parse_from_args(line.split(' ').map(Into::into)).unwrap();

@@ -116,7 +116,8 @@ impl Errand<'_> {
         let open = match self.which(client, product, catalogue)? {
             Which::New => None,
             Which::Again(placed) => Some(placed),
-            Which::Done(Past { told, via, time, .. }) => {
+            Which::Done(Past { placed, told, via, time }) => {
+                client.asked_again(placed.number).await;
                 return Ok(Done::remembered(self.wanted.clone(), client.me(), told, via, time));
             }
         };
@@ -125,6 +126,7 @@ impl Errand<'_> {
             self.finish_earlier(client, asker, catalogue, earlier).await?;
         }
         if let Some(placed) = open {
+            client.asked_again(placed.number).await;
             return self.settle(client, asker, placed, None).await;
         }
         // Only when a trader is there is anything journaled: what was not sent now must not be bought later.
@@ -176,6 +178,7 @@ impl Errand<'_> {
         placed: Placed,
     ) -> Result<(), Failure> {
         let (id, order) = (client.id(placed.number), client.order(&placed));
+        client.asked_again(placed.number).await;
         let wanted = wanted_by(&placed, catalogue);
         match asker.ask(client, &order, None).await {
             Answer::Decided(outcome) => {

@@ -6,7 +6,7 @@ pub use offline::{InUse, node_dirs, open_offline, open_stores};
 use serde_json::Value;
 
 use super::output::{Failure, Row};
-use crate::types::{Hash, Money, PeerId, ProductId, Seq, Stamp};
+use crate::types::{Hash, Money, PeerId, ProductId, Quantity, Seq, Stamp, WallMicros};
 
 /// A good as the catalogue has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +90,17 @@ pub enum CheckpointVerdict {
     Differs(String),
 }
 
+/// The warehouse's stock as a trader has it from pushes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StockCache {
+    /// The ledger row that it goes up to.
+    pub seq: Seq,
+    /// Pieces by product index.
+    pub stock: Vec<Quantity>,
+    /// When it was asked for, by the asker's clock.
+    pub asked_at: WallMicros,
+}
+
 /// Raw blocks of one node, oldest first.
 pub trait BlockSource {
     /// Whose they are.
@@ -97,6 +108,11 @@ pub trait BlockSource {
 
     /// The blocks from the one that holds `from`. May be asked again; a live source then gives what is there by then.
     fn blocks(&mut self, from: Seq) -> Box<dyn Iterator<Item = Result<Vec<u8>, Failure>> + '_>;
+
+    /// The cache of a running trader as it is now; none of any other source.
+    fn cache(&mut self) -> Option<StockCache> {
+        None
+    }
 
     /// Compares the store's checkpoint with the fold of its log up to there.
     fn checkpoint_check(&mut self) -> Result<CheckpointVerdict, Failure> {
@@ -109,6 +125,7 @@ pub trait BlockSource {
 pub(crate) struct Memory {
     pub(crate) meta: SourceMeta,
     pub(crate) blocks: Vec<Vec<u8>>,
+    pub(crate) cache: Option<StockCache>,
 }
 
 #[cfg(test)]
@@ -122,5 +139,9 @@ impl BlockSource for Memory {
         let reaches =
             move |block: &&Vec<u8>| BlockHeader::peek(block).is_ok_and(|header| header.last() >= from);
         Box::new(self.blocks.iter().skip_while(move |block| !reaches(block)).cloned().map(Ok))
+    }
+
+    fn cache(&mut self) -> Option<StockCache> {
+        self.cache.clone()
     }
 }

@@ -4,6 +4,7 @@
 //! exit code: 5 if an invariant is broken, 6 if `--require-all` and a store was missing.
 
 mod audit;
+mod caches;
 mod chain;
 mod report;
 

@@ -4,7 +4,9 @@
 mod by_hand;
 mod cli_contract;
 mod crash;
+mod cycles;
 mod disks;
+mod failover;
 mod fencing;
 mod hostile;
 mod imports;

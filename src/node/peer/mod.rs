@@ -322,7 +322,7 @@ impl Loop {
             heard_clock: false,
             control: Line::default(),
             roster: Roster::default(),
-            home: shop::Home::default(),
+            home: shop::Home::new(state.last),
             placed: VecDeque::new(),
             answered: VecDeque::new(),
             asking: BTreeMap::new(),
@@ -409,6 +409,7 @@ impl Loop {
                 | Entry::HandedOver { .. }
                 | Entry::LedgerSeen { .. }
                 | Entry::Trimmed { .. }
+                | Entry::AskedAgain { .. }
         );
         let seq = Seq(self.journal.next_seq().0 + self.entries.len() as u64);
         self.state.apply(seq, self.time, &entry);

@@ -30,6 +30,8 @@ pub(super) struct Home {
     seat: Option<(PeerId, Term)>,
     /// Everything up to this number was sent on the line.
     sent: Number,
+    /// Everything up to this number was sent at some time, perhaps by an earlier process.
+    ever_sent: Number,
     /// A trader has served this process: shopping begins.
     served: bool,
 }
@@ -75,6 +77,13 @@ impl Tally {
             tracing::error!(?error, "latencies cannot be reported");
         }
         Shopping { open: open as u64, done, latency_us: bytes, ..self.shopping.clone() }
+    }
+}
+
+impl Home {
+    /// A way home of a process whose store has placed orders up to this one.
+    pub(super) fn new(last: Number) -> Home {
+        Home { ever_sent: last, ..Home::default() }
     }
 }
 
@@ -175,6 +184,7 @@ impl Loop {
             return;
         }
         let from = Number(self.home.sent.0 + 1);
+        self.note_asked_again(from);
         let open = self.state.open.range(from..=self.sendable);
         let orders: Vec<_> = open.map(|(_, placed)| self.state.order(self.me.id, placed)).collect();
         self.home.sent = self.sendable;
@@ -186,6 +196,18 @@ impl Loop {
                 outbox.send(ask);
             }
         }
+    }
+
+    /// Orders that go to a home for the second time or more.
+    fn note_asked_again(&mut self, from: Number) {
+        if from <= self.home.ever_sent {
+            let mut again = self.state.open.range(from..=self.home.ever_sent).map(|(number, _)| *number);
+            if let Some(first) = again.next() {
+                let last = again.next_back().unwrap_or(first);
+                self.record(Entry::AskedAgain { first, last });
+            }
+        }
+        self.home.ever_sent = self.home.ever_sent.max(self.sendable);
     }
 
     // ---- the line

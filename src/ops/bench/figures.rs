@@ -72,12 +72,12 @@ fn rounded(value: f64, digits: i32) -> Value {
 }
 
 impl Figures {
-    /// Whether a floor was stated and not reached.
-    pub fn misses_floor(&self) -> bool {
-        self.flags.floor.is_some_and(|floor| self.orders_per_s() < floor as f64)
+    /// The floor, if one was stated and not reached.
+    pub fn missed_floor(&self) -> Option<u64> {
+        self.flags.floor.filter(|floor| self.orders_per_s() < *floor as f64)
     }
 
-    fn orders_per_s(&self) -> f64 {
+    pub fn orders_per_s(&self) -> f64 {
         self.run.orders as f64 / self.run.elapsed_s.max(1e-6)
     }
 
@@ -175,14 +175,8 @@ mod tests {
             processes: Vec::new(),
         };
         let raw = Raw { by_1: 1.0, by_64: 1.0, by_1024: 1.0 };
-        let flags = |floor| BenchFlags {
-            duration: std::time::Duration::from_secs(2),
-            batch: 1,
-            clients: 1,
-            data_dir: None,
-            floor,
-        };
-        let misses = |floor| Figures { run: run.clone(), raw, flags: flags(floor) }.misses_floor();
-        assert_eq!([misses(None), misses(Some(50)), misses(Some(51))], [false, false, true]);
+        let flags = |floor| BenchFlags { floor, ..BenchFlags::default() };
+        let misses = |floor| Figures { run: run.clone(), raw, flags: flags(floor) }.missed_floor();
+        assert_eq!([misses(None), misses(Some(50)), misses(Some(51))], [None, None, Some(51)]);
     }
 }

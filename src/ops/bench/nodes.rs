@@ -74,6 +74,10 @@ impl Nodes {
         self.0.push(child);
     }
 
+    pub fn iter(&self) -> impl Iterator<Item = &Child> {
+        self.0.iter()
+    }
+
     pub fn addrs(&self) -> Vec<String> {
         self.0.iter().map(|child| child.addr.clone()).collect()
     }

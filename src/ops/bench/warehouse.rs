@@ -21,7 +21,7 @@ const PEERS_PER_CLIENT: u32 = 4;
 const IDS_APART: u32 = 500;
 
 /// A load process. It ends at once when the pipe closes.
-struct Load {
+pub(super) struct Load {
     process: Child,
     _pipe: Option<ChildStdin>,
 }
@@ -30,8 +30,7 @@ struct Load {
 pub(super) async fn run(place: &Place, flags: &BenchFlags) -> Result<Run, Failure> {
     let (warehouse, addr) = nodes::start_warehouse(place)?;
     let before = nodes::report(&addr).await?;
-    let loads = (0..flags.clients.min(2)).map(|at| start_load(&addr, at, flags));
-    let loads = loads.collect::<Result<Vec<Load>, Failure>>()?;
+    let loads = start_loads(&addr, flags)?;
     let mut counted = Vec::new();
     for load in loads {
         counted.push(finished(load, flags.duration).await?);
@@ -44,6 +43,11 @@ pub(super) async fn run(place: &Place, flags: &BenchFlags) -> Result<Run, Failur
         run.processes.insert(0, node.process);
     }
     Ok(run)
+}
+
+/// Load on the warehouse at this address; it ends when the value is dropped.
+pub(super) fn start_loads(warehouse: &str, flags: &BenchFlags) -> Result<Vec<Load>, Failure> {
+    (0..flags.clients.min(2)).map(|at| start_load(warehouse, at, flags)).collect()
 }
 
 fn start_load(warehouse: &str, at: u32, flags: &BenchFlags) -> Result<Load, Failure> {

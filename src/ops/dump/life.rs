@@ -1,5 +1,7 @@
 //! `dump --order P-N`: one order's life as far as the stores that were named tell it.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::{Dump, Source, ledger, row};
@@ -30,9 +32,11 @@ const COLUMNS: [Column; 5] = [
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     Placed,
+    AskedAgain,
     Accepted,
     Mirrored,
     Adopted,
+    Requeued,
     Settled,
     Left,
     Answered,
@@ -42,9 +46,11 @@ impl Event {
     fn name(self) -> &'static str {
         match self {
             Event::Placed => "placed",
+            Event::AskedAgain => "asked again",
             Event::Accepted => "accepted",
             Event::Mirrored => "mirrored",
             Event::Adopted => "adopted",
+            Event::Requeued => "queued again",
             Event::Settled => "settled",
             Event::Left => "left the queue",
             Event::Answered => "answered",
@@ -74,9 +80,14 @@ pub(super) fn run(dump: &mut Dump<'_>, sources: &mut [Source], order: OrderId) -
             Failure::new(exit::NO, what).hint("name the stores of its peer, the traders and the warehouse")
         );
     }
-    steps.sort_by_key(|step| (step.time, step.event));
+    steps.sort_by_key(|step| (step.time, rank_of(step.node), step.seq));
     let rows: Vec<Row> = steps.into_iter().map(as_row).collect();
     dump.emit(&COLUMNS, &rows)
+}
+
+/// Within one microsecond a peer comes before the warehouse, which hears of it from a peer.
+fn rank_of(node: PeerId) -> u32 {
+    if node == PeerId::WAREHOUSE { u32::MAX } else { node.0 }
 }
 
 /// In JSON the facts are members of their own; for people and CSV they are one text.
@@ -136,15 +147,16 @@ fn in_journal(
 ) -> Result<(), Failure> {
     let (node, catalogue) = (source.meta().node, source.meta().catalogue.clone());
     let (mut fold, mut alarms) = (JournalFold::new(node), Alarms::new(0));
+    let mut held = Held::default();
     for page in log::pages::<Entry>(source, Seq(1)) {
         for (place, entry) in page?.into_rows() {
             let Ok(entry) = entry else {
                 dump.findings.unreadable += 1;
                 continue;
             };
-            let (waited, rank) = (fold.waits(wanted), rank(&fold, &entry));
+            held.see(&fold, &entry, wanted);
             fold.apply(&place, &entry, &mut alarms);
-            for (event, facts) in events(node, &entry, wanted, waited, rank, &catalogue) {
+            for (event, facts) in events(node, &entry, wanted, &held, &catalogue) {
                 steps.push(Step { time: place.time, event, node, seq: place.seq, facts });
             }
         }
@@ -152,11 +164,31 @@ fn in_journal(
     Ok(())
 }
 
-/// Where an order that is being accepted will stand.
-fn rank(fold: &JournalFold, entry: &Entry) -> usize {
-    match entry {
-        Entry::Accepted { order, .. } => fold.rank(order),
-        _ => 0,
+/// How a journal holds the order before some entry.
+#[derive(Default)]
+struct Held {
+    /// It waits in the queue.
+    waits: bool,
+    /// Where an order that is being accepted will stand.
+    rank: usize,
+    /// The entry's term is a grant of this node.
+    own_term: bool,
+    /// The traders that had it when it was mirrored, by term.
+    mirrored: BTreeMap<Term, PeerId>,
+}
+
+impl Held {
+    fn see(&mut self, fold: &JournalFold, entry: &Entry, wanted: OrderId) {
+        self.waits = fold.waits(wanted);
+        match entry {
+            Entry::Accepted { term, order } if order.id == wanted => {
+                (self.rank, self.own_term) = (fold.rank(order), fold.terms.contains_key(term));
+            }
+            Entry::Mirrored { trader, term, orders, .. } if mirrors(orders, wanted) => {
+                self.mirrored.insert(*term, *trader);
+            }
+            _ => {}
+        }
     }
 }
 
@@ -164,10 +196,10 @@ fn events(
     node: PeerId,
     entry: &Entry,
     wanted: OrderId,
-    waited: bool,
-    rank: usize,
+    held: &Held,
     catalogue: &Catalogue,
 ) -> Vec<(Event, Row)> {
+    let waited = held.waits;
     match entry {
         Entry::Placed(placed) if wanted == (OrderId { peer: node, number: placed.number }) => {
             vec![(
@@ -184,14 +216,12 @@ fn events(
             let told = told.iter().filter(|told| told.number == wanted.number);
             told.map(|told| (Event::Answered, answered(*via, told))).collect()
         }
-        Entry::Accepted { term, order } if order.id == wanted => {
-            vec![(Event::Accepted, accepted(*term, order, rank))]
+        Entry::AskedAgain { first, last } if covers(wanted, node, first.0, last.0) => {
+            vec![(Event::AskedAgain, Row::new())]
         }
+        Entry::Accepted { term, order } if order.id == wanted => vec![accepted(*term, order, held)],
         Entry::Mirrored { trader, term, orders, .. } if mirrors(orders, wanted) => {
             vec![(Event::Mirrored, row([("of", trader.0.into()), ("term", term.0.into())]))]
-        }
-        Entry::Adopted { trader, from } if waited => {
-            vec![(Event::Adopted, row([("of", trader.0.into()), ("from", from.0.into())]))]
         }
         Entry::Settled { peer, first, last } if waited && covers(wanted, *peer, first.0, last.0) => {
             vec![(Event::Left, row([("because", "settled".into())]))]
@@ -213,8 +243,15 @@ fn covers(wanted: OrderId, peer: PeerId, first: u64, last: u64) -> bool {
     wanted.peer == peer && (first..=last).contains(&wanted.number.0)
 }
 
-fn accepted(term: Term, order: &Order, rank: usize) -> Row {
-    row([("term", term.0.into()), ("rank", rank.into()), ("stamp", order.stamp.0.into())])
+/// Orders of a term that was never this node's come from the mirror of that term.
+fn accepted(term: Term, order: &Order, held: &Held) -> (Event, Row) {
+    if !held.own_term
+        && let Some(trader) = held.mirrored.get(&term)
+    {
+        return (Event::Adopted, row([("of", trader.0.into()), ("term", term.0.into())]));
+    }
+    let facts = row([("term", term.0.into()), ("rank", held.rank.into()), ("stamp", order.stamp.0.into())]);
+    (if held.waits { Event::Requeued } else { Event::Accepted }, facts)
 }
 
 fn answered(via: PeerId, told: &Told) -> Row {

@@ -236,5 +236,6 @@ fn kind(entry: &Entry) -> &'static str {
         Entry::Mirrored { .. } => "mirrored",
         Entry::Adopted { .. } => "adopted",
         Entry::Trimmed { .. } => "trimmed",
+        Entry::AskedAgain { .. } => "asked again",
     }
 }

@@ -103,7 +103,8 @@ impl JournalFold {
             Entry::LedgerSeen { .. }
             | Entry::Mirrored { .. }
             | Entry::Adopted { .. }
-            | Entry::Trimmed { .. } => {}
+            | Entry::Trimmed { .. }
+            | Entry::AskedAgain { .. } => {}
         }
     }
 

@@ -176,6 +176,11 @@ impl Client {
         self.record(Entry::Answered { via: trader, told: vec![told] }).await;
     }
 
+    /// Records that an order was asked for again.
+    pub(super) async fn asked_again(&mut self, number: Number) {
+        self.record(Entry::AskedAgain { first: number, last: number }).await;
+    }
+
     async fn record(&mut self, entry: Entry) {
         let (seq, time) = (self.journal.next_seq(), wall_now());
         self.state.apply(seq, time, &entry);

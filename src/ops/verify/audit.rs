@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::caches::Caches;
 use super::chain::Chain;
 use crate::{
     model::{
@@ -48,7 +49,9 @@ impl Audit {
     /// What a check would have needed and did not have.
     pub fn lacks(&self, check: Check) -> Vec<String> {
         match check {
-            Check::Caches => vec!["a live market".into()],
+            Check::Caches if self.alarms.of(check).checked == 0 => {
+                vec!["a running warehouse and trader".into()]
+            }
             check if OF_LEDGER.contains(&check) && !self.warehouse => vec![node_name(PeerId::WAREHOUSE)],
             check if OF_BOTH.contains(&check) => self.absent.iter().map(|peer| node_name(*peer)).collect(),
             _ => Vec::new(),
@@ -80,9 +83,10 @@ pub fn audit(sources: &mut [Source], examples_max: usize) -> Result<Audit, Failu
     for source in sources.iter_mut().filter(|source| !source.meta().is_ledger()) {
         journals.read(source.as_mut(), &mut alarms)?;
     }
+    let mut caches = Caches::ask(sources);
     let mut ledger = None;
     for source in sources.iter_mut().filter(|source| source.meta().is_ledger()).take(1) {
-        ledger = Some(read_ledger(source.as_mut(), &mut journals, &mut alarms)?);
+        ledger = Some(read_ledger(source.as_mut(), &mut journals, &mut caches, &mut alarms)?);
     }
     let mut absent = BTreeSet::new();
     if let Some(ledger) = &ledger {
@@ -100,10 +104,12 @@ pub fn audit(sources: &mut [Source], examples_max: usize) -> Result<Audit, Failu
 fn read_ledger(
     source: &mut dyn BlockSource,
     journals: &mut Journals,
+    caches: &mut Caches,
     alarms: &mut Alarms,
 ) -> Result<LedgerFold, Failure> {
     let mut fold = LedgerFold::default();
     let (mut chain, reserve) = (Chain::new(source.meta()), source.meta().clock_reserve);
+    let mut last = Seq(0);
     for page in log::pages::<Record>(source, Seq(1)) {
         let page = page?;
         chain.page(&page, alarms);
@@ -114,11 +120,14 @@ fn read_ledger(
             if let Ok(record) = record {
                 fold.apply(&place, &record, alarms);
                 journals.row(&place, &record, alarms);
+                caches.row(&place, &record, &fold.goods, alarms);
+                last = place.seq;
             }
         }
     }
     chain.finish(alarms);
     fold.finish(alarms);
+    caches.finish(last, alarms);
     reserved(&node_name(PeerId::WAREHOUSE), reserve, fold.sequence.clock(), alarms);
     Ok(fold)
 }

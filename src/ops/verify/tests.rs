@@ -6,7 +6,10 @@ use crate::{
         entry::Entry,
         row::{Decision, OutcomeKind, Reason, Record},
     },
-    ops::{fixture::*, source::Memory},
+    ops::{
+        fixture::*,
+        source::{Memory, StockCache},
+    },
     types::*,
 };
 
@@ -446,7 +449,7 @@ fn marks_and_clocks_are_compared() {
     let clean = Market::lived();
     let (blocks, tip) = chain(&clean.ledger);
     let with = |alter: fn(&mut Memory)| {
-        let mut memory = Memory { meta: Default::default(), blocks: blocks.clone() };
+        let mut memory = Memory { meta: Default::default(), blocks: blocks.clone(), cache: None };
         memory.meta.mark = Some((tip.seq, tip.hash));
         alter(&mut memory);
         audit(&mut [Box::new(memory) as Source], 5).unwrap().alarms.failed()
@@ -457,6 +460,44 @@ fn marks_and_clocks_are_compared() {
     assert_eq!(with(|store| store.meta.mark.as_mut().unwrap().0.0 += 1), [Check::Durable]);
     assert_eq!(with(|store| drop(store.blocks.pop())), [Check::Durable]);
     assert_eq!(with(|store| store.meta.clock_reserve = Some(Stamp(3))), [Check::Clock]);
+}
+
+#[test]
+fn caches_are_compared_at_their_own_row() {
+    let clean = Market::lived();
+    let (blocks, tip) = chain(&clean.ledger);
+    // Stock after the last row, and the age of a block.
+    let (last, mut fold) = (tip.seq, crate::ops::fold::LedgerFold::default());
+    let mut time = WallMicros(0);
+    let mut whole = Memory { meta: Default::default(), blocks: blocks.clone(), cache: None };
+    for page in crate::ops::log::pages::<Record>(&mut whole, Seq(1)) {
+        for (place, record) in page.unwrap().into_rows() {
+            fold.apply(&place, &record.unwrap(), &mut crate::ops::fold::Alarms::new(0));
+            time = place.time;
+        }
+    }
+    let stock: Vec<Quantity> = fold.goods.0.iter().map(|it| Quantity(it.on_hand())).collect();
+    let with = |alter: &dyn Fn(&mut StockCache)| {
+        let mut cache = StockCache { seq: last, stock: stock.clone(), asked_at: time };
+        alter(&mut cache);
+        let memory = Memory { meta: Default::default(), blocks: blocks.clone(), cache: Some(cache) };
+        let found = audit(&mut [Box::new(memory) as Source], 5).unwrap();
+        assert!(found.alarms.of(Check::Caches).checked > 0);
+        found.alarms.failed()
+    };
+    assert_eq!(with(&|_| {}), []);
+    assert_eq!(with(&|cache| cache.stock[1].0 += 1), [Check::Caches]);
+    assert_eq!(with(&|cache| cache.seq.0 += 1), [Check::Caches], "ahead of the ledger");
+    assert_eq!(with(&|cache| cache.seq.0 -= 20), [Check::Caches], "stock of a later row");
+    let early = |cache: &mut StockCache| {
+        (cache.seq, cache.stock) = (Seq(3), [111, 43, 28].map(Quantity).to_vec());
+    };
+    assert_eq!(with(&early), [], "rows that are on their way");
+    let behind = |cache: &mut StockCache| {
+        early(cache);
+        cache.asked_at.0 += 3_000_000;
+    };
+    assert_eq!(with(&behind), [Check::Caches]);
 }
 
 #[test]
