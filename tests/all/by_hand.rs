@@ -111,7 +111,9 @@ impl ByHand {
         } else {
             command.args(["peer", "--id", &id.to_string(), "--role", role(id)]);
             command.args(["--warehouse", &self.addr(WAREHOUSE)]);
-            command.args(["--join", &self.told(id % PEERS.len() as u32 + 1)]);
+            if let Some(other) = self.nodes.keys().find(|other| **other != WAREHOUSE && **other != id) {
+                command.args(["--join", &self.told(*other)]);
+            }
             command.args(["--interval", "2ms", "--deposit-every", "10ms"]);
         }
         // A ready file of an earlier life says nothing.
