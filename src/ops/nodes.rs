@@ -37,6 +37,7 @@ pub fn peer(args: &PeerArgs, global: &Global) -> Result<u8, Failure> {
         join: args.join.iter().map(SocketAddr::to_string).collect(),
         habits: habits(args.role, &args.shopper),
         no_preempt: args.shopper.no_preempt,
+        queue_max: args.shopper.queue_max,
     };
     boot::run_peer(spec).map(|()| exit::DONE).map_err(failure)
 }

@@ -153,6 +153,8 @@ pub struct Parts {
     pub join: Vec<String>,
     /// A higher id does not take the primary office over.
     pub no_preempt: bool,
+    /// Orders that it queues in office.
+    pub queue_max: usize,
     /// Makes the outgoing streams.
     pub dialer: Dialer<Input>,
     /// Lines for watchers.
@@ -300,7 +302,7 @@ impl Loop {
             elections: Office::BOTH.map(|office| Election::new(me.id, office)),
             claiming: [false; 2],
             office: offices::Conduct::new(parts.no_preempt),
-            desk: desk::Desk::new(Trader::new(products)),
+            desk: desk::Desk::new(Trader::new(products, parts.queue_max)),
             cache: vec![(Quantity(0), Seq(0)); goods.len()],
             cache_at: now,
             ledger_seen: state.ledger_seen,

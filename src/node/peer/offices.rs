@@ -124,7 +124,7 @@ impl Loop {
     fn take_office(&mut self, office: Office, term: Term) {
         self.record(Entry::Granted { office, term });
         self.shopper.pause();
-        self.desk.trader.begin(term);
+        self.desk.trader.begin();
         self.dial_settle();
         self.dial_watch();
         self.say(format!(

@@ -23,6 +23,10 @@ impl Loop {
         if self.journal.disk_low() {
             return "disk almost full: orders are refused".to_owned();
         }
+        let waiting = self.desk.trader.depth();
+        if self.desk.trader.is_full() {
+            return format!("{waiting} orders wait for the warehouse: new ones are refused");
+        }
         if !self.control.up {
             return "no connection to the warehouse".to_owned();
         }
