@@ -32,6 +32,8 @@ pub struct ByHand {
     flags: Vec<String>,
     /// Who listens elsewhere than at first.
     moved: BTreeMap<u32, u32>,
+    /// What single nodes are told on their command line.
+    told: BTreeMap<u32, Vec<String>>,
     /// Who tells others another address than its own.
     advertised: BTreeMap<u32, String>,
     nodes: BTreeMap<u32, Running>,
@@ -60,6 +62,7 @@ impl ByHand {
             host: format!("127.{a}.{b}.{c}"),
             flags: flags.iter().map(ToString::to_string).collect(),
             moved: BTreeMap::new(),
+            told: BTreeMap::new(),
             advertised: BTreeMap::new(),
             nodes: BTreeMap::new(),
             _one,
@@ -69,11 +72,19 @@ impl ByHand {
     /// A market that trades under load, with a pair in office: 6 and 5.
     pub fn trading(flags: &[&str]) -> ByHand {
         let mut hands = ByHand::empty(flags);
-        hands.start(&[WAREHOUSE]);
-        hands.start(&PEERS);
-        hands.wait_for_pair();
-        hands.trade_goes_on("the beginning", Instant::now());
+        hands.start_in_order();
         hands
+    }
+
+    /// The warehouse, 6 as primary, 5 as secondary, the others; returns when they trade.
+    pub fn start_in_order(&mut self) {
+        self.start(&[WAREHOUSE]);
+        self.start(&[6]);
+        self.wait_for_holder(Office::Primary, 6);
+        self.start(&[5]);
+        assert_eq!(self.wait_for_pair(), (6, 5));
+        self.start(&[1, 2, 3, 4]);
+        self.trade_goes_on("the beginning", Instant::now());
     }
 
     pub fn addr(&self, id: u32) -> String {
@@ -82,11 +93,17 @@ impl ByHand {
 
     /// From its next start on others are told this address.
     pub fn advertise(&mut self, id: u32, addr: String) {
+        self.tell(id, &["--advertise", &addr]);
         self.advertised.insert(id, addr);
     }
 
+    /// More flags for one node, from its next start on.
+    pub fn tell(&mut self, id: u32, flags: &[&str]) {
+        self.told.insert(id, flags.iter().map(ToString::to_string).collect());
+    }
+
     /// Where others reach it.
-    fn told(&self, id: u32) -> String {
+    fn reached_at(&self, id: u32) -> String {
         self.advertised.get(&id).cloned().unwrap_or_else(|| self.addr(id))
     }
 
@@ -111,16 +128,16 @@ impl ByHand {
         } else {
             command.args(["peer", "--id", &id.to_string(), "--role", role(id)]);
             command.args(["--warehouse", &self.addr(WAREHOUSE)]);
-            command.args(["--join", &self.told(id % PEERS.len() as u32 + 1)]);
+            if let Some(other) = self.nodes.keys().find(|other| **other != WAREHOUSE && **other != id) {
+                command.args(["--join", &self.reached_at(*other)]);
+            }
             command.args(["--interval", "2ms", "--deposit-every", "10ms"]);
         }
         // A ready file of an earlier life says nothing.
         let _ = std::fs::remove_file(self.ready(id));
         command.arg("--data-dir").arg(self.dir(id)).arg("--ready-file").arg(self.ready(id));
         command.args(["--listen", &self.addr(id)]).args(&self.flags);
-        if let Some(told) = self.advertised.get(&id) {
-            command.args(["--advertise", told]);
-        }
+        command.args(self.told.get(&id).into_iter().flatten());
         self.nodes.insert(id, Running::start(command));
     }
 
@@ -166,6 +183,10 @@ impl ByHand {
     /// Waits for a node's own end.
     pub fn end_of(&mut self, id: u32) -> Ended {
         self.nodes.remove(&id).unwrap_or_else(|| panic!("{} does not run", name(id))).wait(SOON)
+    }
+
+    pub fn has_ended(&mut self, id: u32) -> bool {
+        self.nodes.get_mut(&id).unwrap().has_ended()
     }
 
     pub fn log(&self, id: u32) -> String {

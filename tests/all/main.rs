@@ -5,6 +5,7 @@ mod by_hand;
 mod cli_contract;
 mod crash;
 mod cycles;
+mod disks;
 mod failover;
 mod fencing;
 mod hostile;

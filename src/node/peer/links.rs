@@ -28,6 +28,8 @@ pub(super) struct Links {
     /// Neighbours of the topology, by what they were first known as.
     neighbours: Vec<(PeerId, String)>,
     join: Vec<String>,
+    /// Those whom the node that it joined at knew have been told where this process is.
+    introduced: bool,
     joining: Vec<Dialed<PeerMessage>>,
     /// Outgoing, by peer.
     out: BTreeMap<PeerId, Link>,
@@ -47,6 +49,7 @@ impl Links {
         Links {
             gossip: neighbours.iter().map(|(peer, _)| *peer).collect(),
             neighbours,
+            introduced: join.is_empty(),
             join,
             joining: Vec::new(),
             out: BTreeMap::new(),
@@ -287,6 +290,7 @@ impl Loop {
                     self.redial(from);
                 }
                 self.learn(from, members);
+                self.introduce();
             }
             PeerWord::Roster(roster) => self.adopt_roster(roster),
             PeerWord::Election(office) => self.election_word(from, office, Message::Election),
@@ -295,6 +299,19 @@ impl Loop {
             PeerWord::Preempt => self.preempted_by(from),
             PeerWord::TookOver(dead) => tracing::info!(%from, %dead, "a trader has taken over"),
             PeerWord::Heartbeat(_) | PeerWord::HeartbeatAnswer(_) => {}
+        }
+    }
+
+    /// Who joined at one node shows itself once to all that this node knows. They may be linked to each other by an
+    /// earlier process of this peer alone, at an address where nobody is any more, and would never hear of the new one.
+    fn introduce(&mut self) {
+        if std::mem::replace(&mut self.links.introduced, true) {
+            return;
+        }
+        for peer in self.membership.others() {
+            if !self.links.out.contains_key(&peer) {
+                self.dial_peer(peer);
+            }
         }
     }
 
