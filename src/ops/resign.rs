@@ -7,7 +7,7 @@ use std::io::Write as _;
 
 use serde_json::json;
 
-use super::market;
+use super::market::{self, Reports};
 use super::output::{Failure, exit};
 use crate::cli::{Global, PeerFlags, ResignArgs};
 use crate::limits::{CALL_DEADLINE, DRAIN_MAX};
@@ -53,10 +53,15 @@ async fn running_peer(flags: &PeerFlags, global: &Global) -> Result<Report, Fail
             .map_err(|error| market::unreachable(&addr, &error));
     };
     let mut reports = market::reports(market::seeds(&flags.market)?, global.timeout).await;
-    reports.answered.remove(&peer).ok_or_else(|| match reports.silent.get(&peer) {
+    let found = reports.answered.remove(&peer);
+    found.ok_or_else(|| absent(peer, &reports).hint("see who is there with bazaar status"))
+}
+
+fn absent(peer: PeerId, reports: &Reports) -> Failure {
+    match reports.silent.get(&peer) {
         Some(why) => Failure::new(exit::UNREACHABLE, format!("peer {peer} does not answer: {why}")),
         None => Failure::new(exit::USAGE, format!("--peer {peer}: there is no peer {peer} in this market")),
-    })
+    }
 }
 
 fn no_office(peer: PeerId) -> Failure {

@@ -13,4 +13,5 @@ mod imports;
 mod links;
 mod market;
 mod power_cut;
+mod resign;
 mod worst_days;
