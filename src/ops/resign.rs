@@ -23,7 +23,7 @@ pub fn run(args: &ResignArgs, global: &Global) -> Result<u8, Failure> {
     market::runtime()?.block_on(async {
         let report = running_peer(&args.of, global).await?;
         let (peer, to) = (report.peer, args.to.unwrap_or_default());
-        if to == peer {
+        if args.to == Some(peer) {
             return Err(Failure::new(exit::USAGE, format!("--to {to}: peer {peer} cannot follow itself"))
                 .hint("name another peer, or leave --to out"));
         }
