@@ -145,4 +145,10 @@ pub enum Entry {
         /// The lowest chunk that is still needed.
         below: Seq,
     },
+    /// 13: an own open order is given up: the warehouse has an outcome of its number that this store, an old copy, does
+    /// not hold and never will.
+    Forgotten {
+        /// Which order.
+        number: Number,
+    },
 }

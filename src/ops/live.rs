@@ -62,6 +62,28 @@ pub fn verify(args: &VerifyArgs, global: &Global) -> Result<u8, Failure> {
     verify::run(args, global, sources, &mut stdout())
 }
 
+/// The ledger in a warehouse's directory, or, of a running one, as it tells it.
+///
+/// # Errors
+/// There is no store, or its owner does not answer.
+pub fn ledger_in(dir: &Path, global: &Global) -> Result<Source, Failure> {
+    let absent = || directory(&OpenError::Absent(dir.to_owned()));
+    Asking::new(global, false)?.stores(&[dir.to_owned()])?.pop().ok_or_else(absent)
+}
+
+/// The ledger of the running market that the node at `addr` is of.
+///
+/// # Errors
+/// It does not answer.
+pub fn warehouse_at(addr: &str, global: &Global) -> Result<Source, Failure> {
+    let asking = Asking::new(global, false)?;
+    let (source, report) = asking.connect(addr).map_err(|error| market::unreachable(addr, &error))?;
+    match report.peer {
+        PeerId::WAREHOUSE => Ok(source),
+        _ => asking.node(&report.warehouse),
+    }
+}
+
 /// How running nodes are asked.
 struct Asking {
     /// A thread of its own, so that connections live on while what they brought is looked at.
@@ -157,6 +179,7 @@ fn meta(report: &Report) -> SourceMeta {
     facts.insert("process".into(), report.process.to_string().into());
     facts.insert("addr".into(), report.addr.clone().into());
     facts.insert("pid".into(), report.pid.into());
+    facts.insert("generation".into(), report.generation.into());
     SourceMeta {
         node: report.peer,
         role: report.role.clone(),

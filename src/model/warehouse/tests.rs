@@ -20,7 +20,7 @@ fn warehouse() -> Warehouse {
     let mut it = Warehouse::new(Market::default(), Clock::starting_at(Stamp(0)), rules, Now(0));
     it.stock(T, &[("fish".into(), Quantity(10), Money(100))]);
     for peer in 4..=6 {
-        it.open(T, PeerId(peer), token(peer).store_id()).unwrap();
+        it.open(T, PeerId(peer), token(peer).store_id(), 0).unwrap();
     }
     it
 }
@@ -171,9 +171,9 @@ fn resigning_in_favour_of_someone_is_one_step() {
 fn another_store_of_a_connected_peer_waits() {
     let mut it = paired();
     let store = Hash::of(b"another");
-    assert_eq!(it.open(T, PeerId(6), store), Err(Denied::StoreAlive(PeerId(6))));
+    assert_eq!(it.open(T, PeerId(6), store, 0), Err(Denied::StoreAlive(PeerId(6))));
     it.control_closed(601);
-    let opened = it.open(T, PeerId(6), store).unwrap();
+    let opened = it.open(T, PeerId(6), store, 0).unwrap();
     assert_eq!(opened.epoch, Epoch(1));
     assert_eq!(kinds(&mut it), ["fence", "session"]);
 }
@@ -181,11 +181,11 @@ fn another_store_of_a_connected_peer_waits() {
 #[test]
 fn opening_again_gives_the_same_session() {
     let mut it = warehouse();
-    let client = it.open(T, PeerId(0), Hash::of(b"client")).unwrap();
+    let client = it.open(T, PeerId(0), Hash::of(b"client"), 0).unwrap();
     assert_eq!(client.peer, PeerId(1001));
-    let again = it.open(T, PeerId(0), Hash::of(b"client")).unwrap();
+    let again = it.open(T, PeerId(0), Hash::of(b"client"), 0).unwrap();
     assert_eq!((again.peer, again.epoch, again.new), (client.peer, client.epoch, false));
-    assert_eq!(it.open(T, PeerId(0), Hash::of(b"other")).unwrap().peer, PeerId(1002));
+    assert_eq!(it.open(T, PeerId(0), Hash::of(b"other"), 0).unwrap().peer, PeerId(1002));
 }
 
 fn job(stream: u64, batch: u64, term: u64, orders: Vec<Order>) -> Job {

@@ -36,6 +36,7 @@ enum Event {
     Settled,
     Left,
     Answered,
+    Forgotten,
 }
 
 impl Event {
@@ -48,6 +49,7 @@ impl Event {
             Event::Settled => "settled",
             Event::Left => "left the queue",
             Event::Answered => "answered",
+            Event::Forgotten => "forgotten",
         }
     }
 }
@@ -183,6 +185,9 @@ fn events(
         Entry::Answered { via, told } if node == wanted.peer => {
             let told = told.iter().filter(|told| told.number == wanted.number);
             told.map(|told| (Event::Answered, answered(*via, told))).collect()
+        }
+        Entry::Forgotten { number } if wanted == (OrderId { peer: node, number: *number }) => {
+            vec![(Event::Forgotten, Row::new())]
         }
         Entry::Accepted { term, order } if order.id == wanted => {
             vec![(Event::Accepted, accepted(*term, order, rank))]

@@ -20,7 +20,8 @@ use crate::node::wall_now;
 use crate::ops::nodes::directory;
 use crate::ops::output::{Failure, exit};
 use crate::types::{
-    Epoch, Number, Order, OrderId, OrderKind, PeerId, ProcessId, ProductId, Quantity, Seq, Token, WallMicros,
+    Epoch, Hash, Number, Order, OrderId, OrderKind, PeerId, ProcessId, ProductId, Quantity, Seq, Token,
+    WallMicros,
 };
 use crate::wire::client::{CallError, Node};
 use crate::wire::messages::{Catalogue, OpenAnswer};
@@ -92,7 +93,8 @@ impl Client {
     /// Opens the session at the warehouse, and learns the traders. A store that is an old copy gets a new session.
     pub(super) async fn open_session(&mut self, warehouse: &Node) -> Result<Roster, CallError> {
         let mut answer = self.ask_session(warehouse).await?;
-        if answer.opened.epoch == self.epoch && answer.opened.highest > self.state.last {
+        let highest = answer.opened.highest;
+        if highest.epoch() == self.epoch && highest.k() > 0 && highest > self.state.last {
             self.be_reborn().await?;
             answer = self.ask_session(warehouse).await?;
         }
@@ -101,11 +103,18 @@ impl Client {
         if self.state.opened != Some((peer, epoch)) {
             self.record(Entry::Opened { peer, epoch }).await;
         }
+        // The session's generation, journaled after its number: with the later one alone another client's number would
+        // be taken for the own.
+        if self.state.ledger_seen.0 != answer.generation {
+            let (generation, seq, hash) = (answer.generation, Seq(0), Hash::default());
+            self.record(Entry::LedgerSeen { generation, seq, hash }).await;
+        }
         Ok(answer.roster)
     }
 
     async fn ask_session(&mut self, warehouse: &Node) -> Result<OpenAnswer, CallError> {
-        let answer = warehouse.open(self.me, self.token.store_id(), &self.cluster).await?;
+        let answer =
+            warehouse.open(self.me, self.token.store_id(), &self.cluster, self.state.ledger_seen.0).await?;
         self.clock.adopt(answer.clock);
         Ok(answer)
     }
@@ -157,6 +166,7 @@ impl Client {
             process: self.process,
             clock: self.clock.tick(),
             roster: roster.clone(),
+            generation: self.state.ledger_seen.0,
             cluster: self.cluster.clone(),
             ..Hello::default()
         }
@@ -174,6 +184,11 @@ impl Client {
         let Outcome { id, kind, reason, filled, amount, seq, trader, .. } = *outcome;
         let told = Told { number: id.number, kind, reason, filled, amount, seq };
         self.record(Entry::Answered { via: trader, told: vec![told] }).await;
+    }
+
+    /// Gives a number up whose outcome only another copy of this store holds.
+    pub(super) async fn forget(&mut self, number: Number) {
+        self.record(Entry::Forgotten { number }).await;
     }
 
     async fn record(&mut self, entry: Entry) {
