@@ -7,3 +7,4 @@ mod hostile;
 mod imports;
 mod market;
 mod power_cut;
+mod restore;

@@ -249,3 +249,75 @@ fn what_is_ready_is_decided_in_stamp_order_over_all_batches() {
     let stamps: Vec<_> = it.take_fresh().iter().filter_map(|it| Some(it.decision()?.order.stamp.0)).collect();
     assert_eq!(stamps, [1, 2, 9]);
 }
+
+/// The market of `paired`, restored from a backup as generation 900, in a process of its own.
+fn restored() -> Warehouse {
+    let mut before = paired();
+    before.open(T, PeerId(0), Hash::of(b"a"), 0).unwrap();
+    let mut market = before.market;
+    let restored = Record::Restored { generation: 900, clock: Stamp(50) };
+    market.apply_outcome(market.seq.next(), T, &restored);
+    let rules = Rules { commission_percent: 5, suspect_after_ms: 1000, starts: 2 };
+    Warehouse::new(market, Clock::starting_at(Stamp(50)), rules, Now(0))
+}
+
+#[test]
+fn a_restore_closes_all_sessions_and_vacates_the_offices() {
+    let mut it = restored();
+    let roster = it.roster(Now(1));
+    assert_eq!(
+        (roster.generation, roster.seq, roster.primary, roster.secondary),
+        (900, it.market.seq, None, None)
+    );
+    assert_eq!(it.control_up(T, &hello(6, 1), 1), Err(Denied::NotMember(PeerId(6))));
+    assert!(it.knows(&hello(6, 1)), "its word on the ledger is believed all the same");
+    assert_eq!(claim(&mut it, 1, 6, Office::Primary), Err(Denied::NotMember(PeerId(6))));
+
+    let opened = it.open(T, PeerId(6), token(6).store_id(), 0).unwrap();
+    assert_eq!((opened.epoch, opened.highest, opened.new), (Epoch(900), Number::new(Epoch(900), 0), true));
+    let again = it.open(T, PeerId(6), token(6).store_id(), 900).unwrap();
+    assert_eq!((again.epoch, again.new), (Epoch(900), false));
+    let hello = Hello { epoch: Epoch(900), ..hello(6, 1) };
+    it.control_up(T, &hello, 601).unwrap();
+    it.claim(Now(2), T, &hello, Office::Primary).unwrap();
+    assert_eq!(
+        it.market.offices.primary.unwrap().term,
+        Term(901),
+        "no term of the lost part is granted again"
+    );
+    assert_eq!(kinds(&mut it), ["session", "office"]);
+}
+
+#[test]
+fn a_peer_that_the_backup_does_not_know_uses_no_number_again() {
+    let mut it = restored();
+    assert_eq!(it.open(T, PeerId(7), Hash::of(b"seven"), 0).unwrap().epoch, Epoch(900));
+    assert_eq!(
+        it.open(T, PeerId(8), Hash::of(b"eight"), 900).unwrap().epoch,
+        Epoch(900),
+        "new in the market"
+    );
+}
+
+#[test]
+fn a_client_of_the_lost_part_takes_nobodys_number() {
+    let mut it = restored();
+    let open = |it: &mut Warehouse, peer: u32, store: &[u8], generation| {
+        let opened = it.open(T, PeerId(peer), Hash::of(store), generation).unwrap();
+        (opened.peer.0, opened.epoch.0)
+    };
+    assert_eq!(open(&mut it, 0, b"b", 0), (1002, 900), "a new client gets the number that a lost one had");
+    assert_eq!(open(&mut it, 1002, b"c", 0), (1003, 900), "the lost one gets another");
+    assert_eq!(open(&mut it, 1002, b"c", 0), (1003, 900), "asked again before it has noted its number");
+    assert_eq!(open(&mut it, 1003, b"c", 900), (1003, 900));
+    assert_eq!(open(&mut it, 1002, b"b", 900), (1002, 900));
+    assert_eq!(open(&mut it, 1001, b"a", 0), (1001, 900), "the backup knows this one by its store");
+}
+
+#[test]
+fn a_store_that_has_seen_a_later_generation_opens_nothing() {
+    let mut it = restored();
+    let denied = Denied::OlderCopy { seen: 901, own: 900 };
+    assert_eq!(it.open(T, PeerId(7), Hash::of(b"seven"), 901), Err(denied));
+    assert_eq!(kinds(&mut it), Vec::<&str>::new());
+}

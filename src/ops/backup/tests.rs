@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     journal::{Step, Urgency, exit_on_failure, open},
-    model::{fold::Fold as _, market::Market},
+    model::market::Market,
     ops::{fixture, fold::Check, source::open_stores, verify},
 };
 

@@ -25,14 +25,9 @@ impl Restores {
         self.0.push((place.seq, *generation));
     }
 
-    /// The last `restored` row.
-    pub fn last_row(&self) -> Option<Seq> {
-        self.0.last().map(|(row, _)| *row)
-    }
-
-    /// Whether orders of this epoch were placed before the last restore.
-    pub fn closed(&self, epoch: Epoch) -> bool {
-        u64::from(epoch.0) < self.generation()
+    /// The row whose restore closed an epoch, if one did: its undecided orders are decided no more.
+    pub fn closed_by(&self, epoch: Epoch) -> Option<Seq> {
+        self.0.iter().find(|(_, it)| *it > u64::from(epoch.0)).map(|(row, _)| *row)
     }
 
     /// The row whose restore lost what the ledger of `generation` held at `seq`, if one did. Of a generation that this

@@ -179,7 +179,7 @@ impl Doubt {
 
     fn judge(&self, restores: &Restores, alarms: &mut Alarms) {
         let lost = restores.lost_at(self.generation, self.seq);
-        let lost = lost.filter(|_| self.epoch.is_none_or(|epoch| restores.closed(epoch)));
+        let lost = lost.filter(|_| self.epoch.is_none_or(|epoch| restores.closed_by(epoch).is_some()));
         for check in self.checks {
             match lost {
                 Some(row) => alarms.lost(*check, row),
@@ -294,11 +294,11 @@ impl Journals {
     /// An accepted order has an outcome or waits in some store.
     fn accepted(&self, node: PeerId, id: OrderId, ledger: &LedgerFold, all_there: bool, alarms: &mut Alarms) {
         let held = ledger.sessions.has_outcome(id) || self.folds.values().any(|other| other.waits(id));
-        let closed = ledger.restores.closed(id.number.epoch());
+        let closed = ledger.restores.closed_by(id.number.epoch());
         // Handed over to a store that was not read, or still open at a client whose store was not: nothing can be said.
         let placer = !id.peer.is_client() || self.folds.contains_key(&id.peer);
-        match ledger.restores.last_row() {
-            Some(row) if !held && closed => alarms.lost(Check::ExactlyOnce, row),
+        match closed {
+            Some(row) if !held => alarms.lost(Check::ExactlyOnce, row),
             _ if held || (all_there && placer) => alarms.check(Check::ExactlyOnce, held, || {
                 let what = format!("was accepted by {node}, has no outcome and waits nowhere");
                 Example::order(id, what)
