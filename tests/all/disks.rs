@@ -144,7 +144,7 @@ fn full_to_the_last_byte(id: u32) {
         if id == WAREHOUSE {
             // Orders are refused; sessions are rows, too.
             let store = Hash::of(&fastrand::u64(..).to_be_bytes());
-            let _ = block_on(async { Node::connect(&addr, SOON).await?.open(PeerId(0), store, "").await });
+            let _ = block_on(async { Node::connect(&addr, SOON).await?.open(PeerId(0), store, "", 0).await });
         }
         hands.has_ended(id).then_some(())
     });

@@ -61,7 +61,7 @@ impl<'a> Bazaar<'a> {
     fn client(&self) -> Client {
         let token = Token(std::array::from_fn(|_| fastrand::u8(..)));
         let opened = block_on(async {
-            Node::connect(&self.warehouse, DEADLINE).await?.open(PeerId(0), token.store_id(), "").await
+            Node::connect(&self.warehouse, DEADLINE).await?.open(PeerId(0), token.store_id(), "", 0).await
         });
         let answer = opened.unwrap();
         let hello = Hello {
@@ -216,10 +216,10 @@ fn offices_are_not_to_be_had_by_lies() {
                 .unwrap_err();
         }
         // Another store of a living peer, and of a client that was never given its id.
-        node.open(holder.peer, Token([9; 32]).store_id(), "").await.unwrap_err();
-        node.open(PeerId(77_777), Token([9; 32]).store_id(), "").await.unwrap_err();
-        node.open(PeerId(u32::MAX), Token([9; 32]).store_id(), "").await.unwrap_err();
-        node.open(PeerId(0), Token([9; 32]).store_id(), "other").await.unwrap_err();
+        node.open(holder.peer, Token([9; 32]).store_id(), "", 0).await.unwrap_err();
+        node.open(PeerId(77_777), Token([9; 32]).store_id(), "", 0).await.unwrap_err();
+        node.open(PeerId(u32::MAX), Token([9; 32]).store_id(), "", 0).await.unwrap_err();
+        node.open(PeerId(0), Token([9; 32]).store_id(), "other", 0).await.unwrap_err();
         for trader in [&bazaar.primary, &bazaar.secondary] {
             let node = Node::connect(trader, DEADLINE).await.unwrap();
             node.hand_over(&posing, &[]).await.unwrap_err();

@@ -14,4 +14,5 @@ mod links;
 mod market;
 mod power_cut;
 mod resign;
+mod restore;
 mod worst_days;

@@ -343,6 +343,11 @@ impl Loop {
     }
 
     fn heard_settle(&mut self, answer: SettleAnswer) {
+        // Another ledger than the session's: the session is asked for again, and this term is over with it.
+        if answer.hello.as_ref().is_some_and(|hello| hello.generation != self.ledger_seen.0) {
+            tracing::info!("the settle stream is of another generation of the ledger");
+            return self.lost_settle();
+        }
         self.hear(answer.clock);
         if answer.hello.is_some() {
             self.settle.came_up();

@@ -216,9 +216,7 @@ impl Loop {
     pub(super) fn go_home(&mut self) {
         let seat = self.roster.home(self.me.id).filter(|seat| !seat.addr.is_empty());
         let Some(seat) = seat.filter(|_| self.session_open && !self.may_not_ask()) else {
-            self.home.line = Line::default();
-            self.home.seat = None;
-            return;
+            return self.leave_home();
         };
         let target = (seat.peer, seat.term);
         if self.home.seat == Some(target) && self.home.line.dialed.is_some() {
@@ -228,6 +226,12 @@ impl Loop {
         let first = TradeAsk { clock: self.clock.tick(), hello: Some(self.hello(true)), orders: Vec::new() };
         self.home.line.set(self.dialer.trade(&addr, first));
         (self.home.seat, self.home.sent) = (Some(target), Number(0));
+    }
+
+    /// The line is not what it was dialed for any more.
+    pub(super) fn leave_home(&mut self) {
+        self.home.line = Line::default();
+        self.home.seat = None;
     }
 
     /// A trader, or a peer that leaves, has no orders of its own to ask for.
@@ -274,9 +278,7 @@ impl Loop {
         for (id, why) in not_taken {
             tracing::info!(order = %id, %why, "not taken");
             match why {
-                NotTaken::Stale | NotTaken::OtherContent => {
-                    tracing::error!(order = %id, %why, "an open order of this store has an outcome that it does not hold");
-                }
+                NotTaken::Stale | NotTaken::OtherContent => self.forget(id.number, *why),
                 _ => again = Some(again.map_or(id.number, |first: Number| first.min(id.number))),
             }
         }
@@ -284,6 +286,21 @@ impl Loop {
             let wait = self.home.line.lost();
             self.home.seat = None;
             self.timer(wait, Timer::Home);
+        }
+    }
+
+    /// The number has an outcome that this store, an old copy, does not hold: it is given up, or it would be asked for
+    /// ever.
+    fn forget(&mut self, number: Number, why: NotTaken) {
+        if !self.state.open.contains_key(&number) {
+            return;
+        }
+        tracing::error!(%number, %why, "an open order of this store has an outcome that it does not hold: forgotten");
+        self.record(Entry::Forgotten { number });
+        self.floor_moved();
+        if let Some(reply) = self.asking.remove(&number).and_then(|asking| asking.reply) {
+            // An asker that has gone needs no answer.
+            drop(reply.send(Err(Refusal::NotTaken(why, self.roster.clone()))));
         }
     }
 
@@ -312,6 +329,11 @@ impl Loop {
         for told in news.chunks(TOLD_PER_ENTRY) {
             self.record(Entry::Answered { via, told: told.iter().map(as_told).collect() });
         }
+        self.floor_moved();
+    }
+
+    /// What has no outcome begins elsewhere now: it counts once this step is durable.
+    fn floor_moved(&mut self) {
         let (ticket, floor) = (self.step_ticket(), self.state.floor());
         match self.answered.back_mut() {
             Some((last, up_to)) if *last == ticket => *up_to = floor,
