@@ -39,6 +39,7 @@ fn run(cli: &Cli) -> Result<u8, Failure> {
         Command::Up(args) => ops::up::run(args, &cli.global),
         Command::Buy(args) => ops::order::buy(args, &cli.global),
         Command::Sell(args) => ops::order::sell(args, &cli.global),
+        Command::Resign(args) => ops::resign::run(args, &cli.global),
         Command::Status(args) => ops::status::run(args, &cli.global),
         Command::Dump(args) => ops::live::dump(args, &cli.global),
         Command::Verify(args) => ops::live::verify(args, &cli.global),

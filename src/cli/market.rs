@@ -166,6 +166,28 @@ pub struct SellArgs {
     pub order: OrderFlags,
 }
 
+/// A running peer, by its address or by its id.
+#[derive(Args, Clone, Debug)]
+pub struct PeerFlags {
+    /// See [`ConnectFlags`].
+    #[command(flatten)]
+    pub market: ConnectFlags,
+    /// The peer's id; --connect may then name any node
+    #[arg(long, value_name = "N", value_parser = value::peer, allow_hyphen_values = true)]
+    pub peer: Option<PeerId>,
+}
+
+/// `bazaar resign`.
+#[derive(Args, Clone, Debug)]
+pub struct ResignArgs {
+    /// See [`PeerFlags`].
+    #[command(flatten)]
+    pub of: PeerFlags,
+    /// Who takes the office over [default: whom the peers elect]
+    #[arg(long, value_name = "PEER", value_parser = value::peer, allow_hyphen_values = true)]
+    pub to: Option<PeerId>,
+}
+
 /// `bazaar status`.
 #[derive(Args, Clone, Debug)]
 pub struct StatusArgs {

@@ -374,7 +374,6 @@ impl Loop {
     /// Every heartbeat: makes sure that something is sent.
     pub(super) fn heartbeat(&mut self) {
         self.check_overdue();
-        self.check_syncing();
         let quiet = self.now.ms_since(self.links.heard) >= self.me.settings.heartbeat_ms;
         if self.links.asked.is_none() && quiet {
             self.beat();
@@ -388,6 +387,9 @@ impl Loop {
         let overdue = self.links.asked.is_some_and(|at| self.now.ms_since(at) >= suspect_after_ms);
         if let Some(peer) = self.links.partner.filter(|_| overdue).or_else(|| self.silent_replica()) {
             self.fence_partner(peer);
+        }
+        if let Some((peer, term)) = self.stuck_secondary() {
+            self.drop_secondary(peer, term);
         }
     }
 

@@ -78,6 +78,8 @@ pub enum Came {
     Claimed(Office, Result<Roster, CallError>),
     /// The fence of a peer's term.
     Fenced(PeerId, Result<Roster, CallError>),
+    /// The fence of a secondary that did not come up to date.
+    SecondaryDropped(Result<Roster, CallError>),
     /// The own term given up.
     Resigned(Term, Result<Roster, CallError>),
     /// Another peer's session.
@@ -513,6 +515,7 @@ impl Loop {
             Came::Opened(result) => self.session_opened(result),
             Came::Claimed(office, result) => self.claimed(office, result),
             Came::Fenced(peer, result) => self.fenced(peer, result),
+            Came::SecondaryDropped(result) => self.secondary_dropped(result),
             Came::Paired(result) => self.paired(result),
             Came::Resigned(term, result) => self.resigned(term, result),
             Came::Session(peer, result) => self.session_came(peer, result),

@@ -37,10 +37,10 @@ pub(super) struct Replica {
     asked: Option<Now>,
     /// What of the snapshot is still to be sent, a part after each acknowledgement.
     snapshot: VecDeque<Vec<Order>>,
-    /// The term of a secondary that is being brought up to date, and since when that has made no progress.
-    syncing: Option<(Term, Now)>,
     pairing: bool,
     pair_backoff_ms: u64,
+    /// The secondary's term that is being brought up to date, and when that last went on.
+    syncing: Option<(Term, Now)>,
     /// Streams of the other trader.
     incoming: BTreeMap<u64, (Option<PeerId>, Outbox<ReplicaAnswer>)>,
     /// Orders of a dead trader that are not settled here yet; how many there were, and how many it had settled.
@@ -61,13 +61,16 @@ impl Loop {
             Some((Office::Secondary, _)) if self.roster.paired => self.roster.primary.as_ref(),
             _ => None,
         };
-        let Some((seat, term)) = seat.filter(|seat| !seat.addr.is_empty() && seat.present).zip(self.term())
-        else {
+        let seat = seat.filter(|seat| !seat.addr.is_empty() && seat.present).cloned();
+        let Some((seat, term)) = seat.zip(self.term()) else {
             self.replica.line = Line::default();
             self.replica.seat = None;
             self.replica.asked = None;
             return;
         };
+        if self.replica.syncing.is_none_or(|(syncing, _)| syncing != seat.term) {
+            self.syncing_went_on(seat.term);
+        }
         let target = (seat.peer, seat.term);
         if self.replica.seat == Some(target) && self.replica.line.dialed.is_some() {
             return;
@@ -100,12 +103,13 @@ impl Loop {
             self.replica.line.came_up();
             return self.send_snapshot();
         }
-        if self.replica.seat.is_none_or(|(_, term)| term != answer.term) {
+        let answer_term = answer.term;
+        if self.replica.seat.is_none_or(|(_, term)| term != answer_term) {
             return;
         }
         self.replica.line.works();
+        self.syncing_went_on(answer_term);
         self.replica.acked += 1;
-        self.replica.syncing = self.replica.syncing.map(|(term, _)| (term, self.now));
         self.replica.asked = (self.replica.acked < self.replica.sent).then_some(self.now);
         self.go_on_with_snapshot();
         self.pair_when_synced();
@@ -208,7 +212,7 @@ impl Loop {
         else {
             return;
         };
-        if self.roster.paired || !self.is_synced() || self.replica.pairing {
+        if self.roster.paired || !self.is_synced() || self.replica.acked == 0 || self.replica.pairing {
             return;
         }
         self.replica.pairing = true;
@@ -232,32 +236,27 @@ impl Loop {
         }
     }
 
-    /// A secondary that is seen alive and is not brought up to date holds its office in vain, and keeps everybody else
-    /// from it: two peers that only the link between them fails. The primary ends its term; it stands back for a while.
-    pub(super) fn check_syncing(&mut self) {
-        let seat = self.roster.secondary.as_ref().filter(|seat| seat.present && !self.roster.paired);
-        let (Some((Office::Primary, _)), Some(seat)) = (self.state.grant, seat) else {
-            self.replica.syncing = None;
-            return;
-        };
-        let (peer, term) = (seat.peer, seat.term);
-        let before = self.replica.syncing.filter(|(of, _)| *of == term && !self.is_synced());
-        let since = before.map_or(self.now, |(_, since)| since);
-        self.replica.syncing = Some((term, since));
-        let stalled = self.now.ms_since(since) >= 2 * self.me.settings.suspect_after_ms;
-        if !stalled || std::mem::replace(&mut self.replica.pairing, true) {
-            return;
+    fn syncing_went_on(&mut self, term: Term) {
+        self.replica.syncing = Some((term, self.now));
+        if !self.roster.paired {
+            self.timer(self.me.settings.suspect_after_ms, Timer::Overdue);
         }
-        tracing::warn!(%peer, %term, "the secondary could not be brought up to date: it is passed over");
-        let (hello, addr, deadline) = (self.hello(true), self.warehouse.clone(), self.dialer.deadline);
-        let fence = async move { Node::connect(&addr, deadline).await?.fence(&hello, term).await };
-        self.call(fence, Came::Paired);
     }
 
-    /// The other trader has acknowledged all that it was sent.
+    /// The secondary that this primary has not been able to bring up to date for `suspect_after`: its stream does not
+    /// come up, or nothing is acknowledged on it. That the pair is not journaled is the warehouse's affair, not its.
+    pub(super) fn stuck_secondary(&self) -> Option<(PeerId, Term)> {
+        let primary = self.state.grant.is_some_and(|(office, _)| office == Office::Primary);
+        let seat =
+            self.roster.secondary.as_ref().filter(|seat| primary && seat.present && !self.roster.paired)?;
+        let (_, since) = self.replica.syncing.filter(|(term, _)| *term == seat.term)?;
+        let synced = self.replica.line.up && self.replica.acked > 0 && self.is_synced();
+        let stuck = self.now.ms_since(since) >= self.me.settings.suspect_after_ms;
+        (stuck && !synced).then_some((seat.peer, seat.term))
+    }
+
     fn is_synced(&self) -> bool {
-        let Replica { snapshot, sent, acked, .. } = &self.replica;
-        snapshot.is_empty() && acked == sent && *acked > 0
+        self.replica.snapshot.is_empty() && self.replica.acked == self.replica.sent
     }
 
     /// The other trader that owes an acknowledgement for longer than `suspect_after`, if it does.
