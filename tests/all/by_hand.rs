@@ -327,18 +327,6 @@ impl Drop for ByHand {
             return;
         }
         for (id, node) in &self.nodes {
-            for task in
-                std::fs::read_dir(format!("/proc/{}/task", node.pid())).into_iter().flatten().flatten()
-            {
-                let read = |name: &str| std::fs::read_to_string(task.path().join(name)).unwrap_or_default();
-                eprintln!(
-                    "{} {} {} {}",
-                    name(*id),
-                    read("comm").trim(),
-                    read("wchan").trim(),
-                    read("syscall").trim()
-                );
-            }
             let log = node.stderr();
             let lines: Vec<&str> = log.lines().collect();
             eprintln!("---- {}\n{}", name(*id), lines[lines.len().saturating_sub(25)..].join("\n"));
