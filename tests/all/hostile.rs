@@ -233,7 +233,7 @@ fn offices_are_not_to_be_had_by_lies() {
     let seq = bazaar.up.ledger_seq();
     for term in [Term(0), Term(99), Term(u64::MAX), holder.term] {
         let order = bad.clone().order(OrderKind::Sell, 0, 1);
-        let answer = settle_under(&bazaar, &bad.hello, term, order);
+        let answer = settle_under(&bazaar.warehouse, &bad.hello, term, order);
         assert_eq!(answer.refused, Some(NotTaken::Fenced), "term {term}: {answer:?}");
         assert!(answer.outcomes.is_empty());
     }
@@ -251,10 +251,10 @@ fn dialer<T>() -> (tokio::runtime::Runtime, Dialer<StreamEvent<T>>, mpsc::Receiv
     (wire, dialer, events)
 }
 
-fn settle_under(bazaar: &Bazaar<'_>, hello: &Hello, term: Term, order: Order) -> SettleAnswer {
+pub fn settle_under(warehouse: &str, hello: &Hello, term: Term, order: Order) -> SettleAnswer {
     let (wire, dialer, mut events) = dialer::<SettleAnswer>();
     let first = SettleAsk { hello: Some(hello.clone()), clock: hello.clock, term, ..SettleAsk::default() };
-    let stream: Dialed<SettleAsk> = dialer.settle(&bazaar.warehouse, first);
+    let stream: Dialed<SettleAsk> = dialer.settle(warehouse, first);
     let batch =
         SettleAsk { clock: hello.clock, term, batch: Batch(1), orders: vec![order], ..SettleAsk::default() };
     stream.outbox.send(batch);

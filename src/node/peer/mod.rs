@@ -218,6 +218,11 @@ impl<T> Line<T> {
     /// Forgets the stream; how long to wait before the next try.
     fn lost(&mut self) -> u64 {
         (self.dialed, self.up) = (None, false);
+        self.put_off()
+    }
+
+    /// How long to wait before the next try.
+    fn put_off(&mut self) -> u64 {
         self.backoff_ms = next_backoff(self.backoff_ms);
         self.backoff_ms
     }

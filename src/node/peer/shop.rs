@@ -32,6 +32,8 @@ pub(super) struct Home {
     sent: Number,
     /// Everything up to this number was sent at some time, perhaps by an earlier process.
     ever_sent: Number,
+    /// The trader had no room: nothing more is sent on the line before this.
+    not_before: Now,
     /// A trader has served this process: shopping begins.
     served: bool,
 }
@@ -180,7 +182,7 @@ impl Loop {
 
     /// Sends what is durable and was not sent on this line, in ascending numbers.
     pub(super) fn send_home(&mut self) {
-        if !self.home.line.up || self.home.sent >= self.sendable {
+        if !self.home.line.up || self.home.sent >= self.sendable || self.now < self.home.not_before {
             return;
         }
         let from = Number(self.home.sent.0 + 1);
@@ -225,7 +227,7 @@ impl Loop {
         let addr = seat.addr.clone();
         let first = TradeAsk { clock: self.clock.tick(), hello: Some(self.hello(true)), orders: Vec::new() };
         self.home.line.set(self.dialer.trade(&addr, first));
-        (self.home.seat, self.home.sent) = (Some(target), Number(0));
+        (self.home.seat, self.home.sent, self.home.not_before) = (Some(target), Number(0), Now(0));
     }
 
     /// The line is not what it was dialed for any more.
@@ -272,21 +274,28 @@ impl Loop {
         self.not_taken(&answer.not_taken);
     }
 
-    /// The first number that was not taken: this line takes no later one before it, so all start again from there.
+    /// The first number that was not taken: the trader takes no later one before it, so all start again from there. Who
+    /// has no room now has taken the numbers before it and answers them on this line, which stays: dialed anew, it would
+    /// begin with those same numbers, be refused at the same place, and bring no outcome ever.
     fn not_taken(&mut self, not_taken: &[(OrderId, NotTaken)]) {
-        let mut again = None;
-        for (id, why) in not_taken {
-            tracing::info!(order = %id, %why, "not taken");
-            match why {
-                NotTaken::Stale | NotTaken::OtherContent => self.forget(id.number, *why),
-                _ => again = Some(again.map_or(id.number, |first: Number| first.min(id.number))),
-            }
+        if let Some((id, why)) = not_taken.first() {
+            tracing::info!(order = %id, %why, orders = not_taken.len(), "not taken");
         }
-        if again.is_some() {
-            let wait = self.home.line.lost();
+        let (known, open): (Vec<_>, Vec<_>) =
+            not_taken.iter().partition(|(_, why)| matches!(why, NotTaken::Stale | NotTaken::OtherContent));
+        known.into_iter().for_each(|(id, why)| self.forget(id.number, *why));
+        let Some(first) = open.iter().map(|(id, _)| id.number).min() else { return };
+        let full = |why| matches!(why, NotTaken::Busy | NotTaken::DiskFull | NotTaken::Window);
+        let wait = if open.iter().all(|(_, why)| full(*why)) {
+            let wait = self.home.line.put_off();
+            self.home.sent = self.home.sent.min(Number(first.0 - 1));
+            self.home.not_before = self.now.after_ms(wait);
+            wait
+        } else {
             self.home.seat = None;
-            self.timer(wait, Timer::Home);
-        }
+            self.home.line.lost()
+        };
+        self.timer(wait, Timer::Home);
     }
 
     /// The number has an outcome that this store, an old copy, does not hold: it is given up, or it would be asked for
