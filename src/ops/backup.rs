@@ -160,7 +160,8 @@ fn refuse_target(into: &Path, market: &Path, cluster: &str) -> Result<(), Failur
 
 fn occupied(dir: &Path) -> Failure {
     let what = format!("{} has a store: restore puts a backup only where one is lost", dir.display());
-    let hint = format!("move it away first: mv {} {}.old", dir.display(), dir.display());
+    // Not within the market's directory, where other names are refused.
+    let hint = format!("move it away first: mv {} lost-warehouse", dir.display());
     Failure::new(exit::DIRECTORY, what).hint(hint)
 }
 
