@@ -368,7 +368,8 @@ impl Loop {
     /// A peer that was told of more than this ledger holds proves that the store is an older copy: serve nobody.
     fn check_ledger(&self, hello: &Hello) {
         let (generation, own) = (hello.generation, self.machine.market.generation);
-        if generation < own || !self.machine.knows(hello) {
+        // Anybody may become a client; those are no witnesses.
+        if generation < own || hello.peer.is_client() || !self.machine.knows(hello) {
             return;
         }
         let (seq, hash) = hello.ledger;

@@ -73,8 +73,8 @@ pub fn restore(args: &RestoreArgs, global: &Global) -> Result<u8, Failure> {
     let clock = copied.clock_at(now);
     let restored = Record::Restored { generation, clock };
     written.append(&restored, now).map_err(|error| writing(&error))?;
-    let tip = written.finish(clock).map_err(|error| directory(&error))?;
     wait_out(generation);
+    let tip = written.finish(clock).map_err(|error| directory(&error))?;
     let object = json!({
         "cluster": cluster, "rows": copied.last.0, "restored_seq": tip.seq.0, "generation": generation,
         "lost_from": tip.seq.0, "backup_until": copied.time.to_string(),
@@ -97,7 +97,8 @@ fn say(global: &Global, object: &serde_json::Value, line: &str) -> Result<u8, Fa
     Ok(exit::DONE)
 }
 
-/// Generations are seconds: the next restore, of the same backup perhaps, must find a later one.
+/// Generations are seconds: this one is over before it begins to count, so that the next restore, of the same backup
+/// perhaps and after a kill of this process, finds a later one.
 fn wait_out(generation: u64) {
     let now = wall_now().0;
     if now / MICROS == generation {
@@ -159,7 +160,8 @@ fn refuse_target(into: &Path, market: &Path, cluster: &str) -> Result<(), Failur
 
 fn occupied(dir: &Path) -> Failure {
     let what = format!("{} has a store: restore puts a backup only where one is lost", dir.display());
-    let hint = format!("move it away first: mv {} {}.old", dir.display(), dir.display());
+    // Not within the market's directory, where other names are refused.
+    let hint = format!("move it away first: mv {} lost-warehouse", dir.display());
     Failure::new(exit::DIRECTORY, what).hint(hint)
 }
 

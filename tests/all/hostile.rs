@@ -315,16 +315,20 @@ fn strangers_turn_neither_clocks_nor_rosters() {
 
     // A client that has a session claims to have seen a ledger that no warehouse has.
     let seq = bazaar.up.ledger_seq();
-    let (wire, dialer, mut events) = dialer::<ControlDown>();
-    let hello = Hello { ledger: (Seq(u64::MAX), bad.hello.ledger.1), ..bad.hello.clone() };
-    let first = ControlUp { clock: hello.clock, hello: Some(hello), ..ControlUp::default() };
-    let stream = dialer.control(&bazaar.warehouse, first);
-    wire.block_on(async {
-        while matches!(tokio::time::timeout(DEADLINE, events.recv()).await.unwrap(), Some(StreamEvent::Up(_)))
-        {
-        }
-    });
-    drop(stream);
+    let ledger = (Seq(u64::MAX), bad.hello.ledger.1);
+    for generation in [0, u64::MAX] {
+        let (wire, dialer, mut events) = dialer::<ControlDown>();
+        let hello = Hello { ledger, generation, ..bad.hello.clone() };
+        let first = ControlUp { clock: hello.clock, hello: Some(hello), ..ControlUp::default() };
+        let stream = dialer.control(&bazaar.warehouse, first);
+        wire.block_on(async {
+            while matches!(
+                tokio::time::timeout(DEADLINE, events.recv()).await.unwrap(),
+                Some(StreamEvent::Up(_))
+            ) {}
+        });
+        drop(stream);
+    }
     bazaar.still_serves(&mut good, seq, "a ledger that nobody has");
     bazaar.up.interrupt().expect(0);
     market.verify();

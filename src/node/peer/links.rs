@@ -554,9 +554,10 @@ impl Loop {
         self.timer(wait, Timer::Open);
     }
 
-    /// Whether the ledger is the one that this peer has seen, or goes on from there; if not, no word of it is taken.
-    fn trusts(&mut self, hello: &Hello) -> bool {
-        let own = (self.ledger_seen.0, self.shown);
+    /// Whether the ledger is the one that this peer had seen up to `shown` when it dialed, or goes on from there; if not,
+    /// nothing is said or heard on that stream.
+    pub(super) fn trusts(&self, hello: &Hello, shown: Seq) -> bool {
+        let own = (self.ledger_seen.0, shown);
         let trusts = hello.generation == own.0 && hello.ledger.0 >= own.1;
         if (hello.generation, hello.ledger.0) < own {
             tracing::error!(
@@ -568,7 +569,7 @@ impl Loop {
     }
 
     fn heard_warehouse(&mut self, down: ControlDown) {
-        if down.hello.as_ref().is_some_and(|hello| !self.trusts(hello)) {
+        if down.hello.as_ref().is_some_and(|hello| !self.trusts(hello, self.shown)) {
             return self.lost_control();
         }
         self.hear(down.clock);

@@ -327,6 +327,16 @@ mod tests {
     }
 
     #[test]
+    fn a_forgotten_order_is_neither_open_nor_done() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut client = Client::open(dir.path(), &catalogue()).unwrap();
+        let placed = fish(&mut client);
+        runtime().unwrap().block_on(client.forget(placed.number));
+        assert_eq!((client.open_orders(), client.past(placed.number).unwrap()), (vec![], None));
+        assert_eq!(client.next_number(), Number(2), "and its number is not given again");
+    }
+
+    #[test]
     fn another_cluster_is_refused_untouched() {
         let dir = tempfile::tempdir().unwrap();
         Client::open(dir.path(), &catalogue()).unwrap().close().unwrap();
