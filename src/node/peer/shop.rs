@@ -283,7 +283,7 @@ impl Loop {
         }
         let (known, open): (Vec<_>, Vec<_>) =
             not_taken.iter().partition(|(_, why)| matches!(why, NotTaken::Stale | NotTaken::OtherContent));
-        known.into_iter().for_each(|(id, why)| self.forget(id.number, *why));
+        known.into_iter().for_each(|(id, why)| self.forget(id.number, why));
         let Some(first) = open.iter().map(|(id, _)| id.number).min() else { return };
         let full = |why| matches!(why, NotTaken::Busy | NotTaken::DiskFull | NotTaken::Window);
         let wait = if open.iter().all(|(_, why)| full(*why)) {
