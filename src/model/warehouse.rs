@@ -370,6 +370,13 @@ impl Warehouse {
         }
     }
 
+    /// This process was stopped for a while: what is unanswered counts from now, or everybody would seem silent.
+    pub fn was_away(&mut self, now: Now) {
+        for presence in self.present.values_mut().filter(|presence| presence.asked.is_some()) {
+            presence.asked = Some(now);
+        }
+    }
+
     /// When the roster changes by itself: a holder that stays silent can be replaced, or somebody may stand again.
     pub fn next_change(&self, now: Now) -> Option<Now> {
         let holders = self.market.offices.grants();

@@ -95,6 +95,8 @@ pub struct Loop {
     pushed: Seq,
     told: Roster,
     heartbeat: (u64, Now),
+    /// When the loop meant to wake.
+    planned: Now,
     stopwatch: Stopwatch,
     parts: Identity,
     duplicates: u64,
@@ -128,6 +130,7 @@ impl Loop {
             pushed,
             told: Roster::default(),
             heartbeat: (0, stopwatch.now().after_ms(settings.heartbeat_ms)),
+            planned: stopwatch.now(),
             stopwatch,
             parts: Identity { cluster, process, settings, addr, happenings },
             duplicates: 0,
@@ -152,7 +155,8 @@ impl Loop {
         tokio::pin!(stopped);
         loop {
             let room = self.journal.staged_records() < STAGED_RECORDS_MAX;
-            let wake = self.stopwatch.instant(self.next_timer());
+            self.planned = self.next_timer();
+            let wake = self.stopwatch.instant(self.planned);
             tokio::select! {
                 biased;
                 () = &mut stopped => break,
@@ -181,6 +185,7 @@ impl Loop {
 
     /// Takes what is ready, bounded by count and orders, the first always.
     fn step(&mut self, first: Input, inbox: &mut mpsc::Receiver<Input>) {
+        self.notice_absence();
         let (now, time) = (self.stopwatch.now(), wall_now());
         let mut jobs = Vec::new();
         let mut orders = 0;
@@ -549,12 +554,21 @@ impl Loop {
 
     // ---- timers
 
+    /// Woken long after the time that was planned: this process was stopped, and not those whose answers wait unread.
+    fn notice_absence(&mut self) {
+        let now = self.stopwatch.now();
+        if now.ms_since(self.planned) > self.parts.settings.suspect_after_ms / 2 {
+            self.machine.was_away(now);
+        }
+    }
+
     fn next_timer(&self) -> Now {
         let change = self.machine.next_change(self.stopwatch.now());
         change.map_or(self.heartbeat.1, |change| change.min(self.heartbeat.1))
     }
 
     fn timers(&mut self) {
+        self.notice_absence();
         let (now, time) = (self.stopwatch.now(), wall_now());
         if now >= self.heartbeat.1 {
             self.heartbeat = (self.heartbeat.0 + 1, now.after_ms(self.parts.settings.heartbeat_ms));

@@ -354,3 +354,15 @@ fn a_store_that_has_seen_a_later_generation_opens_nothing() {
     assert_eq!(it.open(T, PeerId(7), Hash::of(b"seven"), 901), Err(denied));
     assert_eq!(kinds(&mut it), Vec::<&str>::new());
 }
+
+#[test]
+fn who_was_away_itself_takes_nobody_for_silent() {
+    let mut it = warehouse();
+    up(&mut it, 6, 1);
+    claim(&mut it, 1, 6, Office::Primary).unwrap();
+    let seen = |it: &mut Warehouse, now| it.roster(Now(now)).primary.is_some_and(|seat| seat.present);
+    it.heartbeat(Now(2_000));
+    assert!(!seen(&mut it, 3_000), "silent for as long as suspicion takes");
+    it.was_away(Now(3_000));
+    assert!(seen(&mut it, 3_999) && !seen(&mut it, 4_000));
+}

@@ -62,6 +62,11 @@ impl Links {
         }
     }
 
+    /// What the partner owes an answer to counts from now.
+    pub(super) fn restart_waiting(&mut self, now: Now) {
+        self.asked = self.asked.map(|_| now);
+    }
+
     pub(super) fn heard_ms(&self, now: Now) -> u64 {
         self.partner.map_or(0, |_| now.ms_since(self.heard))
     }

@@ -243,6 +243,8 @@ pub struct Loop {
     state: PeerState,
     clock: Clock,
     stopwatch: Stopwatch,
+    /// When the loop meant to wake.
+    planned: Now,
     now: Now,
     time: WallMicros,
     journal: Journal<PeerState>,
@@ -352,6 +354,7 @@ impl Loop {
             state,
             clock,
             stopwatch,
+            planned: now,
             now,
             journal,
             goods,
@@ -368,7 +371,8 @@ impl Loop {
         tokio::pin!(stopped);
         while !self.may_end() {
             let room = self.journal.staged_records() < STAGED_RECORDS_MAX;
-            let wake = self.stopwatch.instant(self.next_wake());
+            self.planned = self.next_wake();
+            let wake = self.stopwatch.instant(self.planned);
             tokio::select! {
                 biased;
                 () = &mut stopped, if !self.stopping => self.begin_stop(),
@@ -396,6 +400,16 @@ impl Loop {
 
     fn tick(&mut self) {
         (self.now, self.time) = (self.stopwatch.now(), wall_now());
+        if self.now.ms_since(self.planned) > self.me.settings.suspect_after_ms / 2 {
+            self.was_away();
+        }
+    }
+
+    /// Woken long after the time that was planned: this process was stopped. What others have answered meanwhile waits
+    /// unread, so nobody is silent because of that.
+    fn was_away(&mut self) {
+        self.links.restart_waiting(self.now);
+        self.replica.restart_waiting(self.now);
     }
 
     fn take(&mut self, input: Input) {

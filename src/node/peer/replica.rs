@@ -50,6 +50,14 @@ pub(super) struct Replica {
     duplicates: u64,
 }
 
+impl Replica {
+    /// What the other trader owes an answer to counts from now.
+    pub(super) fn restart_waiting(&mut self, now: Now) {
+        self.asked = self.asked.map(|_| now);
+        self.syncing = self.syncing.map(|(term, _)| (term, now));
+    }
+}
+
 impl Loop {
     // ---- sending
 
