@@ -16,7 +16,7 @@ pub use bench::{BenchArgs, BenchFlags, BenchLoadArgs, BenchTarget, RecoveryFlags
 use clap::{ArgAction, Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 pub use inspect::{DumpArgs, Filter, Format, StoreFlags, Target, VerifyArgs, View};
 pub use market::{
-    BuyArgs, ConnectFlags, MARKET_DIR, OrderFlags, Restart, SellArgs, Shape, StatusArgs, UpArgs,
+    BuyArgs, ConnectFlags, LeaveArgs, MARKET_DIR, OrderFlags, Restart, SellArgs, Shape, StatusArgs, UpArgs,
 };
 pub use node::{
     BASE_PORT, LogFormat, MarketFlags, NodeFlags, PeerArgs, ShopperFlags, TimerFlags, WarehouseArgs,
@@ -108,6 +108,11 @@ pub enum Command {
   bazaar status --watch
   bazaar status --connect :7706 --json")]
     Status(StatusArgs),
+    /// Let a peer leave the market for good: it finishes what it owes, tells the others, and ends
+    #[command(before_help = "Examples:
+  bazaar leave --peer 4
+  bazaar leave --connect :7704")]
+    Leave(LeaveArgs),
     /// Show what stores hold; never writes to them
     #[command(before_help = "Examples:
   bazaar dump                                        summary of the market in ./bazaar-data

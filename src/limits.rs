@@ -128,6 +128,10 @@ pub const EARLY_WORDS_MAX: usize = 64;
 pub const PREEMPT_QUIET_MS: u64 = 10_000;
 /// A stopping node hands over and drains for at most this long.
 pub const DRAIN_MAX: Duration = Duration::from_secs(10);
+/// A leaving peer waits at most this long for others to confirm that they know.
+pub const FAREWELL_MAX: Duration = Duration::from_secs(1);
+/// A peer has left within this: own orders, office and queue, farewell.
+pub const LEAVE_MAX: Duration = Duration::from_secs(2 * DRAIN_MAX.as_secs() + FAREWELL_MAX.as_secs() + 4);
 /// A stopping server waits for its streams at most this long.
 pub const CLOSE_MAX: Duration = Duration::from_millis(50);
 /// `up` and `buy`: no progress for this long is exit 6.

@@ -40,6 +40,7 @@ fn run(cli: &Cli) -> Result<u8, Failure> {
         Command::Buy(args) => ops::order::buy(args, &cli.global),
         Command::Sell(args) => ops::order::sell(args, &cli.global),
         Command::Status(args) => ops::status::run(args, &cli.global),
+        Command::Leave(args) => ops::leave::run(args, &cli.global),
         Command::Dump(args) => ops::live::dump(args, &cli.global),
         Command::Verify(args) => ops::live::verify(args, &cli.global),
         Command::Bench(args) => ops::bench::run(args, &cli.global),

@@ -166,6 +166,17 @@ pub struct SellArgs {
     pub order: OrderFlags,
 }
 
+/// `bazaar leave`.
+#[derive(Args, Clone, Debug)]
+pub struct LeaveArgs {
+    /// The peer that is to leave; without it, --connect names it by its address
+    #[arg(long, value_name = "N", value_parser = value::peer, allow_hyphen_values = true, required_unless_present = "connect")]
+    pub peer: Option<PeerId>,
+    /// See [`ConnectFlags`].
+    #[command(flatten)]
+    pub market: ConnectFlags,
+}
+
 /// `bazaar status`.
 #[derive(Args, Clone, Debug)]
 pub struct StatusArgs {

@@ -76,6 +76,11 @@ impl Membership {
         self.members.get(&peer)
     }
 
+    /// It went for good, as far as this peer has heard.
+    pub fn has_left(&self, peer: PeerId) -> bool {
+        self.get(peer).is_some_and(|member| member.left)
+    }
+
     /// This peer, as it tells of itself.
     pub fn own(&self) -> &Member {
         &self.members[&self.me]

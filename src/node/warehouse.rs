@@ -259,6 +259,9 @@ impl Loop {
                 );
             }
             Input::Admin(AdminCall::Quiesce(reply)) => self.reply(reply, Ok(0)),
+            Input::Admin(AdminCall::Leave(reply)) => {
+                self.reply(reply, Err(Refusal::Invalid("the warehouse never leaves its market".to_owned())));
+            }
         }
         None
     }

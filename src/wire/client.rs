@@ -199,6 +199,12 @@ impl Node {
         Ok(call(self.deadline, self.admin().quiesce(proto::QuiesceRequest {})).await?.open)
     }
 
+    /// The peer goes for good; answered when it has done all that it owes.
+    #[allow(clippy::missing_errors_doc)]
+    pub async fn leave(&self) -> Result<Farewell, CallError> {
+        Ok(call(self.deadline, self.admin().leave(proto::LeaveRequest {})).await?.into())
+    }
+
     /// What happens at the node from now on.
     #[allow(clippy::missing_errors_doc)]
     pub async fn events(&self) -> Result<Happenings, CallError> {

@@ -450,6 +450,10 @@ impl<I: From<AdminCall> + Send + 'static> proto::admin_server::Admin for Admin<I
     ) -> Result<Response<proto::QuiesceReply>, Status> {
         Ok(Response::new(proto::QuiesceReply { open: self.inbox.ask(AdminCall::Quiesce).await? }))
     }
+
+    async fn leave(&self, _: Request<proto::LeaveRequest>) -> Result<Response<proto::LeaveReply>, Status> {
+        Ok(Response::new(self.inbox.ask(AdminCall::Leave).await?.into()))
+    }
 }
 
 /// Sends blocks from `from_seq` to `to_seq`, and with `follow` whatever becomes durable later.

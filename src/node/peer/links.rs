@@ -33,13 +33,13 @@ pub(super) struct Links {
     out: BTreeMap<PeerId, Link>,
     backoff: BTreeMap<PeerId, u64>,
     /// Who is told of membership news.
-    gossip: BTreeSet<PeerId>,
+    pub(super) gossip: BTreeSet<PeerId>,
     incoming: BTreeMap<u64, Incoming>,
     /// The partner: who, since when it owes an answer, when it was last heard.
     partner: Option<PeerId>,
     asked: Option<Now>,
     heard: Now,
-    beat: u64,
+    pub(super) beat: u64,
 }
 
 impl Links {
@@ -91,7 +91,8 @@ impl Loop {
     }
 
     fn dial_peer(&mut self, peer: PeerId) -> bool {
-        let Some(addr) = self.addr_of(peer).filter(|_| self.links.out.len() < LINKS_MAX) else {
+        let free = self.links.out.len() < LINKS_MAX && !self.membership.has_left(peer);
+        let Some(addr) = self.addr_of(peer).filter(|_| free) else {
             return false;
         };
         let hello = PeerWord::Hello(self.hello(true));
@@ -176,6 +177,7 @@ impl Loop {
         tracing::debug!(%peer, why, "link lost");
         let lost = self.links.out.remove(&peer);
         self.unreachable_in_elections(peer);
+        self.cannot_be_told(peer);
         // The other process of a restarted peer listens elsewhere: what failed is only an address.
         let current = lost.is_some_and(|link| self.addr_of(peer).as_ref() == Some(&link.addr));
         if self.links.partner == Some(peer) && current {
@@ -282,11 +284,11 @@ impl Loop {
         match message.word {
             PeerWord::Hello(hello) => self.adopt_roster(hello.roster),
             PeerWord::Members(members) => {
-                if self.links.gossip.insert(from) {
+                self.learn(from, members);
+                if !self.membership.has_left(from) && self.links.gossip.insert(from) {
                     self.links.out.remove(&from);
                     self.redial(from);
                 }
-                self.learn(from, members);
             }
             PeerWord::Roster(roster) => self.adopt_roster(roster),
             PeerWord::Election(office) => self.election_word(from, office, Message::Election),
@@ -294,7 +296,8 @@ impl Loop {
             PeerWord::Coordinator(office) => self.election_word(from, office, Message::Coordinator),
             PeerWord::Preempt => self.preempted_by(from),
             PeerWord::TookOver(dead) => tracing::info!(%from, %dead, "a trader has taken over"),
-            PeerWord::Heartbeat(_) | PeerWord::HeartbeatAnswer(_) => {}
+            PeerWord::HeartbeatAnswer(number) => self.knows_of_farewell(from, number),
+            PeerWord::Heartbeat(_) => {}
         }
     }
 
@@ -306,6 +309,7 @@ impl Loop {
         }
         for member in &news {
             self.check_partner_process(member);
+            self.follow(member);
             let moved = self.links.out.get(&member.id).is_some_and(|link| link.addr != member.addr);
             if moved {
                 self.links.out.remove(&member.id);
@@ -318,6 +322,20 @@ impl Loop {
             }
         }
         self.timer(0, Timer::Offices);
+    }
+
+    /// Who left is asked nothing and told nothing until a newer process of it comes back.
+    fn follow(&mut self, member: &Member) {
+        if member.left {
+            self.links.gossip.remove(&member.id);
+            self.links.out.remove(&member.id);
+            self.links.backoff.remove(&member.id);
+            self.unreachable_in_elections(member.id);
+        } else if self.links.neighbours.iter().any(|(id, _)| *id == member.id)
+            && self.links.gossip.insert(member.id)
+        {
+            self.redial(member.id);
+        }
     }
 
     // ---- the partner

@@ -2,7 +2,7 @@
 //!
 //! One `Loop` owns everything; its parts live in files by what they do: `shop` (own orders and the way home), `desk`
 //! (orders of others while in office), `offices` (roster, grants, elections, fences, handing over), `links`
-//! (membership, words between peers, heartbeats). Each step: inputs are applied, entries staged, effects held until
+//! (membership, words between peers, heartbeats), `leave` (going for good). Each step: inputs are applied, entries staged, effects held until
 //! what they depend on is durable. What may leave at once (outcomes that the warehouse has journaled, orders on their
 //! way to it, words of elections) does, since it depends on nothing of this journal.
 
@@ -36,6 +36,7 @@ use crate::wire::outbox::Outbox;
 use crate::wire::server::{Happening, What};
 
 mod desk;
+mod leave;
 mod links;
 mod offices;
 mod replica;
@@ -129,6 +130,7 @@ enum Timer {
     Offices,
     HandOver,
     Drain,
+    Leave,
 }
 
 /// What the loop is made of.
@@ -250,6 +252,7 @@ pub struct Loop {
     happenings: broadcast::Sender<Happening>,
     goods: Vec<(String, Money)>,
     stopping: bool,
+    leaving: Option<leave::Leaving>,
     started: Now,
 
     warehouse: String,
@@ -316,6 +319,7 @@ impl Loop {
             dialer: parts.dialer,
             happenings: parts.happenings,
             stopping: false,
+            leaving: None,
             started: now,
             session_open: false,
             open_backoff_ms: 0,
@@ -366,7 +370,14 @@ impl Loop {
             self.finish();
             self.release();
         }
-        self.journal.close().map(drop).map_err(|error| error.to_string())
+        let farewell = self.farewell();
+        self.journal.close().map_err(|error| error.to_string())?;
+        // Said when all of it is durable.
+        if let Some((reply, farewell)) = farewell {
+            // An asker that has gone needs no answer.
+            drop(reply.send(Ok(farewell)));
+        }
+        Ok(())
     }
 
     fn take_ready(&mut self, first: Input, inbox: &mut mpsc::Receiver<Input>) {
@@ -426,6 +437,7 @@ impl Loop {
         self.go_shopping();
         self.drain_desk();
         self.resign_when_drained();
+        self.stop_when_finished();
         self.send_replica();
         let leap = self.clock.now().0 - self.staged_clock.0 > CLOCK_RESERVE / 4;
         if self.entries.is_empty() && !leap && self.ticket_is_free() {
@@ -552,6 +564,8 @@ impl Loop {
             Timer::Offices => self.consider_offices(),
             Timer::HandOver => self.hand_over(),
             Timer::Drain => self.office.drain_overdue = true,
+            // Only to wake: what is overdue is looked at after each step.
+            Timer::Leave => {}
         }
     }
 

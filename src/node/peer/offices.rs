@@ -142,7 +142,7 @@ impl Loop {
             Office::Primary => secondary.is_none() || secondary == me,
             Office::Secondary => primary.is_some() && primary != me,
         };
-        fits && self.control.up && !self.stopping && self.roster.claimable(office)
+        fits && self.control.up && !self.is_going() && self.roster.claimable(office)
     }
 
     /// In a fresh market nobody stands before its membership is complete, as far as anyone can tell; a peer that was just
@@ -347,7 +347,7 @@ impl Loop {
     fn consider_preempt(&mut self) {
         let Some(primary) = self.roster.primary.as_ref().filter(|seat| seat.present) else { return };
         let highest = self.membership.others().last().is_none_or(|other| *other < self.me.id);
-        if self.office.no_preempt || self.stopping || primary.peer >= self.me.id || !highest {
+        if self.office.no_preempt || self.is_going() || primary.peer >= self.me.id || !highest {
             return;
         }
         let primary = primary.peer;
@@ -422,6 +422,7 @@ impl Loop {
                         continue;
                     }
                     self.record(Entry::HandedOver { peer: id.peer, first: id.number, last: id.number });
+                    self.note_handed_over();
                 }
                 self.office.hand_over_backoff_ms = 0;
                 self.timer(0, Timer::HandOver);
@@ -478,7 +479,9 @@ impl Loop {
         }
         self.resign_when_drained();
         let resigned = self.term().is_none_or(|term| self.office.ended_early == Some(term));
-        let handed_over = self.state.accepted.is_empty() || self.roster.home(self.me.id).is_none();
-        (resigned && handed_over && !self.office.handing_over) || (self.office.drain_overdue && resigned)
+        // Who goes for good waits for a successor, too: it will not be there to hand over later.
+        let nobody = self.roster.home(self.me.id).is_none() && self.leaving.is_none();
+        let handed_over = (self.state.accepted.is_empty() || nobody) && !self.office.handing_over;
+        resigned && (handed_over || self.office.drain_overdue) && self.has_said_farewell()
     }
 }
