@@ -78,6 +78,10 @@ pub const STEP_ORDERS_MAX: usize = 16_384;
 pub const EVENTS_MAX: usize = 4_096;
 /// Streams that a peer keeps to other peers.
 pub const LINKS_MAX: usize = 1_024;
+/// Neighbours that a peer keeps a link to; more may keep one to it.
+pub const NEIGHBOUR_LINKS_MAX: usize = 8;
+/// News of the membership that comes within this of the last goes on together, at its end.
+pub const GOSSIP_EVERY_MS: u64 = 20;
 /// Streams of one HTTP/2 connection.
 pub const CONNECTION_STREAMS_MAX: u32 = 256;
 
@@ -142,6 +146,7 @@ pub const ORPHAN_MAX: Duration = Duration::from_millis(800);
 pub const START_MAX: Duration = Duration::from_secs(30);
 
 const _: () = {
+    assert!(GOSSIP_EVERY_MS < MEMBERSHIP_QUIET_MS / 4, "who waits for quiet has heard the news of others");
     assert!(
         BLOCK_BYTES_MAX * VALUES_PER_PAGE <= SEGMENT_BYTES / 4,
         "a page above a quarter segment is never synced"

@@ -36,6 +36,7 @@ fn run(cli: &Cli) -> Result<u8, Failure> {
     match &cli.command {
         Command::Warehouse(args) => ops::nodes::warehouse(args, &cli.global),
         Command::Peer(args) => ops::nodes::peer(args, &cli.global),
+        Command::Join(args) => ops::join::run(args, &cli.global),
         Command::Up(args) => ops::up::run(args, &cli.global),
         Command::Buy(args) => ops::order::buy(args, &cli.global),
         Command::Sell(args) => ops::order::sell(args, &cli.global),
