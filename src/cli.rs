@@ -16,7 +16,8 @@ pub use bench::{BenchArgs, BenchFlags, BenchLoadArgs, BenchTarget, RecoveryFlags
 use clap::{ArgAction, Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 pub use inspect::{DumpArgs, Filter, Format, StoreFlags, Target, VerifyArgs, View};
 pub use market::{
-    BuyArgs, ConnectFlags, LeaveArgs, MARKET_DIR, OrderFlags, Restart, SellArgs, Shape, StatusArgs, UpArgs,
+    BuyArgs, ConnectFlags, LeaveArgs, MARKET_DIR, OrderFlags, PeerFlags, ResignArgs, Restart, SellArgs,
+    Shape, StatusArgs, UpArgs,
 };
 pub use node::{
     BASE_PORT, JoinArgs, LogFormat, MarketFlags, NodeFlags, PeerArgs, ShopperFlags, TimerFlags, WarehouseArgs,
@@ -107,6 +108,11 @@ pub enum Command {
   bazaar sell salt=10
   bazaar sell boar=2 --as 3      peer 3 places it")]
     Sell(SellArgs),
+    /// Have a trader give its office up
+    #[command(before_help = "Examples:
+  bazaar resign --peer 6           another one is elected
+  bazaar resign --peer 6 --to 4    peer 4 takes over")]
+    Resign(ResignArgs),
     /// Show nodes, offices, queues and stock, and whether the nodes agree
     #[command(before_help = "Examples:
   bazaar status

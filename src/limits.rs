@@ -128,6 +128,8 @@ pub const MEMBERSHIP_QUIET_MS: u64 = 300;
 pub const STANDING_WAIT_MAX_MS: u64 = 1_000;
 /// Words of a peer that is not known yet that are kept until its session has come.
 pub const EARLY_WORDS_MAX: usize = 64;
+/// Who could not be brought up to date, or resigned by hand, holds no office for this long.
+pub const PASS_OVER_MS: u64 = 60_000;
 /// A higher id takes the primary office over after this long without a membership change.
 pub const PREEMPT_QUIET_MS: u64 = 10_000;
 /// A stopping node hands over and drains for at most this long.

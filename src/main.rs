@@ -40,6 +40,7 @@ fn run(cli: &Cli) -> Result<u8, Failure> {
         Command::Up(args) => ops::up::run(args, &cli.global),
         Command::Buy(args) => ops::order::buy(args, &cli.global),
         Command::Sell(args) => ops::order::sell(args, &cli.global),
+        Command::Resign(args) => ops::resign::run(args, &cli.global),
         Command::Status(args) => ops::status::run(args, &cli.global),
         Command::Leave(args) => ops::leave::run(args, &cli.global),
         Command::Dump(args) => ops::live::dump(args, &cli.global),

@@ -166,15 +166,34 @@ pub struct SellArgs {
     pub order: OrderFlags,
 }
 
-/// `bazaar leave`.
+/// A running peer, by its address or by its id.
 #[derive(Args, Clone, Debug)]
-pub struct LeaveArgs {
-    /// The peer that is to leave; without it, --connect names it by its address
-    #[arg(long, value_name = "N", value_parser = value::peer, allow_hyphen_values = true, required_unless_present = "connect")]
-    pub peer: Option<PeerId>,
+pub struct PeerFlags {
     /// See [`ConnectFlags`].
     #[command(flatten)]
     pub market: ConnectFlags,
+    /// The peer's id; --connect may then name any node
+    #[arg(long, value_name = "N", value_parser = value::peer, allow_hyphen_values = true)]
+    pub peer: Option<PeerId>,
+}
+
+/// `bazaar leave`.
+#[derive(Args, Clone, Debug)]
+pub struct LeaveArgs {
+    /// See [`PeerFlags`].
+    #[command(flatten)]
+    pub of: PeerFlags,
+}
+
+/// `bazaar resign`.
+#[derive(Args, Clone, Debug)]
+pub struct ResignArgs {
+    /// See [`PeerFlags`].
+    #[command(flatten)]
+    pub of: PeerFlags,
+    /// Who takes the office over [default: whom the peers elect]
+    #[arg(long, value_name = "PEER", value_parser = value::peer, allow_hyphen_values = true)]
+    pub to: Option<PeerId>,
 }
 
 /// `bazaar status`.

@@ -11,6 +11,7 @@ use clap::{Args, ValueEnum};
 use super::value::{self, Consistency, Range};
 use crate::{
     config,
+    limits::TRADER_QUEUE_ORDERS_MAX,
     types::{PeerId, Role},
 };
 
@@ -101,6 +102,9 @@ pub struct ShopperFlags {
     /// A higher id never takes the primary office from a lower one that lives
     #[arg(long)]
     pub no_preempt: bool,
+    /// Orders that a trader goes on accepting for a warehouse that is away; beyond it they are refused
+    #[arg(long, value_name = "N", default_value_t = TRADER_QUEUE_ORDERS_MAX, value_parser = value::queue, allow_hyphen_values = true, env = "BAZAAR_QUEUE_MAX")]
+    pub queue_max: usize,
 }
 
 /// Properties of the whole market, which the warehouse keeps.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    limits::{PEERS_MAX, QUANTITY_MAX},
+    limits::{PEERS_MAX, QUANTITY_MAX, TRADER_QUEUE_ORDERS_MAX},
     types::{Number, OrderId, PeerId, Quantity},
 };
 
@@ -108,6 +108,14 @@ pub fn percent(text: &str) -> Result<u8, ValueError> {
     match text.parse() {
         Ok(percent @ 0..=100) => Ok(percent),
         _ => refuse("not a percentage", "use a whole number from 0 to 100"),
+    }
+}
+
+/// Orders that a trader queues.
+pub fn queue(text: &str) -> Result<usize, ValueError> {
+    match text.parse() {
+        Ok(orders @ 1..=TRADER_QUEUE_ORDERS_MAX) => Ok(orders),
+        _ => refuse("not a length of a queue", format!("use 1 to {TRADER_QUEUE_ORDERS_MAX}")),
     }
 }
 

@@ -88,7 +88,14 @@ impl Recovery {
 pub fn start<F: Fold>(store: Box<dyn Store>, setup: Setup) -> Result<Recovered<F>, OpenError> {
     let (dir, fatal) = (setup.dir.clone(), setup.fatal.clone());
     let (mut recovered, Pump { writer, done }) = start_by_hand(store, setup)?;
-    watchdog::watch(writer.pulse(), FLUSH_STALL_MAX, WATCH_EVERY, fatal).map_err(OpenError::io(&dir))?;
+    let shortage = writer.shortage();
+    // A flush of sled's that found no room may never come back: the reason is the disk's fill, not its speed. It is not
+    // asked for now, when that might hang, too.
+    let stalled: Fatal = Arc::new(move |why| match shortage() {
+        Some(free) => fatal(format!("{why}; it is full, {free} bytes were free at last")),
+        None => fatal(why),
+    });
+    watchdog::watch(writer.pulse(), FLUSH_STALL_MAX, WATCH_EVERY, stalled).map_err(OpenError::io(&dir))?;
     let thread = thread::Builder::new().name("journal".into()).spawn(move || writer.run(done));
     recovered.journal.attach(thread.map_err(OpenError::io(&dir))?);
     Ok(recovered)

@@ -5,6 +5,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use rustix::fs::FallocateFlags;
@@ -17,11 +18,13 @@ pub fn free_bytes(path: &Path) -> io::Result<u64> {
     Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
-/// How many nodes' directories there are beside `dir`, itself included: they fill the same disk.
+/// How many nodes' directories there are beside `dir` on the same disk, itself included.
 pub fn nodes_beside(dir: &Path) -> u64 {
+    let disk = |path: &Path| fs::metadata(path).ok().filter(fs::Metadata::is_dir).map(|at| at.dev());
+    let own = disk(dir);
     let entries = dir.parent().and_then(|market| fs::read_dir(market).ok());
-    let nodes = entries.into_iter().flatten().flatten().filter(|entry| entry.path().join("store").is_dir());
-    (nodes.count() as u64).max(1)
+    let stores = entries.into_iter().flatten().flatten().map(|entry| entry.path().join("store"));
+    (stores.filter(|store| own.is_some() && disk(store) == own).count() as u64).max(1)
 }
 
 /// Before the store is opened: below the low-water mark the ballast goes. Says whether it went.

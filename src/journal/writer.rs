@@ -107,6 +107,15 @@ impl<F: Fold> Writer<F> {
         self.pulse.clone()
     }
 
+    /// Tells how many bytes were free when they were last asked for, while they are too few.
+    pub fn shortage(&self) -> impl Fn() -> Option<u64> + Send + Sync + use<F> {
+        let staging = self.staging.clone();
+        move || {
+            let low = staging.disk_low.load(Ordering::Relaxed);
+            low.then(|| staging.counters.disk_free.load(Ordering::Relaxed))
+        }
+    }
+
     /// One group of what is staged, without waiting; false if there is nothing to do.
     pub fn write_group(&mut self) -> Result<bool, StoreError> {
         self.staging.take(true, None, &mut self.backlog);

@@ -7,6 +7,7 @@ pub mod hello;
 pub mod market;
 pub mod membership;
 pub mod offices;
+pub mod passed_over;
 pub mod peer;
 pub mod queue;
 pub mod row;

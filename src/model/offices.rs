@@ -125,6 +125,8 @@ pub struct Roster {
     pub secondary: Option<Seat>,
     /// They share the peers.
     pub paired: bool,
+    /// Who is not to stand for an office now.
+    pub passed_over: Vec<PeerId>,
 }
 
 impl Roster {

@@ -10,10 +10,8 @@ use super::entry::Entry;
 use super::market::NotTaken;
 use super::queue::{Pushed, Queue};
 use super::row::Outcome;
-use crate::limits::{
-    BATCH_ORDERS_MAX, QUANTITY_MAX, SESSION_WINDOW, SETTLE_BATCHES_IN_FLIGHT_MAX, TRADER_QUEUE_ORDERS_MAX,
-};
-use crate::types::{Batch, Number, Order, OrderId, OrderKind, PeerId, Quantity, Term};
+use crate::limits::{BATCH_ORDERS_MAX, QUANTITY_MAX, SESSION_WINDOW, SETTLE_BATCHES_IN_FLIGHT_MAX};
+use crate::types::{Batch, Number, Order, OrderId, OrderKind, PeerId, Quantity};
 
 /// What became of an order at the desk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,14 +41,25 @@ pub struct Trader {
     last_batch: Batch,
     stream_up: bool,
     products: u16,
+    queue_max: usize,
     /// Orders here, by peer: nobody may fill the queue for all.
     by_peer: BTreeMap<PeerId, u32>,
 }
 
 impl Trader {
-    /// An empty desk for a catalogue of so many goods.
-    pub fn new(products: u16) -> Trader {
-        Trader { products, ..Trader::default() }
+    /// An empty desk for a catalogue of so many goods, that takes up to `queue_max` orders.
+    pub fn new(products: u16, queue_max: usize) -> Trader {
+        Trader { products, queue_max, ..Trader::default() }
+    }
+
+    /// The term is over: nothing is here any more.
+    pub fn close(&mut self) {
+        *self = Trader::new(self.products, self.queue_max);
+    }
+
+    /// No more orders are taken until some are settled.
+    pub fn is_full(&self) -> bool {
+        self.queue.len() >= self.queue_max
     }
 
     /// Takes an order in, unless it makes no sense or there is no room.
@@ -64,7 +73,7 @@ impl Trader {
         if order.kind != OrderKind::Void {
             check(&order, self.products)?;
         }
-        if self.queue.len() >= TRADER_QUEUE_ORDERS_MAX && self.queue.get(order.id).is_none() {
+        if self.is_full() && self.queue.get(order.id).is_none() {
             return Err(NotTaken::Busy);
         }
         let held = self.by_peer.entry(order.id.peer).or_default();
@@ -141,7 +150,7 @@ impl Trader {
     }
 
     /// A term begins: its batches are numbered from 1.
-    pub fn begin(&mut self, _term: Term) {
+    pub fn begin(&mut self) {
         self.last_batch = Batch(0);
         self.in_flight.clear();
         self.queue.requeue_in_flight();

@@ -12,6 +12,7 @@ use super::hello::Hello;
 use super::market::{Market, NotTaken, Settling, Verdict};
 use super::membership::Member;
 use super::offices::{Grant, Roster, Seat};
+use super::passed_over::PassedOver;
 use super::row::{Outcome, Record};
 use crate::limits::CLIENTS_MAX;
 use crate::types::{
@@ -56,6 +57,9 @@ pub enum Denied {
     /// Only the paired partner or the holder's own peer may fence.
     #[error("term {0} can be fenced only by its paired partner or its own peer")]
     NotPartner(Term),
+    /// It could not be brought up to date, or has resigned, a short while ago.
+    #[error("peer {0} is passed over for a while")]
+    PassedOver(PeerId),
     /// No more client identities.
     #[error("no more than {CLIENTS_MAX} clients are served")]
     TooManyClients,
@@ -119,6 +123,17 @@ pub struct Done {
     pub refused: Option<NotTaken>,
 }
 
+/// An office that its holder gives up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GivenUp {
+    /// The grant.
+    pub term: Term,
+    /// To whom it goes; 0: to nobody.
+    pub to: PeerId,
+    /// The holder is not to be elected again for a while.
+    pub pass_over: bool,
+}
+
 /// The answer to opening a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Opened {
@@ -154,6 +169,7 @@ pub struct Warehouse {
     /// Terms whose control stream was seen in this life and closed, or that were given up.
     lost: BTreeSet<Term>,
     streams: BTreeMap<u64, Stream>,
+    passed_over: PassedOver,
     /// As everyone was last told.
     told: Roster,
     fresh: Vec<Record>,
@@ -170,6 +186,7 @@ impl Warehouse {
             present: BTreeMap::new(),
             lost: BTreeSet::new(),
             streams: BTreeMap::new(),
+            passed_over: PassedOver::default(),
             told: Roster { version: rules.starts << 32, ..Roster::default() },
             fresh: Vec::new(),
         }
@@ -310,12 +327,13 @@ impl Warehouse {
         }
     }
 
-    /// When a holder that stays silent can be replaced, if any is being waited for.
-    pub fn next_suspicion(&self, now: Now) -> Option<Now> {
+    /// When the roster changes by itself: a holder that stays silent can be replaced, or somebody may stand again.
+    pub fn next_change(&self, now: Now) -> Option<Now> {
         let holders = self.market.offices.grants();
         let asked = holders.filter_map(|grant| self.present.get(&grant.peer)?.asked);
         let grace = (self.market.offices.grants().next().is_some()).then_some(self.started);
         let due = asked.chain(grace).map(|since| since.after_ms(self.rules.suspect_after_ms));
+        let due = due.chain(self.passed_over.next_end(now));
         due.filter(|due| *due > now).min()
     }
 
@@ -351,11 +369,16 @@ impl Warehouse {
             primary: offices.primary.as_ref().map(seat),
             secondary: offices.secondary.as_ref().map(seat),
             paired: offices.paired,
+            passed_over: self.passed_over(now),
         };
         if roster != self.told {
             self.told = Roster { version: self.told.version + 1, ..roster };
         }
         self.told.clone()
+    }
+
+    fn passed_over(&self, now: Now) -> Vec<PeerId> {
+        self.passed_over.among(now, self.present.iter().map(|(peer, presence)| (*peer, presence.process)))
     }
 
     // ---- offices
@@ -380,6 +403,11 @@ impl Warehouse {
             if self.is_present(&grant, now) {
                 return Err(Denied::Held { office, holder: grant.peer });
             }
+        }
+        if self.passed_over(now).contains(&peer) {
+            return Err(Denied::PassedOver(peer));
+        }
+        if let Some(grant) = self.market.offices.get(office).copied() {
             self.end(time, &grant, peer);
         }
         self.grant(time, office, peer, hello.process);
@@ -390,7 +418,7 @@ impl Warehouse {
     ///
     /// # Errors
     /// Says why; nothing changed.
-    pub fn fence(&mut self, time: WallMicros, hello: &Hello, term: Term) -> Result<(), Denied> {
+    pub fn fence(&mut self, now: Now, time: WallMicros, hello: &Hello, term: Term) -> Result<(), Denied> {
         let peer = self.authenticate(hello)?;
         let Some(grant) = self.market.offices.present(term).copied() else { return Ok(()) };
         // A secondary that could not be brought up to date has no partner's rights, but the primary may end it.
@@ -398,6 +426,9 @@ impl Warehouse {
         let partner = own.is_some_and(|own| self.market.offices.paired || own.office == Office::Primary);
         if grant.peer != peer && !partner {
             return Err(Denied::NotPartner(term));
+        }
+        if grant.peer != peer && !self.market.offices.paired {
+            self.passed_over.add(now, grant.peer, grant.process);
         }
         self.end(time, &grant, peer);
         Ok(())
@@ -407,11 +438,21 @@ impl Warehouse {
     ///
     /// # Errors
     /// Says why; nothing changed.
-    pub fn resign(&mut self, time: WallMicros, hello: &Hello, term: Term, to: PeerId) -> Result<(), Denied> {
+    pub fn resign(
+        &mut self,
+        now: Now,
+        time: WallMicros,
+        hello: &Hello,
+        given_up: GivenUp,
+    ) -> Result<(), Denied> {
+        let GivenUp { term, to, pass_over } = given_up;
         let peer = self.authenticate(hello)?;
         let Some(grant) = self.market.offices.present(term).copied() else { return Ok(()) };
         if grant.peer != peer {
             return Err(Denied::NotPartner(term));
+        }
+        if pass_over {
+            self.passed_over.add(now, grant.peer, grant.process);
         }
         self.end(time, &grant, peer);
         let successor = self.present.get(&to).map(|presence| presence.process);

@@ -95,6 +95,8 @@ pub struct PeerSpec {
     pub habits: Habits,
     /// It does not take the primary office over.
     pub no_preempt: bool,
+    /// Orders that it queues in office.
+    pub queue_max: usize,
 }
 
 /// Makes a token from the operating system's randomness.
@@ -255,6 +257,7 @@ pub fn run_peer(spec: PeerSpec) -> Result<(), BootError> {
         neighbours: spec.neighbours,
         join: spec.join,
         no_preempt: spec.no_preempt,
+        queue_max: spec.queue_max,
         dialer: Dialer { wire: wire.handle().clone(), inbox: inbox.clone(), deadline: CALL_DEADLINE },
         happenings: happenings.clone(),
     };

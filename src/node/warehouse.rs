@@ -262,6 +262,7 @@ impl Loop {
             Input::Admin(AdminCall::Leave(reply)) => {
                 self.reply(reply, Err(Refusal::Invalid("the warehouse never leaves its market".to_owned())));
             }
+            Input::Admin(AdminCall::Resign(_, reply)) => self.reply(reply, Ok(None)),
         }
         None
     }
@@ -284,15 +285,15 @@ impl Loop {
                 self.offices_reply(now, done, reply);
             }
             WarehouseCall::Fence(hello, term, reply) => {
-                let done = self.machine.fence(time, &hello, term);
+                let done = self.machine.fence(now, time, &hello, term);
                 self.offices_reply(now, done, reply);
             }
             WarehouseCall::Pair(hello, term, partner, reply) => {
                 let done = self.machine.pair(time, &hello, term, partner);
                 self.offices_reply(now, done, reply);
             }
-            WarehouseCall::Resign(hello, term, to, reply) => {
-                let done = self.machine.resign(time, &hello, term, to);
+            WarehouseCall::Resign(hello, given_up, reply) => {
+                let done = self.machine.resign(now, time, &hello, given_up);
                 self.offices_reply(now, done, reply);
             }
             WarehouseCall::ControlOpened(conn, outbox) => {
@@ -556,8 +557,8 @@ impl Loop {
     // ---- timers
 
     fn next_timer(&self) -> Now {
-        let suspicion = self.machine.next_suspicion(self.stopwatch.now());
-        suspicion.map_or(self.heartbeat.1, |suspicion| suspicion.min(self.heartbeat.1))
+        let change = self.machine.next_change(self.stopwatch.now());
+        change.map_or(self.heartbeat.1, |change| change.min(self.heartbeat.1))
     }
 
     fn timers(&mut self) {

@@ -1,8 +1,8 @@
 //! `bazaar leave`: a peer goes for good. It finishes its own orders, gives up its office, hands over what it holds, tells
 //! the others, and ends; this command returns when its process is gone.
 //!
-//! In: which peer. Out: one line or one JSON object with what the peer did. Exit codes: 0; 2 no peer was named; 3 it
-//! cannot be reached, nothing was changed; 4 nobody of that name, or the warehouse; 6 orders stay in its store, or it is
+//! In: which peer. Out: one line or one JSON object with what the peer did. Exit codes: 0; 2 no peer was named, or none that
+//! there is; 3 it cannot be reached, nothing was changed; 4 it is the warehouse, or going already; 6 orders stay in its store, or it is
 //! not known what came of it.
 
 use std::io::Write as _;
@@ -36,7 +36,7 @@ pub fn run(args: &LeaveArgs, global: &Global) -> Result<u8, Failure> {
 }
 
 async fn leave(args: &LeaveArgs, global: &Global) -> Result<Done, Failure> {
-    let report = match args.peer {
+    let report = match args.of.peer {
         Some(peer) => match find(peer, args, global).await? {
             Some(report) => report,
             None => return Ok(Done::Before(peer)),
@@ -54,10 +54,9 @@ async fn leave(args: &LeaveArgs, global: &Global) -> Result<Done, Failure> {
 }
 
 async fn named_by_address(args: &LeaveArgs, global: &Global) -> Result<Report, Failure> {
-    let Some(addr) = args.market.connect.map(|addr| addr.to_string()) else {
-        return Err(
-            Failure::new(exit::USAGE, "which peer is to leave was not said").hint("bazaar leave --peer N")
-        );
+    let Some(addr) = args.of.market.connect.map(|addr| addr.to_string()) else {
+        return Err(Failure::new(exit::USAGE, "which peer?")
+            .hint("name it with --peer N, or its address with --connect ADDR"));
     };
     let report = market::report(&addr, global.timeout).await;
     // The address that was typed is one that we can reach; the one that it tells others may not be.
@@ -66,7 +65,7 @@ async fn named_by_address(args: &LeaveArgs, global: &Global) -> Result<Report, F
 
 /// The report of a peer of the market; none if it has left before.
 async fn find(peer: PeerId, args: &LeaveArgs, global: &Global) -> Result<Option<Report>, Failure> {
-    let mut reports = market::reports(market::seeds(&args.market)?, global.timeout).await;
+    let mut reports = market::reports(market::seeds(&args.of.market)?, global.timeout).await;
     if let Some(report) = reports.answered.remove(&peer) {
         return Ok(Some(report));
     }
@@ -81,7 +80,7 @@ async fn find(peer: PeerId, args: &LeaveArgs, global: &Global) -> Result<Option<
             Failure::new(exit::UNREACHABLE, format!("no node of the market answers: {why}"))
                 .hint("name a running node with --connect ADDR")
         }
-        None => Failure::new(exit::NO, format!("peer {peer} is no member of this market"))
+        None => Failure::new(exit::USAGE, format!("--peer {peer}: there is no peer {peer} in this market"))
             .hint("see who is with bazaar status"),
     })
 }

@@ -13,6 +13,7 @@ pub mod market;
 pub mod nodes;
 pub mod order;
 pub mod output;
+pub mod resign;
 pub mod rows;
 pub mod source;
 pub mod status;

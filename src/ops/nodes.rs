@@ -45,6 +45,7 @@ pub fn run_peer(args: &PeerArgs, place: Place) -> Result<u8, Failure> {
         join: place.join,
         habits: habits(args.role, &args.shopper),
         no_preempt: args.shopper.no_preempt,
+        queue_max: args.shopper.queue_max,
     };
     boot::run_peer(spec).map(|()| exit::DONE).map_err(failure)
 }

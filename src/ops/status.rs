@@ -16,7 +16,7 @@ use super::market::{self, Reports};
 use super::output::{Column, Failure, Printer, Row, Shape, Show, colored, exit};
 use super::source::node_name;
 use crate::cli::{Global, StatusArgs};
-use crate::types::{Money, PeerId, Quantity};
+use crate::types::{Money, Office, PeerId, Quantity};
 use crate::wire::report::Report;
 
 /// Time that news is given to reach everybody.
@@ -209,6 +209,16 @@ fn office(report: &Report) -> Option<(&'static str, u64)> {
     Some((office.name(), seat.term.0))
 }
 
+/// Whether a trader has a partner that holds what it has accepted. A secondary serves nobody before that.
+fn pairing(report: &Report) -> Option<&'static str> {
+    let (office, _) = report.roster.held_by(report.peer)?;
+    Some(match office {
+        _ if report.roster.paired => "paired",
+        Office::Primary => "solo",
+        Office::Secondary => "syncing",
+    })
+}
+
 fn report_cells(report: &Report) -> Row {
     let mut row = cells(&[
         ("node", node_name(report.peer)),
@@ -220,7 +230,7 @@ fn report_cells(report: &Report) -> Row {
     ]);
     if let Some((office, term)) = office(report) {
         row.extend(cells(&[
-            ("office", office.to_owned()),
+            ("office", office_cell(office, pairing(report))),
             ("term", term.to_string()),
             ("queue", report.queue_depth.to_string()),
             ("cache", age(report.cache_age_ms)),
@@ -233,9 +243,17 @@ fn report_cells(report: &Report) -> Row {
     row
 }
 
+/// `primary`, or `primary (solo)`.
+fn office_cell(office: &str, pairing: Option<&str>) -> String {
+    match pairing {
+        Some(alone @ ("solo" | "syncing")) => format!("{office} ({alone})"),
+        _ => office.to_owned(),
+    }
+}
+
 fn report_json(report: &Report) -> Value {
     let office = office(report);
-    // Only a peer in office keeps a queue and a cache; the oldest order is the first in queue order, whoever placed it.
+    // Only a peer in office keeps a queue and a cache. The oldest order is the first in queue order, whoever placed it.
     let oldest = report
         .oldest
         .map(|id| json!({ "order": id.to_string(), "waiting_ms": report.oldest_waiting_ms, "rank": 1 }));
@@ -246,6 +264,7 @@ fn report_json(report: &Report) -> Value {
         "pid": report.pid,
         "office": office.map(|(office, _)| office),
         "term": office.map(|(_, term)| term),
+        "pairing": pairing(report),
         "clock": report.clock.0,
         "log_seq": report.log.0.0,
         "ledger_seq": report.ledger.0.0,
@@ -331,7 +350,7 @@ mod tests {
     fn a_healthy_market_is_exit_0() {
         let picture = picture(&[]);
         let text = printed(&picture);
-        assert!(text.contains("peer-6     idle       primary     1     40"), "{text}");
+        assert!(text.contains("peer-6     idle       primary (solo)     1     40"), "{text}");
         assert!(text.contains("4-3 120 ms") && text.contains("fish        12        1.00"), "{text}");
         assert!(text.contains("\nhealthy\n") && text.contains("52.0 GiB"), "{text}");
         assert_eq!(picture.exit(), exit::DONE);

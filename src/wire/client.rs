@@ -25,6 +25,7 @@ use crate::limits::{CONNECT_MAX, KEEPALIVE_ANSWER_MAX, KEEPALIVE_EVERY, MESSAGE_
 use crate::model::hello::Hello;
 use crate::model::offices::Roster;
 use crate::model::row::Outcome;
+use crate::model::warehouse::GivenUp;
 use crate::types::{Hash, Office, Order, OrderKind, PeerId, Quantity, Seq, Term};
 
 fn endpoint(addr: &str) -> Result<Endpoint, CallError> {
@@ -154,9 +155,9 @@ impl Node {
 
     /// Gives an office up.
     #[allow(clippy::missing_errors_doc)]
-    pub async fn resign(&self, hello: &Hello, term: Term, successor: PeerId) -> Result<Roster, CallError> {
-        let hello = Some(convert::hello_out(hello));
-        let request = proto::ResignRequest { hello, term: term.0, successor: successor.0 };
+    pub async fn resign(&self, hello: &Hello, given_up: GivenUp) -> Result<Roster, CallError> {
+        let (hello, GivenUp { term, to, pass_over }) = (Some(convert::hello_out(hello)), given_up);
+        let request = proto::ResignRequest { hello, term: term.0, successor: to.0, pass_over };
         roster(call(self.deadline, self.warehouse().resign(request)).await?)
     }
 
@@ -203,6 +204,15 @@ impl Node {
     #[allow(clippy::missing_errors_doc)]
     pub async fn leave(&self) -> Result<Farewell, CallError> {
         Ok(call(self.deadline, self.admin().leave(proto::LeaveRequest {})).await?.into())
+    }
+
+    /// The trader settles what it has and gives its office up, to a peer or (0) to nobody; which office it was, if it
+    /// had one.
+    #[allow(clippy::missing_errors_doc)]
+    pub async fn resign_by_hand(&self, to: PeerId) -> Result<Option<(Office, Term)>, CallError> {
+        let request = proto::ResignByHandRequest { to: to.0 };
+        let reply = call(self.deadline, self.admin().resign(request)).await?;
+        Ok(convert::office_in(reply.office).map(|office| (office, Term(reply.term))))
     }
 
     /// What happens at the node from now on.

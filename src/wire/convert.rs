@@ -80,6 +80,7 @@ pub(super) fn roster_out(roster: &Roster) -> proto::Roster {
         secondary: roster.secondary.as_ref().map(seat_out),
         paired: roster.paired,
         version: roster.version,
+        passed_over: roster.passed_over.iter().map(|peer| peer.0).collect(),
     }
 }
 
@@ -90,6 +91,7 @@ pub(super) fn roster_in(roster: proto::Roster) -> Roster {
         primary: roster.primary.map(seat_in),
         secondary: roster.secondary.map(seat_in),
         paired: roster.paired,
+        passed_over: roster.passed_over.into_iter().map(PeerId).collect(),
     }
 }
 

@@ -8,6 +8,7 @@ use crate::model::market::NotTaken;
 use crate::model::membership::Member;
 use crate::model::offices::Roster;
 use crate::model::row::Outcome;
+use crate::model::warehouse::GivenUp;
 use crate::types::{
     Batch, Epoch, Hash, Money, Office, Order, OrderId, OrderKind, PeerId, ProductId, Quantity, Seq, Stamp,
     Term,
@@ -287,8 +288,8 @@ pub enum WarehouseCall {
     Fence(Hello, Term, Reply<(Stamp, Roster)>),
     /// The primary has brought the secondary (its term comes last) up to date.
     Pair(Hello, Term, Term, Reply<(Stamp, Roster)>),
-    /// The holder gives its office up, to a successor or (0) to nobody.
-    Resign(Hello, Term, PeerId, Reply<(Stamp, Roster)>),
+    /// The holder gives its office up.
+    Resign(Hello, GivenUp, Reply<(Stamp, Roster)>),
     /// A control stream began.
     ControlOpened(u64, Outbox<ControlDown>),
     /// A message on it.
@@ -316,6 +317,8 @@ pub enum AdminCall {
     Quiesce(Reply<u64>),
     /// The peer goes for good.
     Leave(Reply<Farewell>),
+    /// The trader settles what it has and gives its office up, to a peer or (0) to nobody; which office it was.
+    Resign(PeerId, Reply<Option<(Office, Term)>>),
 }
 
 /// What a peer did before it left.

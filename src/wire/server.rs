@@ -26,6 +26,7 @@ use crate::limits::{
     BATCH_ORDERS_MAX, CALL_DEADLINE, CONNECTION_STREAMS_MAX, KEEPALIVE_ANSWER_MAX, KEEPALIVE_EVERY,
     MESSAGE_BYTES_MAX,
 };
+use crate::model::warehouse::GivenUp;
 use crate::types::{Hash, PeerId, Quantity, Seq, Stamp};
 
 /// What a server stream carries.
@@ -265,9 +266,10 @@ impl<I: From<WarehouseCall> + Send + 'static> proto::warehouse_server::Warehouse
         request: Request<proto::ResignRequest>,
     ) -> Result<Response<proto::RosterReply>, Status> {
         let request = request.into_inner();
-        let (term, successor) = (crate::types::Term(request.term), PeerId(request.successor));
-        let hello = hello(request.hello)?;
-        Ok(roster_reply(self.0.ask(|reply| WarehouseCall::Resign(hello, term, successor, reply)).await?))
+        let proto::ResignRequest { hello: from, term, successor, pass_over } = request;
+        let given_up = GivenUp { term: crate::types::Term(term), to: PeerId(successor), pass_over };
+        let hello = hello(from)?;
+        Ok(roster_reply(self.0.ask(|reply| WarehouseCall::Resign(hello, given_up, reply)).await?))
     }
 
     async fn control(
@@ -453,6 +455,16 @@ impl<I: From<AdminCall> + Send + 'static> proto::admin_server::Admin for Admin<I
 
     async fn leave(&self, _: Request<proto::LeaveRequest>) -> Result<Response<proto::LeaveReply>, Status> {
         Ok(Response::new(self.inbox.ask(AdminCall::Leave).await?.into()))
+    }
+
+    async fn resign(
+        &self,
+        request: Request<proto::ResignByHandRequest>,
+    ) -> Result<Response<proto::ResignByHandReply>, Status> {
+        let to = PeerId(request.into_inner().to);
+        let resigned = self.inbox.ask(|reply| AdminCall::Resign(to, reply)).await?;
+        let (office, term) = resigned.map_or((0, 0), |(office, term)| (convert::office_out(office), term.0));
+        Ok(Response::new(proto::ResignByHandReply { office, term }))
     }
 }
 

@@ -59,6 +59,7 @@ fn denied_code(denied: &Denied) -> (Code, &'static str) {
         Denied::StoreAlive(_) => (Code::AlreadyExists, "STORE_ALIVE"),
         Denied::Held { .. } => (Code::FailedPrecondition, "HELD"),
         Denied::NotPresent(_) => (Code::FailedPrecondition, "NOT_PRESENT"),
+        Denied::PassedOver(_) => (Code::FailedPrecondition, "PASSED_OVER"),
         Denied::NotPartner(_) => (Code::PermissionDenied, "NOT_PARTNER"),
         Denied::OtherCluster { .. } => (Code::FailedPrecondition, OTHER_CLUSTER),
         Denied::TooManyClients => (Code::ResourceExhausted, "TOO_MANY_CLIENTS"),

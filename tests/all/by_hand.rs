@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::process::Command;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -32,6 +33,8 @@ pub struct ByHand {
     flags: Vec<String>,
     /// Who listens elsewhere than at first.
     moved: BTreeMap<u32, u32>,
+    /// What single nodes are told on their command line.
+    told: BTreeMap<u32, Vec<String>>,
     /// Who tells others another address than its own.
     advertised: BTreeMap<u32, String>,
     nodes: BTreeMap<u32, Running>,
@@ -46,7 +49,9 @@ fn role(id: u32) -> &'static str {
     match id {
         1 | 2 => "buyer",
         3 | 4 => "seller",
-        _ => "idle",
+        5 | 6 => "idle",
+        id if id % 2 == 0 => "seller",
+        _ => "buyer",
     }
 }
 
@@ -60,6 +65,7 @@ impl ByHand {
             host: format!("127.{a}.{b}.{c}"),
             flags: flags.iter().map(ToString::to_string).collect(),
             moved: BTreeMap::new(),
+            told: BTreeMap::new(),
             advertised: BTreeMap::new(),
             nodes: BTreeMap::new(),
             _one,
@@ -69,11 +75,19 @@ impl ByHand {
     /// A market that trades under load, with a pair in office: 6 and 5.
     pub fn trading(flags: &[&str]) -> ByHand {
         let mut hands = ByHand::empty(flags);
-        hands.start(&[WAREHOUSE]);
-        hands.start(&PEERS);
-        hands.wait_for_pair();
-        hands.trade_goes_on("the beginning", Instant::now());
+        hands.start_in_order();
         hands
+    }
+
+    /// The warehouse, 6 as primary, 5 as secondary, the others; returns when they trade.
+    pub fn start_in_order(&mut self) {
+        self.start(&[WAREHOUSE]);
+        self.start(&[6]);
+        self.wait_for_holder(Office::Primary, 6);
+        self.start(&[5]);
+        assert_eq!(self.wait_for_pair(), (6, 5));
+        self.start(&[1, 2, 3, 4]);
+        self.trade_goes_on("the beginning", Instant::now());
     }
 
     pub fn addr(&self, id: u32) -> String {
@@ -82,17 +96,23 @@ impl ByHand {
 
     /// From its next start on others are told this address.
     pub fn advertise(&mut self, id: u32, addr: String) {
+        self.tell(id, &["--advertise", &addr]);
         self.advertised.insert(id, addr);
     }
 
+    /// More flags for one node, from its next start on.
+    pub fn tell(&mut self, id: u32, flags: &[&str]) {
+        self.told.insert(id, flags.iter().map(ToString::to_string).collect());
+    }
+
     /// Where others reach it.
-    fn told(&self, id: u32) -> String {
+    fn reached_at(&self, id: u32) -> String {
         self.advertised.get(&id).cloned().unwrap_or_else(|| self.addr(id))
     }
 
     /// From its next start on the node listens at another address.
     pub fn move_away(&mut self, id: u32) {
-        *self.moved.entry(id).or_insert(0) += 10;
+        *self.moved.entry(id).or_insert(0) += 40;
     }
 
     pub fn dir(&self, id: u32) -> PathBuf {
@@ -111,17 +131,35 @@ impl ByHand {
         } else {
             command.args(["peer", "--id", &id.to_string(), "--role", role(id)]);
             command.args(["--warehouse", &self.addr(WAREHOUSE)]);
-            command.args(["--join", &self.told(id % PEERS.len() as u32 + 1)]);
+            if let Some(other) = self.nodes.keys().find(|other| **other != WAREHOUSE && **other != id) {
+                command.args(["--join", &self.reached_at(*other)]);
+            }
             command.args(["--interval", "2ms", "--deposit-every", "10ms"]);
         }
+        self.launch(id, command);
+    }
+
+    fn launch(&mut self, id: u32, mut command: Command) {
         // A ready file of an earlier life says nothing.
         let _ = std::fs::remove_file(self.ready(id));
         command.arg("--data-dir").arg(self.dir(id)).arg("--ready-file").arg(self.ready(id));
         command.args(["--listen", &self.addr(id)]).args(&self.flags);
-        if let Some(told) = self.advertised.get(&id) {
-            command.args(["--advertise", told]);
-        }
+        command.args(self.told.get(&id).into_iter().flatten());
         self.nodes.insert(id, Running::start(command));
+    }
+
+    /// A peer that is told of one living node and of nothing else; returns when it serves.
+    pub fn join(&mut self, id: u32, at: u32) {
+        let mut command = bazaar(self.market.cwd());
+        command.args(["join", &self.reached_at(at), "--id", &id.to_string(), "--role", role(id)]);
+        command.args(["--interval", "2ms", "--deposit-every", "10ms"]);
+        self.launch(id, command);
+        self.wait_until_serving(&[id]);
+    }
+
+    /// Whether its process was started and has not ended by a test's doing.
+    pub fn runs(&self, id: u32) -> bool {
+        self.nodes.contains_key(&id)
     }
 
     /// Starts nodes at once; returns when all of them serve.
@@ -166,6 +204,10 @@ impl ByHand {
     /// Waits for a node's own end.
     pub fn end_of(&mut self, id: u32) -> Ended {
         self.nodes.remove(&id).unwrap_or_else(|| panic!("{} does not run", name(id))).wait(SOON)
+    }
+
+    pub fn has_ended(&mut self, id: u32) -> bool {
+        self.nodes.get_mut(&id).unwrap().has_ended()
     }
 
     pub fn log(&self, id: u32) -> String {

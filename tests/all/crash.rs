@@ -6,7 +6,8 @@ use std::time::Duration;
 use bazaar::types::Office;
 use fastrand::Rng;
 
-use super::market::{Market, Running, SOON, alone, bazaar, status, until};
+use super::by_hand::{ByHand, WAREHOUSE};
+use super::market::{Market, SOON, alone, until};
 
 /// Load that keeps both traders and the warehouse busy.
 const LOAD: [&str; 6] = ["--nodes", "6", "--interval", "2ms", "--deposit-every", "10ms"];
@@ -184,51 +185,16 @@ fn a_killed_warehouse_comes_back_and_trade_goes_on() {
     market.every_order_is_answered_once();
 }
 
-/// A node that was started by hand.
-struct ByHand {
-    _running: Running,
-    addr: String,
-}
-
-fn by_hand(market: &Market, name: &str, args: &[&str]) -> ByHand {
-    let ready = market.cwd().join(format!("{name}.ready"));
-    let mut command = bazaar(market.cwd());
-    command.args(args).args(["--listen", "127.0.0.1:0", "--ready-file"]).arg(&ready);
-    command.arg("--data-dir").arg(market.node_dir(name));
-    let mut running = Running::start(command);
-    let addr = until(&format!("{name} serves"), SOON, || {
-        assert!(!running.has_ended(), "{}", running.stderr());
-        let addr = std::fs::read_to_string(&ready).ok()?;
-        addr.strip_suffix('\n').map(str::to_owned)
-    });
-    ByHand { _running: running, addr }
-}
-
 #[test]
 fn the_highest_id_is_primary_in_the_end_whatever_the_order_of_starts() {
-    let _one = alone();
-    let market = Market::new();
-    let warehouse = by_hand(&market, "warehouse", &["warehouse"]);
-    let mut peers: Vec<ByHand> = Vec::new();
-    let mut peer = |id: u32| {
-        let id = id.to_string();
-        let mut args = vec!["peer", "--id", &id, "--warehouse", &warehouse.addr];
-        if let Some(first) = peers.first() {
-            args.extend(["--join", &first.addr]);
-        }
-        let started = by_hand(&market, &format!("peer-{id}"), &args);
-        peers.push(started);
-    };
-    let holder = |office: Office| {
-        let roster = status(&warehouse.addr)?.roster;
-        roster.get(office).filter(|seat| seat.present).map(|seat| seat.peer.0)
-    };
-    [2, 4, 3].into_iter().for_each(&mut peer);
+    let mut hands = ByHand::empty(&[]);
+    [WAREHOUSE, 2, 4, 3].into_iter().for_each(|id| hands.start(&[id]));
     until("4 and 3 hold the offices", SOON, || {
+        let holder = |office| hands.holder(office);
         (holder(Office::Primary)? == 4 && holder(Office::Secondary)? == 3).then_some(())
     });
-    peer(6);
+    hands.start(&[6]);
     // A higher id preempts after 10 s of quiet membership.
-    until("6 is primary", SOON, || (holder(Office::Primary)? == 6).then_some(()));
-    until("a living secondary", SOON, || holder(Office::Secondary).filter(|peer| *peer != 6));
+    hands.wait_for_holder(Office::Primary, 6);
+    until("a living secondary", SOON, || hands.holder(Office::Secondary).filter(|peer| *peer != 6));
 }

@@ -8,6 +8,8 @@ use rustix::process::Signal;
 use super::by_hand::{ByHand, QUICK, WAREHOUSE};
 use super::market::{SOON, until};
 
+const PAUSES_MAX: usize = 5;
+
 /// Pauses the primary until its term is over, then lets it go on; gives its id and how long trade stood still.
 fn pause_the_primary(hands: &ByHand) -> (u32, Duration) {
     let (paused, _) = hands.wait_for_pair();
@@ -28,22 +30,28 @@ fn pause_the_primary(hands: &ByHand) -> (u32, Duration) {
 #[test]
 fn a_paused_primary_is_fenced_and_steps_down_twice_in_a_row() {
     let hands = ByHand::trading(&QUICK);
-    let (first, took) = pause_the_primary(&hands);
-    eprintln!(
-        "worst day: primary paused beyond suspect-after (1 s): trade went on after {} ms",
-        took.as_millis()
-    );
-    let (second, took) = pause_the_primary(&hands);
-    assert_ne!(first, second);
+    let mut paused = Vec::new();
+    // Who hears of the fence before it has anything to write has nothing refused: until one has, but twice at least.
+    let (refused, took) = loop {
+        let (peer, took) = pause_the_primary(&hands);
+        eprintln!(
+            "worst day: primary {peer} paused beyond suspect-after (1 s): trade went on after {} ms",
+            took.as_millis()
+        );
+        assert_ne!(paused.last(), Some(&peer));
+        paused.push(peer);
+        let refused =
+            paused.iter().filter(|id| hands.log(**id).contains("a batch was not taken why=")).count();
+        if paused.len() >= 2 && refused > 0 {
+            break (refused, took);
+        }
+        assert!(paused.len() < PAUSES_MAX, "a fenced trader never tried to write: {paused:?}");
+    };
     hands.wait_for_pair();
-    let refused =
-        [first, second].iter().filter(|id| hands.log(**id).contains("a batch was not taken")).count();
-    let market =
-        hands.ends_well(&format!("two primaries paused in a row, {refused} had writes refused"), took);
+    let what = format!("primaries {paused:?} paused in a row, {refused} had writes refused");
+    let market = hands.ends_well(&what, took);
     let fences = ByHand::rows(&market, "fence");
-    assert!(
-        fences.iter().any(|row| row["trader"] == first) && fences.iter().any(|row| row["trader"] == second)
-    );
+    assert!(paused.iter().all(|peer| fences.iter().any(|row| row["trader"] == *peer)), "{fences:?}");
 }
 
 #[test]

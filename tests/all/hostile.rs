@@ -10,6 +10,7 @@ use bazaar::model::hello::Hello;
 use bazaar::model::market::NotTaken;
 use bazaar::model::offices::Roster;
 use bazaar::model::row::{Outcome, OutcomeKind};
+use bazaar::model::warehouse::GivenUp;
 use bazaar::types::{
     Batch, Epoch, Number, Office, Order, OrderId, OrderKind, PeerId, ProductId, Quantity, Seq, Stamp, Term,
     Token,
@@ -207,8 +208,12 @@ fn offices_are_not_to_be_had_by_lies() {
                 node.claim(hello, office).await.unwrap_err();
             }
             node.fence(hello, holder.term).await.unwrap_err();
-            node.resign(hello, holder.term, bad.hello.peer).await.unwrap_err();
-            node.resign(hello, holder.term, PeerId(0)).await.unwrap_err();
+            node.resign(hello, GivenUp { term: holder.term, to: bad.hello.peer, pass_over: true })
+                .await
+                .unwrap_err();
+            node.resign(hello, GivenUp { term: holder.term, to: PeerId(0), pass_over: false })
+                .await
+                .unwrap_err();
         }
         // Another store of a living peer, and of a client that was never given its id.
         node.open(holder.peer, Token([9; 32]).store_id(), "").await.unwrap_err();

@@ -4,16 +4,15 @@
 //! A proxy stands in front of each trader (`--advertise`). It finds out which process dials through it, and cuts only
 //! what goes between the two.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::by_hand::{ByHand, PEERS, QUICK, WAREHOUSE};
-use super::market::{SOON, until};
+use super::by_hand::{ByHand, QUICK};
+use super::market::{SOON, children, until};
 
 const OPEN: u8 = 0;
 /// Bytes stay where they are, and come when the link is whole again.
@@ -25,8 +24,6 @@ const RESET: u8 = 2;
 #[derive(Default)]
 struct Link {
     state: AtomicU8,
-    /// Who the nodes are, by process id.
-    nodes: Mutex<BTreeMap<u32, u32>>,
     cut: AtomicU64,
 }
 
@@ -45,8 +42,8 @@ impl Link {
     }
 }
 
-/// The process that holds a socket from `from` to `to`, among the nodes.
-fn dialer(link: &Link, from: SocketAddr, to: SocketAddr) -> Option<u32> {
+/// The id of the peer that holds a socket from `from` to `to`, if one does.
+fn dialer(from: SocketAddr, to: SocketAddr) -> Option<u32> {
     let hex = |addr: SocketAddr| match addr {
         SocketAddr::V4(addr) => format!("{:08X}:{:04X}", u32::from_le_bytes(addr.ip().octets()), addr.port()),
         SocketAddr::V6(_) => unreachable!("the market listens at 127.x.y.z"),
@@ -56,11 +53,14 @@ fn dialer(link: &Link, from: SocketAddr, to: SocketAddr) -> Option<u32> {
     let fields = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     let row = table.lines().map(fields).find(|row| row.len() > 9 && row[1] == from && row[2] == to)?;
     let socket = format!("socket:[{}]", row[9]);
-    let holds = |pid: u32| {
+    let holds = |pid: &u32| {
         let files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
         files.filter_map(|file| fs::read_link(file.path()).ok()).any(|target| *target == *socket)
     };
-    link.nodes.lock().unwrap().iter().find(|(pid, _)| holds(**pid)).map(|(_, id)| *id)
+    let pid = children(std::process::id()).into_iter().find(holds)?;
+    let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).ok()?;
+    let mut words = line.split('\0').skip_while(|word| *word != "--id");
+    words.nth(1)?.parse().ok()
 }
 
 /// Carries connections from `at` to `target`, the node `id`; those of the other trader only while the link is whole.
@@ -79,7 +79,7 @@ fn carry(link: &Arc<Link>, dialed: TcpStream, target: &str, id: u32, other: u32)
     let ends = (dialed.peer_addr(), dialed.local_addr());
     let (Ok(from), Ok(to)) = ends else { return };
     // Who is gone already has nothing to say. Whoever is no node is a test that asks for a status.
-    let cut = (dialer(link, from, to) == Some(other)).then(|| link.clone());
+    let cut = (dialer(from, to) == Some(other)).then(|| link.clone());
     if cut.as_ref().is_some_and(|link| !link.carries()) {
         link.cut.fetch_add(1, Ordering::SeqCst);
         return;
@@ -127,13 +127,7 @@ fn behind_proxies() -> (ByHand, Arc<Link>) {
         proxy(link.clone(), &at, target, id, other);
         hands.advertise(id, at);
     }
-    hands.start(&[WAREHOUSE]);
-    // The proxies must know the processes before the first of them dials.
-    PEERS.iter().for_each(|id| hands.spawn(*id));
-    *link.nodes.lock().unwrap() = hands.pids().into_iter().map(|(id, pid)| (pid, id)).collect();
-    hands.wait_until_serving(&PEERS);
-    hands.wait_for_pair();
-    hands.trade_goes_on("the beginning", Instant::now());
+    hands.start_in_order();
     (hands, link)
 }
 
@@ -155,8 +149,15 @@ fn cut_and_heal(what: &str, how: u8) {
     });
     let took = hands.trade_goes_on(what, cut);
     assert!(link.cut.load(Ordering::SeqCst) > 0, "something was cut");
+    let pair = until("a pair of traders that hear each other", SOON, || {
+        let roster = hands.roster().filter(|roster| roster.paired)?;
+        let pair = [roster.primary?.peer.0, roster.secondary?.peer.0];
+        (pair != [6, 5] && pair != [5, 6]).then_some(pair)
+    });
+    let (paired, quiet) = (cut.elapsed(), hands.roster().unwrap().seq);
     // Long enough for a ping-pong to show.
-    std::thread::sleep(Duration::from_secs(4));
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(hands.roster().unwrap().seq, quiet, "offices stay as they are while the link is cut");
     hands.trade_goes_on("some time with a cut link", Instant::now());
     let fences = |hands: &ByHand| ByHand::rows(&hands.market, "fence");
     let during = fences(&hands);
@@ -168,7 +169,8 @@ fn cut_and_heal(what: &str, how: u8) {
     let healed = Instant::now();
     hands.wait_for_pair();
     eprintln!(
-        "worst day: {what}: {ended} fenced, {} fences, a pair again {} ms after healing",
+        "worst day: {what}: {ended} fenced, {pair:?} a pair after {} ms, {} fences, a pair {} ms after healing",
+        paired.as_millis(),
         during.len(),
         healed.elapsed().as_millis()
     );

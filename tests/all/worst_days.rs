@@ -43,6 +43,33 @@ fn a_warehouse_that_is_away_for_long_changes_no_office_and_loses_nothing() {
     assert_eq!(ByHand::rows(&market, "office").len(), 2, "offices do not change");
 }
 
+/// Orders that a trader takes while the warehouse is away, in the test of that bound.
+const QUEUE_MAX: &str = "300";
+
+#[test]
+fn a_full_queue_refuses_and_recovers() {
+    let mut hands = ByHand::empty(&[]);
+    PEERS.iter().for_each(|id| hands.tell(*id, &["--queue-max", QUEUE_MAX]));
+    hands.start_in_order();
+    hands.kill(&[WAREHOUSE]);
+    let said = format!("{QUEUE_MAX} orders wait for the warehouse: new ones are refused");
+    for trader in [5, 6] {
+        until(&format!("the queue of {trader} is full, and it says so"), SOON, || {
+            (hands.status(trader)?.health == said).then_some(())
+        });
+    }
+    until("buyers are refused", SOON, || {
+        [1, 2].iter().all(|id| hands.log(*id).contains("why=busy; asking again later is safe")).then_some(())
+    });
+    for trader in [5, 6] {
+        assert_eq!(hands.status(trader).unwrap().queue_depth.to_string(), QUEUE_MAX, "it grows no further");
+    }
+    let back = Instant::now();
+    hands.start(&[WAREHOUSE]);
+    let took = hands.trade_goes_on("full queues", back);
+    hands.ends_well("warehouse away until both traders' queues were full (300 each)", took);
+}
+
 #[test]
 fn a_trader_and_the_warehouse_die_together() {
     let mut hands = ByHand::trading(&[]);

@@ -1,4 +1,5 @@
 use super::*;
+use crate::limits::TRADER_QUEUE_ORDERS_MAX;
 use crate::model::market::tests::order;
 use crate::model::row::OutcomeKind;
 use crate::types::{Money, Seq, WallMicros};
@@ -26,9 +27,23 @@ fn outcome(order: &Order) -> Outcome {
 }
 
 fn trader() -> Trader {
-    let mut trader = Trader::new(1);
+    let mut trader = Trader::new(1, TRADER_QUEUE_ORDERS_MAX);
     trader.stream_up();
     trader
+}
+
+#[test]
+fn a_full_queue_refuses_what_is_new_until_something_is_settled() {
+    let mut trader = Trader::new(1, 2);
+    trader.stream_up();
+    trader.admit(buy(1, 1)).unwrap();
+    trader.admit(buy(2, 1)).unwrap();
+    assert!(trader.is_full());
+    assert_eq!(trader.admit(buy(3, 1)), Err(NotTaken::Busy));
+    assert_eq!(trader.admit(buy(2, 1)), Ok(Admitted::Attached), "what is here may be asked for again");
+    let (batch, orders) = trader.next_batch().unwrap();
+    trader.settled(batch, vec![outcome(&orders[0])], vec![]);
+    assert_eq!(trader.admit(buy(3, 1)), Ok(Admitted::New));
 }
 
 #[test]

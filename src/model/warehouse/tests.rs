@@ -3,6 +3,7 @@ use crate::model::market::tests::order;
 use crate::types::{OrderKind, Token};
 
 const T: WallMicros = WallMicros(1);
+const NOW: Now = Now(5);
 
 fn token(peer: u32) -> Token {
     Token([peer as u8; 32])
@@ -103,7 +104,7 @@ fn an_unanswered_heartbeat_makes_the_office_claimable_after_suspect_after() {
     let mut it = paired();
     it.heartbeat(Now(100));
     it.alive(501);
-    assert_eq!(it.next_suspicion(Now(150)), Some(Now(1000)));
+    assert_eq!(it.next_change(Now(150)), Some(Now(1000)));
     assert!(!it.roster(Now(1099)).claimable(Office::Primary));
     assert!(it.roster(Now(1100)).claimable(Office::Primary));
     assert!(!it.roster(Now(1100)).claimable(Office::Secondary));
@@ -137,17 +138,17 @@ fn an_older_process_of_a_connected_peer_is_refused() {
 #[test]
 fn only_the_paired_partner_or_the_own_peer_may_fence() {
     let mut it = paired();
-    assert_eq!(it.fence(T, &hello(4, 1), Term(1)), Err(Denied::NotPartner(Term(1))));
-    it.fence(T, &hello(5, 1), Term(1)).unwrap();
-    it.fence(T, &hello(5, 1), Term(2)).unwrap();
+    assert_eq!(it.fence(NOW, T, &hello(4, 1), Term(1)), Err(Denied::NotPartner(Term(1))));
+    it.fence(NOW, T, &hello(5, 1), Term(1)).unwrap();
+    it.fence(NOW, T, &hello(5, 1), Term(2)).unwrap();
     assert_eq!(kinds(&mut it), ["fence", "fence"]);
 }
 
 #[test]
 fn a_fenced_trader_may_not_fence() {
     let mut it = paired();
-    it.fence(T, &hello(5, 1), Term(1)).unwrap();
-    assert_eq!(it.fence(T, &hello(6, 1), Term(2)), Err(Denied::NotPartner(Term(2))));
+    it.fence(NOW, T, &hello(5, 1), Term(1)).unwrap();
+    assert_eq!(it.fence(NOW, T, &hello(6, 1), Term(2)), Err(Denied::NotPartner(Term(2))));
 }
 
 #[test]
@@ -156,13 +157,13 @@ fn an_unpaired_secondary_may_not_fence() {
     it.control_closed(501);
     claim(&mut it, 20, 4, Office::Secondary).unwrap();
     it.market.offices.paired = false;
-    assert_eq!(it.fence(T, &hello(4, 1), Term(1)), Err(Denied::NotPartner(Term(1))));
+    assert_eq!(it.fence(NOW, T, &hello(4, 1), Term(1)), Err(Denied::NotPartner(Term(1))));
 }
 
 #[test]
 fn resigning_in_favour_of_someone_is_one_step() {
     let mut it = paired();
-    it.resign(T, &hello(6, 1), Term(1), PeerId(4)).unwrap();
+    it.resign(NOW, T, &hello(6, 1), GivenUp { term: Term(1), to: PeerId(4), pass_over: false }).unwrap();
     assert_eq!(kinds(&mut it), ["fence", "office"]);
     assert_eq!(it.roster(Now(20)).primary.unwrap().peer, PeerId(4));
 }
@@ -251,4 +252,33 @@ fn what_is_ready_is_decided_in_stamp_order_over_all_batches() {
     assert_eq!(done[0].outcomes[0].kind, crate::model::row::OutcomeKind::SoldOut);
     let stamps: Vec<_> = it.take_fresh().iter().filter_map(|it| Some(it.decision()?.order.stamp.0)).collect();
     assert_eq!(stamps, [1, 2, 9]);
+}
+
+#[test]
+fn a_secondary_that_could_not_be_brought_up_to_date_is_passed_over_for_a_while() {
+    let mut it = warehouse();
+    [4, 5, 6].into_iter().for_each(|peer| up(&mut it, peer, 1));
+    claim(&mut it, 1, 6, Office::Primary).unwrap();
+    claim(&mut it, 1, 5, Office::Secondary).unwrap();
+    let before = it.roster(NOW);
+    it.fence(NOW, T, &hello(6, 1), Term(2)).unwrap();
+    let after = it.roster(NOW);
+    assert!(after.newer_than(&before) && after.passed_over == [PeerId(5)]);
+    assert_eq!(claim(&mut it, 6, 5, Office::Secondary), Err(Denied::PassedOver(PeerId(5))));
+    claim(&mut it, 6, 4, Office::Secondary).unwrap();
+    let over = NOW.after_ms(crate::limits::PASS_OVER_MS);
+    assert_eq!(it.next_change(Now(2_000)), Some(over));
+    assert!(it.roster(over).newer_than(&after) && it.roster(over).passed_over.is_empty());
+}
+
+#[test]
+fn who_resigns_by_hand_is_passed_over_and_a_handover_is_not() {
+    for pass_over in [true, false] {
+        let mut it = warehouse();
+        [5, 6].into_iter().for_each(|peer| up(&mut it, peer, 1));
+        claim(&mut it, 1, 6, Office::Primary).unwrap();
+        it.resign(NOW, T, &hello(6, 1), GivenUp { term: Term(1), to: PeerId(0), pass_over }).unwrap();
+        assert_eq!(claim(&mut it, 6, 6, Office::Primary).is_err(), pass_over);
+        assert_eq!(claim(&mut it, 6, 5, Office::Primary).is_ok(), pass_over);
+    }
 }

@@ -4,7 +4,7 @@
 //! or the peer asks again. An outcome is told as soon as it comes, since the warehouse has journaled it.
 
 use super::*;
-use crate::limits::{BATCH_ORDERS_MAX, TRADER_QUEUE_ORDERS_MAX};
+use crate::limits::BATCH_ORDERS_MAX;
 use crate::model::market::NotTaken;
 use crate::model::trader::Admitted;
 use crate::types::Order;
@@ -206,7 +206,7 @@ impl Loop {
         if self.term().is_none() || !home {
             return Some(NotTaken::NotHome);
         }
-        if self.office.is_leaving() || self.desk.trader.depth() >= TRADER_QUEUE_ORDERS_MAX {
+        if self.office.is_leaving() {
             return Some(NotTaken::Busy);
         }
         self.journal.disk_low().then_some(NotTaken::DiskFull)
@@ -437,7 +437,7 @@ impl Loop {
     pub(super) fn close_desk(&mut self) {
         self.settle = Line::default();
         self.watching = Line::default();
-        self.desk.trader = Trader::new(self.goods.len() as u16);
+        self.desk.trader.close();
         let roster = Some(self.roster.clone());
         for conn in self.desk.by_peer.values().copied().collect::<Vec<_>>() {
             self.answer_on(conn, TradeAnswer { roster: roster.clone(), ..TradeAnswer::default() });

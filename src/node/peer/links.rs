@@ -533,6 +533,9 @@ impl Loop {
         if let Some(peer) = self.links.partner.filter(|_| overdue).or_else(|| self.silent_replica()) {
             self.fence_partner(peer);
         }
+        if let Some((peer, term)) = self.stuck_secondary() {
+            self.drop_secondary(peer, term);
+        }
     }
 
     fn probe_partner(&mut self, peer: PeerId) {

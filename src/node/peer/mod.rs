@@ -79,6 +79,8 @@ pub enum Came {
     Claimed(Office, Result<Roster, CallError>),
     /// The fence of a peer's term.
     Fenced(PeerId, Result<Roster, CallError>),
+    /// The fence of a secondary that did not come up to date.
+    SecondaryDropped(Result<Roster, CallError>),
     /// The own term given up.
     Resigned(Term, Result<Roster, CallError>),
     /// Another peer's session.
@@ -156,6 +158,8 @@ pub struct Parts {
     pub join: Vec<String>,
     /// A higher id does not take the primary office over.
     pub no_preempt: bool,
+    /// Orders that it queues in office.
+    pub queue_max: usize,
     /// Makes the outgoing streams.
     pub dialer: Dialer<Input>,
     /// Lines for watchers.
@@ -304,7 +308,7 @@ impl Loop {
             elections: Office::BOTH.map(|office| Election::new(me.id, office)),
             claiming: [false; 2],
             office: offices::Conduct::new(parts.no_preempt),
-            desk: desk::Desk::new(Trader::new(products)),
+            desk: desk::Desk::new(Trader::new(products, parts.queue_max)),
             cache: vec![(Quantity(0), Seq(0)); goods.len()],
             cache_at: now,
             ledger_seen: state.ledger_seen,
@@ -519,6 +523,7 @@ impl Loop {
             Came::Opened(result) => self.session_opened(result),
             Came::Claimed(office, result) => self.claimed(office, result),
             Came::Fenced(peer, result) => self.fenced(peer, result),
+            Came::SecondaryDropped(result) => self.secondary_dropped(result),
             Came::Paired(result) => self.paired(result),
             Came::Resigned(term, result) => self.resigned(term, result),
             Came::Session(peer, result) => self.session_came(peer, result),

@@ -8,6 +8,7 @@ use crate::limits::{
     BATCH_ORDERS_MAX, DRAIN_MAX, MEMBERSHIP_QUIET_MS, PREEMPT_QUIET_MS, STANDING_WAIT_MAX_MS,
 };
 use crate::model::election::Effect;
+use crate::model::warehouse::GivenUp;
 use crate::types::Order;
 use crate::wire::client::Node;
 
@@ -16,6 +17,8 @@ pub(super) struct Conduct {
     no_preempt: bool,
     /// To whom the office goes once the desk is empty (0: nobody).
     leaving: Option<PeerId>,
+    /// By a person's word, who waits for it: this one is not to be elected again for a while.
+    resign_replies: Vec<Reply<Option<(Office, Term)>>>,
     resigning: bool,
     pub(super) drain_overdue: bool,
     /// The trader whose duties this one took over, until a first outcome shows that trade goes on.
@@ -40,6 +43,7 @@ impl Conduct {
         Conduct {
             no_preempt,
             leaving: None,
+            resign_replies: Vec::new(),
             resigning: false,
             drain_overdue: false,
             replaced: None,
@@ -95,6 +99,9 @@ impl Loop {
             tracing::info!(%office, %term, "term ended");
             self.record(Entry::Ended { term });
             self.close_desk();
+            for reply in std::mem::take(&mut self.office.resign_replies) {
+                self.reply(reply, Ok(Some((office, term))));
+            }
         }
         self.office.leaving = None;
         self.office.resigning = false;
@@ -107,7 +114,7 @@ impl Loop {
     fn take_office(&mut self, office: Office, term: Term) {
         self.record(Entry::Granted { office, term });
         self.shopper.pause();
-        self.desk.trader.begin(term);
+        self.desk.trader.begin();
         self.dial_settle();
         self.dial_watch();
         self.say(format!(
@@ -126,6 +133,7 @@ impl Loop {
         let primary = self.roster.primary.as_ref().map(|seat| seat.peer);
         let secondary = self.roster.secondary.as_ref().filter(|seat| seat.present).map(|seat| seat.peer);
         let mut others = self.membership.others();
+        others.retain(|peer| !self.roster.passed_over.contains(peer));
         match office {
             // The vacancy of the primary is the secondary's to fill, while it lives.
             Office::Primary => others.retain(|peer| secondary.is_none_or(|secondary| secondary == *peer)),
@@ -142,7 +150,11 @@ impl Loop {
             Office::Primary => secondary.is_none() || secondary == me,
             Office::Secondary => primary.is_some() && primary != me,
         };
-        fits && self.control.up && !self.is_going() && self.roster.claimable(office)
+        fits && self.may_hold_office() && self.control.up && self.roster.claimable(office)
+    }
+
+    fn may_hold_office(&self) -> bool {
+        !self.is_going() && !self.roster.passed_over.contains(&self.me.id)
     }
 
     /// In a fresh market nobody stands before its membership is complete, as far as anyone can tell; a peer that was just
@@ -271,6 +283,25 @@ impl Loop {
         self.call(fence, move |result| Came::Fenced(peer, result));
     }
 
+    /// The secondary does not come up to date: it is passed over, and this one goes on alone until there is another.
+    pub(super) fn drop_secondary(&mut self, peer: PeerId, term: Term) {
+        if std::mem::replace(&mut self.office.fencing, true) {
+            return;
+        }
+        tracing::warn!(%peer, %term, "the secondary does not come up to date: it is passed over");
+        let (hello, addr, deadline) = (self.hello(true), self.warehouse.clone(), self.dialer.deadline);
+        let fence = async move { Node::connect(&addr, deadline).await?.fence(&hello, term).await };
+        self.call(fence, Came::SecondaryDropped);
+    }
+
+    pub(super) fn secondary_dropped(&mut self, result: Result<Roster, CallError>) {
+        self.office.fencing = false;
+        match result {
+            Ok(roster) => self.adopt_roster(roster),
+            Err(error) => tracing::warn!(%error, "the secondary could not be passed over"),
+        }
+    }
+
     pub(super) fn fenced(&mut self, peer: PeerId, result: Result<Roster, CallError>) {
         self.office.fencing = false;
         self.office.claimed_from = None;
@@ -327,7 +358,8 @@ impl Loop {
             return;
         }
         let (hello, addr, deadline) = (self.hello(true), self.warehouse.clone(), self.dialer.deadline);
-        let resign = async move { Node::connect(&addr, deadline).await?.resign(&hello, term, to).await };
+        let given_up = GivenUp { term, to, pass_over: !self.office.resign_replies.is_empty() };
+        let resign = async move { Node::connect(&addr, deadline).await?.resign(&hello, given_up).await };
         self.call(resign, move |result| Came::Resigned(term, result));
     }
 
@@ -339,15 +371,29 @@ impl Loop {
                 self.office.ended_early = Some(term);
                 self.office.leaving = None;
                 self.office.resigning = false;
+                for reply in std::mem::take(&mut self.office.resign_replies) {
+                    let text = format!("the warehouse did not take the office back: {error}");
+                    self.reply(reply, Err(Refusal::Unavailable(text)));
+                }
             }
         }
+    }
+
+    /// A person wants another trader: what is here is settled first.
+    pub(super) fn resign_by_hand(&mut self, to: PeerId, reply: Reply<Option<(Office, Term)>>) {
+        if self.term().is_none() {
+            return self.reply(reply, Ok(None));
+        }
+        self.office.resign_replies.push(reply);
+        self.leave_office(to);
     }
 
     /// The highest id asks for the primary office once the membership has been quiet for a while.
     fn consider_preempt(&mut self) {
         let Some(primary) = self.roster.primary.as_ref().filter(|seat| seat.present) else { return };
         let highest = self.membership.others().last().is_none_or(|other| *other < self.me.id);
-        if self.office.no_preempt || self.is_going() || primary.peer >= self.me.id || !highest {
+        let may = !self.office.no_preempt && self.may_hold_office();
+        if !may || primary.peer >= self.me.id || !highest {
             return;
         }
         let primary = primary.peer;

@@ -39,6 +39,8 @@ pub(super) struct Replica {
     snapshot: VecDeque<Vec<Order>>,
     pairing: bool,
     pair_backoff_ms: u64,
+    /// The secondary's term that is being brought up to date, and when that last went on.
+    syncing: Option<(Term, Now)>,
     /// Streams of the other trader.
     incoming: BTreeMap<u64, (Option<PeerId>, Outbox<ReplicaAnswer>)>,
     /// Orders of a dead trader that are not settled here yet; how many there were, and how many it had settled.
@@ -59,13 +61,16 @@ impl Loop {
             Some((Office::Secondary, _)) if self.roster.paired => self.roster.primary.as_ref(),
             _ => None,
         };
-        let Some((seat, term)) = seat.filter(|seat| !seat.addr.is_empty() && seat.present).zip(self.term())
-        else {
+        let seat = seat.filter(|seat| !seat.addr.is_empty() && seat.present).cloned();
+        let Some((seat, term)) = seat.zip(self.term()) else {
             self.replica.line = Line::default();
             self.replica.seat = None;
             self.replica.asked = None;
             return;
         };
+        if self.replica.syncing.is_none_or(|(syncing, _)| syncing != seat.term) {
+            self.syncing_went_on(seat.term);
+        }
         let target = (seat.peer, seat.term);
         if self.replica.seat == Some(target) && self.replica.line.dialed.is_some() {
             return;
@@ -98,10 +103,12 @@ impl Loop {
             self.replica.line.came_up();
             return self.send_snapshot();
         }
-        if self.replica.seat.is_none_or(|(_, term)| term != answer.term) {
+        let answer_term = answer.term;
+        if self.replica.seat.is_none_or(|(_, term)| term != answer_term) {
             return;
         }
         self.replica.line.works();
+        self.syncing_went_on(answer_term);
         self.replica.acked += 1;
         self.replica.asked = (self.replica.acked < self.replica.sent).then_some(self.now);
         self.go_on_with_snapshot();
@@ -205,8 +212,7 @@ impl Loop {
         else {
             return;
         };
-        let synced = self.replica.snapshot.is_empty() && self.replica.acked == self.replica.sent;
-        if self.roster.paired || !synced || self.replica.acked == 0 || self.replica.pairing {
+        if self.roster.paired || !self.is_synced() || self.replica.acked == 0 || self.replica.pairing {
             return;
         }
         self.replica.pairing = true;
@@ -228,6 +234,29 @@ impl Loop {
                 self.timer(self.replica.pair_backoff_ms, Timer::Pair);
             }
         }
+    }
+
+    fn syncing_went_on(&mut self, term: Term) {
+        self.replica.syncing = Some((term, self.now));
+        if !self.roster.paired {
+            self.timer(self.me.settings.suspect_after_ms, Timer::Overdue);
+        }
+    }
+
+    /// The secondary that this primary has not been able to bring up to date for `suspect_after`: its stream does not
+    /// come up, or nothing is acknowledged on it. That the pair is not journaled is the warehouse's affair, not its.
+    pub(super) fn stuck_secondary(&self) -> Option<(PeerId, Term)> {
+        let primary = self.state.grant.is_some_and(|(office, _)| office == Office::Primary);
+        let seat =
+            self.roster.secondary.as_ref().filter(|seat| primary && seat.present && !self.roster.paired)?;
+        let (_, since) = self.replica.syncing.filter(|(term, _)| *term == seat.term)?;
+        let synced = self.replica.line.up && self.replica.acked > 0 && self.is_synced();
+        let stuck = self.now.ms_since(since) >= self.me.settings.suspect_after_ms;
+        (stuck && !synced).then_some((seat.peer, seat.term))
+    }
+
+    fn is_synced(&self) -> bool {
+        self.replica.snapshot.is_empty() && self.replica.acked == self.replica.sent
     }
 
     /// The other trader that owes an acknowledgement for longer than `suspect_after`, if it does.

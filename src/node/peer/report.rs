@@ -12,6 +12,7 @@ impl Loop {
             }
             AdminCall::Place(good, quantity, kind, reply) => self.place_for(&good, quantity, kind, reply),
             AdminCall::Leave(reply) => self.leave(reply),
+            AdminCall::Resign(to, reply) => self.resign_by_hand(to, reply),
             AdminCall::Quiesce(reply) => {
                 self.shopper.stop();
                 let open = self.state.open.len() as u64;
@@ -23,6 +24,10 @@ impl Loop {
     fn health(&self) -> String {
         if self.journal.disk_low() {
             return "disk almost full: orders are refused".to_owned();
+        }
+        let waiting = self.desk.trader.depth();
+        if self.desk.trader.is_full() {
+            return format!("{waiting} orders wait for the warehouse: new ones are refused");
         }
         if !self.control.up {
             return "no connection to the warehouse".to_owned();

@@ -98,6 +98,7 @@ impl Plan {
         if shopper.partial {
             line.push("--partial".to_owned());
         }
+        push(line, "--queue-max", shopper.queue_max);
         if shopper.no_preempt {
             line.push("--no-preempt".to_owned());
         }

@@ -1,0 +1,64 @@
+//! Candidates that are passed over for a while: who could not be brought up to date as secondary, or gave its office up
+//! by a person's word. Otherwise Bully would find the same highest id again at once.
+//!
+//! Kept in memory by the warehouse and told in the roster. A new process of the peer starts with a clean slate. When
+//! everybody who is present is passed over nobody is: a bad trader is better than none.
+
+use std::collections::BTreeMap;
+
+use crate::limits::PASS_OVER_MS;
+use crate::types::{Now, PeerId, ProcessId};
+
+/// See the module's text.
+#[derive(Clone, Debug, Default)]
+pub struct PassedOver(BTreeMap<PeerId, (ProcessId, Now)>);
+
+impl PassedOver {
+    /// From now on this process is passed over.
+    pub fn add(&mut self, now: Now, peer: PeerId, process: ProcessId) {
+        self.0.insert(peer, (process, now.after_ms(PASS_OVER_MS)));
+    }
+
+    /// Who is passed over now, of those that are `present`.
+    pub fn among(&self, now: Now, present: impl Iterator<Item = (PeerId, ProcessId)>) -> Vec<PeerId> {
+        let is = |(peer, process): &(PeerId, ProcessId)| {
+            self.0.get(peer).is_some_and(|(passed, until)| passed == process && *until > now)
+        };
+        let (passed, rest): (Vec<_>, Vec<_>) = present.partition(is);
+        if rest.is_empty() { Vec::new() } else { passed.into_iter().map(|(peer, _)| peer).collect() }
+    }
+
+    /// When the next of them stands again.
+    pub fn next_end(&self, now: Now) -> Option<Now> {
+        self.0.values().map(|(_, until)| *until).filter(|until| *until > now).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn process(starts: u64) -> ProcessId {
+        ProcessId { starts, ..ProcessId::default() }
+    }
+
+    #[test]
+    fn it_lasts_for_a_while_and_for_one_process() {
+        let mut passed = PassedOver::default();
+        passed.add(Now(5), PeerId(6), process(1));
+        let among = |now: u64, starts: u64| {
+            passed.among(Now(now), [(PeerId(6), process(starts)), (PeerId(4), process(1))].into_iter())
+        };
+        let end = Now(5).after_ms(PASS_OVER_MS);
+        assert_eq!((among(6, 1), passed.next_end(Now(6))), (vec![PeerId(6)], Some(end)));
+        assert_eq!(among(6, 2), [], "a new process");
+        assert_eq!((among(end.0, 1), passed.next_end(end)), (vec![], None));
+    }
+
+    #[test]
+    fn a_bad_trader_is_better_than_none() {
+        let mut passed = PassedOver::default();
+        passed.add(Now(5), PeerId(6), process(1));
+        assert_eq!(passed.among(Now(6), [(PeerId(6), process(1))].into_iter()), []);
+    }
+}

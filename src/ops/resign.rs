@@ -1,0 +1,79 @@
+//! `bazaar resign`: a trader gives its office up by a person's word, and another takes over.
+//!
+//! In: which trader, and who is to follow it. Out: one line or one object, when the office is given up. What the trader
+//! had accepted is settled by then.
+
+use std::io::Write as _;
+
+use serde_json::json;
+
+use super::market::{self, Reports};
+use super::output::{Failure, exit};
+use crate::cli::{Global, PeerFlags, ResignArgs};
+use crate::limits::{CALL_DEADLINE, DRAIN_MAX};
+use crate::types::PeerId;
+use crate::wire::client::{CallError, Node};
+use crate::wire::report::Report;
+
+/// Asks the trader, and waits until it is out of office.
+///
+/// # Errors
+/// It is no trader, cannot be reached, or could not settle what it has in time.
+pub fn run(args: &ResignArgs, global: &Global) -> Result<u8, Failure> {
+    market::runtime()?.block_on(async {
+        let report = running_peer(&args.of, global).await?;
+        let (peer, to) = (report.peer, args.to.unwrap_or_default());
+        if args.to == Some(peer) {
+            return Err(Failure::new(exit::USAGE, format!("--to {to}: peer {peer} cannot follow itself"))
+                .hint("name another peer, or leave --to out"));
+        }
+        let node = Node::connect(&report.addr, global.timeout.max(DRAIN_MAX + 2 * CALL_DEADLINE)).await;
+        let node = node.map_err(|error| market::unreachable(&report.addr, &error))?;
+        let resigned = node.resign_by_hand(to).await.map_err(|error| not_resigned(peer, &error))?;
+        let (office, term) = resigned.ok_or_else(|| no_office(peer))?;
+        let line = match global.json {
+            true => json!({ "peer": peer.0, "office": office.name(), "term": term.0 }).to_string(),
+            false => format!("peer {peer} has given up the {office} office (term {term})"),
+        };
+        writeln!(std::io::stdout(), "{line}").map_err(Failure::writing)?;
+        Ok(exit::DONE)
+    })
+}
+
+/// The report of the peer that was named.
+async fn running_peer(flags: &PeerFlags, global: &Global) -> Result<Report, Failure> {
+    let Some(peer) = flags.peer else {
+        let Some(addr) = flags.market.connect else {
+            return Err(Failure::new(exit::USAGE, "which peer?")
+                .hint("name it with --peer N, or its address with --connect ADDR"));
+        };
+        let addr = addr.to_string();
+        return market::report(&addr, global.timeout)
+            .await
+            .map_err(|error| market::unreachable(&addr, &error));
+    };
+    let mut reports = market::reports(market::seeds(&flags.market)?, global.timeout).await;
+    let found = reports.answered.remove(&peer);
+    found.ok_or_else(|| absent(peer, &reports).hint("see who is there with bazaar status"))
+}
+
+fn absent(peer: PeerId, reports: &Reports) -> Failure {
+    match reports.silent.get(&peer) {
+        Some(why) => Failure::new(exit::UNREACHABLE, format!("peer {peer} does not answer: {why}")),
+        None => Failure::new(exit::USAGE, format!("--peer {peer}: there is no peer {peer} in this market")),
+    }
+}
+
+fn no_office(peer: PeerId) -> Failure {
+    let who = if peer == PeerId::WAREHOUSE { "the warehouse".to_owned() } else { format!("peer {peer}") };
+    Failure::new(exit::NO, format!("{who} holds no office")).hint("see who does with bazaar status")
+}
+
+fn not_resigned(peer: PeerId, error: &CallError) -> Failure {
+    let code = match error {
+        CallError::Unknown(_) => exit::UNDETERMINED,
+        _ => exit::UNREACHABLE,
+    };
+    Failure::new(code, format!("peer {peer} has not resigned: {error}"))
+        .hint("see who holds office with bazaar status")
+}
