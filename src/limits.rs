@@ -79,7 +79,7 @@ pub const EVENTS_MAX: usize = 4_096;
 /// Streams that a peer keeps to other peers.
 pub const LINKS_MAX: usize = 1_024;
 /// Neighbours that a peer keeps a link to; more may keep one to it.
-pub const NEIGHBOUR_LINKS_MAX: usize = 8;
+pub const NEIGHBOUR_LINKS_MAX: usize = 4;
 /// News of the membership that comes within this of the last goes on together, at its end.
 pub const GOSSIP_EVERY_MS: u64 = 20;
 /// Streams of one HTTP/2 connection.

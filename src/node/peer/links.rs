@@ -11,6 +11,7 @@ use crate::limits::{
     BACKOFF_MAX, EARLY_WORDS_MAX, GOSSIP_EVERY_MS, LINKS_MAX, NEIGHBOUR_LINKS_MAX, PEERS_MAX,
 };
 use crate::model::election::Message;
+use crate::model::membership::next_in_ring;
 use crate::types::Hash;
 use crate::wire::client::Node;
 use crate::wire::status::OTHER_CLUSTER;
@@ -160,30 +161,16 @@ impl Loop {
 
     // ---- which links are kept up
 
-    /// The next of `peers` behind this one, in the ring of ids: as many as answer, and those passed over on the way,
-    /// which are dialed again and again. Who left is none of them.
-    fn next_of(&self, peers: impl Iterator<Item = PeerId>, answering: usize) -> BTreeSet<PeerId> {
-        let me = self.me.id;
-        let others = peers.filter(|peer| *peer != me && !self.membership.has_left(*peer));
-        // Ids behind the own one come first, then those from the beginning.
-        let ring: BTreeSet<(bool, PeerId)> = others.map(|peer| (peer < me, peer)).collect();
-        let mut found = 0;
-        let enough = |peer: &PeerId| {
-            let before = found;
-            found += usize::from(!self.links.backoff.contains_key(peer));
-            before < answering
-        };
-        ring.into_iter().map(|(_, peer)| peer).take_while(enough).collect()
-    }
-
     /// Follows what is known of the others: dials whom a link is to be kept up to now.
     pub(super) fn keep_links(&mut self) {
         if self.state.opened.is_none() || self.leaving.is_some() {
             return;
         }
-        let neighbours = self.next_of(self.links.neighbours.keys().copied(), NEIGHBOUR_LINKS_MAX);
-        let ring = self.next_of(self.membership.others().into_iter(), 1);
-        let kept = neighbours.union(&ring).copied().collect();
+        let (me, answers) = (self.me.id, |peer| !self.links.backoff.contains_key(&peer));
+        let neighbours = self.links.neighbours.keys().copied();
+        let neighbours = neighbours.filter(|peer| *peer != me && !self.membership.has_left(*peer)).collect();
+        let mut kept = next_in_ring(me, &neighbours, answers, NEIGHBOUR_LINKS_MAX);
+        kept.extend(next_in_ring(me, &self.membership.others(), answers, 1));
         let before = std::mem::replace(&mut self.links.gossip, kept);
         for peer in self.links.gossip.clone().difference(&before) {
             if self.links.out.contains_key(peer) {
@@ -213,14 +200,15 @@ impl Loop {
 
     pub(super) fn link_event(&mut self, event: StreamEvent<PeerMessage>) {
         match event {
-            StreamEvent::Up(conn) => {
-                if let Some(peer) = self.linked(conn) {
-                    self.links.backoff.remove(&peer);
-                    self.keep_links();
-                }
-            }
+            StreamEvent::Up(_) => {}
             StreamEvent::Message(conn, message) => match self.linked(conn) {
-                Some(peer) => self.heard_peer(peer, message),
+                Some(peer) => {
+                    // Coming up alone proves nothing: who does not know us cuts the stream right away.
+                    if self.links.backoff.remove(&peer).is_some() {
+                        self.keep_links();
+                    }
+                    self.heard_peer(peer, message);
+                }
                 None => self.heard_joined(conn, message),
             },
             StreamEvent::Lost { conn, refused, why } => match self.linked(conn) {
