@@ -5,6 +5,7 @@
 
 mod bench;
 mod inspect;
+mod keep;
 mod market;
 mod node;
 mod usage;
@@ -15,6 +16,7 @@ use std::{path::PathBuf, time::Duration};
 pub use bench::{BenchArgs, BenchFlags, BenchLoadArgs, BenchTarget, RecoveryFlags};
 use clap::{ArgAction, Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 pub use inspect::{DumpArgs, Filter, Format, StoreFlags, Target, VerifyArgs, View};
+pub use keep::{BackupArgs, RestoreArgs};
 pub use market::{
     BuyArgs, ConnectFlags, LeaveArgs, MARKET_DIR, OrderFlags, PeerFlags, ResignArgs, Restart, SellArgs,
     Shape, StatusArgs, UpArgs,
@@ -139,6 +141,17 @@ pub enum Command {
   bazaar verify --data-dir bazaar-data/warehouse bazaar-data/peer-4
   bazaar verify --check V03,V04 --max-examples 20")]
     Verify(VerifyArgs),
+    /// Copy the warehouse's ledger, also of a running market
+    #[command(before_help = "Examples:
+  bazaar backup --out backups/monday
+  bazaar backup --out backups/monday --connect :7700")]
+    Backup(BackupArgs),
+    /// Put a backup in the place of the warehouse's lost store
+    #[command(before_help = "Examples:
+  mv bazaar-data/warehouse lost
+  bazaar restore --from backups/monday --accept-loss
+  bazaar up")]
+    Restore(RestoreArgs),
     /// Measure throughput and latency
     #[command(before_help = "Examples:
   bazaar bench warehouse --duration 10s --batch 256

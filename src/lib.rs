@@ -99,6 +99,8 @@
 //! | V10 | caches | when quiet, the traders' caches equal the warehouse |
 //! | V11 | readable | every row decodes; a checkpoint is the fold of the ledger up to it |
 //! | V12 | durable | every answer, and every (sequence, block hash) that any node holds, is in the ledger |
+//!
+//! What the restore of a backup lost is no violation: V03, V04 and V12 count it apart.
 
 pub mod cli;
 pub mod config;

@@ -26,6 +26,10 @@ pub const VALUES_PER_PAGE: usize = 20;
 pub const STORE_CACHE_BYTES: u64 = 64 << 20;
 /// Records staged and not yet durable before a loop stops taking input.
 pub const STAGED_RECORDS_MAX: usize = 65_536;
+/// Ticks of a Lamport clock in a second that no market reaches: bounds what a lost ledger can have got to.
+pub const CLOCK_TICKS_PER_SECOND_MAX: u64 = 10_000_000;
+/// A peer's journal learns what the ledger held with the first entries after this time.
+pub const LEDGER_SEEN_EVERY_MS: u64 = 1_000;
 /// Checkpoint after this many bytes of blocks,
 pub const CHECKPOINT_BYTES: u64 = 64 << 20;
 /// or after this much time with writes.

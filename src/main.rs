@@ -45,6 +45,8 @@ fn run(cli: &Cli) -> Result<u8, Failure> {
         Command::Leave(args) => ops::leave::run(args, &cli.global),
         Command::Dump(args) => ops::live::dump(args, &cli.global),
         Command::Verify(args) => ops::live::verify(args, &cli.global),
+        Command::Backup(args) => ops::backup::backup(args, &cli.global),
+        Command::Restore(args) => ops::backup::restore(args, &cli.global),
         Command::Bench(args) => ops::bench::run(args, &cli.global),
         Command::BenchLoad(args) => ops::bench::load(args),
         Command::Completions { shell } => ops::manual::completions(*shell, &mut std::io::stdout()),

@@ -103,7 +103,8 @@ mod tests {
             Entry::Mirrored { .. } => 10,
             Entry::Adopted { .. } => 11,
             Entry::Trimmed { .. } => 12,
-            Entry::AskedAgain { .. } => 13,
+            Entry::Forgotten { .. } => 13,
+            Entry::AskedAgain { .. } => 14,
         }
     }
 
@@ -113,7 +114,7 @@ mod tests {
         assert_eq!(rows, (0..15).collect::<Vec<u8>>());
         assert_eq!(rows, records().iter().map(record_number).collect::<Vec<u8>>());
         let kinds: Vec<u8> = entries().iter().map(|entry| encode(entry).unwrap()[0]).collect();
-        assert_eq!(kinds, (0..14).collect::<Vec<u8>>());
+        assert_eq!(kinds, (0..15).collect::<Vec<u8>>());
         assert_eq!(kinds, entries().iter().map(entry_number).collect::<Vec<u8>>());
     }
 

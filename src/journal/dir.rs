@@ -163,7 +163,7 @@ impl NodeDir {
     }
 
     /// A name that is not one of ours.
-    fn foreign(&self) -> io::Result<Option<String>> {
+    pub(super) fn foreign(&self) -> io::Result<Option<String>> {
         for entry in fs::read_dir(&self.dir)? {
             let name = entry?.file_name().to_string_lossy().into_owned();
             if !NAMES.contains(&name.as_str()) {

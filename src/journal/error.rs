@@ -15,6 +15,9 @@ pub enum OpenError {
     /// A file stands where the directory should.
     #[error("{} is a file, not a directory", .0.display())]
     NotADirectory(PathBuf),
+    /// A store is in the directory already.
+    #[error("{}: store/ is there", .0.display())]
+    Occupied(PathBuf),
     /// The directory holds other things.
     #[error("{} holds '{found}', which is not ours", dir.display())]
     NotOurs {
@@ -143,6 +146,7 @@ impl OpenError {
         let text = match self {
             OpenError::Absent(_) => "start the node first, or name another directory with --data-dir",
             OpenError::NotADirectory(_) => "name another place with --data-dir",
+            OpenError::Occupied(_) => "move it away first, if it is not to be kept where it is",
             OpenError::NotOurs { .. } => "name an empty or a new directory with --data-dir",
             OpenError::InUse { .. } => "stop it first, or ask it with --connect",
             OpenError::OtherCluster { .. } => "name that cluster's directory with --data-dir",

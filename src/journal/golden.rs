@@ -19,6 +19,8 @@ use crate::model::row::Record;
 use crate::types::{PeerId, Stamp, WallMicros};
 
 const GAP: usize = 64;
+/// Kinds of entries that there were when the golden stores of format 1 were written.
+const ENTRIES_OF_FORMAT_1: usize = 13;
 
 fn golden(node: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("data/golden/format-1").join(node)
@@ -165,11 +167,8 @@ where
     assert_eq!(kept(recovered.state), expected);
 }
 
-/// Kinds of entries that there were when the stores were written; later ones are appended.
-const ENTRY_KINDS: usize = 13;
-
 #[test]
 fn stores_of_format_1_open() {
     check_golden::<Kept<Record, false>, _>("warehouse", &records(), |state| state.0);
-    check_golden::<Kept<Entry, true>, _>("peer", &entries()[..ENTRY_KINDS], |state| state.0);
+    check_golden::<Kept<Entry, true>, _>("peer", &entries()[..ENTRIES_OF_FORMAT_1], |state| state.0);
 }

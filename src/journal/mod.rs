@@ -16,6 +16,7 @@
 mod block;
 mod checkpoint;
 mod codec;
+mod copy;
 mod dir;
 mod error;
 mod guard;
@@ -38,6 +39,7 @@ mod writer;
 pub use block::{BLOCK_VERSION, Block, BlockError, BlockHeader, ChainWriter, Sealed, Tip};
 pub use checkpoint::{Checkpoint, Parts};
 pub use codec::{CodecError, decode, encode};
+pub use copy::{CopyError, StoreCopy};
 pub use dir::{NodeDir, NodeJson, exists};
 pub use error::OpenError;
 pub use handle::{CloseError, Durable, Fatal, Journal, exit_on_failure};

@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use super::block::Tip;
 use super::dir::{Life, NodeDir, sync_dir, sync_tree};
 use super::guard::guarded;
 use super::lock::lock_until;
@@ -16,7 +17,7 @@ use super::store::{Store as _, StoreError, trees_of};
 use super::{Fatal, OpenError};
 use crate::limits::{LOCK_RETRY_MAX, OPEN_STALL_MAX};
 use crate::model::fold::{Fold, Tree};
-use crate::types::{Hash, Seq, WallMicros};
+use crate::types::{Hash, WallMicros};
 
 /// Opens the directory, or makes it if it does not exist yet and `birth` says as what. `addr` is a hint for `node.json`.
 /// The lock is held until the process ends.
@@ -63,11 +64,11 @@ fn wall_now() -> WallMicros {
     WallMicros(since.map_or(0, |since| since.as_micros() as u64))
 }
 
-fn in_use(node: &NodeDir) -> OpenError {
+pub(super) fn in_use(node: &NodeDir) -> OpenError {
     OpenError::InUse { dir: node.path().to_owned(), by: node.owner() }
 }
 
-fn make_dir(dir: &Path) -> io::Result<()> {
+pub(super) fn make_dir(dir: &Path) -> io::Result<()> {
     if dir.is_dir() {
         return Ok(());
     }
@@ -96,25 +97,36 @@ fn refuse_unopened(node: &NodeDir, mark: Option<Mark>, cluster: Option<&str>) ->
 
 /// Makes the store beside its place, whole and synced, and puts it there last.
 fn give_birth(node: &NodeDir, birth: &Birth, log: Tree, addr: &str) -> Result<(), OpenError> {
-    let at = OpenError::io;
-    node.write_node_json(&birth.cluster, birth.node, &birth.role, addr, std::process::id(), wall_now())
-        .map_err(at(&node.node_json()))?;
+    name_node(node, birth, addr)?;
     let temporary = node.store_tmp();
     if temporary.exists() {
-        fs::remove_dir_all(&temporary).map_err(at(&temporary))?;
+        fs::remove_dir_all(&temporary).map_err(OpenError::io(&temporary))?;
     }
     let (path, birth, cluster) = (temporary.clone(), birth.clone(), birth.cluster.clone());
     guarded(&temporary, OPEN_STALL_MAX, move || {
         make_store(&path, &birth, log).map_err(OpenError::store(&path))
     })?;
+    move_in(node, &cluster, Tip::default())
+}
+
+/// Says whose the directory is going to be.
+pub(super) fn name_node(node: &NodeDir, birth: &Birth, addr: &str) -> Result<(), OpenError> {
+    let Birth { cluster, node: id, role, .. } = birth;
+    let written = node.write_node_json(cluster, *id, role, addr, std::process::id(), wall_now());
+    written.map_err(OpenError::io(&node.node_json()))
+}
+
+/// Syncs the store that was made aside, writes the mark of its end, and puts it in its place.
+pub(super) fn move_in(node: &NodeDir, cluster: &str, tip: Tip) -> Result<(), OpenError> {
+    let (at, temporary) = (OpenError::io, node.store_tmp());
     sync_tree(&temporary).map_err(at(&temporary))?;
-    // A mark that a cut-off birth left may say another cluster.
+    // A mark that a cut-off birth left may say another cluster; that of a lost store, another end.
     let mark = node.mark();
     let fresh = fs::remove_file(&mark).or_else(|error| match error.kind() {
         io::ErrorKind::NotFound => Ok(()),
         _ => Err(error),
     });
-    let write = || MarkFile::open(&mark, FORMAT, &cluster)?.write(Seq(0), Hash::default());
+    let write = || MarkFile::open(&mark, FORMAT, cluster)?.write(tip.seq, tip.hash);
     fresh.and_then(|()| write()).map_err(at(&mark))?;
     sync_dir(node.path()).map_err(at(node.path()))?;
     fs::rename(&temporary, node.store()).map_err(at(&node.store()))?;

@@ -80,6 +80,7 @@ pub fn entries() -> Vec<Entry> {
         Entry::Mirrored { trader: PeerId(5), term: Term(4), chunk: Seq(7), orders: vec![1, 2, 3] },
         Entry::Adopted { trader: PeerId(5), from: Term(4) },
         Entry::Trimmed { trader: PeerId(5), term: Term(4), below: Seq(8) },
+        Entry::Forgotten { number },
         Entry::AskedAgain { first, last },
     ]
 }

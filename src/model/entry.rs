@@ -145,6 +145,12 @@ pub enum Entry {
         /// The lowest chunk that is still needed.
         below: Seq,
     },
+    /// 13: an own open order is given up: the warehouse has an outcome of its number that this store, an old copy, does
+    /// not hold and never will.
+    Forgotten {
+        /// Which order.
+        number: Number,
+    },
     /// 14: own orders that had been sent before were asked for again, or their outcome was looked up here. Changes
     /// nothing; it is for whoever reads an order's life. Written lazily.
     AskedAgain {

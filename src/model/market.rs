@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::fold::{Fold, Tree};
 use super::offices::Offices;
 use super::row::{Decision, Outcome, OutcomeKind, Reason, Record, Slice, initial_lot, split};
-use super::session::{Decided, Session, Standing, Window, same_content};
+use super::session::{Decided, Session, Standing, Window, is_lost, same_content};
 use crate::limits::{QUANTITY_MAX, SALE_LOTS_MAX, STOCK_MAX};
 use crate::types::{
     Batch, Epoch, Hash, Money, Number, Order, OrderId, OrderKind, PeerId, Quantity, Seq, Stamp, Term,
@@ -139,20 +139,25 @@ impl Market {
         let Some(session) = self.sessions.get(&order.id.peer) else {
             return Verdict::NotTaken(NotTaken::NoSession);
         };
-        let Some(window) = session.window(number.epoch()) else {
+        let window = session.window(number.epoch());
+        let lost = is_lost(number.epoch(), self.generation);
+        let closed = lost || number.epoch() < session.epoch;
+        if window.is_none() && !closed {
             return Verdict::NotTaken(NotTaken::NoSession);
-        };
+        }
         if number.k() == 0 {
             return Verdict::NotTaken(NotTaken::Window);
         }
-        match window.standing(number.k()) {
+        match window.map_or(Standing::Open, |window| window.standing(number.k())) {
             Standing::Stale => Verdict::NotTaken(NotTaken::Stale),
             Standing::Decided(found) if same_content(&found.order, order) => {
                 Verdict::Known(found.outcome.clone())
             }
             Standing::Decided(_) => Verdict::NotTaken(NotTaken::OtherContent),
+            // What stood below it was decided in the part that is lost.
+            Standing::TooFar if lost => self.void(order, by, Reason::Closed),
             Standing::TooFar => Verdict::NotTaken(NotTaken::Window),
-            Standing::Open if number.epoch() < session.epoch => self.void(order, by, Reason::Closed),
+            Standing::Open if closed => self.void(order, by, Reason::Closed),
             Standing::Open if order.kind == OrderKind::Void => self.void(order, by, Reason::GivenUp),
             Standing::Open => self.trade(order, by),
         }
@@ -177,7 +182,7 @@ impl Market {
         })
     }
 
-    /// The peer to whom a store belongs, if it has a session of the present epoch.
+    /// The peer to whom a store belongs, if its session is its peer's last one; a restore may have closed it.
     pub fn owner(&self, store: Hash) -> Option<PeerId> {
         self.sessions.iter().find(|(_, session)| session.store == store).map(|(peer, _)| *peer)
     }
@@ -248,12 +253,11 @@ impl Market {
 
     fn remember(&mut self, order: &Order, outcome: Outcome) {
         let number = order.id.number;
+        let lost = is_lost(number.epoch(), self.generation);
         let session = self.sessions.entry(order.id.peer).or_default();
-        session
-            .windows
-            .entry(number.epoch())
-            .or_default()
-            .decide(number.k(), Decided { order: *order, outcome });
+        let window = session.windows.entry(number.epoch()).or_default();
+        let decided = Decided { order: *order, outcome };
+        if lost { window.decide_lost(number.k(), decided) } else { window.decide(number.k(), decided) }
     }
 }
 
@@ -451,7 +455,10 @@ impl Market {
                 self.book_sale(seq, decision, *unit_price, *commission_percent, slices);
             }
             Record::Session { peer, epoch, store, .. } => self.open(*peer, *epoch, *store),
-            Record::Restored { generation, .. } => self.generation = *generation,
+            Record::Restored { generation, .. } => {
+                self.generation = *generation;
+                self.offices.apply(seq, record);
+            }
             _ => self.offices.apply(seq, record),
         }
         let outcome = record.outcome(seq, time)?;

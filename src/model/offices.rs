@@ -2,7 +2,7 @@
 //!
 //! Bully finds a candidate; what makes it a trader is a grant of the warehouse. A write is admitted iff its term equals
 //! the present grant, so a trader that was replaced without knowing can do no harm. `Offices` is the fold of the
-//! ledger's office, fence and paired rows; `Roster` is what others are told of it, with who is seen alive.
+//! ledger's office, fence, paired and restored rows; `Roster` is what others are told of it, with who is seen alive.
 
 use serde::{Deserialize, Serialize};
 
@@ -68,7 +68,7 @@ impl Offices {
         self.grants().find(|grant| grant.peer == peer)
     }
 
-    /// Takes an office, fence or paired row in; other rows change nothing.
+    /// Takes an office, fence, paired or restored row in; other rows change nothing.
     pub fn apply(&mut self, seq: Seq, record: &Record) {
         match record {
             Record::Office { office, trader, process, term, .. } => {
@@ -91,6 +91,11 @@ impl Offices {
                 self.paired = false;
             }
             Record::Paired { .. } => self.paired = true,
+            Record::Restored { generation, .. } => {
+                (self.primary, self.secondary, self.paired) = (None, None, false);
+                // Terms of the part that was lost are never granted again.
+                self.last_term = self.last_term.max(Term(*generation));
+            }
             _ => return,
         }
         self.seq = seq;
@@ -112,10 +117,12 @@ pub struct Seat {
     pub addr: String,
 }
 
-/// Who holds the offices, as told to everyone. The higher (`seq`, `version`) wins.
+/// Who holds the offices, as told to everyone. The higher (`generation`, `seq`, `version`) wins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Roster {
-    /// Sequence of the last office, fence or paired row; 0: no office was ever granted.
+    /// Counts restores of the warehouse: a restored ledger goes on from an earlier sequence.
+    pub generation: u64,
+    /// Sequence of the last office, fence, paired or restored row; 0: no office was ever granted.
     pub seq: Seq,
     /// Counts changes of presence and address under one sequence (per life of the warehouse).
     pub version: u64,
@@ -159,7 +166,7 @@ impl Roster {
 
     /// Whether this is news to someone who knows `other`.
     pub fn newer_than(&self, other: &Roster) -> bool {
-        (self.seq, self.version) > (other.seq, other.version)
+        (self.generation, self.seq, self.version) > (other.generation, other.seq, other.version)
     }
 
     /// Whether the office can be claimed as far as the warehouse has said: vacant, or its holder is not seen alive.
@@ -197,6 +204,25 @@ mod tests {
             Record::Fence { office: Office::Primary, trader: PeerId(5), term: Term(1), by, clock: Stamp(3) };
         offices.apply(Seq(3), &fence);
         assert_eq!(offices.primary.map(|grant| grant.peer), Some(PeerId(6)));
+    }
+
+    #[test]
+    fn a_restore_vacates_both_offices_and_skips_the_terms_that_were_lost() {
+        let mut offices = Offices::default();
+        offices.apply(Seq(1), &office(Office::Primary, 6, 1));
+        offices.apply(Seq(2), &office(Office::Secondary, 5, 2));
+        offices.apply(Seq(3), &Record::Restored { generation: 900, clock: Stamp(3) });
+        assert_eq!((offices.grants().count(), offices.seq, offices.last_term), (0, Seq(3), Term(900)));
+        offices.apply(Seq(4), &office(Office::Primary, 6, 901));
+        offices.apply(Seq(5), &Record::Restored { generation: 7, clock: Stamp(3) });
+        assert_eq!(offices.last_term, Term(901), "a term is never given twice");
+    }
+
+    #[test]
+    fn a_restored_ledger_has_the_newer_roster_though_it_is_shorter() {
+        let lost = Roster { seq: Seq(800), version: 9, ..Roster::default() };
+        let restored = Roster { generation: 900, seq: Seq(120), ..Roster::default() };
+        assert!(restored.newer_than(&lost) && !lost.newer_than(&restored));
     }
 
     #[test]

@@ -171,6 +171,9 @@ impl Fold for PeerState {
                 self.mirrors.remove(&(*trader, *from));
             }
             Entry::Trimmed { trader, term, below } => self.trim(*trader, *term, *below),
+            Entry::Forgotten { number } => {
+                self.open.remove(number);
+            }
             Entry::AskedAgain { .. } => {}
         }
     }

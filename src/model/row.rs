@@ -163,9 +163,9 @@ pub enum Record {
         /// The warehouse's clock.
         clock: Stamp,
     },
-    /// 10 (reserved): a backup was put in place of a lost store.
+    /// 10: a backup was put in place of a lost store. Offices are vacant and sessions closed from here on.
     Restored {
-        /// Counts restores.
+        /// Greater than any before it, those of the lost part included: unix seconds of the restore.
         generation: u64,
         /// The warehouse's clock.
         clock: Stamp,

@@ -83,6 +83,15 @@ impl Window {
         self.decided += 1;
     }
 
+    /// Records the outcome of number `k` of an epoch whose outcomes a restore lost: what is undecided below is so for
+    /// ever, and its peer, which holds those outcomes durably since it went on to `k`, never asks for it again.
+    pub fn decide_lost(&mut self, k: u32, decided: Decided) {
+        let gone = (k - self.floor + 1).saturating_sub(SESSION_WINDOW);
+        self.slots.drain(..self.slots.len().min(gone as usize));
+        self.floor += gone;
+        self.decide(k, decided);
+    }
+
     /// The lowest number that may still be asked for.
     pub fn floor(&self) -> u32 {
         self.floor
@@ -130,10 +139,14 @@ pub struct Session {
 }
 
 impl Session {
-    /// The window of an epoch that has been opened.
+    /// The window of an epoch that has been opened, or of which an order was voided.
     pub fn window(&self, epoch: Epoch) -> Option<&Window> {
-        (epoch <= self.epoch).then_some(())?;
         self.windows.get(&epoch)
+    }
+
+    /// Its numbers are not of a generation that a restore of the warehouse ended.
+    pub fn is_open(&self, generation: u64) -> bool {
+        !is_lost(self.epoch, generation)
     }
 
     /// The lowest number of the present epoch that may be asked for.
@@ -145,6 +158,17 @@ impl Session {
     pub fn highest(&self) -> Number {
         Number::new(self.epoch, self.windows.get(&self.epoch).map_or(0, Window::highest))
     }
+}
+
+/// The lowest epoch that a session opened in this generation may have: peers that the backup knows little of, or not
+/// at all, may have used any below it.
+pub fn first_epoch(generation: u64) -> Epoch {
+    Epoch(u32::try_from(generation).unwrap_or(u32::MAX))
+}
+
+/// Whether the epoch was opened before the restore that began this generation.
+pub fn is_lost(epoch: Epoch, generation: u64) -> bool {
+    epoch < first_epoch(generation)
 }
 
 /// Whether `asked` is the order that was decided. A void asks about whatever its number was.
@@ -192,6 +216,19 @@ mod tests {
         window.decide(SESSION_WINDOW + 1, decided(SESSION_WINDOW + 1));
         assert_eq!(window.standing(1), Standing::Stale);
         assert!(matches!(window.standing(2), Standing::Decided(_)));
+    }
+
+    #[test]
+    fn numbers_far_above_what_a_restore_left_are_decided_all_the_same() {
+        let mut window = Window::default();
+        (1..=3).for_each(|k| window.decide(k, decided(k)));
+        window.decide_lost(9_000, decided(9_000));
+        assert_eq!((window.floor(), window.highest()), (9_000 - SESSION_WINDOW + 1, 9_000));
+        window.decide_lost(8_999, decided(8_999));
+        assert_eq!(window.standing(8_998), Standing::Open);
+        assert_eq!(window.standing(3), Standing::Stale);
+        window.decide_lost(u32::MAX, decided(u32::MAX));
+        assert!(matches!(window.standing(u32::MAX), Standing::Decided(_)));
     }
 
     proptest! {

@@ -14,6 +14,7 @@ use super::membership::Member;
 use super::offices::{Grant, Roster, Seat};
 use super::passed_over::PassedOver;
 use super::row::{Outcome, Record};
+use super::session::first_epoch;
 use crate::limits::CLIENTS_MAX;
 use crate::types::{
     Batch, Epoch, Hash, Money, Now, Number, Office, Order, OrderId, OrderKind, PeerId, ProcessId, Quantity,
@@ -70,6 +71,16 @@ pub enum Denied {
         store: String,
         /// Whose the warehouse is.
         own: String,
+    },
+    /// The store has seen a later generation of the ledger: this one is an older copy.
+    #[error(
+        "this warehouse is of generation {own}, and the store has seen generation {seen}: its ledger is an older copy"
+    )]
+    OlderCopy {
+        /// What the store has seen.
+        seen: u64,
+        /// What this warehouse is of.
+        own: u64,
     },
     /// The id is not a peer's and no session has it.
     #[error("peer {0} is unknown; ids of peers are 1 to 1000")]
@@ -222,16 +233,36 @@ impl Warehouse {
 
     // ---- sessions
 
-    /// Opens the session of a store; the same store gets the same answer for ever. A new store of a known peer gets the
-    /// next epoch, and a term that the peer still holds is fenced with it.
+    /// Opens the session of a store; the same store gets the same answer until a restore. A new store of a known peer,
+    /// and every store after a restore, gets a later epoch, and a term that the peer still holds is fenced with it.
+    /// `generation` is the one that the store's session is of.
     ///
     /// # Errors
     /// Says why; nothing changed.
-    pub fn open(&mut self, time: WallMicros, peer: PeerId, store: Hash) -> Result<Opened, Denied> {
-        if let Some(owner) = self.market.owner(store).filter(|owner| peer.0 == 0 || *owner == peer) {
+    pub fn open(
+        &mut self,
+        time: WallMicros,
+        peer: PeerId,
+        store: Hash,
+        generation: u64,
+    ) -> Result<Opened, Denied> {
+        let own = self.market.generation;
+        if generation > own {
+            return Err(Denied::OlderCopy { seen: generation, own });
+        }
+        let owner = self.market.owner(store);
+        // The id of a client that the backup does not know may be another's by now: it is a new client.
+        let is_new =
+            peer == PeerId::WAREHOUSE || (peer.is_client() && generation < own && owner != Some(peer));
+        let owner = owner.filter(|owner| is_new || *owner == peer);
+        if let Some(owner) = owner.filter(|owner| self.is_open(*owner)) {
             return Ok(self.opened(owner, false));
         }
-        let peer = if peer == PeerId::WAREHOUSE { self.market.next_client() } else { peer };
+        let peer = match owner {
+            Some(owner) => owner,
+            None if is_new => self.market.next_client(),
+            None => peer,
+        };
         let known = self.market.sessions.get(&peer).map(|session| session.epoch);
         if known.is_none() && peer.is_client() && peer != self.market.next_client() {
             return Err(Denied::UnknownPeer(peer));
@@ -245,7 +276,8 @@ impl Warehouse {
         if let Some(grant) = self.market.offices.held_by(peer).copied() {
             self.end(time, &grant, peer);
         }
-        let epoch = Epoch(known.map_or(0, |epoch| epoch.0 + 1));
+        let next = Epoch(known.map_or(0, |epoch| epoch.0 + 1));
+        let epoch = next.max(first_epoch(own));
         let clock = self.clock.tick();
         self.record(time, Record::Session { peer, epoch, store, clock });
         Ok(self.opened(peer, true))
@@ -256,17 +288,28 @@ impl Warehouse {
         Opened { peer, epoch: floor.epoch(), floor, highest, new }
     }
 
+    /// Whether the peer has a session of this generation.
+    pub fn is_open(&self, peer: PeerId) -> bool {
+        let session = self.market.sessions.get(&peer);
+        session.is_some_and(|session| session.is_open(self.market.generation))
+    }
+
+    /// Whether the hello's token is that of the peer's last store, whatever became of its session: what it says of the
+    /// ledger is believed.
+    pub fn knows(&self, hello: &Hello) -> bool {
+        let session = self.market.sessions.get(&hello.peer);
+        let store = hello.token.map(|token| token.store_id());
+        session.is_some_and(|session| Some(session.store) == store)
+    }
+
     /// The peer that a hello proves to be.
     ///
     /// # Errors
     /// The token is missing or not that of the peer's present store.
     pub fn authenticate(&self, hello: &Hello) -> Result<PeerId, Denied> {
-        let session = self.market.sessions.get(&hello.peer);
-        let store = hello.token.map(|token| token.store_id());
-        match session {
-            Some(session) if Some(session.store) == store && session.epoch == hello.epoch => Ok(hello.peer),
-            _ => Err(Denied::NotMember(hello.peer)),
-        }
+        let present = self.market.sessions.get(&hello.peer).is_some_and(|it| it.epoch == hello.epoch);
+        let proven = present && self.is_open(hello.peer) && self.knows(hello);
+        proven.then_some(hello.peer).ok_or(Denied::NotMember(hello.peer))
     }
 
     // ---- presence
@@ -364,6 +407,7 @@ impl Warehouse {
         };
         let offices = &self.market.offices;
         let roster = Roster {
+            generation: self.market.generation,
             seq: offices.seq,
             version: self.told.version,
             primary: offices.primary.as_ref().map(seat),

@@ -273,9 +273,7 @@ impl Loop {
                 let catalogue = self.catalogue();
                 self.reply(reply, Ok(catalogue));
             }
-            WarehouseCall::Open(peer, store, cluster, reply) => {
-                self.open(now, time, peer, store, &cluster, reply)
-            }
+            WarehouseCall::Open(opening, reply) => self.open(now, time, opening, reply),
             WarehouseCall::Session(peer, reply) => {
                 let answer = (self.machine.clock.now(), self.session(peer));
                 self.reply(reply, Ok(answer));
@@ -316,20 +314,13 @@ impl Loop {
         }
     }
 
-    fn open(
-        &mut self,
-        now: Now,
-        time: WallMicros,
-        peer: PeerId,
-        store: Hash,
-        cluster: &str,
-        reply: Reply<OpenAnswer>,
-    ) {
+    fn open(&mut self, now: Now, time: WallMicros, opening: Opening, reply: Reply<OpenAnswer>) {
+        let Opening { peer, store, cluster, generation } = opening;
         if !cluster.is_empty() && cluster != self.parts.cluster {
-            let denied = Denied::OtherCluster { store: cluster.to_owned(), own: self.parts.cluster.clone() };
+            let denied = Denied::OtherCluster { store: cluster, own: self.parts.cluster.clone() };
             return self.reply(reply, Err(denied.into()));
         }
-        let answer = self.machine.open(time, peer, store).map(|opened| OpenAnswer {
+        let answer = self.machine.open(time, peer, store, generation).map(|opened| OpenAnswer {
             opened,
             clock: self.machine.clock.now(),
             roster: self.machine.roster(now),
@@ -354,10 +345,12 @@ impl Loop {
     }
 
     fn control(&mut self, now: Now, time: WallMicros, conn: u64, up: ControlUp) {
-        if let Some(hello) = &up.hello
-            && let Err(denied) = self.machine.control_up(time, hello, conn)
-        {
-            return self.cut(conn, &denied.to_string());
+        if let Some(hello) = &up.hello {
+            // First of all: an older copy may not even know the peer's session.
+            self.check_ledger(hello);
+            if let Err(denied) = self.machine.control_up(time, hello, conn) {
+                return self.cut(conn, &denied.to_string());
+            }
         }
         // Only who is known moves the clock.
         let known =
@@ -366,7 +359,6 @@ impl Loop {
             return self.cut(conn, "no hello, or its clock is too far ahead");
         }
         let Some(hello) = up.hello else { return self.machine.alive(conn) };
-        self.check_ledger(&hello);
         let Some(stream) = self.controls.get_mut(&conn) else { return };
         stream.peer = Some(hello.peer);
         let outbox = stream.outbox.clone();
@@ -378,25 +370,29 @@ impl Loop {
 
     /// A peer that was told of more than this ledger holds proves that the store is an older copy: serve nobody.
     fn check_ledger(&self, hello: &Hello) {
-        let (generation, (seq, hash)) = (hello.generation, hello.ledger);
-        if generation != self.machine.market.generation || seq == Seq(0) {
+        let (generation, own) = (hello.generation, self.machine.market.generation);
+        // Anybody may become a client; those are no witnesses.
+        if generation < own || hello.peer.is_client() || !self.machine.knows(hello) {
             return;
         }
+        let (seq, hash) = hello.ledger;
+        match generation > own {
+            true => older_copy(hello.peer, &format!("generation {generation} of the ledger")),
+            false if self.holds(seq, hash) => {}
+            false => older_copy(hello.peer, &format!("ledger record {seq}")),
+        }
+    }
+
+    /// Whether the ledger durably has a block with that hash that ends there.
+    fn holds(&self, seq: Seq, hash: Hash) -> bool {
         let reader = self.journal.reader();
-        let holds = match reader.hash_at(seq) {
+        match reader.hash_at(seq) {
+            _ if seq == Seq(0) => true,
             Ok(own) => reader.durable().seq >= seq && own.is_none_or(|own| own == hash),
             Err(error) => {
-                return tracing::error!(%error, "the ledger cannot be compared with what a peer has seen");
+                tracing::error!(%error, "the ledger cannot be compared with what a peer has seen");
+                true
             }
-        };
-        if !holds {
-            tracing::error!(peer = %hello.peer, %seq, "a peer has seen a ledger that this store does not hold");
-            eprintln!(
-                "error: peer {} has seen ledger record {seq}, which this store lacks: it is an older copy\n  \
-                 hint: put the newest copy of the warehouse's directory back",
-                hello.peer
-            );
-            std::process::exit(7);
         }
     }
 
@@ -509,7 +505,7 @@ impl Loop {
     }
 
     fn session(&self, peer: PeerId) -> Option<SessionInfo> {
-        let session = self.machine.market.sessions.get(&peer)?;
+        let session = self.machine.market.sessions.get(&peer).filter(|_| self.machine.is_open(peer))?;
         Some(SessionInfo { peer, epoch: session.epoch, store: session.store })
     }
 
@@ -620,9 +616,21 @@ impl Loop {
             messages_sent: self.sent,
             members: self.machine.members(),
             warehouse: self.parts.addr.clone(),
+            generation: self.machine.market.generation,
             ..Report::default()
         }
     }
+}
+
+/// Says so, and ends the process: whoever is served by an older copy is told what never was.
+fn older_copy(peer: PeerId, seen: &str) -> ! {
+    tracing::error!(%peer, seen, "this store is an older copy of the warehouse's");
+    eprintln!(
+        "error: peer {peer} has seen {seen}, which this store lacks: it is an older copy of the warehouse's\n  \
+         hint: put the newest copy of the warehouse's directory back; if there is none, move this one away and \
+         mend with: bazaar restore --from BACKUP --accept-loss"
+    );
+    std::process::exit(7);
 }
 
 /// Cuts outcomes where they would fill half a message; what is cut off, if anything.

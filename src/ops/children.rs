@@ -104,14 +104,14 @@ impl Starting {
                 let _ = self.child.process.kill();
                 let code = self.child.process.wait().ok().and_then(|status| status.code());
                 let code = code.and_then(|code| u8::try_from(code).ok()).unwrap_or(exit::FAILURE);
-                Err(died(&self.child, code))
+                Err(said_last(&self.child, "did not start", code))
             }
         }
     }
 }
 
-/// What a node that did not start said last.
-fn died(child: &Child, code: u8) -> Failure {
+/// What a node that ended said last.
+pub fn said_last(child: &Child, how: &str, code: u8) -> Failure {
     let log = NodeDir::new(&child.dir).log();
     let text = fs::read_to_string(&log).unwrap_or_default();
     let tail = text.rfind("error: ").map(|at| text[at + "error: ".len()..].trim_end().to_owned());
@@ -122,7 +122,7 @@ fn died(child: &Child, code: u8) -> Failure {
         },
         None => ("it did not say why".to_owned(), format!("see {}", log.display())),
     };
-    Failure::new(code, format!("{} did not start: {what}", child.name)).hint(hint)
+    Failure::new(code, format!("{} {how}: {what}", child.name)).hint(hint)
 }
 
 impl Child {

@@ -48,7 +48,7 @@ pub fn run(
         (View::Summary, Some(order)) => life::run(&mut dump, &mut sources, order)?,
         (View::Ledger, _) => ledger::run(&mut dump, warehouse(&mut sources)?)?,
         (View::Summary, None) => summary::run(&mut dump, &mut sources)?,
-        (View::Meta, _) => summary::meta(&mut dump, &sources)?,
+        (View::Meta, _) => summary::meta(&mut dump, &mut sources)?,
         (view, _) => states::run(&mut dump, &mut sources, view)?,
     }
     let code = dump.findings.report(global.quiet);

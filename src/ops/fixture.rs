@@ -6,7 +6,7 @@ use crate::{
     journal::{ChainWriter, Tip},
     model::{
         entry::{Entry, Placed, Told},
-        row::{Decision, Record, Slice, initial_lot},
+        row::{Decision, Reason, Record, Slice, initial_lot},
     },
     ops::{
         dump::Source,
@@ -33,6 +33,8 @@ pub(crate) struct Market {
     clock: u64,
     batch: u64,
     numbers: BTreeMap<PeerId, u32>,
+    epoch: Epoch,
+    generation: u64,
     lots: [VecDeque<(OrderId, u64)>; 3],
 }
 
@@ -72,6 +74,49 @@ impl Market {
         market
     }
 
+    /// The same market, whose warehouse is then restored, as generation 900, from a backup that lacks its last two
+    /// orders; one of those is asked again. It goes on.
+    pub(crate) fn restored() -> Market {
+        let mut market = Market::lived();
+        let backup = (market.ledger.clone(), market.lots.clone());
+        market.trade(5, 3, &[(1, BUY, 0, 1), (4, BUY, 0, 1)]);
+        let lost = market.ledger.last().and_then(|rows| rows[1].decision()).map(|decision| decision.order);
+        market.see();
+        (market.ledger, market.lots) = backup;
+        (market.generation, market.epoch, market.numbers) = (900, Epoch(900), BTreeMap::new());
+        let clock = market.tick();
+        market.ledger.push(vec![Record::Restored { generation: 900, clock }]);
+        (1..=6).for_each(|peer| market.open_session(peer));
+        market.office(Office::Primary, 6, 901);
+        market.office(Office::Secondary, 5, 902);
+        market.pair(6, 901, 5, 902);
+        market.batch += 1;
+        for order in lost.iter() {
+            let there = market.lots[usize::from(order.product.0)].iter().map(|(_, left)| left).sum();
+            let decision = market.decision(6, 901, order, there);
+            market.ledger.push(vec![Record::Void { decision, reason: Reason::Closed }]);
+        }
+        market.trade(6, 901, &[(4, BUY, 0, 1), (1, BUY, 0, 2)]);
+        market
+    }
+
+    /// Every peer has seen the ledger's end.
+    fn see(&mut self) {
+        let ((_, tip), generation) = (chain(&self.ledger), self.generation);
+        let peers: Vec<u32> = self.journals.keys().map(|peer| peer.0).collect();
+        for peer in peers {
+            self.note(peer, Entry::LedgerSeen { generation, seq: tip.seq, hash: tip.hash });
+        }
+    }
+
+    fn open_session(&mut self, peer: u32) {
+        let (epoch, store, clock) = (self.epoch, Hash::of(&[peer as u8]), self.tick());
+        self.ledger.push(vec![Record::Session { peer: PeerId(peer), epoch, store, clock }]);
+        self.note(peer, Entry::Opened { peer: PeerId(peer), epoch });
+        let (generation, seq, hash) = (self.generation, Seq(0), Hash::default());
+        self.note(peer, Entry::LedgerSeen { generation, seq, hash });
+    }
+
     fn tick(&mut self) -> Stamp {
         self.clock += 1;
         Stamp(self.clock)
@@ -99,11 +144,7 @@ impl Market {
             });
         }
         self.ledger.push(stocked);
-        for peer in 1..=6 {
-            let (epoch, store, clock) = (Epoch(0), Hash::of(&[peer as u8]), self.tick());
-            self.ledger.push(vec![Record::Session { peer: PeerId(peer), epoch, store, clock }]);
-            self.note(peer, Entry::Opened { peer: PeerId(peer), epoch });
-        }
+        (1..=6).for_each(|peer| self.open_session(peer));
     }
 
     fn office(&mut self, office: Office, trader: u32, term: u64) {
@@ -127,7 +168,7 @@ impl Market {
     fn place(&mut self, (peer, kind, product, pieces): (u32, OrderKind, u16, u64)) -> Order {
         let k = self.numbers.entry(PeerId(peer)).or_default();
         *k += 1;
-        let number = Number::new(Epoch(0), *k);
+        let number = Number::new(self.epoch, *k);
         let (stamp, product, quantity) = (self.tick(), ProductId(product), Quantity(pieces));
         self.note(peer, Entry::Placed(Placed { number, stamp, kind, product, quantity }));
         Order { id: OrderId { peer: PeerId(peer), number }, stamp, kind, product, quantity }
@@ -148,7 +189,7 @@ impl Market {
         let order = self.place((peer, OrderKind::Void, 0, 0));
         self.batch += 1;
         let decision = self.decision(trader, term, &order, 0);
-        self.settle(trader, vec![Record::Void { decision, reason: crate::model::row::Reason::GivenUp }]);
+        self.settle(trader, vec![Record::Void { decision, reason: Reason::GivenUp }]);
     }
 
     fn settle(&mut self, trader: u32, rows: Vec<Record>) {
@@ -212,7 +253,8 @@ impl Market {
         let mut sources: Vec<Source> = vec![memory(0, ledger, tip, self.clock)];
         for (peer, steps) in &self.journals {
             let mut steps = steps.clone();
-            steps.push(vec![Entry::LedgerSeen { generation: 0, seq: tip.seq, hash: tip.hash }]);
+            let generation = self.generation;
+            steps.push(vec![Entry::LedgerSeen { generation, seq: tip.seq, hash: tip.hash }]);
             let (blocks, tip) = chain(&steps);
             sources.push(memory(peer.0, blocks, tip, self.clock));
         }

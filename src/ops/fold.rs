@@ -8,6 +8,7 @@ mod goods;
 mod journal;
 mod money;
 mod offices;
+mod restores;
 mod sequence;
 mod sessions;
 
@@ -16,6 +17,7 @@ pub use goods::{Goods, ProductState};
 pub use journal::{Answer, JournalFold, OwnOrder, Waiting};
 pub use money::{Account, Accounts};
 pub use offices::{Holder, Offices};
+pub use restores::Restores;
 pub use sequence::Sequence;
 pub use sessions::{Numbers, SessionState, Sessions};
 
@@ -37,6 +39,8 @@ pub struct LedgerFold {
     pub offices: Offices,
     /// Order of rows, and clocks.
     pub sequence: Sequence,
+    /// Where a backup was put in place of a lost store.
+    pub restores: Restores,
 }
 
 impl LedgerFold {
@@ -50,6 +54,7 @@ impl LedgerFold {
         self.sessions.apply(place, record, alarms);
         self.offices.apply(place, record, alarms);
         self.sequence.apply(place, record, alarms);
+        self.restores.apply(place, record, alarms);
         reserved(place, record, alarms);
     }
 
@@ -64,7 +69,6 @@ fn reserved(place: &Place, record: &Record, alarms: &mut Alarms) {
     let unjudged = matches!(
         record,
         Record::Reversal(_)
-            | Record::Restored { .. }
             | Record::Allotment { .. }
             | Record::Adopt { .. }
             | Record::Complete { .. }

@@ -21,7 +21,7 @@ use super::verify;
 use crate::cli::{DumpArgs, Global, Target, VerifyArgs, View};
 use crate::journal::{NodeDir, OpenError};
 use crate::node::wall_now;
-use crate::types::Seq;
+use crate::types::{PeerId, Seq};
 use crate::wire::client::{CallError, Dumped, Node};
 use crate::wire::report::Report;
 
@@ -62,6 +62,28 @@ pub fn verify(args: &VerifyArgs, global: &Global) -> Result<u8, Failure> {
         Target::Dirs(dirs) => asking.stores(&dirs)?,
     };
     verify::run(args, global, sources, &mut stdout())
+}
+
+/// The ledger in a warehouse's directory, or, of a running one, as it tells it.
+///
+/// # Errors
+/// There is no store, or its owner does not answer.
+pub fn ledger_in(dir: &Path, global: &Global) -> Result<Source, Failure> {
+    let absent = || directory(&OpenError::Absent(dir.to_owned()));
+    Asking::new(global, false)?.stores(&[dir.to_owned()])?.pop().ok_or_else(absent)
+}
+
+/// The ledger of the running market that the node at `addr` is of.
+///
+/// # Errors
+/// It does not answer.
+pub fn warehouse_at(addr: &str, global: &Global) -> Result<Source, Failure> {
+    let asking = Asking::new(global, false)?;
+    let (source, report) = asking.connect(addr).map_err(|error| market::unreachable(addr, &error))?;
+    match report.peer {
+        PeerId::WAREHOUSE => Ok(source),
+        _ => asking.node(&report.warehouse),
+    }
 }
 
 /// How running nodes are asked.
@@ -157,6 +179,7 @@ fn meta(report: &Report) -> SourceMeta {
     facts.insert("process".into(), report.process.to_string().into());
     facts.insert("addr".into(), report.addr.clone().into());
     facts.insert("pid".into(), report.pid.into());
+    facts.insert("generation".into(), report.generation.into());
     SourceMeta {
         node: report.peer,
         role: report.role.clone(),
@@ -261,7 +284,6 @@ impl Iterator for LiveBlocks<'_> {
 mod tests {
     use super::*;
     use crate::cli::{Cli, Command};
-    use crate::types::PeerId;
 
     fn run(line: &str) -> Failure {
         let cli = Cli::parse_from_args(line.split(' ').map(Into::into)).unwrap();

@@ -22,6 +22,7 @@ use crate::model::market::NotTaken;
 use crate::types::{Money, Number, Order, OrderKind, PeerId, ProductId};
 use crate::wire::client::{CallError, Node};
 use crate::wire::messages::Catalogue;
+use crate::wire::status::OLDER_COPY;
 
 /// Buys.
 ///
@@ -186,7 +187,10 @@ impl Errand<'_> {
                 let repeated = outcome.repeated;
                 self.note(&format!("earlier order: {}", Done::told(wanted, outcome, repeated).line()));
             }
-            Answer::Never(NotTaken::Stale) => self.note(&format!("earlier order: {}", forgotten(id).what)),
+            Answer::Never(NotTaken::Stale | NotTaken::OtherContent) => {
+                client.forget(id.number).await;
+                self.note(&format!("earlier order: {}", forgotten(id).what));
+            }
             Answer::Never(why) => {
                 self.note(&format!("earlier order {id}: {why}; it is given up"));
                 self.give_up(client, asker, &order).await;
@@ -216,7 +220,10 @@ impl Errand<'_> {
                 let repeated = outcome.repeated && !new;
                 Ok(Done::told(self.wanted.clone(), outcome, repeated))
             }
-            Answer::Never(NotTaken::Stale) => Err(forgotten(id)),
+            Answer::Never(NotTaken::Stale | NotTaken::OtherContent) => {
+                client.forget(id.number).await;
+                Err(forgotten(id))
+            }
             Answer::Never(why) => {
                 self.give_up(client, asker, &order).await;
                 Err(Failure::new(exit::NO, format!("order {id} was refused: {why}")))
@@ -300,7 +307,7 @@ fn product(goods: &[(String, Money)], typed: &str) -> Result<ProductId, Failure>
 
 fn forgotten(id: crate::types::OrderId) -> Failure {
     let what = format!(
-        "order {id} is forgotten: it was decided long ago, and only the journal that placed it knows how"
+        "order {id} is forgotten: it was decided long ago, and only the journal that was told knows how"
     );
     Failure::new(exit::UNDETERMINED, what).hint(format!("bazaar dump ledger --order {id}"))
 }
@@ -313,6 +320,8 @@ fn nothing_sent(why: String) -> Failure {
 /// The warehouse's answer to opening a session.
 fn refused(error: CallError) -> Failure {
     match error {
+        CallError::Refused { reason, text } if reason == OLDER_COPY => Failure::new(exit::UNREACHABLE, text)
+            .hint("the warehouse's log says how to mend it; nothing was sent"),
         CallError::Refused { text, .. } => Failure::new(exit::NO, text),
         error => market::unreachable("the warehouse", &error),
     }

@@ -19,7 +19,7 @@ const fn column(key: &'static str, show: Show) -> Column {
 }
 
 /// All keys of a ledger row, in their order; `error` only in rows that cannot be read.
-pub const LEDGER_COLUMNS: [Column; 28] = [
+pub const LEDGER_COLUMNS: [Column; 29] = [
     column("seq", Show::Number),
     column("time", Show::Text),
     column("clock", Show::Number),
@@ -47,6 +47,7 @@ pub const LEDGER_COLUMNS: [Column; 28] = [
     column("batch", Show::Number),
     column("block", Show::Number),
     column("block_hash", Show::Text),
+    column("generation", Show::Number),
     column("error", Show::Text),
 ];
 
@@ -79,6 +80,9 @@ pub fn ledger_row(place: &Place, record: &Record, catalogue: &Catalogue) -> Row 
     row.record(record);
     row.put("block", place.block);
     row.put("block_hash", place.block_hash.to_string());
+    if let Record::Restored { generation, .. } = record {
+        row.put("generation", *generation);
+    }
     row.row
 }
 
@@ -319,6 +323,7 @@ mod tests {
             Record::Adopt { decision: buy, of, unit_price, commission_percent, slices: slices.clone() },
             Record::Allotment { trader, term, product: ProductId(0), slices, clock },
             Record::Complete { trader, term, of, clock },
+            Record::Restored { generation: 900, clock },
         ];
         let place_of = |key: &String| LEDGER_COLUMNS.iter().position(|column| column.key == key).unwrap();
         for record in records {

@@ -142,6 +142,13 @@ impl Picture {
         for line in self.views.lines() {
             writeln!(out, "{line}")?;
         }
+        if let Some(report) = self.stock().filter(|report| report.generation > 0) {
+            writeln!(
+                out,
+                "generation {} of the ledger, which was restored from a backup",
+                report.generation
+            )?;
+        }
         let silent: Vec<String> = self.reports.silent.keys().map(|node| node_name(*node)).collect();
         match self.exit() {
             exit::DONE => writeln!(out, "healthy"),
@@ -268,6 +275,7 @@ fn report_json(report: &Report) -> Value {
         "clock": report.clock.0,
         "log_seq": report.log.0.0,
         "ledger_seq": report.ledger.0.0,
+        "generation": report.generation,
         "queue_depth": report.queue_depth,
         "oldest": oldest,
         "cache_age_ms": office.map(|_| report.cache_age_ms),

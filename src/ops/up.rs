@@ -81,6 +81,8 @@ enum End {
     Done,
     /// Nothing happened for [`PROGRESS_MAX`].
     Stuck,
+    /// The warehouse's directory cannot be used, as it found out when its peers came.
+    Refused,
 }
 
 struct Market<'a> {
@@ -179,7 +181,12 @@ impl<'a> Market<'a> {
                 _ = int.recv() => return leave_at_once_next_time(int),
                 _ = term.recv() => return leave_at_once_next_time(int),
                 () = at(deadline) => return leave_at_once_next_time(int),
-                _ = child.recv() => self.bury().await,
+                _ = child.recv() => {
+                    self.bury().await;
+                    if self.warehouse.ended().and_then(|status| status.code()) == Some(i32::from(exit::DIRECTORY)) {
+                        return End::Refused;
+                    }
+                }
                 Some(news) = self.news.recv() => self.hear(news),
                 () = tokio::time::sleep_until(stuck), if self.args.shopper.requests.is_some() => return End::Stuck,
             }
@@ -295,7 +302,8 @@ impl<'a> Market<'a> {
         for (peer, pid, status) in died {
             self.dead.insert(peer);
             self.say_death(peer, pid, status);
-            if self.args.restart == Restart::OnCrash && !status.success() {
+            let refused = status.code() == Some(i32::from(exit::DIRECTORY));
+            if self.args.restart == Restart::OnCrash && !status.success() && !refused {
                 self.revive(peer);
             }
         }
@@ -399,6 +407,9 @@ impl<'a> Market<'a> {
         self.stop_peers(&roster);
         let counted = summary.count(&self).await;
         self.stop_warehouse();
+        if end == End::Refused {
+            return Err(children::said_last(&self.warehouse, "ended", exit::DIRECTORY));
+        }
         counted?;
         if self.global.json {
             println!("{}", summary.json());

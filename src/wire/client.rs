@@ -114,11 +114,17 @@ impl Node {
         Ok(reply.into())
     }
 
-    /// Opens the session of a store.
+    /// Opens the session of a store, whose last one is of `generation`.
     #[allow(clippy::missing_errors_doc)]
-    pub async fn open(&self, peer: PeerId, store: Hash, cluster: &str) -> Result<OpenAnswer, CallError> {
-        let request =
-            proto::OpenRequest { peer: peer.0, store: store.0.to_vec(), cluster: cluster.to_owned() };
+    pub async fn open(
+        &self,
+        peer: PeerId,
+        store: Hash,
+        cluster: &str,
+        generation: u64,
+    ) -> Result<OpenAnswer, CallError> {
+        let (store, cluster) = (store.0.to_vec(), cluster.to_owned());
+        let request = proto::OpenRequest { peer: peer.0, store, cluster, generation };
         Ok(call(self.deadline, self.warehouse().open(request)).await?.into())
     }
 

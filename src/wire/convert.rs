@@ -75,6 +75,7 @@ fn seat_in(grant: proto::Grant) -> Seat {
 
 pub(super) fn roster_out(roster: &Roster) -> proto::Roster {
     proto::Roster {
+        generation: roster.generation,
         seq: roster.seq.0,
         primary: roster.primary.as_ref().map(seat_out),
         secondary: roster.secondary.as_ref().map(seat_out),
@@ -86,6 +87,7 @@ pub(super) fn roster_out(roster: &Roster) -> proto::Roster {
 
 pub(super) fn roster_in(roster: proto::Roster) -> Roster {
     Roster {
+        generation: roster.generation,
         seq: Seq(roster.seq),
         version: roster.version,
         primary: roster.primary.map(seat_in),

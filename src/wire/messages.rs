@@ -245,6 +245,19 @@ pub enum ClusterCall {
     HandOver(Hello, Vec<Order>, Reply<u32>),
 }
 
+/// A store asks for its session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opening {
+    /// Whose it is; 0: a new client's.
+    pub peer: PeerId,
+    /// BLAKE3 of its token.
+    pub store: Hash,
+    /// The cluster that it belongs to; empty: none yet.
+    pub cluster: String,
+    /// In which its last session was opened.
+    pub generation: u64,
+}
+
 /// The answer to opening a session.
 #[derive(Clone, Debug)]
 pub struct OpenAnswer {
@@ -278,8 +291,8 @@ pub struct Catalogue {
 pub enum WarehouseCall {
     /// Catalogue and properties.
     Catalogue(Reply<Catalogue>),
-    /// Peer (0: a new client), store id, and the cluster that the store belongs to (empty: none yet).
-    Open(PeerId, Hash, String, Reply<OpenAnswer>),
+    /// The session of a store.
+    Open(Opening, Reply<OpenAnswer>),
     /// The session of a peer.
     Session(PeerId, Reply<(Stamp, Option<SessionInfo>)>),
     /// An office is asked for.

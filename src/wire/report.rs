@@ -94,4 +94,6 @@ pub struct Report {
     pub messages_sent: u64,
     /// Where the warehouse listens, as the node was told.
     pub warehouse: String,
+    /// Counts restores of the warehouse, as far as the node knows.
+    pub generation: u64,
 }

@@ -215,9 +215,10 @@ impl<I: From<WarehouseCall> + Send + 'static> proto::warehouse_server::Warehouse
     }
 
     async fn open(&self, request: Request<proto::OpenRequest>) -> Result<Response<proto::OpenReply>, Status> {
-        let proto::OpenRequest { peer, store, cluster } = request.into_inner();
+        let proto::OpenRequest { peer, store, cluster, generation } = request.into_inner();
         let store = Hash::from_slice(&store).ok_or(Odd("store"))?;
-        let answer = self.0.ask(|reply| WarehouseCall::Open(PeerId(peer), store, cluster, reply)).await?;
+        let opening = Opening { peer: PeerId(peer), store, cluster, generation };
+        let answer = self.0.ask(|reply| WarehouseCall::Open(opening, reply)).await?;
         Ok(Response::new(answer.into()))
     }
 

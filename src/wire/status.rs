@@ -16,6 +16,8 @@ use crate::types::Office;
 const DOMAIN: &str = "bazaar";
 /// Reason of a refused session: the store is another market's, and asking again is in vain.
 pub const OTHER_CLUSTER: &str = "OTHER_CLUSTER";
+/// Reason of a refused session: the store has seen a later generation of the ledger than there is.
+pub const OLDER_COPY: &str = "OLDER_COPY";
 
 /// What tonic-types takes; its order is never seen.
 #[allow(clippy::disallowed_types)]
@@ -62,6 +64,7 @@ fn denied_code(denied: &Denied) -> (Code, &'static str) {
         Denied::PassedOver(_) => (Code::FailedPrecondition, "PASSED_OVER"),
         Denied::NotPartner(_) => (Code::PermissionDenied, "NOT_PARTNER"),
         Denied::OtherCluster { .. } => (Code::FailedPrecondition, OTHER_CLUSTER),
+        Denied::OlderCopy { .. } => (Code::FailedPrecondition, OLDER_COPY),
         Denied::TooManyClients => (Code::ResourceExhausted, "TOO_MANY_CLIENTS"),
         Denied::UnknownPeer(_) => (Code::Unauthenticated, "UNKNOWN_PEER"),
     }

@@ -48,7 +48,7 @@ fn refused(cwd: &Path, line: &str, code: i32, named: &[&str]) {
 #[test]
 fn what_was_typed_wrong_is_named() {
     let cwd = tempfile::tempdir().unwrap();
-    let cases: [(&str, &[&str]); 34] = [
+    let cases: [(&str, &[&str]); 37] = [
         ("buy fish=0", &["'fish=0'", "at least 1"]),
         ("buy fish=-3", &["'fish=-3'"]),
         ("buy fish=1000001", &["'fish=1000001'", "limit of 1000000"]),
@@ -83,6 +83,9 @@ fn what_was_typed_wrong_is_named() {
         ("peer --id 1001", &["'1001'", "1 to 1000"]),
         ("verify --check V13", &["'V13'", "V01 to V12"]),
         ("up --frsh", &["'--frsh'", "--fresh"]),
+        ("backup", &["--out"]),
+        ("restore --from b", &["is lost", "--accept-loss"]),
+        ("restore --accept-loss", &["--from"]),
     ];
     for (line, named) in cases {
         refused(cwd.path(), line, 2, named);
@@ -134,6 +137,12 @@ fn a_directory_that_is_a_file_absent_or_not_ours_is_left_alone() {
     }
     refused(cwd.path(), "peer --id 1 --listen :0 --data-dir file", 2, &["file is a file"]);
     refused(cwd.path(), "peer --id 1 --listen :0 --data-dir strange", 7, &["notes.txt"]);
+    refused(cwd.path(), "backup --out new --data-dir strange", 7, &["notes.txt"]);
+    refused(cwd.path(), "backup --out strange --data-dir nowhere", 2, &["strange", "notes.txt"]);
+    refused(cwd.path(), "backup --out file", 2, &["file is a file"]);
+    refused(cwd.path(), "backup --out new --data-dir nowhere", 2, &["nowhere"]);
+    refused(cwd.path(), "restore --from nowhere --accept-loss", 2, &["nowhere"]);
+    refused(cwd.path(), "restore --from strange --accept-loss", 7, &["notes.txt"]);
     for command in ["dump", "verify"] {
         refused(cwd.path(), &format!("{command} --data-dir nowhere"), 2, &["nowhere"]);
     }

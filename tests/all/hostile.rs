@@ -61,7 +61,7 @@ impl<'a> Bazaar<'a> {
     fn client(&self) -> Client {
         let token = Token(std::array::from_fn(|_| fastrand::u8(..)));
         let opened = block_on(async {
-            Node::connect(&self.warehouse, DEADLINE).await?.open(PeerId(0), token.store_id(), "").await
+            Node::connect(&self.warehouse, DEADLINE).await?.open(PeerId(0), token.store_id(), "", 0).await
         });
         let answer = opened.unwrap();
         let hello = Hello {
@@ -216,10 +216,10 @@ fn offices_are_not_to_be_had_by_lies() {
                 .unwrap_err();
         }
         // Another store of a living peer, and of a client that was never given its id.
-        node.open(holder.peer, Token([9; 32]).store_id(), "").await.unwrap_err();
-        node.open(PeerId(77_777), Token([9; 32]).store_id(), "").await.unwrap_err();
-        node.open(PeerId(u32::MAX), Token([9; 32]).store_id(), "").await.unwrap_err();
-        node.open(PeerId(0), Token([9; 32]).store_id(), "other").await.unwrap_err();
+        node.open(holder.peer, Token([9; 32]).store_id(), "", 0).await.unwrap_err();
+        node.open(PeerId(77_777), Token([9; 32]).store_id(), "", 0).await.unwrap_err();
+        node.open(PeerId(u32::MAX), Token([9; 32]).store_id(), "", 0).await.unwrap_err();
+        node.open(PeerId(0), Token([9; 32]).store_id(), "other", 0).await.unwrap_err();
         for trader in [&bazaar.primary, &bazaar.secondary] {
             let node = Node::connect(trader, DEADLINE).await.unwrap();
             node.hand_over(&posing, &[]).await.unwrap_err();
@@ -233,7 +233,7 @@ fn offices_are_not_to_be_had_by_lies() {
     let seq = bazaar.up.ledger_seq();
     for term in [Term(0), Term(99), Term(u64::MAX), holder.term] {
         let order = bad.clone().order(OrderKind::Sell, 0, 1);
-        let answer = settle_under(&bazaar, &bad.hello, term, order);
+        let answer = settle_under(&bazaar.warehouse, &bad.hello, term, order);
         assert_eq!(answer.refused, Some(NotTaken::Fenced), "term {term}: {answer:?}");
         assert!(answer.outcomes.is_empty());
     }
@@ -251,10 +251,10 @@ fn dialer<T>() -> (tokio::runtime::Runtime, Dialer<StreamEvent<T>>, mpsc::Receiv
     (wire, dialer, events)
 }
 
-fn settle_under(bazaar: &Bazaar<'_>, hello: &Hello, term: Term, order: Order) -> SettleAnswer {
+pub fn settle_under(warehouse: &str, hello: &Hello, term: Term, order: Order) -> SettleAnswer {
     let (wire, dialer, mut events) = dialer::<SettleAnswer>();
     let first = SettleAsk { hello: Some(hello.clone()), clock: hello.clock, term, ..SettleAsk::default() };
-    let stream: Dialed<SettleAsk> = dialer.settle(&bazaar.warehouse, first);
+    let stream: Dialed<SettleAsk> = dialer.settle(warehouse, first);
     let batch =
         SettleAsk { clock: hello.clock, term, batch: Batch(1), orders: vec![order], ..SettleAsk::default() };
     stream.outbox.send(batch);
@@ -315,16 +315,20 @@ fn strangers_turn_neither_clocks_nor_rosters() {
 
     // A client that has a session claims to have seen a ledger that no warehouse has.
     let seq = bazaar.up.ledger_seq();
-    let (wire, dialer, mut events) = dialer::<ControlDown>();
-    let hello = Hello { ledger: (Seq(u64::MAX), bad.hello.ledger.1), ..bad.hello.clone() };
-    let first = ControlUp { clock: hello.clock, hello: Some(hello), ..ControlUp::default() };
-    let stream = dialer.control(&bazaar.warehouse, first);
-    wire.block_on(async {
-        while matches!(tokio::time::timeout(DEADLINE, events.recv()).await.unwrap(), Some(StreamEvent::Up(_)))
-        {
-        }
-    });
-    drop(stream);
+    let ledger = (Seq(u64::MAX), bad.hello.ledger.1);
+    for generation in [0, u64::MAX] {
+        let (wire, dialer, mut events) = dialer::<ControlDown>();
+        let hello = Hello { ledger, generation, ..bad.hello.clone() };
+        let first = ControlUp { clock: hello.clock, hello: Some(hello), ..ControlUp::default() };
+        let stream = dialer.control(&bazaar.warehouse, first);
+        wire.block_on(async {
+            while matches!(
+                tokio::time::timeout(DEADLINE, events.recv()).await.unwrap(),
+                Some(StreamEvent::Up(_))
+            ) {}
+        });
+        drop(stream);
+    }
     bazaar.still_serves(&mut good, seq, "a ledger that nobody has");
     bazaar.up.interrupt().expect(0);
     market.verify();

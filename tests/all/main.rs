@@ -15,4 +15,5 @@ mod market;
 mod membership;
 mod power_cut;
 mod resign;
+mod restore;
 mod worst_days;

@@ -424,3 +424,37 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
 pub fn status(addr: &str) -> Option<Report> {
     block_on(async { Node::connect(addr, Duration::from_secs(2)).await.ok()?.status().await.ok() })
 }
+
+/// A node that was started by hand, without `up`.
+pub struct ByHand {
+    pub running: Running,
+    pub addr: String,
+}
+
+pub fn by_hand(market: &Market, name: &str, listen: &str, args: &[&str]) -> ByHand {
+    let ready = market.cwd().join(format!("{name}.ready"));
+    // Of an earlier start.
+    let _ = fs::remove_file(&ready);
+    let mut command = bazaar(market.cwd());
+    command.args(args).args(["--listen", listen, "--ready-file"]).arg(&ready);
+    command.arg("--data-dir").arg(market.node_dir(name));
+    let mut running = Running::start(command);
+    let addr = until(&format!("{name} serves"), SOON, || {
+        assert!(!running.has_ended(), "{}", running.stderr());
+        let addr = fs::read_to_string(&ready).ok()?;
+        addr.strip_suffix('\n').map(str::to_owned)
+    });
+    ByHand { running, addr }
+}
+
+/// A copy of a stopped node's directory, or of anything.
+pub fn copy_tree(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let place = to.join(entry.file_name());
+        match entry.file_type().unwrap().is_dir() {
+            true => copy_tree(&entry.path(), &place),
+            false => drop(fs::copy(entry.path(), place).unwrap()),
+        }
+    }
+}

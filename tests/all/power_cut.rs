@@ -64,7 +64,7 @@ fn warehouse() -> Warehouse {
     let goods = ["boar", "fish", "salt"].map(|name| (name.to_owned(), Quantity(40), Money(100)));
     warehouse.stock(WallMicros(1), &goods);
     for peer in 1..=PEERS {
-        warehouse.open(WallMicros(1), PeerId(peer), Token([peer as u8; 32]).store_id()).unwrap();
+        warehouse.open(WallMicros(1), PeerId(peer), Token([peer as u8; 32]).store_id(), 0).unwrap();
     }
     warehouse.control_up(WallMicros(1), &hello(PEERS), 1).unwrap();
     warehouse.claim(Now(1), WallMicros(1), &hello(PEERS), Office::Primary).unwrap();

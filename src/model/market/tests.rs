@@ -123,6 +123,41 @@ fn an_undecided_order_of_a_closed_epoch_becomes_void() {
     assert!(matches!(market.decide(&order(1, 1, BUY, 0, 1), &by()), Verdict::Known(_)));
 }
 
+/// The order with a number of another epoch.
+fn of_epoch(epoch: u32, order: Order) -> Order {
+    let number = Number::new(Epoch(epoch), order.id.number.k());
+    Order { id: OrderId { number, ..order.id }, ..order }
+}
+
+#[test]
+fn after_a_restore_orders_of_lost_epochs_are_closed_for_ever() {
+    let mut market = market();
+    assert_eq!(outcome(&mut market, &order(1, 1, BUY, 0, 1)), OutcomeKind::Bought);
+    apply(&mut market, Record::Restored { generation: 900, clock: Stamp(3) });
+    let decided_before = market.decide(&order(1, 1, BUY, 0, 1), &by());
+    assert!(matches!(decided_before, Verdict::Known(_)), "what the backup has stands");
+    // Nobody has opened a session yet: numbers of the lost part, even far above what the backup knows, and of epochs
+    // that it does not know at all.
+    for lost in [order(1, 2, BUY, 0, 1), order(1, 9_000, BUY, 0, 1), of_epoch(3, order(1, 7, BUY, 0, 1))] {
+        assert_eq!(outcome(&mut market, &lost), OutcomeKind::Voided, "{lost:?}");
+        assert!(matches!(market.decide(&lost, &by()), Verdict::Known(_)), "{lost:?}: decided once");
+    }
+    let fresh = of_epoch(900, order(1, 1, BUY, 0, 1));
+    assert_eq!(market.decide(&fresh, &by()), Verdict::NotTaken(NotTaken::NoSession));
+    let stranger = order(9, 1, BUY, 0, 1);
+    assert_eq!(market.decide(&stranger, &by()), Verdict::NotTaken(NotTaken::NoSession));
+    let store = Hash::of(&[1]);
+    apply(&mut market, Record::Session { peer: PeerId(1), epoch: Epoch(900), store, clock: Stamp(4) });
+    assert_eq!(outcome(&mut market, &fresh), OutcomeKind::Bought);
+    assert_eq!(outcome(&mut market, &order(1, 8_999, BUY, 0, 1)), OutcomeKind::Voided);
+    // Whoever placed 9,000 held the outcome of 3 durably.
+    assert_eq!(market.decide(&order(1, 3, BUY, 0, 1), &by()), Verdict::NotTaken(NotTaken::Stale));
+
+    let mut checkpointed = Market::default();
+    market.parts().into_iter().for_each(|(_, part)| checkpointed.restore(part));
+    assert_eq!(checkpointed, market);
+}
+
 fn orders() -> impl Strategy<Value = Vec<(u32, u32, u8, u64)>> {
     // peer, how far the number jumps back or ahead, kind, quantity
     proptest::collection::vec((1u32..=3, 0u32..4, 0u8..4, 0u64..9), 1..120)
@@ -146,18 +181,36 @@ fn warehouse() -> Warehouse {
     warehouse
 }
 
+/// What a restore and the first election after it write.
+fn restored(term: &mut Term) -> Vec<Record> {
+    let (clock, office) = (Stamp(9), crate::types::Office::Primary);
+    let (peer, trader, process) = (PeerId(1), PeerId(3), crate::types::ProcessId::default());
+    *term = Term(6);
+    vec![
+        Record::Restored { generation: 5, clock },
+        Record::Session { peer, epoch: Epoch(5), store: Hash::of(&[1]), clock },
+        Record::Office { office, trader, process, term: *term, clock },
+    ]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     /// Any orders, doubled, skipped and reordered, in any batches: goods and money are conserved at every prefix, no
     /// order has two outcomes, and the state is the fold of the records, also from a checkpoint at any place.
     #[test]
-    fn conserved_at_every_prefix_and_replayed_alike(steps in orders(), cut in 0usize..200, size in 1usize..9) {
+    fn conserved_at_every_prefix_and_replayed_alike(
+        steps in orders(),
+        cut in 0usize..200,
+        size in 1usize..9,
+        restore_at in 0usize..30,
+    ) {
         let mut live = warehouse();
         let mut fold = live.market.clone();
         let mut checkpointed = None;
         let mut next = [1u32; 4];
         let mut outcomes: BTreeMap<OrderId, (Seq, OutcomeKind)> = BTreeMap::new();
+        let mut term = Term(1);
         for (at, batch) in steps.chunks(size).enumerate() {
             let batch: Vec<Order> = batch.iter().map(|&(peer, jump, kind, quantity)| {
                 let k = if jump == 0 { next[peer as usize].saturating_sub(1).max(1) } else { next[peer as usize] + jump - 1 };
@@ -165,7 +218,12 @@ proptest! {
                 let kind = [BUY, BUY_SOME, OrderKind::Sell, OrderKind::Void][kind as usize];
                 order(peer, k, kind, 0, quantity)
             }).collect();
-            let job = Job { stream: 1, batch: Batch(at as u64), term: Term(1), orders: batch };
+            // A backup of just now: peer 1 opens its session again, the others have not come yet.
+            let mut records = if at == restore_at { restored(&mut term) } else { Vec::new() };
+            for record in &records {
+                apply(&mut live.market, record.clone());
+            }
+            let job = Job { stream: 1, batch: Batch(at as u64), term, orders: batch };
             for done in live.settle(WallMicros(5), vec![job], false) {
                 prop_assert_eq!(done.refused, None);
                 for outcome in done.outcomes {
@@ -173,7 +231,8 @@ proptest! {
                     prop_assert_eq!(*outcomes.entry(outcome.id).or_insert(told), told, "told twice alike");
                 }
             }
-            for record in live.take_fresh() {
+            records.extend(live.take_fresh());
+            for record in records {
                 let seq = fold.seq.next();
                 fold.apply(seq, WallMicros(5), &record);
                 fold.invariants();

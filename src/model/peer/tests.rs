@@ -80,3 +80,17 @@ fn the_window_counts_from_what_is_durably_answered() {
     assert_eq!(state.room(Number::new(Epoch(0), 3)), 2);
     assert_eq!(PeerState::default().room(Number::new(Epoch(0), 1)), SESSION_WINDOW);
 }
+
+#[test]
+fn a_forgotten_order_is_open_no_more_and_holds_nothing_back() {
+    let mut state = PeerState::default();
+    let number = |k: u32| Number::new(Epoch(0), k);
+    for k in 1..=2 {
+        let (stamp, kind) = (Stamp(u64::from(k)), OrderKind::Sell);
+        let placed = Placed { number: number(k), stamp, kind, product: ProductId(0), quantity: Quantity(1) };
+        state.apply(Seq(u64::from(k)), WallMicros(0), &Entry::Placed(placed));
+    }
+    state.apply(Seq(3), WallMicros(0), &Entry::Forgotten { number: number(1) });
+    assert_eq!((state.open.len(), state.floor(), state.answered), (1, number(2), 0));
+    assert_eq!(state.next_number(Epoch(0)), number(3), "its number is not given again");
+}

@@ -21,7 +21,7 @@ fn warehouse() -> Warehouse {
     let mut it = Warehouse::new(Market::default(), Clock::starting_at(Stamp(0)), rules, Now(0));
     it.stock(T, &[("fish".into(), Quantity(10), Money(100))]);
     for peer in 4..=6 {
-        it.open(T, PeerId(peer), token(peer).store_id()).unwrap();
+        it.open(T, PeerId(peer), token(peer).store_id(), 0).unwrap();
     }
     it
 }
@@ -172,9 +172,9 @@ fn resigning_in_favour_of_someone_is_one_step() {
 fn another_store_of_a_connected_peer_waits() {
     let mut it = paired();
     let store = Hash::of(b"another");
-    assert_eq!(it.open(T, PeerId(6), store), Err(Denied::StoreAlive(PeerId(6))));
+    assert_eq!(it.open(T, PeerId(6), store, 0), Err(Denied::StoreAlive(PeerId(6))));
     it.control_closed(601);
-    let opened = it.open(T, PeerId(6), store).unwrap();
+    let opened = it.open(T, PeerId(6), store, 0).unwrap();
     assert_eq!(opened.epoch, Epoch(1));
     assert!(!opened.is_ahead_of(Number(0)), "a store that replaces a lost one is no old copy");
     let copy = Opened { highest: Number::new(Epoch(1), 7), ..opened };
@@ -185,11 +185,11 @@ fn another_store_of_a_connected_peer_waits() {
 #[test]
 fn opening_again_gives_the_same_session() {
     let mut it = warehouse();
-    let client = it.open(T, PeerId(0), Hash::of(b"client")).unwrap();
+    let client = it.open(T, PeerId(0), Hash::of(b"client"), 0).unwrap();
     assert_eq!(client.peer, PeerId(1001));
-    let again = it.open(T, PeerId(0), Hash::of(b"client")).unwrap();
+    let again = it.open(T, PeerId(0), Hash::of(b"client"), 0).unwrap();
     assert_eq!((again.peer, again.epoch, again.new), (client.peer, client.epoch, false));
-    assert_eq!(it.open(T, PeerId(0), Hash::of(b"other")).unwrap().peer, PeerId(1002));
+    assert_eq!(it.open(T, PeerId(0), Hash::of(b"other"), 0).unwrap().peer, PeerId(1002));
 }
 
 fn job(stream: u64, batch: u64, term: u64, orders: Vec<Order>) -> Job {
@@ -281,4 +281,76 @@ fn who_resigns_by_hand_is_passed_over_and_a_handover_is_not() {
         assert_eq!(claim(&mut it, 6, 6, Office::Primary).is_err(), pass_over);
         assert_eq!(claim(&mut it, 6, 5, Office::Primary).is_ok(), pass_over);
     }
+}
+
+/// The market of `paired`, restored from a backup as generation 900, in a process of its own.
+fn restored() -> Warehouse {
+    let mut before = paired();
+    before.open(T, PeerId(0), Hash::of(b"a"), 0).unwrap();
+    let mut market = before.market;
+    let restored = Record::Restored { generation: 900, clock: Stamp(50) };
+    market.apply_outcome(market.seq.next(), T, &restored);
+    let rules = Rules { commission_percent: 5, suspect_after_ms: 1000, starts: 2 };
+    Warehouse::new(market, Clock::starting_at(Stamp(50)), rules, Now(0))
+}
+
+#[test]
+fn a_restore_closes_all_sessions_and_vacates_the_offices() {
+    let mut it = restored();
+    let roster = it.roster(Now(1));
+    assert_eq!(
+        (roster.generation, roster.seq, roster.primary, roster.secondary),
+        (900, it.market.seq, None, None)
+    );
+    assert_eq!(it.control_up(T, &hello(6, 1), 1), Err(Denied::NotMember(PeerId(6))));
+    assert!(it.knows(&hello(6, 1)), "its word on the ledger is believed all the same");
+    assert_eq!(claim(&mut it, 1, 6, Office::Primary), Err(Denied::NotMember(PeerId(6))));
+
+    let opened = it.open(T, PeerId(6), token(6).store_id(), 0).unwrap();
+    assert_eq!((opened.epoch, opened.highest, opened.new), (Epoch(900), Number::new(Epoch(900), 0), true));
+    let again = it.open(T, PeerId(6), token(6).store_id(), 900).unwrap();
+    assert_eq!((again.epoch, again.new), (Epoch(900), false));
+    let hello = Hello { epoch: Epoch(900), ..hello(6, 1) };
+    it.control_up(T, &hello, 601).unwrap();
+    it.claim(Now(2), T, &hello, Office::Primary).unwrap();
+    assert_eq!(
+        it.market.offices.primary.unwrap().term,
+        Term(901),
+        "no term of the lost part is granted again"
+    );
+    assert_eq!(kinds(&mut it), ["session", "office"]);
+}
+
+#[test]
+fn a_peer_that_the_backup_does_not_know_uses_no_number_again() {
+    let mut it = restored();
+    assert_eq!(it.open(T, PeerId(7), Hash::of(b"seven"), 0).unwrap().epoch, Epoch(900));
+    assert_eq!(
+        it.open(T, PeerId(8), Hash::of(b"eight"), 900).unwrap().epoch,
+        Epoch(900),
+        "new in the market"
+    );
+}
+
+#[test]
+fn a_client_of_the_lost_part_takes_nobodys_number() {
+    let mut it = restored();
+    let open = |it: &mut Warehouse, peer: u32, store: &[u8], generation| {
+        let opened = it.open(T, PeerId(peer), Hash::of(store), generation).unwrap();
+        (opened.peer.0, opened.epoch.0)
+    };
+    assert_eq!(open(&mut it, 0, b"b", 0), (1002, 900), "a new client gets the number that a lost one had");
+    assert_eq!(open(&mut it, 1002, b"c", 0), (1003, 900), "the lost one gets another");
+    assert_eq!(open(&mut it, 1002, b"c", 0), (1003, 900), "asked again before it has noted its number");
+    assert_eq!(open(&mut it, 1003, b"c", 900), (1003, 900));
+    assert_eq!(open(&mut it, 1002, b"b", 900), (1002, 900));
+    assert_eq!(open(&mut it, 1001, b"a", 0), (1001, 900), "the backup knows this one by its store");
+}
+
+#[test]
+fn a_store_that_has_seen_a_later_generation_opens_nothing() {
+    let mut it = restored();
+    let denied = Denied::OlderCopy { seen: 901, own: 900 };
+    assert_eq!(it.open(T, PeerId(7), Hash::of(b"seven"), 901), Err(denied));
+    assert_eq!(kinds(&mut it), Vec::<&str>::new());
 }

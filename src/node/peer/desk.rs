@@ -33,6 +33,8 @@ pub(super) struct Desk {
     /// Since when there has been something to settle.
     busy_since: Option<Now>,
     pub(super) duplicates: u64,
+    /// What this peer had seen of the ledger when it dialed the settle stream.
+    shown: Seq,
 }
 
 impl Desk {
@@ -46,6 +48,7 @@ impl Desk {
             fetching: BTreeSet::new(),
             busy_since: None,
             duplicates: 0,
+            shown: Seq(0),
         }
     }
 
@@ -306,6 +309,7 @@ impl Loop {
         let Some(term) = self.term().filter(|_| self.settle.dialed.is_none()) else { return };
         let (clock, hello) = (self.clock.tick(), Some(self.hello(false)));
         let addr = self.warehouse.clone();
+        self.desk.shown = self.ledger_seen.1;
         self.settle.set(self.dialer.settle(&addr, SettleAsk { clock, hello, term, ..SettleAsk::default() }));
     }
 
@@ -343,6 +347,11 @@ impl Loop {
     }
 
     fn heard_settle(&mut self, answer: SettleAnswer) {
+        // Another ledger than the session's: what it decides would be undone when it is found out.
+        if answer.hello.as_ref().is_some_and(|hello| !self.trusts(hello, self.desk.shown)) {
+            tracing::warn!("the settle stream leads to another ledger");
+            return self.lost_settle();
+        }
         self.hear(answer.clock);
         if answer.hello.is_some() {
             self.settle.came_up();

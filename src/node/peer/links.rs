@@ -8,13 +8,14 @@
 
 use super::*;
 use crate::limits::{
-    BACKOFF_MAX, EARLY_WORDS_MAX, GOSSIP_EVERY_MS, LINKS_MAX, NEIGHBOUR_LINKS_MAX, PEERS_MAX,
+    BACKOFF_MAX, EARLY_WORDS_MAX, GOSSIP_EVERY_MS, LEDGER_SEEN_EVERY_MS, LINKS_MAX, NEIGHBOUR_LINKS_MAX,
+    PEERS_MAX,
 };
 use crate::model::election::Message;
 use crate::model::membership::next_in_ring;
 use crate::types::Hash;
 use crate::wire::client::Node;
-use crate::wire::status::OTHER_CLUSTER;
+use crate::wire::status::{OLDER_COPY, OTHER_CLUSTER};
 
 struct Link {
     line: Dialed<PeerMessage>,
@@ -556,16 +557,23 @@ impl Loop {
 
     // ---- the warehouse
 
-    /// Opens the own session, or hears that it is open: the first thing that is asked of the warehouse.
+    /// Opens the own session, or hears that it is open: the first thing that is asked of the warehouse, and again when
+    /// the control stream broke, since another ledger may be in its place by then.
     pub(super) fn open_session(&mut self) {
+        if self.control.dialed.is_some() || std::mem::replace(&mut self.opening, true) {
+            return;
+        }
         let (addr, deadline) = (self.warehouse.clone(), self.dialer.deadline);
         let (store, cluster) = (self.me.token.store_id(), self.me.cluster.clone());
-        let peer = self.me.id;
-        let open = async move { Node::connect(&addr, deadline).await?.open(peer, store, &cluster).await };
+        let (peer, generation) = (self.me.id, self.ledger_seen.0);
+        let open = async move {
+            Node::connect(&addr, deadline).await?.open(peer, store, &cluster, generation).await
+        };
         self.call(open, Came::Opened);
     }
 
     pub(super) fn session_opened(&mut self, result: Result<OpenAnswer, CallError>) {
+        self.opening = false;
         let answer = match result {
             Ok(answer) => answer,
             Err(CallError::Refused { reason, text }) if reason == OTHER_CLUSTER => {
@@ -575,14 +583,19 @@ impl Loop {
                 );
                 std::process::exit(7);
             }
+            Err(CallError::Refused { reason, text }) if reason == OLDER_COPY => {
+                tracing::error!(text, "the warehouse is an older copy; this peer waits for the right one");
+                // It may not believe a word of ours before it has seen our token.
+                return self.dial_control();
+            }
             Err(error) => {
                 self.open_backoff_ms = next_backoff(self.open_backoff_ms);
                 tracing::info!(%error, "the session could not be opened yet");
                 return self.timer(self.open_backoff_ms, Timer::Open);
             }
         };
+        self.open_backoff_ms = 0;
         self.clock.adopt(answer.clock);
-        self.heard_clock = true;
         let (peer, epoch) = (answer.opened.peer, answer.opened.epoch);
         if answer.opened.is_ahead_of(self.state.last) {
             return self.be_reborn(answer.opened.highest);
@@ -592,8 +605,10 @@ impl Loop {
         if self.state.opened != Some((peer, epoch)) {
             self.record(Entry::Opened { peer, epoch });
         }
-        self.session_open = true;
-        self.dial_neighbours();
+        self.enter_generation(answer.generation);
+        if !std::mem::replace(&mut self.session_open, true) {
+            self.dial_neighbours();
+        }
         self.adopt_roster(answer.roster);
         // The roster may have come from another peer before: then it is no news, and the way home was not open yet.
         self.go_home();
@@ -613,6 +628,19 @@ impl Loop {
         self.spread_news();
     }
 
+    /// The warehouse was restored from a backup: what this peer has seen of the ledger may be gone, and its session is
+    /// another. Its open orders are asked again; those of terms that ended with it go to their present homes.
+    fn enter_generation(&mut self, generation: u64) {
+        if generation == self.ledger_seen.0 {
+            return;
+        }
+        tracing::warn!(generation, epoch = %self.me.epoch, "the warehouse was restored; this peer goes on with a new session");
+        self.ledger_seen = (generation, Seq(0), Hash::default());
+        self.keep_ledger_seen();
+        self.cache.iter_mut().for_each(|(_, seq)| *seq = Seq(0));
+        self.leave_home();
+    }
+
     /// The warehouse has decided numbers that this store never placed: it is an old copy. A new token makes it a new
     /// store, hence a new epoch, so that no number is used twice.
     fn be_reborn(&mut self, highest: Number) {
@@ -630,10 +658,11 @@ impl Loop {
         }
     }
 
-    pub(super) fn dial_control(&mut self) {
-        if !self.session_open || self.control.dialed.is_some() {
+    fn dial_control(&mut self) {
+        if self.control.dialed.is_some() {
             return;
         }
+        self.shown = self.ledger_seen.1;
         let up = ControlUp { clock: self.clock.tick(), hello: Some(self.hello(true)), heartbeat_answer: 0 };
         let addr = self.warehouse.clone();
         self.control.set(self.dialer.control(&addr, up));
@@ -645,14 +674,35 @@ impl Loop {
             StreamEvent::Message(conn, down) if self.control.is(conn) => self.heard_warehouse(down),
             StreamEvent::Lost { conn, why, .. } if self.control.is(conn) => {
                 tracing::info!(why, "the control stream to the warehouse broke");
-                let wait = self.control.lost();
-                self.timer(wait, Timer::Control);
+                self.lost_control();
             }
             StreamEvent::Message(..) | StreamEvent::Lost { .. } => {}
         }
     }
 
+    fn lost_control(&mut self) {
+        let wait = self.control.lost();
+        self.timer(wait, Timer::Open);
+    }
+
+    /// Whether the ledger is the one that this peer had seen up to `shown` when it dialed, or goes on from there; if not,
+    /// nothing is said or heard on that stream.
+    pub(super) fn trusts(&self, hello: &Hello, shown: Seq) -> bool {
+        let own = (self.ledger_seen.0, shown);
+        let trusts = hello.generation == own.0 && hello.ledger.0 >= own.1;
+        if (hello.generation, hello.ledger.0) < own {
+            tracing::error!(
+                generation = hello.generation, seq = %hello.ledger.0, seen = ?own,
+                "the warehouse's ledger lacks what this peer has seen of it: an older copy"
+            );
+        }
+        trusts
+    }
+
     fn heard_warehouse(&mut self, down: ControlDown) {
+        if down.hello.as_ref().is_some_and(|hello| !self.trusts(hello, self.shown)) {
+            return self.lost_control();
+        }
         self.hear(down.clock);
         if let Some(hello) = down.hello {
             self.control.came_up();
@@ -686,8 +736,17 @@ impl Loop {
         }
     }
 
+    /// With entries that are written anyway, so that an older copy of the ledger is found out even by a market that was
+    /// killed and started again.
+    pub(super) fn keep_ledger_seen_now_and_then(&mut self) {
+        if !self.entries.is_empty() && self.now.ms_since(self.ledger_kept) >= LEDGER_SEEN_EVERY_MS {
+            self.keep_ledger_seen();
+        }
+    }
+
     /// The state changes with the journal, never before it: a checkpoint is the fold of what was journaled.
-    fn keep_ledger_seen(&mut self) {
+    pub(super) fn keep_ledger_seen(&mut self) {
+        self.ledger_kept = self.now;
         if self.ledger_seen != self.state.ledger_seen {
             let (generation, seq, hash) = self.ledger_seen;
             self.record(Entry::LedgerSeen { generation, seq, hash });

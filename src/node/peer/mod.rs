@@ -118,7 +118,6 @@ enum Out {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
     Open,
-    Control,
     Home,
     Settle,
     Watch,
@@ -222,6 +221,11 @@ impl<T> Line<T> {
     /// Forgets the stream; how long to wait before the next try.
     fn lost(&mut self) -> u64 {
         (self.dialed, self.up) = (None, false);
+        self.put_off()
+    }
+
+    /// How long to wait before the next try.
+    fn put_off(&mut self) -> u64 {
         self.backoff_ms = next_backoff(self.backoff_ms);
         self.backoff_ms
     }
@@ -262,14 +266,20 @@ pub struct Loop {
 
     warehouse: String,
     session_open: bool,
+    /// The session is being asked for.
+    opening: bool,
     open_backoff_ms: u64,
-    heard_clock: bool,
     control: Line<ControlUp>,
+    /// Sequence of the ledger that was shown on the control stream: a warehouse that ends before it is an older copy.
+    shown: Seq,
     roster: Roster,
     cache: Vec<(Quantity, Seq)>,
     cache_at: Now,
-    /// Generation, sequence and block hash of the ledger as last heard of; the journal learns it later.
+    /// Generation, sequence and block hash of the ledger as last heard of; the journal learns it later. The generation
+    /// is that of the own session.
     ledger_seen: (u64, Seq, Hash),
+    /// When the journal last learned it.
+    ledger_kept: Now,
 
     shopper: Shopper,
     home: shop::Home,
@@ -312,6 +322,7 @@ impl Loop {
             cache: vec![(Quantity(0), Seq(0)); goods.len()],
             cache_at: now,
             ledger_seen: state.ledger_seen,
+            ledger_kept: now,
             acknowledged: state.floor(),
             sendable: state.last,
             staged_clock: clock.now(),
@@ -327,9 +338,10 @@ impl Loop {
             leaving: None,
             started: now,
             session_open: false,
+            opening: false,
             open_backoff_ms: 0,
-            heard_clock: false,
             control: Line::default(),
+            shown: Seq(0),
             roster: Roster::default(),
             home: shop::Home::new(state.last),
             placed: VecDeque::new(),
@@ -444,6 +456,7 @@ impl Loop {
         self.resign_when_drained();
         self.stop_when_finished();
         self.send_replica();
+        self.keep_ledger_seen_now_and_then();
         let leap = self.clock.now().0 - self.staged_clock.0 > CLOCK_RESERVE / 4;
         if self.entries.is_empty() && !leap && self.ticket_is_free() {
             return;
@@ -556,7 +569,6 @@ impl Loop {
     fn fire(&mut self, timer: Timer) {
         match timer {
             Timer::Open => self.open_session(),
-            Timer::Control => self.dial_control(),
             Timer::Home => self.go_home(),
             Timer::Settle => self.dial_settle(),
             Timer::Watch => self.dial_watch(),

@@ -512,6 +512,7 @@ impl Loop {
     pub(super) fn begin_stop(&mut self) {
         tracing::info!("stopping");
         self.stopping = true;
+        self.keep_ledger_seen();
         self.shopper.stop();
         self.leave_office(PeerId(0));
         self.timer(DRAIN_MAX.as_millis() as u64, Timer::Drain);

@@ -73,6 +73,7 @@ impl Loop {
             bytes_written: stats.bytes_written,
             messages_sent: self.sent,
             warehouse: self.warehouse.clone(),
+            generation: self.ledger_seen.0,
         }
     }
 }

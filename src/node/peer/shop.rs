@@ -32,6 +32,8 @@ pub(super) struct Home {
     sent: Number,
     /// Everything up to this number was sent at some time, perhaps by an earlier process.
     ever_sent: Number,
+    /// The trader had no room: nothing more is sent on the line before this.
+    not_before: Now,
     /// A trader has served this process: shopping begins.
     served: bool,
 }
@@ -184,7 +186,7 @@ impl Loop {
 
     /// Sends what is durable and was not sent on this line, in ascending numbers.
     pub(super) fn send_home(&mut self) {
-        if !self.home.line.up || self.home.sent >= self.sendable {
+        if !self.home.line.up || self.home.sent >= self.sendable || self.now < self.home.not_before {
             return;
         }
         let from = Number(self.home.sent.0 + 1);
@@ -220,9 +222,7 @@ impl Loop {
     pub(super) fn go_home(&mut self) {
         let seat = self.roster.home(self.me.id).filter(|seat| !seat.addr.is_empty());
         let Some(seat) = seat.filter(|_| self.session_open && !self.may_not_ask()) else {
-            self.home.line = Line::default();
-            self.home.seat = None;
-            return;
+            return self.leave_home();
         };
         let target = (seat.peer, seat.term);
         if self.home.seat == Some(target) && self.home.line.dialed.is_some() {
@@ -231,7 +231,13 @@ impl Loop {
         let addr = seat.addr.clone();
         let first = TradeAsk { clock: self.clock.tick(), hello: Some(self.hello(true)), orders: Vec::new() };
         self.home.line.set(self.dialer.trade(&addr, first));
-        (self.home.seat, self.home.sent) = (Some(target), Number(0));
+        (self.home.seat, self.home.sent, self.home.not_before) = (Some(target), Number(0), Now(0));
+    }
+
+    /// The line is not what it was dialed for any more.
+    pub(super) fn leave_home(&mut self) {
+        self.home.line = Line::default();
+        self.home.seat = None;
     }
 
     /// A trader, or a peer that leaves, has no orders of its own to ask for.
@@ -272,22 +278,42 @@ impl Loop {
         self.not_taken(&answer.not_taken);
     }
 
-    /// The first number that was not taken: this line takes no later one before it, so all start again from there.
+    /// The first number that was not taken: the trader takes no later one before it, so all start again from there. Who
+    /// has no room now has taken the numbers before it and answers them on this line, which stays: dialed anew, it would
+    /// begin with those same numbers, be refused at the same place, and bring no outcome ever.
     fn not_taken(&mut self, not_taken: &[(OrderId, NotTaken)]) {
-        let mut again = None;
-        for (id, why) in not_taken {
-            tracing::info!(order = %id, %why, "not taken");
-            match why {
-                NotTaken::Stale | NotTaken::OtherContent => {
-                    tracing::error!(order = %id, %why, "an open order of this store has an outcome that it does not hold");
-                }
-                _ => again = Some(again.map_or(id.number, |first: Number| first.min(id.number))),
-            }
+        if let Some((id, why)) = not_taken.first() {
+            tracing::info!(order = %id, %why, orders = not_taken.len(), "not taken");
         }
-        if again.is_some() {
-            let wait = self.home.line.lost();
+        let (known, open): (Vec<_>, Vec<_>) =
+            not_taken.iter().partition(|(_, why)| matches!(why, NotTaken::Stale | NotTaken::OtherContent));
+        known.into_iter().for_each(|(id, why)| self.forget(id.number, why));
+        let Some(first) = open.iter().map(|(id, _)| id.number).min() else { return };
+        let full = |why| matches!(why, NotTaken::Busy | NotTaken::DiskFull | NotTaken::Window);
+        let wait = if open.iter().all(|(_, why)| full(*why)) {
+            let wait = self.home.line.put_off();
+            self.home.sent = self.home.sent.min(Number(first.0 - 1));
+            self.home.not_before = self.now.after_ms(wait);
+            wait
+        } else {
             self.home.seat = None;
-            self.timer(wait, Timer::Home);
+            self.home.line.lost()
+        };
+        self.timer(wait, Timer::Home);
+    }
+
+    /// The number has an outcome that this store, an old copy, does not hold: it is given up, or it would be asked for
+    /// ever.
+    fn forget(&mut self, number: Number, why: NotTaken) {
+        if !self.state.open.contains_key(&number) {
+            return;
+        }
+        tracing::error!(%number, %why, "an open order of this store has an outcome that it does not hold: forgotten");
+        self.record(Entry::Forgotten { number });
+        self.floor_moved();
+        if let Some(reply) = self.asking.remove(&number).and_then(|asking| asking.reply) {
+            // An asker that has gone needs no answer.
+            drop(reply.send(Err(Refusal::NotTaken(why, self.roster.clone()))));
         }
     }
 
@@ -316,6 +342,11 @@ impl Loop {
         for told in news.chunks(TOLD_PER_ENTRY) {
             self.record(Entry::Answered { via, told: told.iter().map(as_told).collect() });
         }
+        self.floor_moved();
+    }
+
+    /// What has no outcome begins elsewhere now: it counts once this step is durable.
+    fn floor_moved(&mut self) {
         let (ticket, floor) = (self.step_ticket(), self.state.floor());
         match self.answered.back_mut() {
             Some((last, up_to)) if *last == ticket => *up_to = floor,

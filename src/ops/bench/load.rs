@@ -81,7 +81,7 @@ fn refused(error: CallError) -> Failure {
 
 async fn open_session(node: &Node, peer: PeerId, cluster: &str) -> Result<(Token, Epoch, Stamp), Failure> {
     let token = new_token().map_err(|error| Failure::new(exit::FAILURE, error.to_string()))?;
-    let answer = node.open(peer, token.store_id(), cluster).await.map_err(refused)?;
+    let answer = node.open(peer, token.store_id(), cluster, 0).await.map_err(refused)?;
     Ok((token, answer.opened.epoch, answer.clock))
 }
 

@@ -40,6 +40,7 @@ enum Event {
     Settled,
     Left,
     Answered,
+    Forgotten,
 }
 
 impl Event {
@@ -54,6 +55,7 @@ impl Event {
             Event::Settled => "settled",
             Event::Left => "left the queue",
             Event::Answered => "answered",
+            Event::Forgotten => "forgotten",
         }
     }
 }
@@ -218,6 +220,9 @@ fn events(
         }
         Entry::AskedAgain { first, last } if covers(wanted, node, first.0, last.0) => {
             vec![(Event::AskedAgain, Row::new())]
+        }
+        Entry::Forgotten { number } if wanted == (OrderId { peer: node, number: *number }) => {
+            vec![(Event::Forgotten, Row::new())]
         }
         Entry::Accepted { term, order } if order.id == wanted => vec![accepted(*term, order, held)],
         Entry::Mirrored { trader, term, orders, .. } if mirrors(orders, wanted) => {

@@ -236,7 +236,7 @@ fn accounts(fold: &LedgerFold) -> Vec<Row> {
 }
 
 fn sessions(fold: &LedgerFold) -> Vec<Row> {
-    let sessions = fold.sessions.0.iter();
+    let sessions = fold.sessions.stores.iter();
     sessions
         .map(|((peer, epoch), session)| {
             row([
@@ -313,7 +313,11 @@ fn orders(fold: &JournalFold, catalogue: &Catalogue) -> Vec<Row> {
 
 fn order_row(order: &OwnOrder, catalogue: &Catalogue) -> Row {
     let placed = &order.placed;
-    let state = if order.answer.is_some() { "answered" } else { "placed" };
+    let state = match order {
+        OwnOrder { answer: Some(_), .. } => "answered",
+        OwnOrder { forgotten: true, .. } => "forgotten",
+        OwnOrder { .. } => "placed",
+    };
     let mut members: Vec<(&str, Value)> = vec![
         ("number", placed.number.0.into()),
         ("stamp", placed.stamp.0.into()),

@@ -39,8 +39,35 @@ pub(super) fn run(dump: &mut Dump<'_>, sources: &mut [Source]) -> Result<(), Fai
     print(dump, rows)
 }
 
-pub(super) fn meta(dump: &mut Dump<'_>, sources: &[Source]) -> Result<(), Failure> {
-    print(dump, sources.iter().map(|source| facts(source.meta())).collect())
+pub(super) fn meta(dump: &mut Dump<'_>, sources: &mut [Source]) -> Result<(), Failure> {
+    let mut rows = Vec::new();
+    for source in sources {
+        let mut row = facts(source.meta());
+        if !row.contains_key("generation") {
+            row.insert("generation".into(), generation(source.as_mut())?.into());
+        }
+        rows.push(row);
+    }
+    print(dump, rows)
+}
+
+/// Of the ledger: in a warehouse's store by its last `restored` row, in a peer's by what its session was opened in.
+fn generation(source: &mut dyn BlockSource) -> Result<u64, Failure> {
+    let mut last = 0;
+    if source.meta().is_ledger() {
+        for page in log::pages::<Record>(source, Seq(1)) {
+            for (_, row) in page?.into_rows() {
+                last = if let Ok(Record::Restored { generation, .. }) = row { generation } else { last };
+            }
+        }
+        return Ok(last);
+    }
+    for page in log::pages::<Entry>(source, Seq(1)) {
+        for (_, row) in page?.into_rows() {
+            last = if let Ok(Entry::LedgerSeen { generation, .. }) = row { generation } else { last };
+        }
+    }
+    Ok(last)
 }
 
 fn facts(meta: &SourceMeta) -> Row {
@@ -236,6 +263,7 @@ fn kind(entry: &Entry) -> &'static str {
         Entry::Mirrored { .. } => "mirrored",
         Entry::Adopted { .. } => "adopted",
         Entry::Trimmed { .. } => "trimmed",
+        Entry::Forgotten { .. } => "forgotten",
         Entry::AskedAgain { .. } => "asked again",
     }
 }

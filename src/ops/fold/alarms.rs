@@ -1,5 +1,7 @@
 //! What the checks counted: how often each held, how often not, and a few examples.
 
+use std::collections::BTreeMap;
+
 use crate::{
     model::row::Place,
     types::{OrderId, Seq},
@@ -120,6 +122,8 @@ pub struct Tally {
     pub failed: u64,
     /// The first of them.
     pub examples: Vec<Example>,
+    /// Cases that a restore lost, by its row: neither right nor wrong.
+    pub lost: BTreeMap<Seq, u64>,
 }
 
 /// The tallies of all checks.
@@ -146,6 +150,11 @@ impl Alarms {
                 tally.examples.push(example());
             }
         }
+    }
+
+    /// Counts a case that is not in the ledger because the restore of that row lost it.
+    pub fn lost(&mut self, check: Check, row: Seq) {
+        *self.tallies[usize::from(check.number()) - 1].lost.entry(row).or_default() += 1;
     }
 
     /// What a check found.

@@ -26,6 +26,8 @@ pub struct Answer {
     pub via: PeerId,
     /// By the peer's wall clock.
     pub told_at: WallMicros,
+    /// Generation of the ledger that the peer's session was of.
+    pub generation: u64,
 }
 
 /// An order of the peer's own.
@@ -35,6 +37,8 @@ pub struct OwnOrder {
     pub placed: Placed,
     /// Absent while open.
     pub answer: Option<Answer>,
+    /// Given up: the ledger has an outcome of this number that this store never held.
+    pub forgotten: bool,
 }
 
 /// An order that waits at a trader.
@@ -63,8 +67,10 @@ pub struct JournalFold {
     pub opened: Option<(PeerId, Epoch)>,
     /// Own grants that have not ended, with their rows.
     pub terms: BTreeMap<Term, (Office, Seq)>,
-    /// What it saw of the ledger: (sequence, block hash), and where it noted that.
-    pub seen: Vec<(Seq, Hash)>,
+    /// What it saw of the ledger: (generation, sequence, block hash).
+    pub seen: Vec<(u64, Seq, Hash)>,
+    /// Generation of the ledger that the own session is of.
+    pub generation: u64,
     /// The queue by order; an order and its `void` may both wait.
     by_id: BTreeSet<(OrderId, QueueKey)>,
     stamp_seen: Stamp,
@@ -86,9 +92,9 @@ impl JournalFold {
         match entry {
             Entry::Placed(placed) => self.placed(*placed, alarms),
             Entry::Answered { via, told } => {
-                told.iter().for_each(|told| {
-                    self.answered(Answer { told: *told, via: *via, told_at: place.time }, alarms)
-                });
+                let (via, told_at, generation) = (*via, place.time, self.generation);
+                told.iter()
+                    .for_each(|told| self.answered(Answer { told: *told, via, told_at, generation }, alarms));
             }
             Entry::Opened { peer, epoch } => self.opened = Some((*peer, *epoch)),
             Entry::Known { peer, epoch, store } => drop(self.known.insert((*peer, *epoch), *store)),
@@ -98,10 +104,17 @@ impl JournalFold {
             Entry::Settled { peer, first, last } | Entry::HandedOver { peer, first, last } => {
                 self.left(*peer, *first, *last);
             }
-            Entry::LedgerSeen { generation: 0, seq, hash } => self.seen.push((*seq, *hash)),
+            Entry::LedgerSeen { generation, seq, hash } => {
+                self.generation = *generation;
+                self.seen.push((*generation, *seq, *hash));
+            }
+            Entry::Forgotten { number } => {
+                if let Some(order) = self.orders.get_mut(number) {
+                    order.forgotten = true;
+                }
+            }
             // A mirror is a copy: what it holds counts where it was accepted, or once it is adopted.
-            Entry::LedgerSeen { .. }
-            | Entry::Mirrored { .. }
+            Entry::Mirrored { .. }
             | Entry::Adopted { .. }
             | Entry::Trimmed { .. }
             | Entry::AskedAgain { .. } => {}
@@ -131,7 +144,7 @@ impl JournalFold {
         if gives_up {
             return;
         }
-        let again = self.orders.insert(number, OwnOrder { placed, answer: None }).is_some();
+        let again = self.orders.insert(number, OwnOrder { placed, answer: None, forgotten: false }).is_some();
         alarms.check(Check::ExactlyOnce, !again, || Example::order(id, "was placed twice by its peer"));
     }
 

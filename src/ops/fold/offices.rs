@@ -49,6 +49,11 @@ impl Offices {
                 });
                 self.paired = holds;
             }
+            // Nobody holds what was granted in the lost part, and its terms are never granted again.
+            Record::Restored { generation, .. } => {
+                let terms = self.terms.max(Term(*generation));
+                *self = Offices { terms, ..Offices::default() };
+            }
             _ => self.written(place, record, alarms),
         }
     }

@@ -59,40 +59,52 @@ pub struct SessionState {
 
 /// The sessions of all peers' stores.
 #[derive(Clone, Debug, Default)]
-pub struct Sessions(pub BTreeMap<(PeerId, Epoch), SessionState>);
+pub struct Sessions {
+    /// By peer and epoch.
+    pub stores: BTreeMap<(PeerId, Epoch), SessionState>,
+    /// A restore closed all epochs below this one.
+    first: Epoch,
+}
 
 impl Sessions {
     pub(super) fn apply(&mut self, place: &Place, record: &Record, alarms: &mut Alarms) {
-        if let Record::Session { peer, epoch, store, .. } = record {
-            self.open(place, *peer, *epoch, *store, alarms);
+        match record {
+            Record::Session { peer, epoch, store, .. } => self.open(place, *peer, *epoch, *store, alarms),
+            Record::Restored { generation, .. } => {
+                self.first = Epoch(u32::try_from(*generation).unwrap_or(u32::MAX));
+            }
+            _ => {}
         }
         if let Some(decision) = record.decision() {
             self.decided(place, decision.order.id, matches!(record, Record::Void { .. }), alarms);
         }
     }
 
-    /// A peer's epochs follow each other from 0, each with another store.
+    /// A peer's epochs follow each other from 0, each with another store; after a restore from its generation, with any.
     fn open(&mut self, place: &Place, peer: PeerId, epoch: Epoch, store: Hash, alarms: &mut Alarms) {
-        let due = self.latest(peer).map_or(0, |Epoch(latest)| latest + 1);
+        let due = self.latest(peer).map_or(0, |Epoch(latest)| latest + 1).max(self.first.0);
         alarms.check(Check::ExactlyOnce, epoch.0 == due, || {
             Example::row(place, format!("epoch {epoch} of peer {peer} opened, {due} was next"))
         });
-        let known = self.of(peer).any(|(_, session)| session.store == store);
+        let present = self.of(peer).filter(|((_, epoch), _)| *epoch >= self.first);
+        let known = present.map(|(_, session)| session.store).any(|known| known == store);
         alarms.check(Check::ExactlyOnce, !known, || {
             Example::row(place, format!("a store of peer {peer} opened a second session"))
         });
-        self.0.entry((peer, epoch)).or_default().store = store;
+        self.stores.entry((peer, epoch)).or_default().store = store;
     }
 
     fn decided(&mut self, place: &Place, id: OrderId, closed: bool, alarms: &mut Alarms) {
         let OrderId { peer, number } = id;
         let latest = self.latest(peer);
         let epoch = number.epoch();
-        let opened = latest.is_some_and(|latest| epoch == latest || (closed && epoch < latest));
+        let lost = epoch < self.first;
+        let present = |latest: Epoch| epoch == latest && !lost;
+        let opened = latest.is_some_and(|latest| present(latest) || (closed && (lost || epoch < latest)));
         alarms.check(Check::ExactlyOnce, opened && number.k() > 0, || {
             Example::row(place, format!("order {id} is of no session that its peer has open"))
         });
-        let first = self.0.entry((peer, epoch)).or_default().decided.insert(number.k());
+        let first = self.stores.entry((peer, epoch)).or_default().decided.insert(number.k());
         alarms.check(Check::ExactlyOnce, first, || {
             Example::order(id, format!("has a second outcome at row {}", place.seq))
         });
@@ -100,7 +112,7 @@ impl Sessions {
 
     /// Whether the order has an outcome row.
     pub fn has_outcome(&self, id: OrderId) -> bool {
-        let session = self.0.get(&(id.peer, id.number.epoch()));
+        let session = self.stores.get(&(id.peer, id.number.epoch()));
         session.is_some_and(|session| session.decided.contains(id.number.k()))
     }
 
@@ -109,7 +121,7 @@ impl Sessions {
     }
 
     fn of(&self, peer: PeerId) -> impl DoubleEndedIterator<Item = (&(PeerId, Epoch), &SessionState)> {
-        self.0.range((peer, Epoch(0))..=(peer, Epoch(u32::MAX)))
+        self.stores.range((peer, Epoch(0))..=(peer, Epoch(u32::MAX)))
     }
 }
 

@@ -20,7 +20,8 @@ use crate::node::wall_now;
 use crate::ops::nodes::directory;
 use crate::ops::output::{Failure, exit};
 use crate::types::{
-    Epoch, Number, Order, OrderId, OrderKind, PeerId, ProcessId, ProductId, Quantity, Seq, Token, WallMicros,
+    Epoch, Hash, Number, Order, OrderId, OrderKind, PeerId, ProcessId, ProductId, Quantity, Seq, Token,
+    WallMicros,
 };
 use crate::wire::client::{CallError, Node};
 use crate::wire::messages::{Catalogue, OpenAnswer};
@@ -101,11 +102,18 @@ impl Client {
         if self.state.opened != Some((peer, epoch)) {
             self.record(Entry::Opened { peer, epoch }).await;
         }
+        // The session's generation, journaled after its number: with the later one alone another client's number would
+        // be taken for the own.
+        if self.state.ledger_seen.0 != answer.generation {
+            let (generation, seq, hash) = (answer.generation, Seq(0), Hash::default());
+            self.record(Entry::LedgerSeen { generation, seq, hash }).await;
+        }
         Ok(answer.roster)
     }
 
     async fn ask_session(&mut self, warehouse: &Node) -> Result<OpenAnswer, CallError> {
-        let answer = warehouse.open(self.me, self.token.store_id(), &self.cluster).await?;
+        let answer =
+            warehouse.open(self.me, self.token.store_id(), &self.cluster, self.state.ledger_seen.0).await?;
         self.clock.adopt(answer.clock);
         Ok(answer)
     }
@@ -157,6 +165,7 @@ impl Client {
             process: self.process,
             clock: self.clock.tick(),
             roster: roster.clone(),
+            generation: self.state.ledger_seen.0,
             cluster: self.cluster.clone(),
             ..Hello::default()
         }
@@ -179,6 +188,11 @@ impl Client {
     /// Records that an order was asked for again.
     pub(super) async fn asked_again(&mut self, number: Number) {
         self.record(Entry::AskedAgain { first: number, last: number }).await;
+    }
+
+    /// Gives a number up whose outcome only another copy of this store holds.
+    pub(super) async fn forget(&mut self, number: Number) {
+        self.record(Entry::Forgotten { number }).await;
     }
 
     async fn record(&mut self, entry: Entry) {
@@ -310,6 +324,16 @@ mod tests {
         let past = again.past(Number(1)).unwrap().unwrap();
         assert_eq!((past.placed, past.told.filled), (first, Quantity(3)));
         assert_eq!(again.past(Number(2)).unwrap(), None, "it has no outcome yet");
+    }
+
+    #[test]
+    fn a_forgotten_order_is_neither_open_nor_done() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut client = Client::open(dir.path(), &catalogue()).unwrap();
+        let placed = fish(&mut client);
+        runtime().unwrap().block_on(client.forget(placed.number));
+        assert_eq!((client.open_orders(), client.past(placed.number).unwrap()), (vec![], None));
+        assert_eq!(client.next_number(), Number(2), "and its number is not given again");
     }
 
     #[test]

@@ -121,7 +121,8 @@ fn identity(store: &Offline) -> PeerId {
     }
     let blocks = store.blocks(Seq(1)).filter_map(|bytes| Block::<Entry>::decode(&bytes.ok()?).ok());
     let opened = |entry: Entry| if let Entry::Opened { peer, .. } = entry { Some(peer) } else { None };
-    blocks.flat_map(|block| block.records).find_map(opened).unwrap_or_default()
+    // After a restore it may have been given another one.
+    blocks.flat_map(|block| block.records).filter_map(opened).last().unwrap_or_default()
 }
 
 /// What may be shown of a store: nothing of its token.

@@ -14,7 +14,7 @@ use crate::{
     },
     ops::{
         dump::Source,
-        fold::{Alarms, Answer, Check, Example, JournalFold, LedgerFold},
+        fold::{Alarms, Answer, Check, Example, JournalFold, LedgerFold, Restores},
         log::{self, Page},
         output::Failure,
         source::{BlockSource, CheckpointVerdict, node_name},
@@ -90,7 +90,7 @@ pub fn audit(sources: &mut [Source], examples_max: usize) -> Result<Audit, Failu
     }
     let mut absent = BTreeSet::new();
     if let Some(ledger) = &ledger {
-        absent = ledger.sessions.0.keys().map(|(peer, _)| *peer).collect();
+        absent = ledger.sessions.stores.keys().map(|(peer, _)| *peer).collect();
         absent.retain(|peer| !peer.is_client() && !journals.folds.contains_key(peer));
         journals.against(ledger, absent.is_empty(), &mut alarms);
     }
@@ -158,7 +158,44 @@ struct Journals {
     folds: BTreeMap<PeerId, JournalFold>,
     live: bool,
     /// What they saw of the ledger and it was not asked for yet.
-    seen: BTreeMap<Seq, BTreeSet<(PeerId, Hash)>>,
+    seen: BTreeMap<Seq, BTreeSet<(PeerId, u64, Hash)>>,
+    /// What the ledger does not have, until all its restores are known.
+    doubts: Vec<Doubt>,
+}
+
+/// Something that a journal holds and the ledger lacks: a violation, unless a restore lost it.
+struct Doubt {
+    checks: &'static [Check],
+    /// Of which ledger the journal's session was.
+    generation: u64,
+    /// Where in it.
+    seq: Seq,
+    /// The order's, if it is one: of an epoch that is open nothing can be lost.
+    epoch: Option<Epoch>,
+    example: Example,
+}
+
+impl Doubt {
+    fn of_answer(checks: &'static [Check], answer: &Answer, example: Example) -> Doubt {
+        let (generation, seq, epoch) = (answer.generation, answer.told.seq, answer.told.number.epoch());
+        Doubt { checks, generation, seq, epoch: Some(epoch), example }
+    }
+
+    fn of_mark(node: PeerId, generation: u64, seq: Seq, what: String) -> Doubt {
+        let (checks, example) = (&[Check::Durable], Example::node(&node_name(node), what));
+        Doubt { checks, generation, seq, epoch: None, example }
+    }
+
+    fn judge(&self, restores: &Restores, alarms: &mut Alarms) {
+        let lost = restores.lost_at(self.generation, self.seq);
+        let lost = lost.filter(|_| self.epoch.is_none_or(|epoch| restores.closed_by(epoch).is_some()));
+        for check in self.checks {
+            match lost {
+                Some(row) => alarms.lost(*check, row),
+                None => alarms.check(*check, false, || self.example.clone()),
+            }
+        }
+    }
 }
 
 impl Journals {
@@ -178,8 +215,8 @@ impl Journals {
         }
         chain.finish(alarms);
         reserved(&name, reserve, fold.clock(), alarms);
-        for (seq, hash) in fold.seen.drain(..).filter(|(seq, _)| *seq > Seq(0)) {
-            self.seen.entry(seq).or_default().insert((node, hash));
+        for (generation, seq, hash) in fold.seen.drain(..).filter(|(_, seq, _)| *seq > Seq(0)) {
+            self.seen.entry(seq).or_default().insert((node, generation, hash));
         }
         self.folds.insert(node, fold);
         Ok(())
@@ -189,28 +226,36 @@ impl Journals {
     fn seen_at(&mut self, last: Seq, hash: Hash, alarms: &mut Alarms) {
         while let Some(entry) = self.seen.first_entry().filter(|entry| *entry.key() <= last) {
             let (seq, seen) = entry.remove_entry();
-            for (node, expected) in seen {
-                alarms.check(Check::Durable, seq == last && hash == expected, || {
-                    Example::node(&node_name(node), format!("saw another block at {seq} of the ledger"))
-                });
+            for (node, generation, expected) in seen {
+                if seq == last && hash == expected {
+                    alarms.check(Check::Durable, true, || Example::at(seq, ""));
+                    continue;
+                }
+                let what = format!("saw another block at {seq} of the ledger");
+                self.doubts.push(Doubt::of_mark(node, generation, seq, what));
             }
         }
     }
 
     /// V04: an outcome row against what its peer placed and was told.
-    fn row(&self, place: &Place, record: &Record, alarms: &mut Alarms) {
+    fn row(&mut self, place: &Place, record: &Record, alarms: &mut Alarms) {
         let Some(outcome) = record.outcome(place.seq, place.time) else { return };
         let Some(decision) = record.decision() else { return };
         let Some(fold) = self.folds.get(&outcome.id.peer) else { return };
         match fold.orders.get(&outcome.id.number) {
+            // Of a number that its store gave up the ledger has what another copy of the store did.
+            Some(own) if own.forgotten => {}
             Some(own) => {
                 alarms.check(Check::ToldIsDone, same_order(&own.placed, &decision.order), || {
                     Example::order(outcome.id, "was placed with other content than was settled")
                 });
-                if let Some(answer) = &own.answer {
-                    alarms.check(Check::ToldIsDone, told_is(answer, &outcome), || {
-                        Example::order(outcome.id, told_other(answer, &outcome))
-                    });
+                match &own.answer {
+                    Some(answer) if !told_is(answer, &outcome) => {
+                        let example = Example::order(outcome.id, told_other(answer, &outcome));
+                        self.doubts.push(Doubt::of_answer(&[Check::ToldIsDone], answer, example));
+                    }
+                    Some(_) => alarms.check(Check::ToldIsDone, true, || Example::order(outcome.id, "")),
+                    None => {}
                 }
             }
             None => self.unplaced(fold, outcome.id, alarms),
@@ -228,39 +273,46 @@ impl Journals {
         }
     }
 
-    /// V03 and V12: what the journals hold and the ledger must have too.
-    fn against(&self, ledger: &LedgerFold, all_there: bool, alarms: &mut Alarms) {
+    /// V03, V04 and V12: what the journals hold and the ledger must have too.
+    fn against(&mut self, ledger: &LedgerFold, all_there: bool, alarms: &mut Alarms) {
         for (node, fold) in &self.folds {
-            for number in
-                fold.orders.iter().filter(|(_, own)| own.answer.is_some()).map(|(number, _)| *number)
-            {
-                let id = OrderId { peer: *node, number };
-                alarms.check(Check::Durable, ledger.sessions.has_outcome(id), || {
-                    Example::order(id, "was answered, and the ledger has no outcome")
-                });
+            for answer in fold.orders.values().filter_map(|own| own.answer.as_ref()) {
+                let id = OrderId { peer: *node, number: answer.told.number };
+                if ledger.sessions.has_outcome(id) {
+                    alarms.check(Check::Durable, true, || Example::order(id, ""));
+                    continue;
+                }
+                let example = Example::order(id, "was answered, and the ledger has no outcome");
+                let checks = &[Check::ToldIsDone, Check::Durable];
+                self.doubts.push(Doubt::of_answer(checks, answer, example));
             }
             for id in fold.accepted.keys() {
-                let held =
-                    ledger.sessions.has_outcome(*id) || self.folds.values().any(|other| other.waits(*id));
-                // Handed over to a store that was not read, or still open at a client whose store was not: nothing
-                // can be said.
-                let placer = !id.peer.is_client() || self.folds.contains_key(&id.peer);
-                if held || (all_there && placer) {
-                    alarms.check(Check::ExactlyOnce, held, || {
-                        Example::order(
-                            *id,
-                            format!("was accepted by {node}, has no outcome and waits nowhere"),
-                        )
-                    });
-                }
+                self.accepted(*node, *id, ledger, all_there, alarms);
             }
         }
+        let ends_before = |seq: Seq| format!("saw {seq} of the ledger, which ends before");
         for (seq, nodes) in &self.seen {
-            for (node, _) in nodes {
-                alarms.check(Check::Durable, false, || {
-                    Example::node(&node_name(*node), format!("saw {seq} of the ledger, which ends before"))
-                });
-            }
+            let doubt = |(node, generation, _): &(PeerId, u64, Hash)| {
+                Doubt::of_mark(*node, *generation, *seq, ends_before(*seq))
+            };
+            self.doubts.extend(nodes.iter().map(doubt));
+        }
+        self.doubts.iter().for_each(|doubt| doubt.judge(&ledger.restores, alarms));
+    }
+
+    /// An accepted order has an outcome or waits in some store.
+    fn accepted(&self, node: PeerId, id: OrderId, ledger: &LedgerFold, all_there: bool, alarms: &mut Alarms) {
+        let held = ledger.sessions.has_outcome(id) || self.folds.values().any(|other| other.waits(id));
+        let closed = ledger.restores.closed_by(id.number.epoch());
+        // Handed over to a store that was not read, or still open at a client whose store was not: nothing can be said.
+        let placer = !id.peer.is_client() || self.folds.contains_key(&id.peer);
+        match closed {
+            Some(row) if !held => alarms.lost(Check::ExactlyOnce, row),
+            _ if held || (all_there && placer) => alarms.check(Check::ExactlyOnce, held, || {
+                let what = format!("was accepted by {node}, has no outcome and waits nowhere");
+                Example::order(id, what)
+            }),
+            _ => {}
         }
     }
 }

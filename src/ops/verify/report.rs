@@ -8,9 +8,10 @@ use super::Audit;
 use crate::{
     cli::{Global, Target, VerifyArgs},
     ops::{
-        fold::{Check, Example},
+        fold::{Check, Example, Tally},
         output::colored,
     },
+    types::Seq,
 };
 
 /// Missing stores named before the rest is only counted.
@@ -42,6 +43,7 @@ fn object(found: &Audit, check: Check, args: &VerifyArgs) -> Value {
         "result": result(found, check),
         "checked": tally.checked,
         "failed": tally.failed,
+        "lost": tally.lost.values().sum::<u64>(),
         "examples": examples,
         "needs": found.lacks(check),
     })
@@ -58,11 +60,12 @@ fn result(found: &Audit, check: Check) -> &'static str {
 fn lines(found: &Audit, check: Check, args: &VerifyArgs, color: bool, out: &mut dyn Write) -> io::Result<()> {
     let tally = found.alarms.of(check);
     let lacks = names(&found.lacks(check));
+    let lost = lost(tally);
     let (word, code, detail) = match result(found, check) {
         "not_checked" => ("not checked:", "33", format!("needs {lacks}")),
-        "ok" if lacks.is_empty() => ("ok", "32", format!("{} checked", tally.checked)),
-        "ok" => ("ok", "32", format!("{} checked, without {lacks}", tally.checked)),
-        _ => ("FAILED", "1;31", format!("{} of {}", tally.failed, tally.checked)),
+        "ok" if lacks.is_empty() => ("ok", "32", format!("{} checked{lost}", tally.checked)),
+        "ok" => ("ok", "32", format!("{} checked{lost}, without {lacks}", tally.checked)),
+        _ => ("FAILED", "1;31", format!("{} of {}{lost}", tally.failed, tally.checked)),
     };
     let word = if color { format!("\x1b[{code}m{word}\x1b[0m") } else { word.to_string() };
     writeln!(out, "{}  {:<14}  {word} {detail}", check.id(), check.title())?;
@@ -70,6 +73,12 @@ fn lines(found: &Audit, check: Check, args: &VerifyArgs, color: bool, out: &mut 
         writeln!(out, "       {}\n         {}", example.what, command(example, args))?;
     }
     Ok(())
+}
+
+/// `, 3 lost with the restore of row 120`.
+fn lost(tally: &Tally) -> String {
+    let of = |(row, count): (&Seq, &u64)| format!(", {count} lost with the restore of row {row}");
+    tally.lost.iter().map(of).collect()
 }
 
 fn names(lacks: &[String]) -> String {

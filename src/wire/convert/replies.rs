@@ -137,6 +137,7 @@ impl From<Report> for proto::StatusReply {
             bytes_written: it.bytes_written,
             messages_sent: it.messages_sent,
             warehouse: it.warehouse,
+            generation: it.generation,
         }
     }
 }
@@ -176,6 +177,7 @@ impl From<proto::StatusReply> for Report {
             bytes_written: it.bytes_written,
             messages_sent: it.messages_sent,
             warehouse: it.warehouse,
+            generation: it.generation,
         }
     }
 }

@@ -1,0 +1,35 @@
+//! `bazaar backup` and `restore`: keeping a copy of the ledger, and putting it in the place of a lost one.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::Args;
+
+use super::{market::MARKET_DIR, value};
+
+/// `bazaar backup`.
+#[derive(Args, Clone, Debug)]
+pub struct BackupArgs {
+    /// Where the copy goes: an empty or a new directory
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Directory of a market or of its warehouse; a running one is asked
+    #[arg(long, value_name = "DIR", default_value = MARKET_DIR, env = "BAZAAR_DATA_DIR")]
+    pub data_dir: PathBuf,
+    /// A node of a running market, instead of a directory
+    #[arg(long, value_name = "ADDR", value_parser = value::addr)]
+    pub connect: Option<SocketAddr>,
+}
+
+/// `bazaar restore`.
+#[derive(Args, Clone, Debug)]
+pub struct RestoreArgs {
+    /// The backup
+    #[arg(long, value_name = "DIR")]
+    pub from: PathBuf,
+    /// Directory of the market, or of its warehouse, whose store is lost
+    #[arg(long, value_name = "DIR", default_value = MARKET_DIR, env = "BAZAAR_DATA_DIR")]
+    pub data_dir: PathBuf,
+    /// What came after the backup is lost: without this nothing is done
+    #[arg(long)]
+    pub accept_loss: bool,
+}

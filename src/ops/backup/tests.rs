@@ -1,0 +1,115 @@
+use super::*;
+use crate::{
+    journal::{Step, Urgency, exit_on_failure, open},
+    model::market::Market,
+    ops::{fixture, fold::Check, source::open_stores, verify},
+};
+
+/// A stopped warehouse that has lived.
+fn warehouse(dir: &Path) {
+    let birth = Birth { cluster: "3f2a".into(), role: ROLE.into(), ..Birth::default() };
+    let mut recovered = open::<Market>(dir, Some(birth), None, "", exit_on_failure()).unwrap();
+    for (at, records) in fixture::Market::lived().ledger.into_iter().enumerate() {
+        let (time, clock) = (WallMicros(at as u64), Stamp(1_000));
+        recovered.journal.stage(Step { records, time, clock, urgency: Urgency::Now });
+    }
+    recovered.journal.close().unwrap();
+}
+
+fn global() -> Global {
+    crate::cli::Cli::parse_from_args(["bazaar", "-q", "dump"].map(Into::into)).unwrap().global
+}
+
+fn backup_to(from: &Path, out: &Path) -> Result<u8, Failure> {
+    let args = BackupArgs { out: out.to_owned(), data_dir: from.to_owned(), connect: None };
+    backup(&args, &global())
+}
+
+fn restore_from(from: &Path, data_dir: &Path) -> Result<u8, Failure> {
+    let args = RestoreArgs { from: from.to_owned(), data_dir: data_dir.to_owned(), accept_loss: true };
+    restore(&args, &global())
+}
+
+/// Reads a directory once its last owner has let go.
+fn opened(dir: &Path) -> super::super::dump::Source {
+    open_stores(&[dir.to_owned()], &mut |_, error| Err(directory(error))).unwrap().pop().unwrap()
+}
+
+#[test]
+fn a_backup_is_a_warehouse_and_a_restored_one_goes_on_in_a_later_generation() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    warehouse(&at("m/warehouse"));
+    drop(opened(&at("m/warehouse")));
+    assert_eq!(backup_to(&at("m"), &at("b")), Ok(exit::DONE));
+    let rows: Vec<Vec<u8>> = opened(&at("b")).blocks(Seq(1)).map(Result::unwrap).collect();
+    let own: Vec<Vec<u8>> = opened(&at("m/warehouse")).blocks(Seq(1)).map(Result::unwrap).collect();
+    assert_eq!(rows, own, "the blocks as they are");
+    assert_eq!(backup_to(&at("m"), &at("b")).unwrap_err().exit, exit::USAGE, "not empty");
+    assert_eq!(restore_from(&at("b"), &at("m")).unwrap_err().exit, exit::DIRECTORY, "a store is there");
+
+    let mut generations = Vec::new();
+    for _ in 0..2 {
+        fs::remove_dir_all(at("m/warehouse")).unwrap();
+        assert_eq!(restore_from(&at("b"), &at("m")), Ok(exit::DONE));
+        let mut restored = [opened(&at("m/warehouse"))];
+        let found = verify::audit(&mut restored, 5).unwrap();
+        assert!(found.alarms.failed().is_empty(), "{:?}", found.alarms.of(Check::Fencing));
+        let blocks: Vec<Vec<u8>> = restored[0].blocks(Seq(1)).map(Result::unwrap).collect();
+        assert_eq!(blocks[..own.len()], own);
+        let last = Block::<Record>::decode(blocks.last().unwrap()).unwrap().records;
+        let [Record::Restored { generation, .. }] = last[..] else { panic!("{last:?}") };
+        generations.push(generation);
+    }
+    assert!(generations[0] < generations[1], "{generations:?}: the same backup twice");
+
+    let recovered = open::<Market>(&at("m/warehouse"), None, Some("3f2a"), "", exit_on_failure()).unwrap();
+    assert_eq!(recovered.state.generation, generations[1]);
+    assert!(recovered.state.offices.grants().next().is_none());
+    drop(recovered);
+}
+
+#[test]
+fn what_is_no_backup_or_damaged_is_refused_and_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    assert_eq!(restore_from(&at("none"), &at("m")).unwrap_err().exit, exit::USAGE);
+    fs::create_dir_all(at("cut/store.tmp")).unwrap();
+    let cut = restore_from(&at("cut"), &at("m")).unwrap_err();
+    assert_eq!(cut.exit, exit::DIRECTORY);
+    assert!(cut.what.contains("cut off"), "{cut:?}");
+
+    warehouse(&at("warehouse"));
+    drop(opened(&at("warehouse")));
+    let mark = fs::read(at("warehouse/mark")).unwrap();
+    assert_eq!(backup_to(&at("warehouse"), &at("b")), Ok(exit::DONE));
+    // A mark beyond the end: the copy is older than what was durable.
+    let json = NodeDir::new(&at("b")).read_node_json().unwrap();
+    assert_eq!((json.cluster.as_str(), json.role.as_str()), ("3f2a", ROLE));
+    fs::write(at("b/mark"), &mark[..40]).unwrap();
+    let torn = restore_from(&at("b"), &at("m")).unwrap_err();
+    assert!(torn.exit == exit::DIRECTORY && torn.what.contains("mark"), "{torn:?}");
+    fs::write(at("b/mark"), &mark).unwrap();
+    fs::write(at("b/store/db"), "no store").unwrap();
+    assert_ne!(restore_from(&at("b"), &at("m")).unwrap_err().exit, exit::DONE);
+    assert!(!at("m").join("warehouse").exists(), "nothing was made");
+}
+
+#[test]
+fn a_loss_is_accepted_by_name() {
+    let args = RestoreArgs { from: "b".into(), data_dir: "m".into(), accept_loss: false };
+    let refused = restore(&args, &global()).unwrap_err();
+    assert_eq!(refused.exit, exit::USAGE);
+    assert!(refused.hint.unwrap().contains("--accept-loss"));
+}
+
+#[test]
+fn a_market_or_its_warehouse_may_be_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    assert_eq!(target(&at("m")), at("m/warehouse"));
+    assert_eq!(target(&at("m/warehouse")), at("m/warehouse"));
+    fs::create_dir_all(at("w")).unwrap();
+    fs::write(at("w/node.json"), "{}").unwrap();
+    assert_eq!(target(&at("w")), at("w"), "its store is lost, its name is not");
+}
