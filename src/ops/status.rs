@@ -382,7 +382,7 @@ mod tests {
         let mut picture = picture(&[]);
         picture.reports.left.insert(PeerId(5));
         assert!(printed(&picture).contains("peer-5") && printed(&picture).ends_with("\nhealthy\n"));
-        assert_eq!(picture.json()["nodes"][3], json!({ "node": "peer-5", "health": "left" }));
+        assert_eq!(picture.json()["nodes"][2], json!({ "node": "peer-5", "health": "left" }));
     }
 
     #[test]
