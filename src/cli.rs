@@ -18,11 +18,11 @@ use clap::{ArgAction, Args, ColorChoice, CommandFactory, FromArgMatches, Parser,
 pub use inspect::{DumpArgs, Filter, Format, StoreFlags, Target, VerifyArgs, View};
 pub use keep::{BackupArgs, RestoreArgs};
 pub use market::{
-    BuyArgs, ConnectFlags, MARKET_DIR, OrderFlags, PeerFlags, ResignArgs, Restart, SellArgs, Shape,
-    StatusArgs, UpArgs,
+    BuyArgs, ConnectFlags, LeaveArgs, MARKET_DIR, OrderFlags, PeerFlags, ResignArgs, Restart, SellArgs,
+    Shape, StatusArgs, UpArgs,
 };
 pub use node::{
-    BASE_PORT, LogFormat, MarketFlags, NodeFlags, PeerArgs, ShopperFlags, TimerFlags, WarehouseArgs,
+    BASE_PORT, JoinArgs, LogFormat, MarketFlags, NodeFlags, PeerArgs, ShopperFlags, TimerFlags, WarehouseArgs,
 };
 pub use usage::Stop;
 pub use value::{Consistency, Pieces, Range, ValueError};
@@ -94,6 +94,11 @@ pub enum Command {
   bazaar peer --id 1 --role buyer
   bazaar peer --id 7 --warehouse :7700 --join :7701 --data-dir /var/lib/bazaar/peer-7")]
     Peer(Box<PeerArgs>),
+    /// Run one more peer, in the foreground, that joins the market at any of its nodes
+    #[command(before_help = "Examples:
+  bazaar join :7701 --id 7
+  bazaar join 10.0.0.5:7700 --id 7 --role buyer --listen 10.0.0.7:7707 --data-dir /var/lib/bazaar/peer-7")]
+    Join(Box<JoinArgs>),
     /// Buy from the shell
     #[command(before_help = "Examples:
   bazaar buy fish                one piece
@@ -116,6 +121,11 @@ pub enum Command {
   bazaar status --watch
   bazaar status --connect :7706 --json")]
     Status(StatusArgs),
+    /// Let a peer leave the market for good: it finishes what it owes, tells the others, and ends
+    #[command(before_help = "Examples:
+  bazaar leave --peer 4
+  bazaar leave --connect :7704")]
+    Leave(LeaveArgs),
     /// Show what stores hold; never writes to them
     #[command(before_help = "Examples:
   bazaar dump                                        summary of the market in ./bazaar-data
@@ -170,7 +180,7 @@ pub enum Command {
     },
 }
 
-/// Flags that `up` passes to its peers and that `peer --help` leaves out.
+/// Flags that `up` passes to its peers and that `peer --help` and `join --help` leave out.
 const PASSED_TO_PEERS: [&str; 8] =
     ["requests", "interval", "quantity", "partial", "deposit", "deposit_every", "seed", "no_preempt"];
 
@@ -180,7 +190,8 @@ pub fn command() -> clap::Command {
         let hidden = PASSED_TO_PEERS.contains(&arg.get_id().as_str());
         if hidden { arg.hide(true) } else { arg }
     };
-    Cli::command().mut_subcommand("peer", |peer| peer.mut_args(hide))
+    let tree = Cli::command().mut_subcommand("peer", |peer| peer.mut_args(hide));
+    tree.mut_subcommand("join", |join| join.mut_args(hide))
 }
 
 impl Cli {

@@ -82,6 +82,10 @@ pub const STEP_ORDERS_MAX: usize = 16_384;
 pub const EVENTS_MAX: usize = 4_096;
 /// Streams that a peer keeps to other peers.
 pub const LINKS_MAX: usize = 1_024;
+/// Neighbours that a peer keeps a link to; more may keep one to it.
+pub const NEIGHBOUR_LINKS_MAX: usize = 4;
+/// News of the membership that comes within this of the last goes on together, at its end.
+pub const GOSSIP_EVERY_MS: u64 = 20;
 /// Streams of one HTTP/2 connection.
 pub const CONNECTION_STREAMS_MAX: u32 = 256;
 
@@ -134,6 +138,10 @@ pub const PASS_OVER_MS: u64 = 60_000;
 pub const PREEMPT_QUIET_MS: u64 = 10_000;
 /// A stopping node hands over and drains for at most this long.
 pub const DRAIN_MAX: Duration = Duration::from_secs(10);
+/// A leaving peer waits at most this long for others to confirm that they know.
+pub const FAREWELL_MAX: Duration = Duration::from_secs(1);
+/// A peer has left within this: own orders, office and queue, farewell.
+pub const LEAVE_MAX: Duration = Duration::from_secs(2 * DRAIN_MAX.as_secs() + FAREWELL_MAX.as_secs() + 4);
 /// A stopping server waits for its streams at most this long.
 pub const CLOSE_MAX: Duration = Duration::from_millis(50);
 /// `up` and `buy`: no progress for this long is exit 6.
@@ -144,6 +152,7 @@ pub const ORPHAN_MAX: Duration = Duration::from_millis(800);
 pub const START_MAX: Duration = Duration::from_secs(30);
 
 const _: () = {
+    assert!(GOSSIP_EVERY_MS < MEMBERSHIP_QUIET_MS / 4, "who waits for quiet has heard the news of others");
     assert!(
         BLOCK_BYTES_MAX * VALUES_PER_PAGE <= SEGMENT_BYTES / 4,
         "a page above a quarter segment is never synced"

@@ -36,11 +36,13 @@ fn run(cli: &Cli) -> Result<u8, Failure> {
     match &cli.command {
         Command::Warehouse(args) => ops::nodes::warehouse(args, &cli.global),
         Command::Peer(args) => ops::nodes::peer(args, &cli.global),
+        Command::Join(args) => ops::join::run(args, &cli.global),
         Command::Up(args) => ops::up::run(args, &cli.global),
         Command::Buy(args) => ops::order::buy(args, &cli.global),
         Command::Sell(args) => ops::order::sell(args, &cli.global),
         Command::Resign(args) => ops::resign::run(args, &cli.global),
         Command::Status(args) => ops::status::run(args, &cli.global),
+        Command::Leave(args) => ops::leave::run(args, &cli.global),
         Command::Dump(args) => ops::live::dump(args, &cli.global),
         Command::Verify(args) => ops::live::verify(args, &cli.global),
         Command::Backup(args) => ops::backup::backup(args, &cli.global),

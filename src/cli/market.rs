@@ -177,6 +177,14 @@ pub struct PeerFlags {
     pub peer: Option<PeerId>,
 }
 
+/// `bazaar leave`.
+#[derive(Args, Clone, Debug)]
+pub struct LeaveArgs {
+    /// See [`PeerFlags`].
+    #[command(flatten)]
+    pub of: PeerFlags,
+}
+
 /// `bazaar resign`.
 #[derive(Args, Clone, Debug)]
 pub struct ResignArgs {

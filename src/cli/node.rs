@@ -154,9 +154,9 @@ pub struct PeerArgs {
     /// The peer's directory [default: bazaar-data/peer-N]
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Where the warehouse listens
-    #[arg(long, value_name = "ADDR", value_parser = value::addr, default_value = "127.0.0.1:7700", env = "BAZAAR_WAREHOUSE")]
-    pub warehouse: SocketAddr,
+    /// Where the warehouse listens [default: what the node of --join says; without one 127.0.0.1:7700]
+    #[arg(long, value_name = "ADDR", value_parser = value::addr, env = "BAZAAR_WAREHOUSE")]
+    pub warehouse: Option<SocketAddr>,
     /// A node of the market to join through (repeatable)
     #[arg(long, value_name = "ADDR", value_parser = value::addr)]
     pub join: Vec<SocketAddr>,
@@ -182,6 +182,17 @@ impl PeerArgs {
     pub fn data_dir(&self) -> PathBuf {
         self.data_dir.clone().unwrap_or_else(|| PathBuf::from(format!("bazaar-data/peer-{}", self.id)))
     }
+}
+
+/// `bazaar join`.
+#[derive(Args, Clone, Debug)]
+pub struct JoinArgs {
+    /// Any living node of the market
+    #[arg(value_name = "ADDR", value_parser = value::addr)]
+    pub at: SocketAddr,
+    /// See [`PeerArgs`].
+    #[command(flatten)]
+    pub peer: PeerArgs,
 }
 
 /// The roles as typed.

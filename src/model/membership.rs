@@ -76,6 +76,11 @@ impl Membership {
         self.members.get(&peer)
     }
 
+    /// It went for good, as far as this peer has heard.
+    pub fn has_left(&self, peer: PeerId) -> bool {
+        self.get(peer).is_some_and(|member| member.left)
+    }
+
     /// This peer, as it tells of itself.
     pub fn own(&self) -> &Member {
         &self.members[&self.me]
@@ -129,6 +134,28 @@ impl Membership {
     }
 }
 
+/// The next of `peers` behind `me`, in the ring of ids: as many as answer, and those passed over on the way, who may
+/// come back. If each peer keeps a link to the next one that answers, the links join all of them: they form the ring.
+pub fn next_in_ring(
+    me: PeerId,
+    peers: &BTreeSet<PeerId>,
+    answers: impl Fn(PeerId) -> bool,
+    wanted: usize,
+) -> BTreeSet<PeerId> {
+    let (before, behind): (Vec<PeerId>, Vec<PeerId>) =
+        peers.iter().filter(|peer| **peer != me).partition(|peer| **peer < me);
+    let mut found = 0;
+    let mut next = BTreeSet::new();
+    for peer in behind.into_iter().chain(before) {
+        if found == wanted {
+            break;
+        }
+        next.insert(peer);
+        found += usize::from(answers(peer));
+    }
+    next
+}
+
 /// The digest of a view that lists these members, ascending by id.
 pub fn digest<'a>(members: impl IntoIterator<Item = &'a Member>) -> u64 {
     let mut bytes = Vec::new();
@@ -170,6 +197,23 @@ mod tests {
 
     fn view() -> Membership {
         Membership::new(member(1, 1), Now(0))
+    }
+
+    fn ids(ids: &[u32]) -> BTreeSet<PeerId> {
+        ids.iter().copied().map(PeerId).collect()
+    }
+
+    #[test]
+    fn the_dead_are_passed_over_and_not_forgotten() {
+        let peers = ids(&[1, 2, 4, 5, 7]);
+        let next = |me, dead: &[u32], wanted| {
+            next_in_ring(PeerId(me), &peers, |peer| !dead.contains(&peer.0), wanted)
+        };
+        assert_eq!(next(4, &[], 1), ids(&[5]));
+        assert_eq!(next(7, &[], 2), ids(&[1, 2]), "round the end");
+        assert_eq!(next(4, &[5, 7], 1), ids(&[5, 7, 1]));
+        assert_eq!(next(4, &[1, 2, 5, 7], 1), ids(&[1, 2, 5, 7]), "alone: everybody is tried");
+        assert_eq!(next(3, &[], 9), peers, "more than there are");
     }
 
     #[test]
@@ -348,6 +392,26 @@ mod tests {
                 let newest = view.own();
                 prop_assert!(market.views.iter().all(|other| other.get(newest.id) == Some(newest)));
             }
+        }
+
+        /// Whoever dies: the others are joined to each other, each by few links.
+        #[test]
+        fn the_ring_joins_all_that_live(
+            living in prop::collection::btree_set(1..40_u32, 1..20),
+            dead in prop::collection::btree_set(1..40_u32, 0..20),
+        ) {
+            let living: BTreeSet<PeerId> = living.into_iter().map(PeerId).collect();
+            let all = dead.into_iter().map(PeerId).chain(living.iter().copied()).collect();
+            let answers = |peer: PeerId| living.contains(&peer);
+            let mut reached: BTreeSet<PeerId> = living.iter().take(1).copied().collect();
+            for _ in &living {
+                for peer in reached.clone() {
+                    let next = next_in_ring(peer, &all, answers, 1);
+                    prop_assert!(next.iter().filter(|peer| answers(**peer)).count() <= 1);
+                    reached.extend(next.into_iter().filter(|peer| answers(*peer)));
+                }
+            }
+            prop_assert_eq!(reached, living);
         }
 
         #[test]

@@ -264,6 +264,9 @@ impl Loop {
                 );
             }
             Input::Admin(AdminCall::Quiesce(reply)) => self.reply(reply, Ok(0)),
+            Input::Admin(AdminCall::Leave(reply)) => {
+                self.reply(reply, Err(Refusal::Invalid("the warehouse never leaves its market".to_owned())));
+            }
             Input::Admin(AdminCall::Resign(_, reply)) => self.reply(reply, Ok(None)),
         }
         None

@@ -153,6 +153,8 @@ pub struct Reports {
     pub answered: BTreeMap<PeerId, Report>,
     /// Who is known and did not, and why.
     pub silent: BTreeMap<PeerId, String>,
+    /// Who went on purpose.
+    pub left: BTreeSet<PeerId>,
     /// Why an address did not answer of which nobody knows whose it is.
     pub nobody: Vec<String>,
 }
@@ -181,9 +183,21 @@ pub async fn reports(seeds: Vec<(Option<PeerId>, String)>, timeout: Duration) ->
             Err(_) => {}
         }
     }
-    // An old address of a node that answers at its present one.
-    reports.silent.retain(|node, _| !reports.answered.contains_key(node));
+    // An old address of a node that answers at its present one, or of one that went on purpose.
+    let left = left(reports.answered.values());
+    reports.silent.retain(|node, _| !reports.answered.contains_key(node) && !left.contains(node));
+    reports.left = left.into_iter().filter(|node| !reports.answered.contains_key(node)).collect();
     reports
+}
+
+/// Who has left by the newest account of it.
+fn left<'a>(reports: impl Iterator<Item = &'a Report>) -> BTreeSet<PeerId> {
+    let mut newest = BTreeMap::new();
+    for member in reports.flat_map(|report| &report.members) {
+        let account = newest.entry(member.id).or_insert((member.process, member.left));
+        *account = (*account).max((member.process, member.left));
+    }
+    newest.into_iter().filter(|(_, (_, left))| *left).map(|(id, _)| id).collect()
 }
 
 fn known_to(report: &Report) -> Vec<(Option<PeerId>, String)> {

@@ -5,6 +5,8 @@ pub mod bench;
 pub mod children;
 pub mod dump;
 pub mod fold;
+pub mod join;
+pub mod leave;
 pub mod live;
 pub mod log;
 pub mod manual;

@@ -2,10 +2,12 @@
 
 use std::net::SocketAddr;
 
+use super::join::{self, Place};
 use super::output::{Failure, exit};
 use crate::cli::{Global, LogFormat, NodeFlags, PeerArgs, ShopperFlags, WarehouseArgs};
 use crate::config;
 use crate::journal::OpenError;
+use crate::limits::START_MAX;
 use crate::model::shopper::Habits;
 use crate::node::boot::{self, BootError, PeerSpec, WarehouseSpec};
 use crate::node::life::Settings;
@@ -27,14 +29,20 @@ pub fn warehouse(args: &WarehouseArgs, global: &Global) -> Result<u8, Failure> {
 /// Runs a peer until it is told to stop.
 pub fn peer(args: &PeerArgs, global: &Global) -> Result<u8, Failure> {
     log(&args.node, global);
+    let Some(place) = join::place(args, START_MAX, global.timeout)? else { return Ok(exit::DONE) };
+    run_peer(args, place)
+}
+
+/// Runs a peer in the market that was found for it, until it is told to stop.
+pub fn run_peer(args: &PeerArgs, place: Place) -> Result<u8, Failure> {
     let spec = PeerSpec {
         settings: settings(&args.node, args.listen(), args.data_dir()),
-        cluster: args.node.cluster.clone(),
+        cluster: place.cluster,
         id: args.id,
         role: args.role,
-        warehouse: args.warehouse.to_string(),
+        warehouse: place.warehouse,
         neighbours: args.neighbour.iter().map(|(peer, addr)| (*peer, addr.to_string())).collect(),
-        join: args.join.iter().map(SocketAddr::to_string).collect(),
+        join: place.join,
         habits: habits(args.role, &args.shopper),
         no_preempt: args.shopper.no_preempt,
         queue_max: args.shopper.queue_max,
@@ -68,7 +76,7 @@ fn habits(role: Role, flags: &ShopperFlags) -> Habits {
 }
 
 /// A node's log goes to stderr, which `up` points at NODE/log.
-fn log(flags: &NodeFlags, global: &Global) {
+pub fn log(flags: &NodeFlags, global: &Global) {
     let level = match global.verbose {
         0 => "info",
         1 => "debug",

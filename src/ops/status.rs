@@ -163,6 +163,8 @@ impl Picture {
         let mut rows: Vec<(PeerId, Row)> =
             self.reports.answered.iter().map(|(node, report)| (*node, report_cells(report))).collect();
         rows.extend(self.reports.silent.keys().map(|node| (*node, silent(node))));
+        let left = |node: &PeerId| cells(&[("node", node_name(*node)), ("health", "left".to_owned())]);
+        rows.extend(self.reports.left.iter().map(|node| (*node, left(node))));
         rows.sort_by_key(|(node, _)| *node);
         rows.into_iter().map(|(_, row)| row).collect()
     }
@@ -183,6 +185,8 @@ impl Picture {
         nodes.extend(self.reports.silent.iter().map(|(node, why)| {
             (*node, json!({ "node": node_name(*node), "health": "unreachable", "why": why }))
         }));
+        let left = |node: &PeerId| json!({ "node": node_name(*node), "health": "left" });
+        nodes.extend(self.reports.left.iter().map(|node| (*node, left(node))));
         nodes.sort_by_key(|(node, _)| *node);
         json!({
             "cluster": self.cluster(),
@@ -371,6 +375,14 @@ mod tests {
         let picture = picture(&[5]);
         assert_eq!(picture.exit(), exit::BROKEN);
         assert!(printed(&picture).ends_with("not healthy: no answer from peer-5\n"));
+    }
+
+    #[test]
+    fn who_left_is_missed_by_nobody() {
+        let mut picture = picture(&[]);
+        picture.reports.left.insert(PeerId(5));
+        assert!(printed(&picture).contains("peer-5") && printed(&picture).ends_with("\nhealthy\n"));
+        assert_eq!(picture.json()["nodes"][2], json!({ "node": "peer-5", "health": "left" }));
     }
 
     #[test]

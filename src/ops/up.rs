@@ -319,7 +319,8 @@ impl<'a> Market<'a> {
         if !self.global.quiet {
             eprintln!("{} up        {name} (pid {pid}) {}", self.clock(), summary::how(status));
         }
-        if office.is_some() {
+        // Who ends in order has given its office up: nobody has to find that out.
+        if office.is_some() && !status.success() {
             self.died(peer, crate::node::wall_now().0);
         }
     }

@@ -206,6 +206,12 @@ impl Node {
         Ok(call(self.deadline, self.admin().quiesce(proto::QuiesceRequest {})).await?.open)
     }
 
+    /// The peer goes for good; answered when it has done all that it owes.
+    #[allow(clippy::missing_errors_doc)]
+    pub async fn leave(&self) -> Result<Farewell, CallError> {
+        Ok(call(self.deadline, self.admin().leave(proto::LeaveRequest {})).await?.into())
+    }
+
     /// The trader settles what it has and gives its office up, to a peer or (0) to nobody; which office it was, if it
     /// had one.
     #[allow(clippy::missing_errors_doc)]

@@ -328,8 +328,27 @@ pub enum AdminCall {
     Place(String, Quantity, OrderKind, Reply<Outcome>),
     /// The shopper places no more; how many orders are open.
     Quiesce(Reply<u64>),
+    /// The peer goes for good.
+    Leave(Reply<Farewell>),
     /// The trader settles what it has and gives its office up, to a peer or (0) to nobody; which office it was.
     Resign(PeerId, Reply<Option<(Office, Term)>>),
+}
+
+/// What a peer did before it left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Farewell {
+    /// Who.
+    pub peer: PeerId,
+    /// The office that it gave up.
+    pub office: Option<(Office, Term)>,
+    /// Orders of others that are at their home now.
+    pub handed_over: u64,
+    /// Own orders without outcome that stay in its store, since time was up.
+    pub open: u64,
+    /// Orders of others that stay in its store, since no home took them in time.
+    pub pending: u64,
+    /// Peers that have confirmed that they know of it.
+    pub told: u32,
 }
 
 /// What a client stream of this node came to; `u64` is the number that the node gave the stream.

@@ -454,6 +454,10 @@ impl<I: From<AdminCall> + Send + 'static> proto::admin_server::Admin for Admin<I
         Ok(Response::new(proto::QuiesceReply { open: self.inbox.ask(AdminCall::Quiesce).await? }))
     }
 
+    async fn leave(&self, _: Request<proto::LeaveRequest>) -> Result<Response<proto::LeaveReply>, Status> {
+        Ok(Response::new(self.inbox.ask(AdminCall::Leave).await?.into()))
+    }
+
     async fn resign(
         &self,
         request: Request<proto::ResignByHandRequest>,

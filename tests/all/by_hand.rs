@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::process::Command;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -48,7 +49,9 @@ fn role(id: u32) -> &'static str {
     match id {
         1 | 2 => "buyer",
         3 | 4 => "seller",
-        _ => "idle",
+        5 | 6 => "idle",
+        id if id % 2 == 0 => "seller",
+        _ => "buyer",
     }
 }
 
@@ -109,7 +112,7 @@ impl ByHand {
 
     /// From its next start on the node listens at another address.
     pub fn move_away(&mut self, id: u32) {
-        *self.moved.entry(id).or_insert(0) += 10;
+        *self.moved.entry(id).or_insert(0) += 40;
     }
 
     pub fn dir(&self, id: u32) -> PathBuf {
@@ -133,12 +136,30 @@ impl ByHand {
             }
             command.args(["--interval", "2ms", "--deposit-every", "10ms"]);
         }
+        self.launch(id, command);
+    }
+
+    fn launch(&mut self, id: u32, mut command: Command) {
         // A ready file of an earlier life says nothing.
         let _ = std::fs::remove_file(self.ready(id));
         command.arg("--data-dir").arg(self.dir(id)).arg("--ready-file").arg(self.ready(id));
         command.args(["--listen", &self.addr(id)]).args(&self.flags);
         command.args(self.told.get(&id).into_iter().flatten());
         self.nodes.insert(id, Running::start(command));
+    }
+
+    /// A peer that is told of one living node and of nothing else; returns when it serves.
+    pub fn join(&mut self, id: u32, at: u32) {
+        let mut command = bazaar(self.market.cwd());
+        command.args(["join", &self.reached_at(at), "--id", &id.to_string(), "--role", role(id)]);
+        command.args(["--interval", "2ms", "--deposit-every", "10ms"]);
+        self.launch(id, command);
+        self.wait_until_serving(&[id]);
+    }
+
+    /// Whether its process was started and has not ended by a test's doing.
+    pub fn runs(&self, id: u32) -> bool {
+        self.nodes.contains_key(&id)
     }
 
     /// Starts nodes at once; returns when all of them serve.

@@ -12,6 +12,7 @@ mod hostile;
 mod imports;
 mod links;
 mod market;
+mod membership;
 mod power_cut;
 mod resign;
 mod restore;

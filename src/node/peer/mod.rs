@@ -2,7 +2,7 @@
 //!
 //! One `Loop` owns everything; its parts live in files by what they do: `shop` (own orders and the way home), `desk`
 //! (orders of others while in office), `offices` (roster, grants, elections, fences, handing over), `links`
-//! (membership, words between peers, heartbeats). Each step: inputs are applied, entries staged, effects held until
+//! (membership, words between peers, heartbeats), `leave` (going for good). Each step: inputs are applied, entries staged, effects held until
 //! what they depend on is durable. What may leave at once (outcomes that the warehouse has journaled, orders on their
 //! way to it, words of elections) does, since it depends on nothing of this journal.
 
@@ -36,6 +36,7 @@ use crate::wire::outbox::Outbox;
 use crate::wire::server::{Happening, What};
 
 mod desk;
+mod leave;
 mod links;
 mod offices;
 mod replica;
@@ -124,12 +125,14 @@ enum Timer {
     Pair,
     Link(PeerId),
     Join,
+    News,
     Heartbeat,
     Overdue,
     Election(Office, u64),
     Offices,
     HandOver,
     Drain,
+    Leave,
 }
 
 /// What the loop is made of.
@@ -260,6 +263,7 @@ pub struct Loop {
     happenings: broadcast::Sender<Happening>,
     goods: Vec<(String, Money)>,
     stopping: bool,
+    leaving: Option<leave::Leaving>,
     started: Now,
 
     warehouse: String,
@@ -333,6 +337,7 @@ impl Loop {
             dialer: parts.dialer,
             happenings: parts.happenings,
             stopping: false,
+            leaving: None,
             started: now,
             session_open: false,
             opening: false,
@@ -386,7 +391,14 @@ impl Loop {
             self.finish();
             self.release();
         }
-        self.journal.close().map(drop).map_err(|error| error.to_string())
+        let farewell = self.farewell();
+        self.journal.close().map_err(|error| error.to_string())?;
+        // Said when all of it is durable.
+        if let Some((reply, farewell)) = farewell {
+            // An asker that has gone needs no answer.
+            drop(reply.send(Ok(farewell)));
+        }
+        Ok(())
     }
 
     fn take_ready(&mut self, first: Input, inbox: &mut mpsc::Receiver<Input>) {
@@ -456,6 +468,7 @@ impl Loop {
         self.go_shopping();
         self.drain_desk();
         self.resign_when_drained();
+        self.stop_when_finished();
         self.send_replica();
         self.keep_ledger_seen_now_and_then();
         let leap = self.clock.now().0 - self.staged_clock.0 > CLOCK_RESERVE / 4;
@@ -577,12 +590,15 @@ impl Loop {
             Timer::Pair => self.pair_when_synced(),
             Timer::Link(peer) => self.redial(peer),
             Timer::Join => self.dial_neighbours(),
+            Timer::News => self.spread_news(),
             Timer::Heartbeat => self.heartbeat(),
             Timer::Overdue => self.check_overdue(),
             Timer::Election(office, token) => self.election_timer(office, token),
             Timer::Offices => self.consider_offices(),
             Timer::HandOver => self.hand_over(),
             Timer::Drain => self.office.drain_overdue = true,
+            // Only to wake: what is overdue is looked at after each step.
+            Timer::Leave => {}
         }
     }
 

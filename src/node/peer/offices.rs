@@ -154,7 +154,7 @@ impl Loop {
     }
 
     fn may_hold_office(&self) -> bool {
-        !self.stopping && !self.roster.passed_over.contains(&self.me.id)
+        !self.is_going() && !self.roster.passed_over.contains(&self.me.id)
     }
 
     /// In a fresh market nobody stands before its membership is complete, as far as anyone can tell; a peer that was just
@@ -468,6 +468,7 @@ impl Loop {
                         continue;
                     }
                     self.record(Entry::HandedOver { peer: id.peer, first: id.number, last: id.number });
+                    self.note_handed_over();
                 }
                 self.office.hand_over_backoff_ms = 0;
                 self.timer(0, Timer::HandOver);
@@ -525,7 +526,9 @@ impl Loop {
         }
         self.resign_when_drained();
         let resigned = self.term().is_none_or(|term| self.office.ended_early == Some(term));
-        let handed_over = self.state.accepted.is_empty() || self.roster.home(self.me.id).is_none();
-        (resigned && handed_over && !self.office.handing_over) || (self.office.drain_overdue && resigned)
+        // Who goes for good waits for a successor, too: it will not be there to hand over later.
+        let nobody = self.roster.home(self.me.id).is_none() && self.leaving.is_none();
+        let handed_over = (self.state.accepted.is_empty() || nobody) && !self.office.handing_over;
+        resigned && (handed_over || self.office.drain_overdue) && self.has_said_farewell()
     }
 }

@@ -11,6 +11,7 @@ impl Loop {
                 self.reply(reply, Ok(report));
             }
             AdminCall::Place(good, quantity, kind, reply) => self.place_for(&good, quantity, kind, reply),
+            AdminCall::Leave(reply) => self.leave(reply),
             AdminCall::Resign(to, reply) => self.resign_by_hand(to, reply),
             AdminCall::Quiesce(reply) => {
                 self.shopper.stop();

@@ -147,6 +147,10 @@ impl Loop {
             let text = format!("the quantity must be between 1 and {QUANTITY_MAX}, not {quantity}");
             return self.reply(reply, Err(Refusal::Invalid(text)));
         }
+        if self.is_going() {
+            let text = format!("peer {} is leaving and places no more orders", self.me.id);
+            return self.reply(reply, Err(Refusal::Unavailable(text)));
+        }
         if !self.session_open || self.state.room(self.acknowledged) == 0 {
             let text = "no session yet, or too many orders are open; ask again".to_owned();
             return self.reply(reply, Err(Refusal::Unavailable(text)));

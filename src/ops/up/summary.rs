@@ -91,6 +91,7 @@ pub fn how(status: ExitStatus) -> String {
         (Some(9), _) => "killed by SIGKILL".to_owned(),
         (Some(15), _) => "ended by SIGTERM".to_owned(),
         (Some(signal), _) => format!("ended by signal {signal}"),
+        (_, Some(0)) => "left, or was told to stop".to_owned(),
         (_, Some(code)) => format!("ended with exit code {code}"),
         _ => "ended".to_owned(),
     }

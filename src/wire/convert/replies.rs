@@ -181,3 +181,26 @@ impl From<proto::StatusReply> for Report {
         }
     }
 }
+
+impl From<Farewell> for proto::LeaveReply {
+    fn from(it: Farewell) -> Self {
+        let Farewell { peer, office, handed_over, open, pending, told } = it;
+        proto::LeaveReply {
+            peer: peer.0,
+            office: office.map(|(office, _)| office_out(office)).unwrap_or_default(),
+            term: office.map(|(_, term)| term.0).unwrap_or_default(),
+            handed_over,
+            open,
+            pending,
+            told,
+        }
+    }
+}
+
+impl From<proto::LeaveReply> for Farewell {
+    fn from(it: proto::LeaveReply) -> Self {
+        let proto::LeaveReply { peer, office, term, handed_over, open, pending, told } = it;
+        let office = office_in(office).map(|office| (office, Term(term)));
+        Farewell { peer: PeerId(peer), office, handed_over, open, pending, told }
+    }
+}
