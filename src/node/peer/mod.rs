@@ -42,6 +42,8 @@ mod offices;
 mod replica;
 mod report;
 mod shop;
+#[cfg(test)]
+mod testing;
 
 /// Everything that reaches the loop.
 #[derive(Debug)]

@@ -181,7 +181,9 @@ impl Loop {
         if !self.replica.line.up || !self.replica.snapshot.is_empty() {
             return;
         }
-        let fresh = std::mem::take(&mut self.replica.fresh);
+        let mut fresh = std::mem::take(&mut self.replica.fresh);
+        // What was settled while it waited, or given up by a void, would hold its chunk open for ever.
+        fresh.retain(|order| self.state.accepted.get(&order.id).is_some_and(|it| it.order == *order));
         if fresh.is_empty() {
             return self.tell_trim();
         }
@@ -392,3 +394,6 @@ fn encode_orders(orders: &[Order]) -> Vec<u8> {
     }
     encode(&orders).unwrap_or_else(|error| unreachable!("orders are plain numbers: {error}"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -34,6 +34,8 @@ pub(super) struct Home {
     ever_sent: Number,
     /// The trader had no room: nothing more is sent on the line before this.
     not_before: Now,
+    /// The lowest number that was not taken on the line and has not been sent again: the trader waits for it.
+    refused: Option<Number>,
     /// A trader has served this process: shopping begins.
     served: bool,
 }
@@ -190,6 +192,13 @@ impl Loop {
             return;
         }
         let from = Number(self.home.sent.0 + 1);
+        if let Some((first, _)) = self.state.open.range(from..=self.sendable).next() {
+            // The number that the trader waits for on this line has an outcome by now, and never comes again.
+            if self.home.refused.is_some_and(|refused| refused < *first) {
+                return self.dial_home_again();
+            }
+            self.home.refused = None;
+        }
         self.note_asked_again(from);
         let open = self.state.open.range(from..=self.sendable);
         let orders: Vec<_> = open.map(|(_, placed)| self.state.order(self.me.id, placed)).collect();
@@ -231,7 +240,8 @@ impl Loop {
         let addr = seat.addr.clone();
         let first = TradeAsk { clock: self.clock.tick(), hello: Some(self.hello(true)), orders: Vec::new() };
         self.home.line.set(self.dialer.trade(&addr, first));
-        (self.home.seat, self.home.sent, self.home.not_before) = (Some(target), Number(0), Now(0));
+        (self.home.seat, self.home.sent) = (Some(target), Number(0));
+        (self.home.not_before, self.home.refused) = (Now(0), None);
     }
 
     /// The line is not what it was dialed for any more.
@@ -256,6 +266,10 @@ impl Loop {
 
     fn lost_home(&mut self, why: &str) {
         tracing::info!(why, "the line to the home trader broke");
+        self.dial_home_again();
+    }
+
+    fn dial_home_again(&mut self) {
         let wait = self.home.line.lost();
         self.home.seat = None;
         self.timer(wait, Timer::Home);
@@ -288,17 +302,16 @@ impl Loop {
         let (known, open): (Vec<_>, Vec<_>) =
             not_taken.iter().partition(|(_, why)| matches!(why, NotTaken::Stale | NotTaken::OtherContent));
         known.into_iter().for_each(|(id, why)| self.forget(id.number, why));
+        let lowest = not_taken.iter().map(|(id, _)| id.number).min();
+        self.home.refused = self.home.refused.into_iter().chain(lowest).min();
         let Some(first) = open.iter().map(|(id, _)| id.number).min() else { return };
         let full = |why| matches!(why, NotTaken::Busy | NotTaken::DiskFull | NotTaken::Window);
-        let wait = if open.iter().all(|(_, why)| full(*why)) {
-            let wait = self.home.line.put_off();
-            self.home.sent = self.home.sent.min(Number(first.0 - 1));
-            self.home.not_before = self.now.after_ms(wait);
-            wait
-        } else {
-            self.home.seat = None;
-            self.home.line.lost()
-        };
+        if !open.iter().all(|(_, why)| full(*why)) {
+            return self.dial_home_again();
+        }
+        let wait = self.home.line.put_off();
+        self.home.sent = self.home.sent.min(Number(first.0 - 1));
+        self.home.not_before = self.now.after_ms(wait);
         self.timer(wait, Timer::Home);
     }
 
@@ -370,3 +383,6 @@ fn as_told(outcome: &Outcome) -> Told {
     let Outcome { id, kind, reason, filled, amount, seq, .. } = *outcome;
     Told { number: id.number, kind, reason, filled, amount, seq }
 }
+
+#[cfg(test)]
+mod tests;
