@@ -28,7 +28,7 @@ use crate::model::offices::Roster;
 use crate::types::{Office, PeerId, Role, Seq, WallMicros};
 use crate::wire::client::{CallError, Node};
 use crate::wire::report::Report;
-use crate::wire::server::{Happening, What};
+use crate::wire::server::{Happening, Replayed, What};
 
 /// Runs a market. See the module's text.
 pub fn run(args: &UpArgs, global: &Global) -> Result<u8, Failure> {
@@ -237,7 +237,7 @@ impl<'a> Market<'a> {
             }
             What::Suspected(dead) => self.suspected(dead, time),
             What::TookOver(dead) => self.took_over(peer, dead, time),
-            What::Replayed(dead, replayed, duplicates) => self.replayed(dead, replayed, duplicates),
+            What::Replayed(dead, replayed) => self.replayed(dead, replayed),
         }
     }
 
@@ -379,16 +379,15 @@ impl<'a> Market<'a> {
         };
         failover.to = Some(by);
         failover.took_over = Some(time);
-        let line = failover.line();
-        self.tell(&format!("failover  {line}"));
     }
 
-    fn replayed(&mut self, dead: PeerId, replayed: u64, duplicates: u64) {
+    fn replayed(&mut self, dead: PeerId, replayed: Replayed) {
         let Some(failover) = self.failovers.iter_mut().rev().find(|failover| failover.from == dead) else {
             return;
         };
-        (failover.replayed, failover.duplicates) = (replayed, duplicates);
-        self.tell(&format!("failover  replayed {replayed}  duplicates suppressed {duplicates}"));
+        failover.replayed = replayed;
+        let line = failover.line();
+        self.tell(&format!("failover  {line}"));
     }
 
     fn tell(&self, line: &str) {

@@ -354,8 +354,19 @@ pub enum What {
     Suspected(PeerId),
     /// First decision under a term that replaced this trader's.
     TookOver(PeerId),
-    /// All orders that this dead trader had accepted are settled: how many, and how many it had settled itself.
-    Replayed(PeerId, u64, u64),
+    /// All orders that this dead trader had accepted are settled.
+    Replayed(PeerId, Replayed),
+}
+
+/// What became of the orders that a dead trader had accepted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Replayed {
+    /// The survivor has their outcomes.
+    pub settled: u64,
+    /// Of those, it had settled them itself before it died.
+    pub duplicates: u64,
+    /// The warehouse did not take them: they are open until their peers ask again.
+    pub lost: u64,
 }
 
 impl From<Happening> for proto::Event {
@@ -372,8 +383,9 @@ impl From<Happening> for proto::Event {
             What::Done => event.done = true,
             What::Suspected(peer) => event.suspected = peer.0,
             What::TookOver(peer) => event.took_over_from = peer.0,
-            What::Replayed(peer, replayed, duplicates) => {
-                (event.took_over_from, event.replayed, event.duplicates) = (peer.0, replayed, duplicates);
+            What::Replayed(peer, Replayed { settled, duplicates, lost }) => {
+                (event.took_over_from, event.all_settled) = (peer.0, true);
+                (event.replayed, event.duplicates, event.lost) = (settled, duplicates, lost);
             }
         }
         event
@@ -391,8 +403,9 @@ impl TryFrom<proto::Event> for Happening {
             What::Done
         } else if event.suspected != 0 {
             What::Suspected(PeerId(event.suspected))
-        } else if event.replayed != 0 {
-            What::Replayed(PeerId(event.took_over_from), event.replayed, event.duplicates)
+        } else if event.all_settled {
+            let proto::Event { replayed: settled, duplicates, lost, .. } = event;
+            What::Replayed(PeerId(event.took_over_from), Replayed { settled, duplicates, lost })
         } else if event.took_over_from != 0 {
             What::TookOver(PeerId(event.took_over_from))
         } else {

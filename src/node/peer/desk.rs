@@ -368,7 +368,7 @@ impl Loop {
         }
         self.settle.works();
         self.desk.duplicates += answer.outcomes.iter().filter(|outcome| outcome.repeated).count() as u64;
-        self.count_replayed(&answer.outcomes);
+        self.replica.count_replayed(&answer.outcomes, &answer.not_taken);
         let settled = self.desk.trader.settled(answer.batch, answer.outcomes, answer.not_taken);
         settled.outcomes.iter().for_each(|outcome| self.settled_in_chunk(outcome.id));
         settled.not_taken.iter().for_each(|(id, _)| self.settled_in_chunk(*id));

@@ -33,7 +33,7 @@ use crate::types::{
 use crate::wire::client::{CallError, Dialed, Dialer, Probe};
 use crate::wire::messages::*;
 use crate::wire::outbox::Outbox;
-use crate::wire::server::{Happening, What};
+use crate::wire::server::{Happening, Replayed, What};
 
 mod desk;
 mod leave;

@@ -25,6 +25,8 @@ pub(super) struct Conduct {
     replaced: Option<PeerId>,
     /// The same, until it was announced: trade may go on before this one has the other's office.
     unannounced: Option<PeerId>,
+    /// The same, until all is settled that was adopted of it.
+    settling_for: Option<PeerId>,
     /// Whose office is being claimed, if it is the other trader's that fell silent.
     claimed_from: Option<PeerId>,
     /// A hand-over is under way.
@@ -48,6 +50,7 @@ impl Conduct {
             drain_overdue: false,
             replaced: None,
             unannounced: None,
+            settling_for: None,
             claimed_from: None,
             handing_over: false,
             hand_over_backoff_ms: 0,
@@ -335,6 +338,17 @@ impl Loop {
     pub(super) fn office_worked(&mut self, decided: bool) {
         if decided && let Some(dead) = self.office.replaced.take() {
             self.happen(What::TookOver(dead));
+            self.office.settling_for = Some(dead);
+        }
+        self.tell_replayed();
+    }
+
+    /// Once per takeover: what became of the orders that the other trader had accepted.
+    pub(super) fn tell_replayed(&mut self) {
+        if let Some(dead) = self.office.settling_for.take_if(|_| self.replica.adopted_are_settled()) {
+            let replayed = self.replica.replayed();
+            tracing::info!(from = %dead, ?replayed, "all that was adopted is settled");
+            self.happen(What::Replayed(dead, replayed));
         }
     }
 
@@ -469,7 +483,9 @@ impl Loop {
                     }
                     self.record(Entry::HandedOver { peer: id.peer, first: id.number, last: id.number });
                     self.note_handed_over();
+                    self.replica.adopted_left(*id);
                 }
+                self.tell_replayed();
                 self.office.hand_over_backoff_ms = 0;
                 self.timer(0, Timer::HandOver);
             }

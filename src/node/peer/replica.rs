@@ -9,6 +9,7 @@
 use super::*;
 use crate::journal::{decode, encode};
 use crate::limits::{ORDER_BYTES_MAX, REPLICA_CHUNK_ORDERS_MAX, REPLICA_PARTS_IN_FLIGHT_MAX};
+use crate::model::market::NotTaken;
 use crate::model::row::Outcome;
 use crate::types::Order;
 use crate::wire::client::Node;
@@ -43,14 +44,40 @@ pub(super) struct Replica {
     syncing: Option<(Term, Now)>,
     /// Streams of the other trader.
     incoming: BTreeMap<u64, (Option<PeerId>, Outbox<ReplicaAnswer>)>,
-    /// Orders of a dead trader that are not settled here yet; how many there were, and how many it had settled.
+    /// Orders of a dead trader that are not settled here yet, and what became of the others.
     adopted: BTreeSet<OrderId>,
-    adopted_from: PeerId,
-    replayed: u64,
-    duplicates: u64,
+    counted: Replayed,
 }
 
 impl Replica {
+    /// Counts what was adopted as it is settled, for the failover's figures.
+    pub(super) fn count_replayed(&mut self, outcomes: &[Outcome], not_taken: &[(OrderId, NotTaken)]) {
+        if self.adopted.is_empty() {
+            return;
+        }
+        for outcome in outcomes.iter().filter(|outcome| self.adopted.remove(&outcome.id)) {
+            self.counted.settled += 1;
+            self.counted.duplicates += u64::from(outcome.repeated);
+        }
+        for (_, why) in not_taken.iter().filter(|(id, _)| self.adopted.remove(id)) {
+            // Stale: it was decided long ago, and its peer knows how.
+            self.counted.lost += u64::from(*why != NotTaken::Stale);
+        }
+    }
+
+    /// An adopted order went to another home.
+    pub(super) fn adopted_left(&mut self, id: OrderId) {
+        self.adopted.remove(&id);
+    }
+
+    pub(super) fn adopted_are_settled(&self) -> bool {
+        self.adopted.is_empty()
+    }
+
+    pub(super) fn replayed(&self) -> Replayed {
+        self.counted
+    }
+
     /// What the other trader owes an answer to counts from now.
     pub(super) fn restart_waiting(&mut self, now: Now) {
         self.asked = self.asked.map(|_| now);
@@ -357,8 +384,7 @@ impl Loop {
             }
         }
         tracing::info!(%trader, %from, orders = orders.len(), "adopted what a trader had accepted");
-        self.replica.adopted_from = trader;
-        (self.replica.replayed, self.replica.duplicates) = (0, 0);
+        self.replica.counted = Replayed::default();
         for order in orders {
             if !self.state.accepted.contains_key(&order.id) {
                 self.record(Entry::Accepted { term: from, order });
@@ -366,24 +392,6 @@ impl Loop {
             }
         }
         self.record(Entry::Adopted { trader, from });
-    }
-
-    /// Counts what was adopted as it is settled, for the failover's figures.
-    pub(super) fn count_replayed(&mut self, outcomes: &[Outcome]) {
-        if self.replica.adopted.is_empty() {
-            return;
-        }
-        for outcome in outcomes {
-            if self.replica.adopted.remove(&outcome.id) {
-                self.replica.replayed += 1;
-                self.replica.duplicates += u64::from(outcome.repeated);
-            }
-        }
-        if self.replica.adopted.is_empty() {
-            let Replica { adopted_from, replayed, duplicates, .. } = self.replica;
-            tracing::info!(from = %adopted_from, replayed, duplicates, "all that was adopted is settled");
-            self.happen(What::Replayed(adopted_from, replayed, duplicates));
-        }
     }
 }
 

@@ -22,6 +22,7 @@ use crate::ops::output::{Failure, exit};
 use crate::ops::source::open_offline;
 use crate::types::{Office, Order, OrderKind, PeerId, Role, Seq, WallMicros};
 use crate::wire::client::{CallError, Node};
+use crate::wire::server::Replayed;
 
 /// A trader's end and what came after. Times are Unix microseconds.
 #[derive(Clone, Debug)]
@@ -38,10 +39,8 @@ pub struct Failover {
     pub detected: Option<u64>,
     /// When the first order was decided after it.
     pub took_over: Option<u64>,
-    /// Orders that it had accepted and the survivor settled.
-    pub replayed: u64,
-    /// How many of them it had settled itself before it died.
-    pub duplicates: u64,
+    /// What became of the orders that it had accepted.
+    pub replayed: Replayed,
 }
 
 impl Failover {
@@ -54,8 +53,7 @@ impl Failover {
             reaped: None,
             detected: None,
             took_over: None,
-            replayed: 0,
-            duplicates: 0,
+            replayed: Replayed::default(),
         }
     }
 
@@ -70,7 +68,12 @@ impl Failover {
     /// For people.
     pub fn line(&self) -> String {
         let ms = |value: Option<f64>| value.map_or("?".to_owned(), |ms| format!("{ms:.0}"));
-        format!("detected {} ms  took over {} ms", ms(self.detected_ms()), ms(self.took_over_ms()))
+        let Replayed { settled, duplicates, lost } = self.replayed;
+        format!(
+            "detected {} ms  took over {} ms  replayed {settled}  duplicates suppressed {duplicates}  lost {lost}",
+            ms(self.detected_ms()),
+            ms(self.took_over_ms())
+        )
     }
 
     fn json(&self) -> Value {
@@ -79,8 +82,8 @@ impl Failover {
             "to": self.to.map(|peer| peer.0),
             "detected_ms": self.detected_ms(),
             "took_over_ms": self.took_over_ms(),
-            "replayed": self.replayed,
-            "duplicates": self.duplicates,
+            "replayed": self.replayed.settled,
+            "duplicates": self.replayed.duplicates,
         })
     }
 }
