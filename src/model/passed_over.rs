@@ -2,7 +2,7 @@
 //! by a person's word. Otherwise Bully would find the same highest id again at once.
 //!
 //! Kept in memory by the warehouse and told in the roster. A new process of the peer starts with a clean slate. When
-//! everybody who is present is passed over nobody is: a bad trader is better than none.
+//! everybody who is present and answers is passed over nobody is: a bad trader is better than none.
 
 use std::collections::BTreeMap;
 
@@ -19,13 +19,15 @@ impl PassedOver {
         self.0.insert(peer, (process, now.after_ms(PASS_OVER_MS)));
     }
 
-    /// Who is passed over now, of those that are `present`.
-    pub fn among(&self, now: Now, present: impl Iterator<Item = (PeerId, ProcessId)>) -> Vec<PeerId> {
-        let is = |(peer, process): &(PeerId, ProcessId)| {
+    /// Who is passed over now, of those that are `present`, with their processes and whether they answer: who does not
+    /// cannot take the place of one who is passed over.
+    pub fn among(&self, now: Now, present: impl Iterator<Item = (PeerId, ProcessId, bool)>) -> Vec<PeerId> {
+        let is = |(peer, process, _): &(PeerId, ProcessId, bool)| {
             self.0.get(peer).is_some_and(|(passed, until)| passed == process && *until > now)
         };
         let (passed, rest): (Vec<_>, Vec<_>) = present.partition(is);
-        if rest.is_empty() { Vec::new() } else { passed.into_iter().map(|(peer, _)| peer).collect() }
+        let replaced = rest.iter().any(|(_, _, answers)| *answers);
+        if replaced { passed.into_iter().map(|(peer, ..)| peer).collect() } else { Vec::new() }
     }
 
     /// When the next of them stands again.
@@ -47,7 +49,10 @@ mod tests {
         let mut passed = PassedOver::default();
         passed.add(Now(5), PeerId(6), process(1));
         let among = |now: u64, starts: u64| {
-            passed.among(Now(now), [(PeerId(6), process(starts)), (PeerId(4), process(1))].into_iter())
+            passed.among(
+                Now(now),
+                [(PeerId(6), process(starts), true), (PeerId(4), process(1), true)].into_iter(),
+            )
         };
         let end = Now(5).after_ms(PASS_OVER_MS);
         assert_eq!((among(6, 1), passed.next_end(Now(6))), (vec![PeerId(6)], Some(end)));
@@ -59,6 +64,9 @@ mod tests {
     fn a_bad_trader_is_better_than_none() {
         let mut passed = PassedOver::default();
         passed.add(Now(5), PeerId(6), process(1));
-        assert_eq!(passed.among(Now(6), [(PeerId(6), process(1))].into_iter()), []);
+        assert_eq!(passed.among(Now(6), [(PeerId(6), process(1), true)].into_iter()), []);
+        let silent = |answers| [(PeerId(6), process(1), false), (PeerId(4), process(1), answers)].into_iter();
+        assert_eq!(passed.among(Now(6), silent(false)), [], "nobody else answers");
+        assert_eq!(passed.among(Now(6), silent(true)), [PeerId(6)], "its own silence is no merit");
     }
 }

@@ -396,11 +396,15 @@ impl Warehouse {
 
     fn is_present(&self, grant: &Grant, now: Now) -> bool {
         match self.present.get(&grant.peer).filter(|presence| presence.process == grant.process) {
-            Some(presence) => presence.asked.is_none_or(|at| now.ms_since(at) < self.rules.suspect_after_ms),
+            Some(presence) => self.answers(presence, now),
             None => {
                 !self.lost.contains(&grant.term) && now.ms_since(self.started) < self.rules.suspect_after_ms
             }
         }
+    }
+
+    fn answers(&self, presence: &Presence, now: Now) -> bool {
+        presence.asked.is_none_or(|at| now.ms_since(at) < self.rules.suspect_after_ms)
     }
 
     /// Who holds the offices, as of now. A higher version than last time means that there is something to tell.
@@ -429,7 +433,9 @@ impl Warehouse {
     }
 
     fn passed_over(&self, now: Now) -> Vec<PeerId> {
-        self.passed_over.among(now, self.present.iter().map(|(peer, presence)| (*peer, presence.process)))
+        let present = self.present.iter();
+        let present = present.map(|(peer, it)| (*peer, it.process, self.answers(it, now)));
+        self.passed_over.among(now, present)
     }
 
     // ---- offices

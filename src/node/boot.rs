@@ -152,9 +152,8 @@ impl BlockReader for Blocks {
 /// # Errors
 /// See [`BootError`].
 pub fn run_warehouse(spec: WarehouseSpec) -> Result<(), BootError> {
-    let (wire, stops) = (wire_runtime()?, Stops::default());
-    wire.block_on(async { stop_at_signals(stops.stop.clone(), stops.begun.clone()) })?;
-    let settings = spec.settings;
+    let (wire, stops, settings) = (wire_runtime()?, Stops::default(), spec.settings);
+    watch_for_the_end(&wire, &stops, &settings)?;
     let listener = bind(&wire, &settings)?;
     let addr = listener.local_addr()?;
     let birth = Birth {
@@ -198,7 +197,7 @@ pub fn run_warehouse(spec: WarehouseSpec) -> Result<(), BootError> {
             node.run(inputs, stop).await
         })
     };
-    live(&wire, &settings, stops, server, run, || announce(&line, addr, settings.ready_file.as_ref()))
+    live(&wire, stops, server, run, || announce(&line, addr, settings.ready_file.as_ref()))
 }
 
 /// Runs a peer until it is told to stop.
@@ -206,9 +205,8 @@ pub fn run_warehouse(spec: WarehouseSpec) -> Result<(), BootError> {
 /// # Errors
 /// See [`BootError`].
 pub fn run_peer(spec: PeerSpec) -> Result<(), BootError> {
-    let (wire, stops) = (wire_runtime()?, Stops::default());
-    wire.block_on(async { stop_at_signals(stops.stop.clone(), stops.begun.clone()) })?;
-    let settings = spec.settings;
+    let (wire, stops, settings) = (wire_runtime()?, Stops::default(), spec.settings);
+    watch_for_the_end(&wire, &stops, &settings)?;
     let listener = bind(&wire, &settings)?;
     let addr = listener.local_addr()?;
     let birth = if journal::exists(&settings.data_dir)? {
@@ -265,7 +263,7 @@ pub fn run_peer(spec: PeerSpec) -> Result<(), BootError> {
     let server = wire.spawn(serve_peer(inbox, serving));
     let line = recovery.line("journal", pending);
     let run = move |stop: Stop| on_loop_thread(async move { peer::Loop::new(parts).run(inputs, stop).await });
-    live(&wire, &settings, stops, server, run, || announce(&line, addr, settings.ready_file.as_ref()))
+    live(&wire, stops, server, run, || announce(&line, addr, settings.ready_file.as_ref()))
 }
 
 fn bind(wire: &tokio::runtime::Runtime, settings: &Settings) -> Result<tokio::net::TcpListener, BootError> {
@@ -365,19 +363,28 @@ struct Stops {
     closed: Stop,
 }
 
-/// The common life: the parent's pipe, the loop, then the end of the server.
+/// First of all: a start may take long, and has to end with the parent and at signals, too.
+fn watch_for_the_end(
+    wire: &tokio::runtime::Runtime,
+    stops: &Stops,
+    settings: &Settings,
+) -> std::io::Result<()> {
+    wire.block_on(async { stop_at_signals(stops.stop.clone(), stops.begun.clone()) })?;
+    if settings.parent_pipe {
+        end_with_parent(stops.stop.clone());
+    }
+    Ok(())
+}
+
+/// The common life: the loop, then the end of the server.
 fn live(
     wire: &tokio::runtime::Runtime,
-    settings: &Settings,
     stops: Stops,
     server: tokio::task::JoinHandle<Result<(), crate::wire::server::ServeError>>,
     run: impl FnOnce(Stop) -> std::io::Result<std::thread::JoinHandle<Result<(), String>>>,
     serving: impl FnOnce() -> std::io::Result<()>,
 ) -> Result<(), BootError> {
     let Stops { stop, begun, closed } = stops;
-    if settings.parent_pipe {
-        end_with_parent(stop.clone());
-    }
     let node = run(stop)?;
     begun.stop();
     serving()?;

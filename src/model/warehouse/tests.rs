@@ -271,6 +271,22 @@ fn a_secondary_that_could_not_be_brought_up_to_date_is_passed_over_for_a_while()
     assert!(it.roster(over).newer_than(&after) && it.roster(over).passed_over.is_empty());
 }
 
+/// Otherwise a market whose only other trader is stopped or cut off has none until its connection is given up.
+#[test]
+fn nobody_is_passed_over_for_the_sake_of_one_who_is_silent() {
+    let mut it = warehouse();
+    [5, 6].into_iter().for_each(|peer| up(&mut it, peer, 1));
+    claim(&mut it, 1, 6, Office::Primary).unwrap();
+    claim(&mut it, 1, 5, Office::Secondary).unwrap();
+    it.fence(NOW, T, &hello(6, 1), Term(2)).unwrap();
+    it.heartbeat(Now(100));
+    it.alive(501);
+    assert_eq!(it.roster(Now(1_099)).passed_over, [PeerId(5)]);
+    let silent = it.roster(Now(1_100));
+    assert!(silent.claimable(Office::Primary) && silent.passed_over.is_empty(), "{silent:?}");
+    claim(&mut it, 1_101, 5, Office::Primary).unwrap();
+}
+
 #[test]
 fn who_resigns_by_hand_is_passed_over_and_a_handover_is_not() {
     for pass_over in [true, false] {

@@ -114,7 +114,7 @@ impl Loop {
         known.is_some_and(|(epoch, id)| *epoch == hello.epoch && Some(*id) == store)
     }
 
-    /// The peer is who it says: what it says of clock and offices counts from here on.
+    /// The peer is who it says: what it says of the clock, and if it is no client of the offices, counts from here on.
     fn welcome(&mut self, conn: u64) {
         let Some(Some(theirs)) = self.desk.trades.get(&conn).map(|stream| stream.hello.clone()) else {
             return;
@@ -122,8 +122,11 @@ impl Loop {
         if self.clock.receive(theirs.clock).is_err() {
             return self.trade_closed(conn);
         }
-        self.adopt_roster(theirs.roster);
         let peer = theirs.peer;
+        // Anybody may become a client.
+        if !peer.is_client() {
+            self.adopt_roster(theirs.roster);
+        }
         let (hello, clock, roster) = (self.hello(false), self.clock.tick(), self.roster.clone());
         let Some(stream) = self.desk.trades.get_mut(&conn) else { return };
         stream.verified = true;
@@ -456,3 +459,6 @@ impl Loop {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

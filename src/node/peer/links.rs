@@ -305,7 +305,8 @@ impl Loop {
             (Some(_), word) if incoming.early.len() < EARLY_WORDS_MAX => {
                 incoming.early.push(PeerMessage { clock: message.clock, word });
             }
-            (None, PeerWord::Hello(hello)) if hello.cluster == self.me.cluster => {
+            // Anybody may become a client, and none has a say among peers.
+            (None, PeerWord::Hello(hello)) if hello.cluster == self.me.cluster && !hello.peer.is_client() => {
                 let peer = hello.peer;
                 incoming.hello = Some(hello);
                 self.meet(peer);

@@ -382,7 +382,8 @@ impl Loop {
             Ok(roster) => self.adopt_roster(roster),
             Err(error) => {
                 tracing::warn!(%term, %error, "the office could not be given up; the warehouse will find it vacant");
-                self.office.ended_early = Some(term);
+                // Only who is stopping goes without its office being vacant; another one may give it up later.
+                self.office.ended_early = self.stopping.then_some(term);
                 self.office.leaving = None;
                 self.office.resigning = false;
                 for reply in std::mem::take(&mut self.office.resign_replies) {
@@ -548,3 +549,6 @@ impl Loop {
         resigned && (handed_over || self.office.drain_overdue) && self.has_said_farewell()
     }
 }
+
+#[cfg(test)]
+mod tests;

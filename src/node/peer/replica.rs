@@ -342,7 +342,8 @@ impl Loop {
     }
 
     fn greet_replica(&mut self, conn: u64, hello: &Hello) {
-        if !self.vouch(hello) {
+        // Anybody may become a client, and none is a trader.
+        if hello.peer.is_client() || !self.vouch(hello) {
             self.fetch_session(hello.peer);
             self.replica.incoming.remove(&conn);
             return;

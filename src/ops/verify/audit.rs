@@ -287,7 +287,12 @@ impl Journals {
                 self.doubts.push(Doubt::of_answer(checks, answer, example));
             }
             for id in fold.accepted.keys() {
-                self.accepted(*node, *id, ledger, all_there, alarms);
+                self.accounted_for(*id, &format!("was accepted by {node}"), ledger, all_there, alarms);
+            }
+            // It was given up since it had an outcome elsewhere.
+            for (number, _) in fold.orders.iter().filter(|(_, own)| own.forgotten) {
+                let id = OrderId { peer: *node, number: *number };
+                self.accounted_for(id, "was given up by its store", ledger, all_there, alarms);
             }
         }
         let ends_before = |seq: Seq| format!("saw {seq} of the ledger, which ends before");
@@ -300,8 +305,15 @@ impl Journals {
         self.doubts.iter().for_each(|doubt| doubt.judge(&ledger.restores, alarms));
     }
 
-    /// An accepted order has an outcome or waits in some store.
-    fn accepted(&self, node: PeerId, id: OrderId, ledger: &LedgerFold, all_there: bool, alarms: &mut Alarms) {
+    /// An order that some store relies on has an outcome or waits in some store.
+    fn accounted_for(
+        &self,
+        id: OrderId,
+        how: &str,
+        ledger: &LedgerFold,
+        all_there: bool,
+        alarms: &mut Alarms,
+    ) {
         let held = ledger.sessions.has_outcome(id) || self.folds.values().any(|other| other.waits(id));
         let closed = ledger.restores.closed_by(id.number.epoch());
         // Handed over to a store that was not read, or still open at a client whose store was not: nothing can be said.
@@ -309,8 +321,7 @@ impl Journals {
         match closed {
             Some(row) if !held => alarms.lost(Check::ExactlyOnce, row),
             _ if held || (all_there && placer) => alarms.check(Check::ExactlyOnce, held, || {
-                let what = format!("was accepted by {node}, has no outcome and waits nowhere");
-                Example::order(id, what)
+                Example::order(id, format!("{how}, has no outcome and waits nowhere"))
             }),
             _ => {}
         }

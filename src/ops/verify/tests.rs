@@ -659,3 +659,17 @@ fn a_number_that_its_store_gave_up_is_no_alarm() {
     }
     assert_eq!(failed(&market), []);
 }
+
+#[test]
+fn a_number_that_was_given_up_without_an_outcome_anywhere_is_lost() {
+    let mut market = Market::lived();
+    let steps = market.journals.get_mut(&PeerId(4)).unwrap();
+    let placed = steps.iter().flatten().rev().find_map(|entry| match entry {
+        Entry::Placed(placed) => Some(*placed),
+        _ => None,
+    });
+    let mut placed = placed.unwrap();
+    (placed.number, placed.stamp.0) = (Number(placed.number.0 + 90), placed.stamp.0 + 1_000);
+    steps.push(vec![Entry::Placed(placed), Entry::Forgotten { number: placed.number }]);
+    assert!(failed(&market).contains(&Check::ExactlyOnce));
+}

@@ -1,0 +1,34 @@
+use super::super::testing::bench;
+use super::*;
+use crate::wire::outbox::outbox;
+
+/// Anybody may become a client: a token proves no more than that it is the same one as before.
+#[test]
+fn no_client_ends_a_term_with_a_roster_of_its_own() {
+    let mut bench = bench();
+    let node = &mut bench.node;
+    let (client, token) = (PeerId(1_001), Token([9; 32]));
+    node.know(SessionInfo { peer: client, epoch: Epoch(0), store: token.store_id() });
+    let forged = Roster { generation: u64::MAX, seq: Seq(u64::MAX), ..Roster::default() };
+    let hello = Hello {
+        peer: client,
+        token: Some(token),
+        roster: forged,
+        cluster: node.me.cluster.clone(),
+        ..Hello::default()
+    };
+
+    let (answers, _trade) = outbox();
+    node.market(MarketCall::Opened(1, answers));
+    node.market(MarketCall::Asked(1, TradeAsk { hello: Some(hello.clone()), ..TradeAsk::default() }));
+    assert!(node.desk.by_peer.contains_key(&client), "it may trade");
+    let (answers, _copies) = outbox();
+    node.replica_call(ReplicaCall::Opened(2, answers));
+    let ask = ReplicaAsk { hello: Some(hello.clone()), ..ReplicaAsk::default() };
+    node.replica_call(ReplicaCall::Asked(2, Box::new(ask)));
+    let (words, _link) = outbox();
+    node.cluster(ClusterCall::Opened(3, words));
+    let word = PeerWord::Hello(hello);
+    node.cluster(ClusterCall::Said(3, PeerMessage { clock: Stamp(1), word }));
+    assert_eq!(node.roster, Roster::default());
+}
