@@ -105,6 +105,9 @@ pub const PEERS_MAX: u32 = 1_000;
 pub const CLIENTS_MAX: u32 = 1_000_000;
 /// A received clock may be ahead of the own one by at most this.
 pub const CLOCK_LEAP_MAX: u64 = 1 << 32;
+/// A client's clock may be ahead of what nodes have said by at most this: more than a trader falls behind the warehouse
+/// between two heartbeats, and so little that no number of clients drags it out of the others' reach.
+pub const CLIENT_CLOCK_LEAD_MAX: u64 = 1 << 26;
 /// Clock values reserved on disk ahead of use.
 pub const CLOCK_RESERVE: u64 = 1 << 20;
 
@@ -170,6 +173,7 @@ const _: () = {
     assert!(STOCK_MAX as u128 * UNIT_PRICE_MAX as u128 <= i64::MAX as u128, "totals stay in an i64");
     assert!(QUANTITY_MAX <= STOCK_MAX);
     assert!(REPLICA_CHUNK_ORDERS_MAX * ORDER_BYTES_MAX + RECORD_BYTES_TYPICAL_MAX + 256 <= BLOCK_BYTES_MAX);
+    assert!(CLIENT_CLOCK_LEAD_MAX * 2 < CLOCK_LEAP_MAX);
     assert!(PROBE_MAX.as_millis() < CALL_DEADLINE.as_millis());
     assert!(BATCH_ORDERS_MAX * SETTLE_BATCHES_IN_FLIGHT_MAX <= TRADER_QUEUE_ORDERS_MAX);
 };

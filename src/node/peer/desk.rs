@@ -85,10 +85,12 @@ impl Loop {
         let Some(stream) = self.desk.trades.get_mut(&conn) else { return };
         match &stream.hello {
             // Only who is known moves the clock.
-            Some(_) if stream.verified && self.clock.receive(ask.clock).is_err() => self.trade_closed(conn),
             Some(hello) if stream.verified => {
                 let peer = hello.peer;
-                self.admit_all(conn, peer, ask.orders);
+                match self.hear_orderer(peer, ask.clock) {
+                    true => self.admit_all(conn, peer, ask.orders),
+                    false => self.trade_closed(conn),
+                }
             }
             Some(_) if stream.early.len() + ask.orders.len() <= SESSION_WINDOW as usize => {
                 stream.early.extend(ask.orders);
@@ -119,10 +121,10 @@ impl Loop {
         let Some(Some(theirs)) = self.desk.trades.get(&conn).map(|stream| stream.hello.clone()) else {
             return;
         };
-        if self.clock.receive(theirs.clock).is_err() {
+        let peer = theirs.peer;
+        if !self.hear_orderer(peer, theirs.clock) {
             return self.trade_closed(conn);
         }
-        let peer = theirs.peer;
         // Anybody may become a client.
         if !peer.is_client() {
             self.adopt_roster(theirs.roster);
@@ -225,7 +227,9 @@ impl Loop {
         }
         let Some(term) = self.term() else { return Err(NotTaken::NotHome) };
         // A stamp from too far ahead would stand last in every queue, and drag all clocks along.
-        self.clock.receive(order.stamp).map_err(|_| NotTaken::Clock)?;
+        if !self.hear_orderer(order.id.peer, order.stamp) {
+            return Err(NotTaken::Clock);
+        }
         match self.desk.trader.admit(order)? {
             Admitted::New => {
                 // A void takes the place of the order that it gives up, here and in the partner's mirror.
@@ -294,7 +298,7 @@ impl Loop {
     }
 
     fn submit_vouched(&mut self, hello: &Hello, order: Order, reply: Reply<Outcome>) {
-        let believed = order.stamp <= hello.clock && self.clock.receive(hello.clock).is_ok();
+        let believed = order.stamp <= hello.clock && self.hear_orderer(hello.peer, hello.clock);
         let admitted = if believed { self.admit(order) } else { Err(NotTaken::Clock) };
         match admitted {
             // One open order per peer this way: an earlier asker of the same order has given up.

@@ -602,6 +602,7 @@ impl Loop {
         };
         self.open_backoff_ms = 0;
         self.clock.adopt(answer.clock);
+        self.trusted_clock = self.clock.now();
         let (peer, epoch) = (answer.opened.peer, answer.opened.epoch);
         if answer.opened.is_ahead_of(self.state.last) {
             return self.be_reborn(answer.opened.highest);

@@ -14,7 +14,9 @@ use super::held::Held;
 use super::life::{Settings, Stop};
 use super::{Stopwatch, wall_now};
 use crate::journal::{Durable, Journal, Step, Ticket, Urgency};
-use crate::limits::{CLOCK_RESERVE, SESSION_WINDOW, STAGED_RECORDS_MAX, STEP_INPUTS_MAX};
+use crate::limits::{
+    CLIENT_CLOCK_LEAD_MAX, CLOCK_RESERVE, SESSION_WINDOW, STAGED_RECORDS_MAX, STEP_INPUTS_MAX,
+};
 use crate::model::clock::Clock;
 use crate::model::election::Election;
 use crate::model::entry::Entry;
@@ -258,6 +260,8 @@ pub struct Loop {
     ticket: Ticket,
     entries: Vec<Entry>,
     urgent: bool,
+    /// The highest clock that nodes have said, not clients.
+    trusted_clock: Stamp,
     /// Clock at the last staging: a leap since then must be reserved on disk before it is shown.
     staged_clock: Stamp,
     timers: BTreeSet<(Now, Timer)>,
@@ -330,6 +334,7 @@ impl Loop {
             acknowledged: state.floor(),
             sendable: state.last,
             staged_clock: clock.now(),
+            trusted_clock: clock.now(),
             durable: journal.durable(),
             held: Held::default(),
             ticket: Ticket(0),
@@ -632,9 +637,24 @@ impl Loop {
     }
 
     fn hear(&mut self, clock: Stamp) {
-        if let Err(leap) = self.clock.receive(clock) {
-            tracing::warn!(%leap, "a clock was not believed");
+        match self.clock.receive(clock) {
+            Ok(_) => self.trusted_clock = self.trusted_clock.max(clock),
+            Err(leap) => tracing::warn!(%leap, "a clock was not believed"),
         }
+    }
+
+    /// The clock of whoever trades here. Anybody may become a client: such a clock counts only as far as it is near to
+    /// what nodes have said, or a few hellos would put this one out of the warehouse's reach for ever.
+    fn hear_orderer(&mut self, from: PeerId, clock: Stamp) -> bool {
+        if from.is_client() {
+            let near = clock.0 <= self.trusted_clock.0.saturating_add(CLIENT_CLOCK_LEAD_MAX);
+            return near && self.clock.receive(clock).is_ok();
+        }
+        let believed = self.clock.receive(clock).is_ok();
+        if believed {
+            self.trusted_clock = self.trusted_clock.max(clock);
+        }
+        believed
     }
 
     fn term(&self) -> Option<Term> {

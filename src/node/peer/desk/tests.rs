@@ -32,3 +32,20 @@ fn no_client_ends_a_term_with_a_roster_of_its_own() {
     node.cluster(ClusterCall::Said(3, PeerMessage { clock: Stamp(1), word }));
     assert_eq!(node.roster, Roster::default());
 }
+
+#[test]
+fn no_client_puts_a_traders_clock_out_of_reach() {
+    let mut bench = bench();
+    let node = &mut bench.node;
+    let (client, peer, start) = (PeerId(1_001), PeerId(4), node.clock.now().0);
+    let lead = crate::limits::CLIENT_CLOCK_LEAD_MAX;
+    assert!(node.hear_orderer(client, Stamp(start + lead)), "it may have heard more than this trader");
+    for _ in 0..3 {
+        let next = node.clock.now().0 + lead;
+        assert!(!node.hear_orderer(client, Stamp(next)), "what clients said is no ground to go further");
+    }
+    assert!(node.clock.now().0 <= start + lead + 1);
+    let next = node.clock.now().0 + lead;
+    assert!(node.hear_orderer(peer, Stamp(next)), "a peer's word counts");
+    assert!(node.hear_orderer(client, Stamp(next + lead)));
+}
