@@ -1,4 +1,4 @@
-//! Streams to other peers and to the warehouse: membership, words of elections, heartbeats, presence.
+//! Streams to other peers: membership, words of elections, heartbeats.
 //!
 //! Who has something to say dials. Membership spreads without the warehouse, along links that are kept up and used both
 //! ways. Each peer keeps those to the next few of its neighbours (the topology's, and the nodes that it joined at), and
@@ -8,14 +8,10 @@
 
 use super::*;
 use crate::limits::{
-    BACKOFF_MAX, EARLY_WORDS_MAX, GOSSIP_EVERY_MS, LEDGER_SEEN_EVERY_MS, LINKS_MAX, NEIGHBOUR_LINKS_MAX,
-    PEERS_MAX,
+    BACKOFF_MAX, EARLY_WORDS_MAX, GOSSIP_EVERY_MS, LINKS_MAX, NEIGHBOUR_LINKS_MAX, PEERS_MAX,
 };
 use crate::model::election::Message;
 use crate::model::membership::next_in_ring;
-use crate::types::Hash;
-use crate::wire::client::Node;
-use crate::wire::status::{OLDER_COPY, OTHER_CLUSTER};
 
 struct Link {
     line: Dialed<PeerMessage>,
@@ -59,13 +55,13 @@ pub(super) struct Links {
     /// To whom links are kept up.
     pub(super) gossip: BTreeSet<PeerId>,
     /// News that waits for its time, with whom it came from.
-    news: BTreeMap<PeerId, PeerId>,
+    pub(super) news: BTreeMap<PeerId, PeerId>,
     news_at: Now,
     incoming: BTreeMap<u64, Incoming>,
     /// The partner: who, since when it owes an answer, when it was last heard.
-    partner: Option<PeerId>,
-    asked: Option<Now>,
-    heard: Now,
+    pub(super) partner: Option<PeerId>,
+    pub(super) asked: Option<Now>,
+    pub(super) heard: Now,
     pub(super) beat: u64,
 }
 
@@ -106,7 +102,7 @@ impl Loop {
     }
 
     /// Where a peer listens: by the membership, else as the topology says.
-    fn addr_of(&self, peer: PeerId) -> Option<String> {
+    pub(super) fn addr_of(&self, peer: PeerId) -> Option<String> {
         let member = self.membership.get(peer).filter(|member| !member.addr.is_empty());
         member.map(|member| member.addr.clone()).or_else(|| self.links.neighbours.get(&peer).cloned())
     }
@@ -189,7 +185,7 @@ impl Loop {
     }
 
     /// Ends links over which nothing was said lately and that need not be kept up: an election leaves one to everybody.
-    fn sweep_links(&mut self) {
+    pub(super) fn sweep_links(&mut self) {
         let Links { out, gossip, partner, .. } = &mut self.links;
         out.retain(|peer, link| {
             let used = std::mem::replace(&mut link.used, false);
@@ -474,289 +470,5 @@ impl Loop {
         let news = news.iter().filter(|(_, from)| **from != peer);
         let members: Vec<Member> = news.filter_map(|(id, _)| self.membership.get(*id)).cloned().collect();
         (!members.is_empty()).then_some(PeerWord::Members(members))
-    }
-
-    // ---- the partner
-
-    /// Follows the roster: the other trader of the pair is watched, nobody else.
-    pub(super) fn watch_partner(&mut self) {
-        let office = self.state.grant.map(|(office, _)| office);
-        let partner =
-            office.filter(|_| self.roster.paired).and_then(|office| self.roster.get(office.other()));
-        let partner = partner.map(|seat| seat.peer);
-        if partner == self.links.partner {
-            return;
-        }
-        self.links.partner = partner;
-        (self.links.asked, self.links.heard) = (None, self.now);
-        if partner.is_some() {
-            self.beat();
-        }
-    }
-
-    fn sign_of_life(&mut self, from: PeerId) {
-        if self.links.partner == Some(from) {
-            (self.links.asked, self.links.heard) = (None, self.now);
-        }
-    }
-
-    /// Asks the partner for a sign of life.
-    fn beat(&mut self) {
-        let Some(peer) = self.links.partner else { return };
-        self.links.beat += 1;
-        self.links.asked.get_or_insert(self.now);
-        let suspect_after = self.me.settings.suspect_after_ms;
-        self.timer(suspect_after, Timer::Overdue);
-        self.tell_peer(peer, PeerWord::Heartbeat(self.links.beat));
-    }
-
-    /// Every heartbeat: makes sure that something is sent.
-    pub(super) fn heartbeat(&mut self) {
-        self.check_overdue();
-        let quiet = self.now.ms_since(self.links.heard) >= self.me.settings.heartbeat_ms;
-        if self.links.asked.is_none() && quiet {
-            self.beat();
-        }
-        self.sweep_links();
-        self.timer(self.me.settings.heartbeat_ms, Timer::Heartbeat);
-    }
-
-    /// An answer that is overdue is death.
-    pub(super) fn check_overdue(&mut self) {
-        let suspect_after_ms = self.me.settings.suspect_after_ms;
-        let overdue = self.links.asked.is_some_and(|at| self.now.ms_since(at) >= suspect_after_ms);
-        if let Some(peer) = self.links.partner.filter(|_| overdue).or_else(|| self.silent_replica()) {
-            self.fence_partner(peer);
-        }
-        if let Some((peer, term)) = self.stuck_secondary() {
-            self.drop_secondary(peer, term);
-        }
-    }
-
-    fn probe_partner(&mut self, peer: PeerId) {
-        let Some(addr) = self.addr_of(peer) else { return };
-        if std::mem::replace(&mut self.office.checking, true) {
-            return;
-        }
-        let probe = async move { Ok(crate::wire::client::probe(&addr).await) };
-        self.call(probe, move |result| Came::Probed(peer, result.unwrap_or(Probe::Silent)));
-    }
-
-    pub(super) fn probed(&mut self, peer: PeerId, probe: Probe) {
-        self.office.checking = false;
-        let process = self.roster.held_by(peer).map(|(_, seat)| seat.process);
-        match probe {
-            Probe::Dead => self.fence_partner(peer),
-            Probe::Alive(found) if Some(found) != process => self.fence_partner(peer),
-            // Alive after all, or silent: an unanswered heartbeat decides.
-            Probe::Alive(_) | Probe::Silent => self.beat(),
-        }
-    }
-
-    /// Another process of the partner is the death of the one that holds the term: hearsay, so it is asked.
-    fn check_partner_process(&mut self, member: &Member) {
-        let seat = self.roster.held_by(member.id).map(|(_, seat)| seat.process);
-        if self.links.partner == Some(member.id) && seat.is_some_and(|process| process < member.process) {
-            self.probe_partner(member.id);
-        }
-    }
-
-    // ---- the warehouse
-
-    /// Opens the own session, or hears that it is open: the first thing that is asked of the warehouse, and again when
-    /// the control stream broke, since another ledger may be in its place by then.
-    pub(super) fn open_session(&mut self) {
-        if self.control.dialed.is_some() || std::mem::replace(&mut self.opening, true) {
-            return;
-        }
-        let (addr, deadline) = (self.warehouse.clone(), self.dialer.deadline);
-        let (store, cluster) = (self.me.token.store_id(), self.me.cluster.clone());
-        let (peer, generation) = (self.me.id, self.ledger_seen.0);
-        let open = async move {
-            Node::connect(&addr, deadline).await?.open(peer, store, &cluster, generation).await
-        };
-        self.call(open, Came::Opened);
-    }
-
-    pub(super) fn session_opened(&mut self, result: Result<OpenAnswer, CallError>) {
-        self.opening = false;
-        let answer = match result {
-            Ok(answer) => answer,
-            Err(CallError::Refused { reason, text }) if reason == OTHER_CLUSTER => {
-                tracing::error!(text, "the warehouse is another market's");
-                eprintln!(
-                    "error: {text}\n  hint: name this market's warehouse with --warehouse, or another --data-dir"
-                );
-                std::process::exit(7);
-            }
-            Err(CallError::Refused { reason, text }) if reason == OLDER_COPY => {
-                tracing::error!(text, "the warehouse is an older copy; this peer waits for the right one");
-                // It may not believe a word of ours before it has seen our token.
-                return self.dial_control();
-            }
-            Err(error) => {
-                self.open_backoff_ms = next_backoff(self.open_backoff_ms);
-                tracing::info!(%error, "the session could not be opened yet");
-                return self.timer(self.open_backoff_ms, Timer::Open);
-            }
-        };
-        self.open_backoff_ms = 0;
-        self.clock.adopt(answer.clock);
-        self.trusted_clock = self.clock.now();
-        let (peer, epoch) = (answer.opened.peer, answer.opened.epoch);
-        if answer.opened.is_ahead_of(self.state.last) {
-            return self.be_reborn(answer.opened.highest);
-        }
-        self.me.epoch = epoch;
-        self.live_in(epoch);
-        if self.state.opened != Some((peer, epoch)) {
-            self.record(Entry::Opened { peer, epoch });
-        }
-        self.enter_generation(answer.generation);
-        if !std::mem::replace(&mut self.session_open, true) {
-            self.dial_neighbours();
-        }
-        self.adopt_roster(answer.roster);
-        // The roster may have come from another peer before: then it is no news, and the way home was not open yet.
-        self.go_home();
-        self.timer(0, Timer::HandOver);
-        self.dial_control();
-    }
-
-    /// A store that replaced a lost one learns its epoch late. Without it in the process id this first start would rank
-    /// below the lost store's later ones, and everybody would go on asking for the dead process at its address.
-    fn live_in(&mut self, epoch: Epoch) {
-        if self.me.process.epoch == epoch {
-            return;
-        }
-        self.me.process.epoch = epoch;
-        self.membership.set_own_process(self.now, self.me.process);
-        self.links.news.insert(self.me.id, self.me.id);
-        self.spread_news();
-    }
-
-    /// The warehouse was restored from a backup: what this peer has seen of the ledger may be gone, and its session is
-    /// another. Its open orders are asked again; those of terms that ended with it go to their present homes.
-    fn enter_generation(&mut self, generation: u64) {
-        if generation == self.ledger_seen.0 {
-            return;
-        }
-        tracing::warn!(generation, epoch = %self.me.epoch, "the warehouse was restored; this peer goes on with a new session");
-        self.ledger_seen = (generation, Seq(0), Hash::default());
-        self.keep_ledger_seen();
-        self.cache.iter_mut().for_each(|(_, seq)| *seq = Seq(0));
-        self.leave_home();
-    }
-
-    /// The warehouse has decided numbers that this store never placed: it is an old copy. A new token makes it a new
-    /// store, hence a new epoch, so that no number is used twice.
-    fn be_reborn(&mut self, highest: Number) {
-        tracing::error!(%highest, last = %self.state.last, "this store is an old copy: it takes a new session");
-        match super::super::boot::new_token() {
-            Ok(token) => {
-                self.me.token = token;
-                self.put_meta(super::super::boot::TOKEN, token.0.to_vec());
-                self.timer(0, Timer::Open);
-            }
-            Err(error) => {
-                tracing::error!(%error, "no randomness for a token");
-                self.timer(BACKOFF_MAX.as_millis() as u64, Timer::Open);
-            }
-        }
-    }
-
-    fn dial_control(&mut self) {
-        if self.control.dialed.is_some() {
-            return;
-        }
-        self.shown = self.ledger_seen.1;
-        let up = ControlUp { clock: self.clock.tick(), hello: Some(self.hello(true)), heartbeat_answer: 0 };
-        let addr = self.warehouse.clone();
-        self.control.set(self.dialer.control(&addr, up));
-    }
-
-    pub(super) fn control_event(&mut self, event: StreamEvent<ControlDown>) {
-        match event {
-            StreamEvent::Up(_) => {}
-            StreamEvent::Message(conn, down) if self.control.is(conn) => self.heard_warehouse(down),
-            StreamEvent::Lost { conn, why, .. } if self.control.is(conn) => {
-                tracing::info!(why, "the control stream to the warehouse broke");
-                self.lost_control();
-            }
-            StreamEvent::Message(..) | StreamEvent::Lost { .. } => {}
-        }
-    }
-
-    fn lost_control(&mut self) {
-        let wait = self.control.lost();
-        self.timer(wait, Timer::Open);
-    }
-
-    /// Whether the ledger is the one that this peer had seen up to `shown` when it dialed, or goes on from there; if not,
-    /// nothing is said or heard on that stream.
-    pub(super) fn trusts(&self, hello: &Hello, shown: Seq) -> bool {
-        let own = (self.ledger_seen.0, shown);
-        let trusts = hello.generation == own.0 && hello.ledger.0 >= own.1;
-        if (hello.generation, hello.ledger.0) < own {
-            tracing::error!(
-                generation = hello.generation, seq = %hello.ledger.0, seen = ?own,
-                "the warehouse's ledger lacks what this peer has seen of it: an older copy"
-            );
-        }
-        trusts
-    }
-
-    fn heard_warehouse(&mut self, down: ControlDown) {
-        if down.hello.as_ref().is_some_and(|hello| !self.trusts(hello, self.shown)) {
-            return self.lost_control();
-        }
-        self.hear(down.clock);
-        if let Some(hello) = down.hello {
-            self.control.came_up();
-            self.control.works();
-            self.saw_ledger(hello.ledger);
-            self.timer(0, Timer::Offices);
-        }
-        for session in down.sessions {
-            self.know(session);
-        }
-        if let Some(roster) = down.roster {
-            self.adopt_roster(roster);
-        }
-        if down.heartbeat != 0
-            && let Some(outbox) = self.control.outbox().cloned()
-        {
-            self.keep_ledger_seen();
-            let clock = self.clock.tick();
-            self.hold(Out::Control(
-                outbox,
-                ControlUp { clock, hello: None, heartbeat_answer: down.heartbeat },
-            ));
-        }
-    }
-
-    /// Remembers what the ledger durably holds: shown in hellos, so that an older copy of it is found out. Kept in the
-    /// journal about once a heartbeat, not per batch.
-    pub(super) fn saw_ledger(&mut self, ledger: (Seq, Hash)) {
-        if ledger.0 > self.ledger_seen.1 {
-            (self.ledger_seen.1, self.ledger_seen.2) = ledger;
-        }
-    }
-
-    /// With entries that are written anyway, so that an older copy of the ledger is found out even by a market that was
-    /// killed and started again.
-    pub(super) fn keep_ledger_seen_now_and_then(&mut self) {
-        if !self.entries.is_empty() && self.now.ms_since(self.ledger_kept) >= LEDGER_SEEN_EVERY_MS {
-            self.keep_ledger_seen();
-        }
-    }
-
-    /// The state changes with the journal, never before it: a checkpoint is the fold of what was journaled.
-    pub(super) fn keep_ledger_seen(&mut self) {
-        self.ledger_kept = self.now;
-        if self.ledger_seen != self.state.ledger_seen {
-            let (generation, seq, hash) = self.ledger_seen;
-            self.record(Entry::LedgerSeen { generation, seq, hash });
-        }
     }
 }

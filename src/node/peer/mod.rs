@@ -2,7 +2,8 @@
 //!
 //! One `Loop` owns everything; its parts live in files by what they do: `shop` (own orders and the way home), `desk`
 //! (orders of others while in office), `offices` (roster, grants, elections, fences, handing over), `links`
-//! (membership, words between peers, heartbeats), `leave` (going for good). Each step: inputs are applied, entries staged, effects held until
+//! (membership, words between peers), `partner` (heartbeats, suspicion), `replica` (copies for the partner), `warehouse`
+//! (session, control stream), `leave` (going for good). Each step: inputs are applied, entries staged, effects held until
 //! what they depend on is durable. What may leave at once (outcomes that the warehouse has journaled, orders on their
 //! way to it, words of elections) does, since it depends on nothing of this journal.
 
@@ -41,11 +42,13 @@ mod desk;
 mod leave;
 mod links;
 mod offices;
+mod partner;
 mod replica;
 mod report;
 mod shop;
 #[cfg(test)]
 mod testing;
+mod warehouse;
 
 /// Everything that reaches the loop.
 #[derive(Debug)]
