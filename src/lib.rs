@@ -72,6 +72,7 @@
 //! | [`model::session`] | which numbers of a peer are decided, and the outcomes that may be asked again |
 //! | [`model::trader`], [`model::queue`] | a trader's desk: admission, Lamport order, batches in flight |
 //! | [`model::election`], [`model::membership`], [`model::offices`] | Bully; who is there; grants, terms, fences, pairs |
+//! | [`model::passed_over`] | who is not to be elected for a while |
 //! | [`model::shopper`], [`model::clock`] | what a peer wants for itself; Lamport time that survives a restart |
 //! | [`journal`] | blocks, group commit, sync, checkpoints, recovery; alone knows sled and bincode |
 //! | [`wire`] | gRPC: protos to the model's types and back, outboxes that are never waited for; alone knows tonic and prost |
