@@ -141,7 +141,7 @@ async fn refuse_twins(id: PeerId, report: &Report, timeout: Duration) -> Result<
         Ok(twin) if twin.peer == id && twin.cluster == report.cluster => {
             let text = format!("peer {id} is alive already, at {addr} (pid {})", twin.pid);
             Err(Failure::new(exit::NO, text)
-                .hint("choose another --id, or let that one go first: bazaar leave"))
+                .hint(format!("choose another --id, or let that one go first: bazaar leave --peer {id}")))
         }
         _ => Ok(()),
     }

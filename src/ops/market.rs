@@ -54,11 +54,15 @@ impl ClusterNode {
 }
 
 impl ClusterJson {
+    /// What `up` wrote, if it has been here.
+    pub fn read(market: &Path) -> Option<ClusterJson> {
+        let text = std::fs::read(market.join("cluster.json")).ok()?;
+        serde_json::from_slice(&text).ok()
+    }
+
     /// The market in a directory: as `cluster.json` says, or, where nodes were started one by one, as theirs say.
     pub fn find(market: &Path) -> Option<ClusterJson> {
-        let text = std::fs::read(market.join("cluster.json")).ok();
-        let told = text.and_then(|text| serde_json::from_slice(&text).ok());
-        told.or_else(|| gather(market)).filter(|it| !it.warehouse.is_empty())
+        ClusterJson::read(market).or_else(|| gather(market)).filter(|it| !it.warehouse.is_empty())
     }
 
     /// Where a node listens.

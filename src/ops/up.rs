@@ -339,6 +339,7 @@ impl<'a> Market<'a> {
         match started {
             Ok(child) => {
                 watch::node(peer, child.addr.clone(), self.sender.clone());
+                self.tell(&format!("up        {name} started again (pid {})", child.pid()));
                 self.dead.remove(&peer);
                 self.done.remove(&peer);
                 if peer == PeerId::WAREHOUSE {

@@ -399,3 +399,20 @@ fn a_second_interrupt_ends_at_once() {
     assert_eq!(ended.code, 130, "{ended:?}");
     until("no node lives after it", SOON, || (!nodes.iter().any(|node| lives(node.pid))).then_some(()));
 }
+
+#[test]
+fn a_lost_warehouse_and_a_stranger_in_the_market_are_told_apart() {
+    let _one = alone();
+    let market = Market::new();
+    market.up(&["--nodes", "6", "--requests", "2"]).expect(0);
+    // A peer that joined by hand and kept its store with the others.
+    let joined = market.node_dir("peer-9");
+    std::fs::create_dir_all(joined.join("store")).unwrap();
+    market.up(&["--nodes", "6", "--requests", "2"]).expect(0);
+    market.up(&["--buyers", "2", "--sellers", "1"]).refused(2, "6 peers, 5 were asked for");
+    std::fs::remove_dir_all(joined).unwrap();
+    std::fs::remove_dir_all(market.node_dir("warehouse")).unwrap();
+    market.up(&["--nodes", "6", "--requests", "2"]).refused(7, "the warehouse's is gone");
+    assert!(!market.node_dir("warehouse").exists(), "no new ledger among old stores");
+    market.up(&["--nodes", "6", "--requests", "2", "--fresh"]).expect(0);
+}

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::plan::Plan;
 use crate::ops::children::Child;
+use crate::ops::market::ClusterJson;
 use crate::ops::output::{Failure, exit};
 use crate::types::PeerId;
 
@@ -51,11 +52,8 @@ impl Place {
         if fresh {
             return self.clear(&names);
         }
-        let before = names
-            .iter()
-            .filter_map(|name| name.strip_prefix("peer-")?.parse::<u32>().ok())
-            .max()
-            .unwrap_or(0);
+        self.check_warehouse(&names)?;
+        let before = self.highest(&names);
         let asked = plan.peers.len() as u32;
         if before > asked {
             let what =
@@ -64,6 +62,28 @@ impl Place {
                 .hint(format!("ask for --nodes {before}, or begin a new market with --fresh")));
         }
         Ok(())
+    }
+
+    /// The highest id of the peers that the last run started. Others may have joined it: they are not ours to start.
+    fn highest(&self, names: &[String]) -> u32 {
+        let told =
+            ClusterJson::read(&self.dir).map(|json| json.nodes.into_iter().map(|node| node.node).collect());
+        let peers: Vec<String> = told.unwrap_or_else(|| names.to_vec());
+        peers.iter().filter_map(|name| name.strip_prefix("peer-")?.parse().ok()).max().unwrap_or(0)
+    }
+
+    /// A new ledger among the stores of an older one would belong to nobody.
+    fn check_warehouse(&self, names: &[String]) -> Result<(), Failure> {
+        let born = |name: &str| self.dir.join(name).join("store").is_dir();
+        let peers = names.iter().filter(|name| name.starts_with("peer-") && born(name)).count();
+        if peers == 0 || born("warehouse") {
+            return Ok(());
+        }
+        let what =
+            format!("{} has the stores of {peers} peers, and the warehouse's is gone", self.dir.display());
+        Err(Failure::new(exit::DIRECTORY, what).hint(
+            "put it back, or mend with: bazaar restore --from BACKUP --accept-loss; --fresh begins a new market",
+        ))
     }
 
     /// Removes an earlier market, unless one of its nodes runs.
