@@ -63,6 +63,8 @@ pub(super) struct Links {
     pub(super) asked: Option<Now>,
     pub(super) heard: Now,
     pub(super) beat: u64,
+    /// A timer for the oldest unanswered word is set.
+    pub(super) overdue_armed: bool,
 }
 
 impl Links {
@@ -80,6 +82,7 @@ impl Links {
             asked: None,
             heard: Now(0),
             beat: 0,
+            overdue_armed: false,
         }
     }
 

@@ -602,7 +602,7 @@ impl Loop {
             Timer::Join => self.dial_neighbours(),
             Timer::News => self.spread_news(),
             Timer::Heartbeat => self.heartbeat(),
-            Timer::Overdue => self.check_overdue(),
+            Timer::Overdue => self.overdue(),
             Timer::Election(office, token) => self.election_timer(office, token),
             Timer::Offices => self.consider_offices(),
             Timer::HandOver => self.hand_over(),

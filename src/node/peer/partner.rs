@@ -33,9 +33,28 @@ impl Loop {
         let Some(peer) = self.links.partner else { return };
         self.links.beat += 1;
         self.links.asked.get_or_insert(self.now);
-        let suspect_after = self.me.settings.suspect_after_ms;
-        self.timer(suspect_after, Timer::Overdue);
+        self.watch_for_answer();
         self.tell_peer(peer, PeerWord::Heartbeat(self.links.beat));
+    }
+
+    /// Something was sent that must be answered: it is looked at when the answer is overdue, not at the next heartbeat.
+    pub(super) fn watch_for_answer(&mut self) {
+        if !std::mem::replace(&mut self.links.overdue_armed, true) {
+            self.timer(self.me.settings.suspect_after_ms, Timer::Overdue);
+        }
+    }
+
+    /// What was unanswered when the timer was set may have been answered, and something else been sent since: that has
+    /// its own time.
+    pub(super) fn overdue(&mut self) {
+        self.links.overdue_armed = false;
+        self.check_overdue();
+        let since = self.links.asked.into_iter().chain(self.replica.waiting_since()).min();
+        let due = since.map(|since| since.after_ms(self.me.settings.suspect_after_ms));
+        if let Some(due) = due.filter(|due| *due > self.now) {
+            self.links.overdue_armed = true;
+            self.timers.insert((due, Timer::Overdue));
+        }
     }
 
     /// Every heartbeat: makes sure that something is sent.

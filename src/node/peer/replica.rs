@@ -78,6 +78,11 @@ impl Replica {
         self.counted
     }
 
+    /// Since when the other trader owes an acknowledgement.
+    pub(super) fn waiting_since(&self) -> Option<Now> {
+        self.asked.filter(|_| self.line.up)
+    }
+
     /// What the other trader owes an answer to counts from now.
     pub(super) fn restart_waiting(&mut self, now: Now) {
         self.asked = self.asked.map(|_| now);
@@ -186,6 +191,7 @@ impl Loop {
         }
         self.replica.sent += 1;
         self.replica.asked.get_or_insert(self.now);
+        self.watch_for_answer();
         self.sent += 1;
         if let Some(outbox) = self.replica.line.outbox() {
             outbox.send(ReplicaAsk { clock, hello: None, term, chunk, orders, settled_below });
@@ -298,7 +304,7 @@ impl Loop {
 
     /// The other trader that owes an acknowledgement for longer than `suspect_after`, if it does.
     pub(super) fn silent_replica(&self) -> Option<PeerId> {
-        let asked = self.replica.asked.filter(|_| self.replica.line.up)?;
+        let asked = self.replica.waiting_since()?;
         let overdue = self.now.ms_since(asked) >= self.me.settings.suspect_after_ms;
         self.replica.seat.filter(|_| overdue).map(|(peer, _)| peer)
     }
