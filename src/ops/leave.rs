@@ -9,7 +9,7 @@ use std::io::Write as _;
 
 use serde_json::json;
 
-use super::market;
+use super::market::{self, Named};
 use super::output::{Failure, exit};
 use crate::cli::{Global, LeaveArgs};
 use crate::limits::LEAVE_MAX;
@@ -36,12 +36,9 @@ pub fn run(args: &LeaveArgs, global: &Global) -> Result<u8, Failure> {
 }
 
 async fn leave(args: &LeaveArgs, global: &Global) -> Result<Done, Failure> {
-    let report = match args.of.peer {
-        Some(peer) => match find(peer, args, global).await? {
-            Some(report) => report,
-            None => return Ok(Done::Before(peer)),
-        },
-        None => named_by_address(args, global).await?,
+    let report = match market::named_peer(&args.of, global.timeout).await? {
+        Named::Running(report) => report,
+        Named::Left(peer) => return Ok(Done::Before(peer)),
     };
     if report.peer == PeerId::WAREHOUSE {
         return Err(Failure::new(
@@ -51,38 +48,6 @@ async fn leave(args: &LeaveArgs, global: &Global) -> Result<Done, Failure> {
         .hint("stop it with SIGTERM, or name a peer: bazaar leave --peer N"));
     }
     say_goodbye(&report, global).await.map(Done::Left)
-}
-
-async fn named_by_address(args: &LeaveArgs, global: &Global) -> Result<Report, Failure> {
-    let Some(addr) = args.of.market.connect.map(|addr| addr.to_string()) else {
-        return Err(Failure::new(exit::USAGE, "which peer?")
-            .hint("name it with --peer N, or its address with --connect ADDR"));
-    };
-    let report = market::report(&addr, global.timeout).await;
-    // The address that was typed is one that we can reach; the one that it tells others may not be.
-    report.map(|report| Report { addr: addr.clone(), ..report }).map_err(|e| market::unreachable(&addr, &e))
-}
-
-/// The report of a peer of the market; none if it has left before.
-async fn find(peer: PeerId, args: &LeaveArgs, global: &Global) -> Result<Option<Report>, Failure> {
-    let mut reports = market::reports(market::seeds(&args.of.market)?, global.timeout).await;
-    if let Some(report) = reports.answered.remove(&peer) {
-        return Ok(Some(report));
-    }
-    if reports.left.contains(&peer) {
-        return Ok(None);
-    }
-    Err(match reports.silent.get(&peer) {
-        Some(why) => Failure::new(exit::UNREACHABLE, format!("peer {peer} does not answer: {why}"))
-            .hint("a peer that is dead has left nothing to do; start it again, then let it leave"),
-        None if reports.answered.is_empty() => {
-            let why = reports.silent.values().chain(&reports.nobody).next().cloned().unwrap_or_default();
-            Failure::new(exit::UNREACHABLE, format!("no node of the market answers: {why}"))
-                .hint("name a running node with --connect ADDR")
-        }
-        None => Failure::new(exit::USAGE, format!("--peer {peer}: there is no peer {peer} in this market"))
-            .hint("see who is with bazaar status"),
-    })
 }
 
 /// Asks it to go, and waits for the end of its process: its stream of events ends with it.

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use super::output::{Failure, exit};
 use super::source::{node_dirs, node_name};
-use crate::cli::ConnectFlags;
+use crate::cli::{ConnectFlags, PeerFlags};
 use crate::journal::NodeDir;
 use crate::types::{Office, PeerId};
 use crate::wire::client::{CallError, Node};
@@ -148,6 +148,51 @@ pub fn seeds(flags: &ConnectFlags) -> Result<Vec<(Option<PeerId>, String)>, Fail
     let mut seeds = vec![(Some(PeerId::WAREHOUSE), found.warehouse)];
     seeds.extend(found.nodes.into_iter().map(|node| (node.id(), node.addr)));
     Ok(seeds)
+}
+
+/// Who was named on the command line.
+#[derive(Clone, Debug)]
+pub enum Named {
+    /// It answers.
+    Running(Box<Report>),
+    /// It has left the market.
+    Left(PeerId),
+}
+
+/// The node at an address that was typed, or the peer of an id.
+///
+/// # Errors
+/// None was named, there is none of this id, or it does not answer.
+pub async fn named_peer(flags: &PeerFlags, timeout: Duration) -> Result<Named, Failure> {
+    let Some(peer) = flags.peer else {
+        let Some(addr) = flags.market.connect.map(|addr| addr.to_string()) else {
+            return Err(Failure::new(exit::USAGE, "which peer?")
+                .hint("name it with --peer N, or its address with --connect ADDR"));
+        };
+        // The address that was typed is one that we can reach; the one that it tells others may not be.
+        let found = report(&addr, timeout).await.map(|report| Report { addr: addr.clone(), ..report });
+        return found.map(Box::new).map(Named::Running).map_err(|error| unreachable(&addr, &error));
+    };
+    let mut reports = reports(seeds(&flags.market)?, timeout).await;
+    match reports.answered.remove(&peer) {
+        Some(report) => Ok(Named::Running(Box::new(report))),
+        None if reports.left.contains(&peer) => Ok(Named::Left(peer)),
+        None => Err(absent_peer(peer, &reports)),
+    }
+}
+
+fn absent_peer(peer: PeerId, reports: &Reports) -> Failure {
+    let nobody = reports.silent.values().chain(&reports.nobody).next();
+    match (reports.silent.get(&peer), nobody) {
+        (Some(why), _) => Failure::new(exit::UNREACHABLE, format!("peer {peer} does not answer: {why}"))
+            .hint("a dead peer has nothing to give up; start it again first"),
+        (None, Some(why)) if reports.answered.is_empty() => {
+            Failure::new(exit::UNREACHABLE, format!("no node of the market answers: {why}"))
+                .hint("name a running node with --connect ADDR")
+        }
+        _ => Failure::new(exit::USAGE, format!("--peer {peer}: there is no peer {peer} in this market"))
+            .hint("see who is there with bazaar status"),
+    }
 }
 
 /// What asking everybody came to, by node: its report, or why there is none.

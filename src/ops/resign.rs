@@ -7,13 +7,12 @@ use std::io::Write as _;
 
 use serde_json::json;
 
-use super::market::{self, Reports};
+use super::market::{self, Named};
 use super::output::{Failure, exit};
-use crate::cli::{Global, PeerFlags, ResignArgs};
+use crate::cli::{Global, ResignArgs};
 use crate::limits::{CALL_DEADLINE, DRAIN_MAX};
 use crate::types::PeerId;
 use crate::wire::client::{CallError, Node};
-use crate::wire::report::Report;
 
 /// Asks the trader, and waits until it is out of office.
 ///
@@ -21,7 +20,10 @@ use crate::wire::report::Report;
 /// It is no trader, cannot be reached, or could not settle what it has in time.
 pub fn run(args: &ResignArgs, global: &Global) -> Result<u8, Failure> {
     market::runtime()?.block_on(async {
-        let report = running_peer(&args.of, global).await?;
+        let report = match market::named_peer(&args.of, global.timeout).await? {
+            Named::Running(report) => report,
+            Named::Left(peer) => return Err(no_office(peer)),
+        };
         let (peer, to) = (report.peer, args.to.unwrap_or_default());
         if args.to == Some(peer) {
             return Err(Failure::new(exit::USAGE, format!("--to {to}: peer {peer} cannot follow itself"))
@@ -38,30 +40,6 @@ pub fn run(args: &ResignArgs, global: &Global) -> Result<u8, Failure> {
         writeln!(std::io::stdout(), "{line}").map_err(Failure::writing)?;
         Ok(exit::DONE)
     })
-}
-
-/// The report of the peer that was named.
-async fn running_peer(flags: &PeerFlags, global: &Global) -> Result<Report, Failure> {
-    let Some(peer) = flags.peer else {
-        let Some(addr) = flags.market.connect else {
-            return Err(Failure::new(exit::USAGE, "which peer?")
-                .hint("name it with --peer N, or its address with --connect ADDR"));
-        };
-        let addr = addr.to_string();
-        return market::report(&addr, global.timeout)
-            .await
-            .map_err(|error| market::unreachable(&addr, &error));
-    };
-    let mut reports = market::reports(market::seeds(&flags.market)?, global.timeout).await;
-    let found = reports.answered.remove(&peer);
-    found.ok_or_else(|| absent(peer, &reports).hint("see who is there with bazaar status"))
-}
-
-fn absent(peer: PeerId, reports: &Reports) -> Failure {
-    match reports.silent.get(&peer) {
-        Some(why) => Failure::new(exit::UNREACHABLE, format!("peer {peer} does not answer: {why}")),
-        None => Failure::new(exit::USAGE, format!("--peer {peer}: there is no peer {peer} in this market")),
-    }
 }
 
 fn no_office(peer: PeerId) -> Failure {
