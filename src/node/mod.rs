@@ -9,9 +9,11 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use crate::types::{Now, WallMicros};
 
 pub mod boot;
+pub mod driver;
 pub mod held;
 pub mod life;
 pub mod peer;
+pub mod port;
 pub mod warehouse;
 
 /// The wall clock, for the time in blocks and lines: nothing is ordered by it.

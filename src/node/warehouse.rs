@@ -369,7 +369,12 @@ impl Loop {
         let outbox = stream.outbox.clone();
         let roster = Some(self.machine.roster(now));
         let sessions = self.sessions_for(hello.peer);
-        let down = ControlDown { hello: Some(self.hello()), roster, sessions, ..self.down() };
+        let down = ControlDown {
+            hello: Some(Box::new(self.hello())),
+            roster: roster.map(Box::new),
+            sessions,
+            ..self.down()
+        };
         self.out(Out::Control(outbox, down));
     }
 
@@ -420,7 +425,7 @@ impl Loop {
     fn job(&mut self, conn: u64, ask: SettleAsk) -> Option<Job> {
         if let Some(hello) = &ask.hello {
             self.machine.stream_up(conn, hello);
-            let answer = SettleAnswer { hello: Some(self.hello()), ..SettleAnswer::default() };
+            let answer = SettleAnswer { hello: Some(Box::new(self.hello())), ..SettleAnswer::default() };
             self.answer(conn, answer);
         }
         // Only the holder of a term moves the clock; what anybody else sends is refused with its term.
@@ -449,8 +454,14 @@ impl Loop {
                 let outcomes = std::mem::replace(&mut outcomes, rest);
                 self.answer(stream, SettleAnswer { batch, outcomes, ..SettleAnswer::default() });
             }
-            let answer =
-                SettleAnswer { batch, outcomes, not_taken, refused, roster, ..SettleAnswer::default() };
+            let answer = SettleAnswer {
+                batch,
+                outcomes,
+                not_taken,
+                refused,
+                roster: roster.map(Box::new),
+                ..SettleAnswer::default()
+            };
             self.answer(stream, answer);
         }
     }
@@ -490,7 +501,7 @@ impl Loop {
         for conn in self.connected() {
             let sessions = self.controls.get(&conn).and_then(|stream| stream.peer);
             let sessions = sessions.map(|peer| self.sessions_for(peer)).unwrap_or_default();
-            let down = ControlDown { roster: Some(roster.clone()), sessions, ..self.down() };
+            let down = ControlDown { roster: Some(Box::new(roster.clone())), sessions, ..self.down() };
             self.say(conn, down);
         }
         let happening = Happening { time: wall_now().0, peer: PeerId::WAREHOUSE, what: What::Roster(roster) };

@@ -20,8 +20,8 @@ use super::proto::{
 };
 use super::report::Report;
 use super::server::{DumpHead, Happening, next_conn};
-pub use super::status::CallError;
 use crate::limits::{CONNECT_MAX, KEEPALIVE_ANSWER_MAX, KEEPALIVE_EVERY, MESSAGE_BYTES_MAX};
+pub use crate::model::call::{CallError, Probe};
 use crate::model::hello::Hello;
 use crate::model::offices::Roster;
 use crate::model::row::Outcome;
@@ -29,8 +29,9 @@ use crate::model::warehouse::GivenUp;
 use crate::types::{Hash, Office, Order, OrderKind, PeerId, Quantity, Seq, Term};
 
 fn endpoint(addr: &str) -> Result<Endpoint, CallError> {
-    let endpoint = Endpoint::from_shared(format!("http://{addr}"))
-        .map_err(|error| CallError::Unreachable { addr: addr.to_owned(), why: error.to_string() })?;
+    let endpoint = Endpoint::from_shared(format!("http://{addr}")).map_err(|error| {
+        CallError::Unreachable { addr: addr.to_owned(), why: error.to_string(), refused: false }
+    })?;
     Ok(endpoint
         .connect_timeout(CONNECT_MAX)
         .tcp_nodelay(true)
@@ -42,20 +43,24 @@ fn endpoint(addr: &str) -> Result<Endpoint, CallError> {
 
 /// Connects, or says that nothing was sent.
 async fn connect(addr: &str, within: Duration) -> Result<Channel, CallError> {
-    let unreachable = |why: String| CallError::Unreachable { addr: addr.to_owned(), why };
+    let unreachable = |why, refused| CallError::Unreachable { addr: addr.to_owned(), why, refused };
     match tokio::time::timeout(within, endpoint(addr)?.connect()).await {
         Ok(Ok(channel)) => Ok(channel),
-        Ok(Err(error)) => Err(unreachable(root_cause(&error))),
-        Err(_) => Err(unreachable(format!("no connection within {within:?}"))),
+        Ok(Err(error)) => {
+            let cause = root_cause(&error);
+            let io = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+            Err(unreachable(cause.to_string(), io == Some(std::io::ErrorKind::ConnectionRefused)))
+        }
+        Err(_) => Err(unreachable(format!("no connection within {within:?}"), false)),
     }
 }
 
-fn root_cause(error: &dyn std::error::Error) -> String {
+fn root_cause<'a>(error: &'a (dyn std::error::Error + 'static)) -> &'a (dyn std::error::Error + 'static) {
     let mut cause = error;
     while let Some(source) = cause.source() {
         cause = source;
     }
-    cause.to_string()
+    cause
 }
 
 /// A unary call: connected, sent, answered within the deadline.
@@ -395,7 +400,7 @@ impl<I: Send + 'static> Dialer<I> {
 }
 
 fn is_refused(error: &CallError) -> bool {
-    matches!(error, CallError::Unreachable { why, .. } if why.contains("refused"))
+    matches!(error, CallError::Unreachable { refused: true, .. })
 }
 
 /// Reads a stream into the inbox; says why it ended.
@@ -437,15 +442,4 @@ pub async fn probe(addr: &str) -> Probe {
         Err(error) if is_refused(&error) => Probe::Dead,
         Err(_) => Probe::Silent,
     }
-}
-
-/// What a probe found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Probe {
-    /// It answered, from this life.
-    Alive(crate::types::ProcessId),
-    /// Nobody listens there: the process is dead.
-    Dead,
-    /// Neither within [`crate::limits::PROBE_MAX`].
-    Silent,
 }

@@ -26,6 +26,7 @@ use crate::limits::{
     BATCH_ORDERS_MAX, CALL_DEADLINE, CONNECTION_STREAMS_MAX, KEEPALIVE_ANSWER_MAX, KEEPALIVE_EVERY,
     MESSAGE_BYTES_MAX,
 };
+pub use crate::model::happening::{Happening, Replayed, What};
 use crate::model::warehouse::GivenUp;
 use crate::types::{Hash, PeerId, Quantity, Seq, Stamp};
 
@@ -326,47 +327,6 @@ pub struct DumpHead {
     pub cluster: String,
     /// The mark: durable sequence and block hash.
     pub mark: (Seq, Hash),
-}
-
-/// Something that happened at a node, for whoever watches: `up` prints these.
-#[derive(Clone, Debug)]
-pub struct Happening {
-    /// Unix microseconds.
-    pub time: u64,
-    /// At which peer.
-    pub peer: PeerId,
-    /// What.
-    pub what: What,
-}
-
-/// See [`Happening`].
-#[derive(Clone, Debug)]
-pub enum What {
-    /// An order's outcome reached its peer.
-    Told(crate::types::Order, crate::model::row::Outcome),
-    /// Free text.
-    Line(String),
-    /// The offices changed.
-    Roster(crate::model::offices::Roster),
-    /// The shopper has placed and heard of everything of this run.
-    Done,
-    /// A trader suspects another.
-    Suspected(PeerId),
-    /// First decision under a term that replaced this trader's.
-    TookOver(PeerId),
-    /// All orders that this dead trader had accepted are settled.
-    Replayed(PeerId, Replayed),
-}
-
-/// What became of the orders that a dead trader had accepted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Replayed {
-    /// The survivor has their outcomes.
-    pub settled: u64,
-    /// Of those, it had settled them itself before it died.
-    pub duplicates: u64,
-    /// The warehouse did not take them: they are open until their peers ask again.
-    pub lost: u64,
 }
 
 impl From<Happening> for proto::Event {

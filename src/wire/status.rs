@@ -7,18 +7,13 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::convert::Odd;
-use super::messages::Refusal;
+pub use crate::model::call::{CallError, OLDER_COPY, OTHER_CLUSTER, Refusal};
 use crate::model::market::NotTaken;
 use crate::model::offices::{Roster, Seat};
 use crate::model::warehouse::Denied;
 use crate::types::Office;
 
 const DOMAIN: &str = "bazaar";
-/// Reason of a refused session: the store is another market's, and asking again is in vain.
-pub const OTHER_CLUSTER: &str = "OTHER_CLUSTER";
-/// Reason of a refused session: the store has seen a later generation of the ledger than there is.
-pub const OLDER_COPY: &str = "OLDER_COPY";
-
 /// What tonic-types takes; its order is never seen.
 #[allow(clippy::disallowed_types)]
 type Metadata = std::collections::HashMap<String, String>;
@@ -120,38 +115,6 @@ impl From<Odd> for Status {
     }
 }
 
-/// Why a unary call of ours failed.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum CallError {
-    /// Nobody listens there, or it did not accept a connection in time: nothing was sent.
-    #[error("{addr} cannot be reached: {why}")]
-    Unreachable {
-        /// Where.
-        addr: String,
-        /// What the network said.
-        why: String,
-    },
-    /// A definite no to an order, with the addresses of the traders that the node knows.
-    #[error("{why}")]
-    NotTaken {
-        /// The reason.
-        why: NotTaken,
-        /// Addresses of primary and secondary, as far as known.
-        traders: Vec<String>,
-    },
-    /// A definite no to anything else.
-    #[error("{text}")]
-    Refused {
-        /// A word for programs, such as `STORE_ALIVE`; may be empty.
-        reason: String,
-        /// For people.
-        text: String,
-    },
-    /// It was sent and nothing definite came back: it may have been done.
-    #[error("{0}")]
-    Unknown(String),
-}
-
 impl CallError {
     /// Reads the status of a call that reached the node.
     pub(super) fn from_status(status: &Status) -> CallError {
@@ -189,7 +152,7 @@ mod tests {
         };
         let roster = Roster { primary: Some(seat), ..Roster::default() };
         for why in ALL {
-            let status = Status::from(Refusal::NotTaken(why, roster.clone()));
+            let status = Status::from(Refusal::NotTaken(why, Box::new(roster.clone())));
             let CallError::NotTaken { why: back, traders } = CallError::from_status(&status) else {
                 panic!("{why}")
             };

@@ -253,7 +253,8 @@ fn dialer<T>() -> (tokio::runtime::Runtime, Dialer<StreamEvent<T>>, mpsc::Receiv
 
 pub fn settle_under(warehouse: &str, hello: &Hello, term: Term, order: Order) -> SettleAnswer {
     let (wire, dialer, mut events) = dialer::<SettleAnswer>();
-    let first = SettleAsk { hello: Some(hello.clone()), clock: hello.clock, term, ..SettleAsk::default() };
+    let first =
+        SettleAsk { hello: Some(Box::new(hello.clone())), clock: hello.clock, term, ..SettleAsk::default() };
     let stream: Dialed<SettleAsk> = dialer.settle(warehouse, first);
     let batch =
         SettleAsk { clock: hello.clock, term, batch: Batch(1), orders: vec![order], ..SettleAsk::default() };
@@ -298,8 +299,10 @@ fn strangers_turn_neither_clocks_nor_rosters() {
         let roster = Roster { seq: Seq(u64::MAX), version: u64::MAX, ..Roster::default() };
         let hello = Hello { roster, token: Some(Token([7; 32])), ..bad.hello.clone() };
         let (wire, dialer, mut events) = dialer::<TradeAnswer>();
-        let stream =
-            dialer.trade(trader, TradeAsk { clock: hello.clock, hello: Some(hello), ..TradeAsk::default() });
+        let stream = dialer.trade(
+            trader,
+            TradeAsk { clock: hello.clock, hello: Some(Box::new(hello)), ..TradeAsk::default() },
+        );
         let turned_away =
             async { while !matches!(events.recv().await.unwrap(), StreamEvent::Lost { .. }) {} };
         wire.block_on(async { tokio::time::timeout(DEADLINE, turned_away).await.unwrap() });
@@ -319,7 +322,7 @@ fn strangers_turn_neither_clocks_nor_rosters() {
     for generation in [0, u64::MAX] {
         let (wire, dialer, mut events) = dialer::<ControlDown>();
         let hello = Hello { ledger, generation, ..bad.hello.clone() };
-        let first = ControlUp { clock: hello.clock, hello: Some(hello), ..ControlUp::default() };
+        let first = ControlUp { clock: hello.clock, hello: Some(Box::new(hello)), ..ControlUp::default() };
         let stream = dialer.control(&bazaar.warehouse, first);
         wire.block_on(async {
             while matches!(
@@ -345,7 +348,7 @@ fn a_stranger_on_a_link_ends_no_term() {
         let roster = Roster { seq: Seq(u64::MAX), version: u64::MAX, ..Roster::default() };
         let hello = Hello { peer: PeerId(777), roster, token: Some(Token([7; 32])), ..bad.hello.clone() };
         let (wire, dialer, mut events) = dialer::<PeerMessage>();
-        let first = PeerMessage { clock: hello.clock, word: PeerWord::Hello(hello) };
+        let first = PeerMessage { clock: hello.clock, word: PeerWord::Hello(Box::new(hello)) };
         let stream = dialer.link(trader, first);
         let answered = async { while matches!(events.recv().await.unwrap(), StreamEvent::Up(_)) {} };
         wire.block_on(async { tokio::time::timeout(DEADLINE, answered).await.unwrap() });

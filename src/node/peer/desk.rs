@@ -80,7 +80,7 @@ impl Loop {
 
     fn asked(&mut self, conn: u64, ask: TradeAsk) {
         if let Some(hello) = ask.hello {
-            self.greet(conn, hello);
+            self.greet(conn, *hello);
         }
         let Some(stream) = self.desk.trades.get_mut(&conn) else { return };
         match &stream.hello {
@@ -133,8 +133,12 @@ impl Loop {
         let Some(stream) = self.desk.trades.get_mut(&conn) else { return };
         stream.verified = true;
         let early = std::mem::take(&mut stream.early);
-        let answer =
-            TradeAnswer { clock, hello: Some(hello), roster: Some(roster), ..TradeAnswer::default() };
+        let answer = TradeAnswer {
+            clock,
+            hello: Some(Box::new(hello)),
+            roster: Some(Box::new(roster)),
+            ..TradeAnswer::default()
+        };
         stream.outbox.send(answer);
         self.desk.by_peer.insert(peer, conn);
         self.admit_all(conn, peer, early);
@@ -191,7 +195,7 @@ impl Loop {
                 self.submit_vouched(&hello, order, reply);
             } else {
                 let roster = self.roster.clone();
-                self.reply(reply, Err(Refusal::NotTaken(NotTaken::NoSession, roster)));
+                self.reply(reply, Err(Refusal::NotTaken(NotTaken::NoSession, Box::new(roster))));
             }
         }
     }
@@ -268,7 +272,10 @@ impl Loop {
             stream.blocked = blocked;
         }
         if roster.is_some() {
-            self.answer_on(conn, TradeAnswer { not_taken, roster, ..TradeAnswer::default() });
+            self.answer_on(
+                conn,
+                TradeAnswer { not_taken, roster: roster.map(Box::new), ..TradeAnswer::default() },
+            );
         }
     }
 
@@ -283,14 +290,14 @@ impl Loop {
     fn submit(&mut self, hello: Hello, order: Order, reply: Reply<Outcome>) {
         if order.id.peer != hello.peer {
             let roster = self.roster.clone();
-            return self.reply(reply, Err(Refusal::NotTaken(NotTaken::NoSession, roster)));
+            return self.reply(reply, Err(Refusal::NotTaken(NotTaken::NoSession, Box::new(roster))));
         }
         if self.vouch(&hello) {
             return self.submit_vouched(&hello, order, reply);
         }
         if self.desk.early_submits.len() >= BATCH_ORDERS_MAX {
             let roster = self.roster.clone();
-            return self.reply(reply, Err(Refusal::NotTaken(NotTaken::Busy, roster)));
+            return self.reply(reply, Err(Refusal::NotTaken(NotTaken::Busy, Box::new(roster))));
         }
         let peer = hello.peer;
         self.desk.early_submits.push((hello, order, reply));
@@ -305,7 +312,7 @@ impl Loop {
             Ok(()) => drop(self.desk.submits.insert(order.id, reply)),
             Err(why) => {
                 let roster = self.roster.clone();
-                self.reply(reply, Err(Refusal::NotTaken(why, roster)));
+                self.reply(reply, Err(Refusal::NotTaken(why, Box::new(roster))));
             }
         }
     }
@@ -317,7 +324,10 @@ impl Loop {
         let (clock, hello) = (self.clock.tick(), Some(self.hello(false)));
         let addr = self.warehouse.clone();
         self.desk.shown = self.ledger_seen.1;
-        self.settle.set(self.dialer.settle(&addr, SettleAsk { clock, hello, term, ..SettleAsk::default() }));
+        self.settle.set(
+            self.dialer
+                .settle(&addr, SettleAsk { clock, hello: hello.map(Box::new), term, ..SettleAsk::default() }),
+        );
     }
 
     pub(super) fn settle_event(&mut self, event: StreamEvent<SettleAnswer>) {
@@ -367,7 +377,7 @@ impl Loop {
         }
         self.saw_ledger(answer.ledger);
         if let Some(roster) = answer.roster {
-            self.adopt_roster(roster);
+            self.adopt_roster(*roster);
         }
         if let Some(why) = answer.refused {
             tracing::warn!(%why, batch = %answer.batch, "a batch was not taken");
@@ -399,7 +409,7 @@ impl Loop {
         }
         for (id, why) in not_taken {
             if let Some(reply) = self.desk.submits.remove(&id) {
-                drop(reply.send(Err(Refusal::NotTaken(why, self.roster.clone()))));
+                drop(reply.send(Err(Refusal::NotTaken(why, Box::new(self.roster.clone())))));
             }
             if let Some(conn) = self.desk.by_peer.get(&id.peer) {
                 answers.entry(*conn).or_default().not_taken.push((id, why));
@@ -456,10 +466,13 @@ impl Loop {
         self.desk.trader.close();
         let roster = Some(self.roster.clone());
         for conn in self.desk.by_peer.values().copied().collect::<Vec<_>>() {
-            self.answer_on(conn, TradeAnswer { roster: roster.clone(), ..TradeAnswer::default() });
+            self.answer_on(
+                conn,
+                TradeAnswer { roster: roster.clone().map(Box::new), ..TradeAnswer::default() },
+            );
         }
         for (_, reply) in std::mem::take(&mut self.desk.submits) {
-            drop(reply.send(Err(Refusal::NotTaken(NotTaken::NotHome, self.roster.clone()))));
+            drop(reply.send(Err(Refusal::NotTaken(NotTaken::NotHome, Box::new(self.roster.clone())))));
         }
     }
 }

@@ -127,7 +127,7 @@ impl Loop {
         let Some(addr) = self.addr_of(peer).filter(|_| free) else {
             return false;
         };
-        let hello = PeerWord::Hello(self.hello(true));
+        let hello = PeerWord::Hello(Box::new(self.hello(true)));
         let first = self.message(hello);
         let line = self.dialer.link(&addr, first);
         if self.links.gossip.contains(&peer) {
@@ -155,7 +155,7 @@ impl Loop {
         }
         for at in 0..self.links.join.len() {
             if self.links.join[at].line.is_none() {
-                let hello = PeerWord::Hello(self.hello(true));
+                let hello = PeerWord::Hello(Box::new(self.hello(true)));
                 let (first, members) = (self.message(hello), self.everybody());
                 let line = self.dialer.link(&self.links.join[at].addr, first);
                 line.outbox.send(members);
@@ -307,7 +307,7 @@ impl Loop {
             // Anybody may become a client, and none has a say among peers.
             (None, PeerWord::Hello(hello)) if hello.cluster == self.me.cluster && !hello.peer.is_client() => {
                 let peer = hello.peer;
-                incoming.hello = Some(hello);
+                incoming.hello = Some(*hello);
                 self.meet(peer);
                 if self.links.incoming.get(&conn).is_some_and(|incoming| !incoming.verified) {
                     self.fetch_session(peer);
@@ -350,7 +350,7 @@ impl Loop {
         let member = Member { id: peer, addr: hello.addr.clone(), process: hello.process, left: false };
         self.learn(peer, vec![member]);
         self.adopt_roster(hello.roster);
-        let hello = PeerWord::Hello(self.hello(false));
+        let hello = PeerWord::Hello(Box::new(self.hello(false)));
         let answer = self.message(hello);
         outbox.send(answer);
         for message in early {
@@ -396,7 +396,7 @@ impl Loop {
         match message.word {
             PeerWord::Hello(hello) => self.adopt_roster(hello.roster),
             PeerWord::Members(members) => self.learn(from, members),
-            PeerWord::Roster(roster) => self.adopt_roster(roster),
+            PeerWord::Roster(roster) => self.adopt_roster(*roster),
             PeerWord::Election(office) => self.election_word(from, office, Message::Election),
             PeerWord::Ok(office) => self.election_word(from, office, Message::Ok),
             PeerWord::Coordinator(office) => self.election_word(from, office, Message::Coordinator),

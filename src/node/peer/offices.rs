@@ -510,7 +510,7 @@ impl Loop {
         if hello.peer > PeerId::PEER_MAX || !self.vouch(&hello) {
             self.fetch_session(hello.peer);
             let roster = self.roster.clone();
-            return self.reply(reply, Err(Refusal::NotTaken(NotTaken::NoSession, roster)));
+            return self.reply(reply, Err(Refusal::NotTaken(NotTaken::NoSession, Box::new(roster))));
         }
         self.hear(hello.clock);
         let mut taken = 0;

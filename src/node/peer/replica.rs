@@ -116,7 +116,10 @@ impl Loop {
             return;
         }
         let (addr, clock, hello) = (seat.addr.clone(), self.clock.tick(), Some(self.hello(true)));
-        let line = self.dialer.replicate(&addr, ReplicaAsk { clock, hello, term, ..ReplicaAsk::default() });
+        let line = self.dialer.replicate(
+            &addr,
+            ReplicaAsk { clock, hello: hello.map(Box::new), term, ..ReplicaAsk::default() },
+        );
         self.replica.line.set(line);
         (self.replica.seat, self.replica.pairing) = (Some(target), false);
         (self.replica.sent, self.replica.acked, self.replica.asked) = (0, 0, Some(self.now));
@@ -358,7 +361,7 @@ impl Loop {
         self.adopt_roster(hello.roster.clone());
         let answer = ReplicaAnswer {
             clock: self.clock.tick(),
-            hello: Some(self.hello(false)),
+            hello: Some(Box::new(self.hello(false))),
             ..ReplicaAnswer::default()
         };
         if let Some(incoming) = self.replica.incoming.get_mut(&conn) {

@@ -238,7 +238,11 @@ impl Loop {
             return;
         }
         let addr = seat.addr.clone();
-        let first = TradeAsk { clock: self.clock.tick(), hello: Some(self.hello(true)), orders: Vec::new() };
+        let first = TradeAsk {
+            clock: self.clock.tick(),
+            hello: Some(Box::new(self.hello(true))),
+            orders: Vec::new(),
+        };
         self.home.line.set(self.dialer.trade(&addr, first));
         (self.home.seat, self.home.sent) = (Some(target), Number(0));
         (self.home.not_before, self.home.refused) = (Now(0), None);
@@ -283,7 +287,7 @@ impl Loop {
             self.adopt_roster(hello.roster);
         }
         if let Some(roster) = answer.roster {
-            self.adopt_roster(roster);
+            self.adopt_roster(*roster);
         }
         if !answer.outcomes.is_empty() {
             self.home.line.works();
@@ -326,7 +330,7 @@ impl Loop {
         self.floor_moved();
         if let Some(reply) = self.asking.remove(&number).and_then(|asking| asking.reply) {
             // An asker that has gone needs no answer.
-            drop(reply.send(Err(Refusal::NotTaken(why, self.roster.clone()))));
+            drop(reply.send(Err(Refusal::NotTaken(why, Box::new(self.roster.clone())))));
         }
     }
 

@@ -116,7 +116,11 @@ impl Loop {
             return;
         }
         self.shown = self.ledger_seen.1;
-        let up = ControlUp { clock: self.clock.tick(), hello: Some(self.hello(true)), heartbeat_answer: 0 };
+        let up = ControlUp {
+            clock: self.clock.tick(),
+            hello: Some(Box::new(self.hello(true))),
+            heartbeat_answer: 0,
+        };
         let addr = self.warehouse.clone();
         self.control.set(self.dialer.control(&addr, up));
     }
@@ -167,7 +171,7 @@ impl Loop {
             self.know(session);
         }
         if let Some(roster) = down.roster {
-            self.adopt_roster(roster);
+            self.adopt_roster(*roster);
         }
         if down.heartbeat != 0
             && let Some(outbox) = self.control.outbox().cloned()

@@ -99,11 +99,11 @@ impl Trader {
         let (sender, mut inbox) = mpsc::channel(INBOX_MAX);
         let dialer =
             Dialer { wire: tokio::runtime::Handle::current(), inbox: sender, deadline: CALL_DEADLINE };
-        let first = ControlUp { clock, hello: Some(proof.clone()), heartbeat_answer: 0 };
+        let first = ControlUp { clock, hello: Some(Box::new(proof.clone())), heartbeat_answer: 0 };
         let control = dialer.control(&addr, first);
         greeted(&mut inbox).await?;
         let term = claim(&node, &proof).await?;
-        let first = SettleAsk { clock, hello: Some(hello), term, ..SettleAsk::default() };
+        let first = SettleAsk { clock, hello: Some(Box::new(hello)), term, ..SettleAsk::default() };
         let settle = dialer.settle(&addr, first);
         greeted(&mut inbox).await?;
         let mut peers = Vec::new();

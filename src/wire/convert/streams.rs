@@ -6,7 +6,7 @@ impl From<TradeAsk> for proto::TradeRequest {
     fn from(ask: TradeAsk) -> Self {
         proto::TradeRequest {
             clock: ask.clock.0,
-            hello: ask.hello.as_ref().map(hello_out),
+            hello: ask.hello.as_deref().map(hello_out),
             orders: ask.orders.iter().map(order_out).collect(),
         }
     }
@@ -15,7 +15,11 @@ impl From<TradeAsk> for proto::TradeRequest {
 impl TryFrom<proto::TradeRequest> for TradeAsk {
     type Error = Odd;
     fn try_from(it: proto::TradeRequest) -> Checked<Self> {
-        Ok(TradeAsk { clock: Stamp(it.clock), hello: it.hello.map(hello_in), orders: orders_in(&it.orders)? })
+        Ok(TradeAsk {
+            clock: Stamp(it.clock),
+            hello: it.hello.map(|hello| Box::new(hello_in(hello))),
+            orders: orders_in(&it.orders)?,
+        })
     }
 }
 
@@ -23,10 +27,10 @@ impl From<TradeAnswer> for proto::TradeReply {
     fn from(answer: TradeAnswer) -> Self {
         proto::TradeReply {
             clock: answer.clock.0,
-            hello: answer.hello.as_ref().map(hello_out),
+            hello: answer.hello.as_deref().map(hello_out),
             outcomes: answer.outcomes.iter().map(outcome_out).collect(),
             not_taken: not_taken_out(&answer.not_taken),
-            roster: answer.roster.as_ref().map(roster_out),
+            roster: answer.roster.as_deref().map(roster_out),
         }
     }
 }
@@ -36,10 +40,10 @@ impl TryFrom<proto::TradeReply> for TradeAnswer {
     fn try_from(it: proto::TradeReply) -> Checked<Self> {
         Ok(TradeAnswer {
             clock: Stamp(it.clock),
-            hello: it.hello.map(hello_in),
+            hello: it.hello.map(|hello| Box::new(hello_in(hello))),
             outcomes: outcomes_in(&it.outcomes)?,
             not_taken: not_taken_in(&it.not_taken)?,
-            roster: it.roster.map(roster_in),
+            roster: it.roster.map(|roster| Box::new(roster_in(roster))),
         })
     }
 }
@@ -48,7 +52,7 @@ impl From<SettleAsk> for proto::SettleRequest {
     fn from(ask: SettleAsk) -> Self {
         proto::SettleRequest {
             clock: ask.clock.0,
-            hello: ask.hello.as_ref().map(hello_out),
+            hello: ask.hello.as_deref().map(hello_out),
             term: ask.term.0,
             batch: ask.batch.0,
             orders: ask.orders.iter().map(order_out).collect(),
@@ -61,7 +65,7 @@ impl TryFrom<proto::SettleRequest> for SettleAsk {
     fn try_from(it: proto::SettleRequest) -> Checked<Self> {
         Ok(SettleAsk {
             clock: Stamp(it.clock),
-            hello: it.hello.map(hello_in),
+            hello: it.hello.map(|hello| Box::new(hello_in(hello))),
             term: Term(it.term),
             batch: Batch(it.batch),
             orders: orders_in(&it.orders)?,
@@ -73,12 +77,12 @@ impl From<SettleAnswer> for proto::SettleReply {
     fn from(answer: SettleAnswer) -> Self {
         proto::SettleReply {
             clock: answer.clock.0,
-            hello: answer.hello.as_ref().map(hello_out),
+            hello: answer.hello.as_deref().map(hello_out),
             batch: answer.batch.0,
             outcomes: answer.outcomes.iter().map(outcome_out).collect(),
             not_taken: not_taken_out(&answer.not_taken),
             refused: answer.refused.map_or(0, |why| why_out(why) as i32),
-            roster: answer.roster.as_ref().map(roster_out),
+            roster: answer.roster.as_deref().map(roster_out),
             ledger_seq: answer.ledger.0.0,
             ledger_hash: hash_out(answer.ledger.1),
         }
@@ -90,12 +94,12 @@ impl TryFrom<proto::SettleReply> for SettleAnswer {
     fn try_from(it: proto::SettleReply) -> Checked<Self> {
         Ok(SettleAnswer {
             clock: Stamp(it.clock),
-            hello: it.hello.map(hello_in),
+            hello: it.hello.map(|hello| Box::new(hello_in(hello))),
             batch: Batch(it.batch),
             outcomes: outcomes_in(&it.outcomes)?,
             not_taken: not_taken_in(&it.not_taken)?,
             refused: why_in(it.refused),
-            roster: it.roster.map(roster_in),
+            roster: it.roster.map(|roster| Box::new(roster_in(roster))),
             ledger: (Seq(it.ledger_seq), hash_in(&it.ledger_hash)),
         })
     }
@@ -103,7 +107,7 @@ impl TryFrom<proto::SettleReply> for SettleAnswer {
 
 impl From<ControlUp> for proto::ControlUp {
     fn from(up: ControlUp) -> Self {
-        let hello = up.hello.as_ref().map(hello_out);
+        let hello = up.hello.as_deref().map(hello_out);
         proto::ControlUp { clock: up.clock.0, hello, heartbeat_answer: up.heartbeat_answer }
     }
 }
@@ -111,7 +115,7 @@ impl From<ControlUp> for proto::ControlUp {
 impl TryFrom<proto::ControlUp> for ControlUp {
     type Error = Odd;
     fn try_from(it: proto::ControlUp) -> Checked<Self> {
-        let hello = it.hello.map(hello_in);
+        let hello = it.hello.map(|hello| Box::new(hello_in(hello)));
         Ok(ControlUp { clock: Stamp(it.clock), hello, heartbeat_answer: it.heartbeat_answer })
     }
 }
@@ -120,8 +124,8 @@ impl From<ControlDown> for proto::ControlDown {
     fn from(down: ControlDown) -> Self {
         proto::ControlDown {
             clock: down.clock.0,
-            hello: down.hello.as_ref().map(hello_out),
-            roster: down.roster.as_ref().map(roster_out),
+            hello: down.hello.as_deref().map(hello_out),
+            roster: down.roster.as_deref().map(roster_out),
             sessions: down.sessions.iter().map(session_out).collect(),
             heartbeat: down.heartbeat,
         }
@@ -133,8 +137,8 @@ impl TryFrom<proto::ControlDown> for ControlDown {
     fn try_from(it: proto::ControlDown) -> Checked<Self> {
         Ok(ControlDown {
             clock: Stamp(it.clock),
-            hello: it.hello.map(hello_in),
-            roster: it.roster.map(roster_in),
+            hello: it.hello.map(|hello| Box::new(hello_in(hello))),
+            roster: it.roster.map(|roster| Box::new(roster_in(roster))),
             sessions: it.sessions.iter().map(session_in).collect::<Checked<_>>()?,
             heartbeat: it.heartbeat,
         })
@@ -191,11 +195,11 @@ impl TryFrom<proto::ClusterMessage> for PeerMessage {
     fn try_from(it: proto::ClusterMessage) -> Checked<Self> {
         let office = |office| office_in(office).ok_or(Odd("office"));
         let word = if let Some(hello) = it.hello {
-            PeerWord::Hello(hello_in(hello))
+            PeerWord::Hello(Box::new(hello_in(hello)))
         } else if !it.members.is_empty() {
             PeerWord::Members(it.members.into_iter().map(member_in).collect())
         } else if let Some(roster) = it.roster {
-            PeerWord::Roster(roster_in(roster))
+            PeerWord::Roster(Box::new(roster_in(roster)))
         } else if it.heartbeat != 0 {
             PeerWord::Heartbeat(it.heartbeat)
         } else if it.heartbeat_answer != 0 {
@@ -221,7 +225,7 @@ impl From<ReplicaAsk> for proto::ReplicateRequest {
     fn from(ask: ReplicaAsk) -> Self {
         proto::ReplicateRequest {
             clock: ask.clock.0,
-            hello: ask.hello.as_ref().map(hello_out),
+            hello: ask.hello.as_deref().map(hello_out),
             term: ask.term.0,
             seq: ask.chunk.0,
             orders: ask.orders,
@@ -235,7 +239,7 @@ impl TryFrom<proto::ReplicateRequest> for ReplicaAsk {
     fn try_from(it: proto::ReplicateRequest) -> Checked<Self> {
         Ok(ReplicaAsk {
             clock: Stamp(it.clock),
-            hello: it.hello.map(hello_in),
+            hello: it.hello.map(|hello| Box::new(hello_in(hello))),
             term: Term(it.term),
             chunk: Seq(it.seq),
             orders: it.orders,
@@ -246,7 +250,7 @@ impl TryFrom<proto::ReplicateRequest> for ReplicaAsk {
 
 impl From<ReplicaAnswer> for proto::ReplicateReply {
     fn from(answer: ReplicaAnswer) -> Self {
-        let hello = answer.hello.as_ref().map(hello_out);
+        let hello = answer.hello.as_deref().map(hello_out);
         proto::ReplicateReply { clock: answer.clock.0, hello, term: answer.term.0, seq: answer.chunk.0 }
     }
 }
@@ -254,7 +258,7 @@ impl From<ReplicaAnswer> for proto::ReplicateReply {
 impl TryFrom<proto::ReplicateReply> for ReplicaAnswer {
     type Error = Odd;
     fn try_from(it: proto::ReplicateReply) -> Checked<Self> {
-        let hello = it.hello.map(hello_in);
+        let hello = it.hello.map(|hello| Box::new(hello_in(hello)));
         Ok(ReplicaAnswer { clock: Stamp(it.clock), hello, term: Term(it.term), chunk: Seq(it.seq) })
     }
 }

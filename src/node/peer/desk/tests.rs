@@ -20,15 +20,18 @@ fn no_client_ends_a_term_with_a_roster_of_its_own() {
 
     let (answers, _trade) = outbox();
     node.market(MarketCall::Opened(1, answers));
-    node.market(MarketCall::Asked(1, TradeAsk { hello: Some(hello.clone()), ..TradeAsk::default() }));
+    node.market(MarketCall::Asked(
+        1,
+        TradeAsk { hello: Some(Box::new(hello.clone())), ..TradeAsk::default() },
+    ));
     assert!(node.desk.by_peer.contains_key(&client), "it may trade");
     let (answers, _copies) = outbox();
     node.replica_call(ReplicaCall::Opened(2, answers));
-    let ask = ReplicaAsk { hello: Some(hello.clone()), ..ReplicaAsk::default() };
+    let ask = ReplicaAsk { hello: Some(Box::new(hello.clone())), ..ReplicaAsk::default() };
     node.replica_call(ReplicaCall::Asked(2, Box::new(ask)));
     let (words, _link) = outbox();
     node.cluster(ClusterCall::Opened(3, words));
-    let word = PeerWord::Hello(hello);
+    let word = PeerWord::Hello(Box::new(hello));
     node.cluster(ClusterCall::Said(3, PeerMessage { clock: Stamp(1), word }));
     assert_eq!(node.roster, Roster::default());
 }

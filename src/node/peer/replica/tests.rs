@@ -17,7 +17,7 @@ fn syncing(orders: u32) -> (Bench, Vec<Order>) {
     accepted.iter().for_each(|order| bench.node.admit(*order).unwrap());
     bench.step(0);
     let hello = Some(bench.node.hello(false));
-    bench.node.replica_answered(ReplicaAnswer { hello, ..ReplicaAnswer::default() });
+    bench.node.replica_answered(ReplicaAnswer { hello: hello.map(Box::new), ..ReplicaAnswer::default() });
     (bench, accepted)
 }
 

@@ -7,7 +7,7 @@ fn three_sent() -> (Bench, u64) {
     let roster = Roster { secondary: None, ..bench.roster() };
     bench.node.adopt_roster(roster);
     let conn = bench.node.home.line.dialed.as_ref().unwrap().conn;
-    bench.node.heard_home(TradeAnswer { hello: Some(Hello::default()), ..TradeAnswer::default() });
+    bench.node.heard_home(TradeAnswer { hello: Some(Box::new(Hello::default())), ..TradeAnswer::default() });
     for _ in 0..3 {
         let wish = Wish { kind: OrderKind::Sell, product: ProductId(0), quantity: Quantity(1) };
         bench.node.place(wish, None);

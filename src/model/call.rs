@@ -1,0 +1,219 @@
+//! Unary calls: what is asked, what is answered, and why not. One pair of types for both ends: a node's machine asks with
+//! an [`Ask`] and is asked with one, the wire carries it.
+
+use super::hello::Hello;
+use super::market::NotTaken;
+use super::offices::Roster;
+use super::report::Report;
+use super::row::Outcome;
+use super::warehouse::{Denied, GivenUp, Opened};
+use crate::types::{Epoch, Hash, Money, Office, Order, OrderKind, PeerId, ProcessId, Quantity, Stamp, Term};
+
+/// What one node asks of another, or a person of a node.
+#[derive(Clone, Debug)]
+pub enum Ask {
+    /// Warehouse: catalogue and properties.
+    Catalogue,
+    /// Warehouse: the session of a store.
+    Open(Opening),
+    /// Warehouse: the session of a peer.
+    Session(PeerId),
+    /// Warehouse: an office.
+    Claim(Box<Hello>, Office),
+    /// Warehouse: a term is to end.
+    Fence(Box<Hello>, Term),
+    /// Warehouse: the primary (its term comes first) has brought the secondary up to date.
+    Pair(Box<Hello>, Term, Term),
+    /// Warehouse: the holder gives its office up.
+    Resign(Box<Hello>, GivenUp),
+    /// Trader: one order, answered when it is decided.
+    Submit(Box<Hello>, Order),
+    /// Trader: orders of an ended term; answered when they are durable there.
+    HandOver(Box<Hello>, Vec<Order>),
+    /// Any node: whether it lives, and in which life.
+    Probe,
+    /// Any node: everything about it.
+    Status,
+    /// Peer: it places an order of its own: good, quantity, kind.
+    Place(String, Quantity, OrderKind),
+    /// Peer: its shopper places no more.
+    Quiesce,
+    /// Peer: it goes for good.
+    Leave,
+    /// Trader: it settles what it has and gives its office up, to a peer or (0) to nobody.
+    ResignByHand(PeerId),
+}
+
+/// The answer to an [`Ask`].
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// To `Catalogue`.
+    Catalogue(Box<Catalogue>),
+    /// To `Open`.
+    Opened(Box<OpenAnswer>),
+    /// To `Session`; with the warehouse's clock.
+    Session(Stamp, Option<SessionInfo>),
+    /// To `Claim`, `Fence`, `Pair` and `Resign`: the offices as they are now; with the warehouse's clock.
+    Roster(Stamp, Box<Roster>),
+    /// To `Submit` and `Place`.
+    Outcome(Box<Outcome>),
+    /// To `HandOver`: how many, from the first, are taken.
+    Taken(u32),
+    /// To `Probe`.
+    Alive(ProcessId),
+    /// To `Status`.
+    Status(Box<Report>),
+    /// To `Quiesce`: how many orders are open.
+    Open(u64),
+    /// To `Leave`.
+    Left(Farewell),
+    /// To `ResignByHand`: which office it was, if it had one.
+    Resigned(Option<(Office, Term)>),
+}
+
+/// A store asks for its session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opening {
+    /// Whose it is; 0: a new client's.
+    pub peer: PeerId,
+    /// BLAKE3 of its token.
+    pub store: Hash,
+    /// The cluster that it belongs to; empty: none yet.
+    pub cluster: String,
+    /// In which its last session was opened.
+    pub generation: u64,
+}
+
+/// The answer to opening a session.
+#[derive(Clone, Debug)]
+pub struct OpenAnswer {
+    /// What was opened.
+    pub opened: Opened,
+    /// The warehouse's clock.
+    pub clock: Stamp,
+    /// The offices.
+    pub roster: Roster,
+    /// Counts restores.
+    pub generation: u64,
+}
+
+/// The catalogue and the market's properties.
+#[derive(Clone, Debug)]
+pub struct Catalogue {
+    /// The warehouse's clock.
+    pub clock: Stamp,
+    /// The market's id.
+    pub cluster: String,
+    /// Its consistency mode.
+    pub consistency: String,
+    /// Goods with unit prices, by product id.
+    pub goods: Vec<(String, Money)>,
+    /// Counts restores.
+    pub generation: u64,
+}
+
+/// A peer's session as traders need it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionInfo {
+    /// Whose.
+    pub peer: PeerId,
+    /// Which of its stores.
+    pub epoch: Epoch,
+    /// BLAKE3 of that store's token.
+    pub store: Hash,
+}
+
+/// What a peer did before it left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Farewell {
+    /// Who.
+    pub peer: PeerId,
+    /// The office that it gave up.
+    pub office: Option<(Office, Term)>,
+    /// Orders of others that are at their home now.
+    pub handed_over: u64,
+    /// Own orders without outcome that stay in its store, since time was up.
+    pub open: u64,
+    /// Orders of others that stay in its store, since no home took them in time.
+    pub pending: u64,
+    /// Peers that have confirmed that they know of it.
+    pub told: u32,
+}
+
+/// A definite refusal of a unary call: nothing was done. The wire maps it to a gRPC status.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Refusal {
+    /// An order or hand-over that stays with its sender; with the present offices as a referral.
+    #[error("{0}")]
+    NotTaken(NotTaken, Box<Roster>),
+    /// A claim, fence or session that the warehouse does not grant.
+    #[error("{0}")]
+    Denied(#[from] Denied),
+    /// The request itself makes no sense.
+    #[error("{0}")]
+    Invalid(String),
+    /// The node cannot serve this now.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+/// Reason of a refused session: the store is another market's, and asking again is in vain.
+pub const OTHER_CLUSTER: &str = "OTHER_CLUSTER";
+/// Reason of a refused session: the store has seen a later generation of the ledger than there is.
+pub const OLDER_COPY: &str = "OLDER_COPY";
+
+/// Why a unary call of ours failed.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum CallError {
+    /// No connection came about in time: nothing was sent.
+    #[error("{addr} cannot be reached: {why}")]
+    Unreachable {
+        /// Where.
+        addr: String,
+        /// What the network said.
+        why: String,
+        /// Nobody listens there: the process is dead.
+        refused: bool,
+    },
+    /// A definite no to an order, with the addresses of the traders that the node knows.
+    #[error("{why}")]
+    NotTaken {
+        /// The reason.
+        why: NotTaken,
+        /// Addresses of primary and secondary, as far as known.
+        traders: Vec<String>,
+    },
+    /// A definite no to anything else.
+    #[error("{text}")]
+    Refused {
+        /// A word for programs, such as `STORE_ALIVE`; may be empty.
+        reason: String,
+        /// For people.
+        text: String,
+    },
+    /// It was sent and nothing definite came back: it may have been done.
+    #[error("{0}")]
+    Unknown(String),
+}
+
+/// What a probe of a suspect found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// It answered, from this life.
+    Alive(ProcessId),
+    /// Nobody listens there: the process is dead.
+    Dead,
+    /// Neither within [`crate::limits::PROBE_MAX`].
+    Silent,
+}
+
+impl Probe {
+    /// What the answer to [`Ask::Probe`] says.
+    pub fn found(result: &Result<Answer, CallError>) -> Probe {
+        match result {
+            Ok(Answer::Alive(process)) => Probe::Alive(*process),
+            Err(CallError::Unreachable { refused: true, .. }) => Probe::Dead,
+            _ => Probe::Silent,
+        }
+    }
+}

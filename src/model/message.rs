@@ -1,0 +1,250 @@
+//! What the streams between nodes carry. The wire turns each message into its proto and back; machines see these only.
+//!
+//! | stream | from, to | says |
+//! | --- | --- | --- |
+//! | Trade | peer -> trader | orders; outcomes and refusals come back |
+//! | Settle | trader -> warehouse | batches of orders; outcomes come back |
+//! | Control | peer -> warehouse | presence; offices, sessions and heartbeats come back |
+//! | Watch | trader -> warehouse | nothing; stock levels come back |
+//! | Replicate | trader -> its partner | accepted orders; acknowledgements come back |
+//! | Link | peer <-> peer | membership, elections, heartbeats |
+//!
+//! The first message of the side that dialed is a hello with its token, and so is the first answer, without one.
+
+use super::call::SessionInfo;
+use super::hello::Hello;
+use super::market::NotTaken;
+use super::membership::Member;
+use super::offices::Roster;
+use super::row::Outcome;
+use crate::types::{Batch, Hash, Office, Order, OrderId, PeerId, ProductId, Quantity, Seq, Stamp, Term};
+
+/// Which stream between two nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stream {
+    /// Orders to a trader.
+    Trade,
+    /// Batches to the warehouse.
+    Settle,
+    /// Presence at the warehouse.
+    Control,
+    /// Stock levels from the warehouse.
+    Watch,
+    /// Copies of accepted orders to the other trader.
+    Replicate,
+    /// Words between peers.
+    Link,
+}
+
+/// One message of any stream.
+#[derive(Clone, Debug)]
+pub enum Message {
+    /// Peer -> trader.
+    TradeAsk(TradeAsk),
+    /// Trader -> peer.
+    TradeAnswer(TradeAnswer),
+    /// Trader -> warehouse.
+    SettleAsk(SettleAsk),
+    /// Warehouse -> trader.
+    SettleAnswer(SettleAnswer),
+    /// Peer -> warehouse.
+    ControlUp(ControlUp),
+    /// Warehouse -> peer.
+    ControlDown(ControlDown),
+    /// Trader -> warehouse: the request, which is all that it says.
+    Watch,
+    /// Warehouse -> trader.
+    Stock(StockPush),
+    /// Trader -> partner.
+    ReplicaAsk(ReplicaAsk),
+    /// Partner -> trader.
+    ReplicaAnswer(ReplicaAnswer),
+    /// Peer <-> peer.
+    Peer(PeerMessage),
+}
+
+impl Message {
+    /// The stream that carries it.
+    pub fn stream(&self) -> Stream {
+        match self {
+            Message::TradeAsk(_) | Message::TradeAnswer(_) => Stream::Trade,
+            Message::SettleAsk(_) | Message::SettleAnswer(_) => Stream::Settle,
+            Message::ControlUp(_) | Message::ControlDown(_) => Stream::Control,
+            Message::Watch | Message::Stock(_) => Stream::Watch,
+            Message::ReplicaAsk(_) | Message::ReplicaAnswer(_) => Stream::Replicate,
+            Message::Peer(_) => Stream::Link,
+        }
+    }
+
+    /// Orders in it, for the bound of one turn.
+    pub fn orders(&self) -> usize {
+        match self {
+            Message::TradeAsk(ask) => ask.orders.len(),
+            Message::SettleAsk(ask) => ask.orders.len(),
+            _ => 0,
+        }
+    }
+}
+
+/// Peer -> trader on `Trade`: first a hello, then orders in ascending numbers.
+#[derive(Clone, Debug, Default)]
+pub struct TradeAsk {
+    /// The sender's clock.
+    pub clock: Stamp,
+    /// First message only.
+    pub hello: Option<Box<Hello>>,
+    /// Orders.
+    pub orders: Vec<Order>,
+}
+
+/// Trader -> peer on `Trade`.
+#[derive(Clone, Debug, Default)]
+pub struct TradeAnswer {
+    /// The sender's clock.
+    pub clock: Stamp,
+    /// First message only.
+    pub hello: Option<Box<Hello>>,
+    /// Decided orders.
+    pub outcomes: Vec<Outcome>,
+    /// Orders that stay open, or are stale.
+    pub not_taken: Vec<(OrderId, NotTaken)>,
+    /// The offices changed.
+    pub roster: Option<Box<Roster>>,
+}
+
+/// Trader -> warehouse on `Settle`.
+#[derive(Clone, Debug, Default)]
+pub struct SettleAsk {
+    /// The sender's clock.
+    pub clock: Stamp,
+    /// First message only.
+    pub hello: Option<Box<Hello>>,
+    /// The grant.
+    pub term: Term,
+    /// Numbers the batches of a term.
+    pub batch: Batch,
+    /// In queue order.
+    pub orders: Vec<Order>,
+}
+
+/// Warehouse -> trader on `Settle`.
+#[derive(Clone, Debug, Default)]
+pub struct SettleAnswer {
+    /// The sender's clock.
+    pub clock: Stamp,
+    /// First message only.
+    pub hello: Option<Box<Hello>>,
+    /// Which batch.
+    pub batch: Batch,
+    /// Decided orders.
+    pub outcomes: Vec<Outcome>,
+    /// Orders left open.
+    pub not_taken: Vec<(OrderId, NotTaken)>,
+    /// The batch as a whole was not taken, nor will be a later one of this stream.
+    pub refused: Option<NotTaken>,
+    /// Comes with `refused`.
+    pub roster: Option<Box<Roster>>,
+    /// What the ledger durably holds.
+    pub ledger: (Seq, Hash),
+}
+
+/// Peer -> warehouse on `Control`.
+#[derive(Clone, Debug, Default)]
+pub struct ControlUp {
+    /// The sender's clock.
+    pub clock: Stamp,
+    /// First message only.
+    pub hello: Option<Box<Hello>>,
+    /// Answers the warehouse's heartbeat; 0: none.
+    pub heartbeat_answer: u64,
+}
+
+/// Warehouse -> peer on `Control`.
+#[derive(Clone, Debug, Default)]
+pub struct ControlDown {
+    /// The sender's clock.
+    pub clock: Stamp,
+    /// First message only.
+    pub hello: Option<Box<Hello>>,
+    /// The offices, whenever they change.
+    pub roster: Option<Box<Roster>>,
+    /// Sessions, to traders.
+    pub sessions: Vec<SessionInfo>,
+    /// To be answered; 0: none.
+    pub heartbeat: u64,
+}
+
+/// Warehouse -> trader on `Watch`.
+#[derive(Clone, Debug, Default)]
+pub struct StockPush {
+    /// The sender's clock.
+    pub clock: Stamp,
+    /// Ledger sequence that the levels stand for.
+    pub seq: Seq,
+    /// Changed products.
+    pub levels: Vec<(ProductId, Quantity)>,
+}
+
+/// Trader -> partner on `Replicate`.
+#[derive(Clone, Debug, Default)]
+pub struct ReplicaAsk {
+    /// The sender's clock.
+    pub clock: Stamp,
+    /// First message only.
+    pub hello: Option<Box<Hello>>,
+    /// The sender's grant.
+    pub term: Term,
+    /// The chunk's place in the sender's journal.
+    pub chunk: Seq,
+    /// Accepted orders as the journal encodes them; may be empty.
+    pub orders: Vec<u8>,
+    /// Chunks below this are settled.
+    pub settled_below: Seq,
+}
+
+/// Partner -> trader on `Replicate`.
+#[derive(Clone, Debug, Default)]
+pub struct ReplicaAnswer {
+    /// The sender's clock.
+    pub clock: Stamp,
+    /// First message only.
+    pub hello: Option<Box<Hello>>,
+    /// The acknowledging trader's grant.
+    pub term: Term,
+    /// Everything up to this chunk is durable there.
+    pub chunk: Seq,
+}
+
+/// What peers say to each other on `Cluster.Control`.
+#[derive(Clone, Debug)]
+pub enum PeerWord {
+    /// First message each way.
+    Hello(Box<Hello>),
+    /// News of the membership.
+    Members(Vec<Member>),
+    /// News of the offices.
+    Roster(Box<Roster>),
+    /// To be answered with the same number.
+    Heartbeat(u64),
+    /// The answer.
+    HeartbeatAnswer(u64),
+    /// Bully: I stand for this office; is anyone higher there?
+    Election(Office),
+    /// Bully: I am, and take over.
+    Ok(Office),
+    /// Bully: I won and hold the grant.
+    Coordinator(Office),
+    /// A higher id asks the primary for its office.
+    Preempt,
+    /// The sender has taken over the duties of this trader.
+    TookOver(PeerId),
+}
+
+/// A word with the sender's clock.
+#[derive(Clone, Debug)]
+pub struct PeerMessage {
+    /// The sender's clock.
+    pub clock: Stamp,
+    /// What is said.
+    pub word: PeerWord,
+}

@@ -1,0 +1,26 @@
+//! Where a driver's effects go and its inputs come from. Real connections are one implementation, a simulator's network
+//! is another.
+
+use crate::model::step::{Effect, Input};
+use crate::types::Token;
+
+/// See the module's text.
+pub trait Port {
+    /// What comes in before it has its numbers.
+    type Arrival;
+
+    /// An arrival as an input. None: it is of a stream that was hung up, and nobody waits for it.
+    fn arrive(&mut self, arrival: Self::Arrival) -> Option<Input>;
+
+    /// Does what a machine wants done; never waits.
+    fn perform(&mut self, effect: Effect);
+
+    /// A secret that nobody can guess.
+    ///
+    /// # Errors
+    /// There is no randomness to be had.
+    fn draw_token(&mut self) -> Result<Token, String>;
+
+    /// Somebody is told what happens at this node.
+    fn is_watched(&self) -> bool;
+}
