@@ -104,6 +104,7 @@
 //! What the restore of a backup lost is no violation: V03, V04 and V12 count it apart.
 
 pub mod cli;
+pub mod codec;
 pub mod config;
 pub mod journal;
 pub mod limits;

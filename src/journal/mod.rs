@@ -15,7 +15,6 @@
 
 mod block;
 mod checkpoint;
-mod codec;
 mod copy;
 mod dir;
 mod error;
@@ -36,9 +35,9 @@ mod store;
 mod watchdog;
 mod writer;
 
+pub use crate::codec::{CodecError, decode, encode};
 pub use block::{BLOCK_VERSION, Block, BlockError, BlockHeader, ChainWriter, Sealed, Tip};
 pub use checkpoint::{Checkpoint, Parts};
-pub use codec::{CodecError, decode, encode};
 pub use copy::{CopyError, StoreCopy};
 pub use dir::{NodeDir, NodeJson, exists};
 pub use error::OpenError;
@@ -53,10 +52,13 @@ pub use recover::{Pump, Recovered, Recovery, Setup, start, start_by_hand};
 pub use staging::{Stats, Step, Ticket, Urgency};
 pub use store::{Store, StoreError, StoreRead};
 
+use crate::codec;
 use crate::types::Seq;
 
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod kinds;
 #[cfg(test)]
 mod samples;
 #[cfg(test)]
