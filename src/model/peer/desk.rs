@@ -1,0 +1,306 @@
+//! The desk of a peer in office: trade streams of others, their orders, and the answers.
+//!
+//! Journaling an accepted order and forwarding it start together: if this process dies, the warehouse has the outcome
+//! or the peer asks again. An outcome is told as soon as it comes, since the warehouse has journaled it.
+
+use std::collections::BTreeMap;
+
+use super::door::{self, Caller, Guest};
+use super::facts::Cx;
+use super::line::Line;
+use super::rooms::Rooms;
+use crate::model::call::{Answer, Refusal};
+use crate::model::entry::Entry;
+use crate::model::hello::Hello;
+use crate::model::market::NotTaken;
+use crate::model::message::{Message, TradeAnswer, TradeAsk};
+use crate::model::row::Outcome;
+use crate::model::step::{Because, ConnId, ReplyId};
+use crate::model::trader::{Admitted, Trader};
+use crate::types::{Now, Number, Order, OrderId, PeerId, Seq};
+
+/// A stream on which a peer trades here.
+struct TradeStream {
+    peer: PeerId,
+    /// Nothing above this number is taken before it comes again.
+    blocked: Option<Number>,
+}
+
+/// See the module's text.
+pub(super) struct Desk {
+    pub(super) trader: Trader,
+    streams: BTreeMap<ConnId, TradeStream>,
+    /// The newest stream of each peer: where its outcomes go.
+    by_peer: BTreeMap<PeerId, ConnId>,
+    /// Unary orders that wait for their outcome.
+    submits: BTreeMap<OrderId, ReplyId>,
+    /// The office is being given up: nothing more is taken.
+    closing: bool,
+    /// Since when there has been something to settle.
+    pub(super) busy_since: Option<Now>,
+    pub(super) duplicates: u64,
+    /// The settle stream, and what this peer had seen of the ledger when it dialed it.
+    pub(super) settle: Line,
+    pub(super) shown: Seq,
+}
+
+impl Desk {
+    pub(super) fn new(trader: Trader) -> Desk {
+        Desk {
+            trader,
+            streams: BTreeMap::new(),
+            by_peer: BTreeMap::new(),
+            submits: BTreeMap::new(),
+            closing: false,
+            busy_since: None,
+            duplicates: 0,
+            settle: Line::default(),
+            shown: Seq(0),
+        }
+    }
+
+    pub(super) fn waiting_ms(&self, now: Now) -> u64 {
+        self.busy_since.map_or(0, |since| now.ms_since(since))
+    }
+
+    /// The office is being given up, or not any more.
+    pub(super) fn set_closing(&mut self, closing: bool) {
+        self.closing = closing;
+    }
+
+    // ---- streams
+
+    /// The peer is who it says: what it says of the clock counts from here on, and of the offices if it is no client.
+    pub(super) fn welcome(&mut self, cx: &mut Cx<'_>, conn: ConnId, theirs: &Hello) -> bool {
+        let peer = theirs.peer;
+        if !cx.hear_orderer(peer, theirs.clock) {
+            cx.hang_up(conn);
+            return false;
+        }
+        // Anybody may become a client.
+        if !peer.is_client() {
+            cx.hear_roster(theirs.roster.clone());
+        }
+        self.streams.insert(conn, TradeStream { peer, blocked: None });
+        self.by_peer.insert(peer, conn);
+        let (hello, roster) = (Some(cx.hello(false)), Some(Box::new(cx.roster.clone())));
+        let answer = TradeAnswer { hello, roster, ..TradeAnswer::default() };
+        self.answer_on(cx, Because::TellsNothing, conn, answer);
+        true
+    }
+
+    pub(super) fn turn_away(&mut self, cx: &mut Cx<'_>, guest: &Guest) {
+        tracing::warn!(peer = %guest.hello.peer, "turned away: its token is not that of the peer's store");
+        let answer = TradeAnswer { not_taken: door::not_taken(guest), ..TradeAnswer::default() };
+        self.answer_on(cx, Because::TellsNothing, guest.conn, answer);
+        cx.hang_up(guest.conn);
+    }
+
+    pub(super) fn ended(&mut self, conn: ConnId) -> bool {
+        let was_here = self.streams.remove(&conn).is_some();
+        if was_here {
+            self.by_peer.retain(|_, newest| *newest != conn);
+        }
+        was_here
+    }
+
+    fn cut(&mut self, cx: &mut Cx<'_>, conn: ConnId) {
+        self.ended(conn);
+        cx.hang_up(conn);
+    }
+
+    fn answer_on(&self, cx: &mut Cx<'_>, because: Because, conn: ConnId, answer: TradeAnswer) {
+        let clock = cx.clock.tick();
+        cx.send(because, conn, Message::TradeAnswer(TradeAnswer { clock, ..answer }));
+    }
+
+    // ---- admission
+
+    /// Why nothing of this peer is taken here now.
+    fn closed_to(&self, cx: &Cx<'_>, peer: PeerId) -> Option<NotTaken> {
+        let home = cx.roster.home(peer).is_some_and(|seat| seat.peer == cx.me.id);
+        if cx.term().is_none() || !home {
+            return Some(NotTaken::NotHome);
+        }
+        if self.closing {
+            return Some(NotTaken::Busy);
+        }
+        cx.at.disk_low.then_some(NotTaken::DiskFull)
+    }
+
+    // ---- answers
+
+    /// Each outcome goes to whoever asks for it now: a stream of its peer, a unary call, or nobody.
+    pub(super) fn answer(
+        &mut self,
+        cx: &mut Cx<'_>,
+        outcomes: Vec<Outcome>,
+        not_taken: Vec<(OrderId, NotTaken)>,
+    ) {
+        let mut answers: BTreeMap<ConnId, TradeAnswer> = BTreeMap::new();
+        for outcome in outcomes {
+            if let Some(reply) = self.submits.remove(&outcome.id) {
+                cx.reply_at_once(reply, Ok(Answer::Outcome(Box::new(outcome.clone()))));
+            }
+            if let Some(conn) = self.by_peer.get(&outcome.id.peer) {
+                answers.entry(*conn).or_default().outcomes.push(outcome);
+            }
+        }
+        for (id, why) in not_taken {
+            if let Some(reply) = self.submits.remove(&id) {
+                let refusal = cx.refusal(why);
+                cx.reply_at_once(reply, Err(refusal));
+            }
+            if let Some(conn) = self.by_peer.get(&id.peer) {
+                answers.entry(*conn).or_default().not_taken.push((id, why));
+            }
+        }
+        for (conn, answer) in answers {
+            self.answer_on(cx, Because::Journaled, conn, answer);
+        }
+    }
+
+    /// The term is over: nothing is settled here any more, and whoever waits asks at the new home.
+    pub(super) fn close(&mut self, cx: &mut Cx<'_>) {
+        self.settle.close(cx);
+        self.trader.close();
+        self.busy_since = None;
+        for conn in self.by_peer.values() {
+            let roster = Some(Box::new(cx.roster.clone()));
+            let answer = TradeAnswer { roster, ..TradeAnswer::default() };
+            self.answer_on(cx, Because::TellsNothing, *conn, answer);
+        }
+        self.refuse_submits(cx);
+    }
+
+    /// People who wait for an outcome ask at the new home.
+    pub(super) fn refuse_submits(&mut self, cx: &mut Cx<'_>) {
+        for reply in std::mem::take(&mut self.submits).into_values() {
+            let refusal = cx.refusal(NotTaken::NotHome);
+            cx.reply(reply, Err(refusal));
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn conns(&self) -> impl Iterator<Item = ConnId> {
+        self.streams.keys().copied().chain(self.settle.conn())
+    }
+
+    #[cfg(test)]
+    pub(super) fn trades_with(&self, peer: PeerId) -> bool {
+        self.by_peer.contains_key(&peer)
+    }
+
+    #[cfg(test)]
+    pub(super) fn replies(&self) -> impl Iterator<Item = ReplyId> {
+        self.submits.values().copied()
+    }
+}
+
+impl Rooms {
+    /// Orders on a trade stream.
+    pub(super) fn asked(&mut self, cx: &mut Cx<'_>, conn: ConnId, ask: TradeAsk) {
+        let Some(stream) = self.desk.streams.get(&conn) else { return cx.hang_up(conn) };
+        let peer = stream.peer;
+        // A hello comes once, and a clock from too far ahead is not believed.
+        if ask.hello.is_some() || !cx.hear_orderer(peer, ask.clock) {
+            return self.desk.cut(cx, conn);
+        }
+        self.admit_all(cx, conn, peer, ask.orders);
+    }
+
+    fn admit_all(&mut self, cx: &mut Cx<'_>, conn: ConnId, peer: PeerId, orders: Vec<Order>) {
+        let mut blocked = self.desk.streams.get(&conn).and_then(|stream| stream.blocked);
+        let mut not_taken = Vec::new();
+        for order in orders {
+            let skipped = blocked.is_some_and(|number| order.id.number > number);
+            let taken = match order.id.peer == peer {
+                false => Err(NotTaken::NoSession),
+                true if skipped => Err(NotTaken::Window),
+                true => self.admit(cx, order),
+            };
+            match taken {
+                Ok(()) => blocked = None,
+                Err(why) => {
+                    blocked = Some(blocked.map_or(order.id.number, |first| first.min(order.id.number)));
+                    not_taken.push((order.id, why));
+                }
+            }
+        }
+        if let Some(stream) = self.desk.streams.get_mut(&conn) {
+            stream.blocked = blocked;
+        }
+        if !not_taken.is_empty() {
+            let roster = Some(Box::new(cx.roster.clone()));
+            let answer = TradeAnswer { not_taken, roster, ..TradeAnswer::default() };
+            self.desk.answer_on(cx, Because::TellsNothing, conn, answer);
+        }
+    }
+
+    /// Takes an order in and journals it, unless it must stay with its sender.
+    pub(super) fn admit(&mut self, cx: &mut Cx<'_>, order: Order) -> Result<(), NotTaken> {
+        if let Some(why) = self.desk.closed_to(cx, order.id.peer) {
+            return Err(why);
+        }
+        let Some(term) = cx.term() else { return Err(NotTaken::NotHome) };
+        // A stamp from too far ahead would stand last in every queue, and drag all clocks along.
+        if !cx.hear_orderer(order.id.peer, order.stamp) {
+            return Err(NotTaken::Clock);
+        }
+        match self.desk.trader.admit(order)? {
+            Admitted::New => {
+                // A void takes the place of the order that it gives up, here and in the partner's mirror.
+                if let Some(given_up) = cx.state.accepted.get(&order.id).filter(|it| it.term == term) {
+                    self.replica.left_queue(given_up.seq);
+                }
+                cx.record(Entry::Accepted { term, order });
+                self.replica.accepted(order);
+            }
+            Admitted::Attached => self.desk.duplicates += 1,
+        }
+        self.desk.busy_since.get_or_insert(cx.now());
+        Ok(())
+    }
+
+    /// One order by a unary call.
+    pub(super) fn submit(&mut self, cx: &mut Cx<'_>, hello: Box<Hello>, order: Order, reply: ReplyId) {
+        if order.id.peer != hello.peer {
+            let refusal = cx.refusal(NotTaken::NoSession);
+            return cx.reply(reply, Err(refusal));
+        }
+        if cx.vouches(&hello) {
+            return self.submit_vouched(cx, (hello, order, reply));
+        }
+        if !self.door.wait(cx, (hello, order, reply)) {
+            let refusal = cx.refusal(NotTaken::Busy);
+            cx.reply(reply, Err(refusal));
+        }
+    }
+
+    /// A caller whose session has come.
+    pub(super) fn caller_came(&mut self, cx: &mut Cx<'_>, caller: Caller) {
+        if cx.vouches(&caller.0) {
+            return self.submit_vouched(cx, caller);
+        }
+        let refusal = cx.refusal(NotTaken::NoSession);
+        cx.reply(caller.2, Err(refusal));
+    }
+
+    fn submit_vouched(&mut self, cx: &mut Cx<'_>, (hello, order, reply): Caller) {
+        let believed = order.stamp <= hello.clock && cx.hear_orderer(hello.peer, hello.clock);
+        let admitted = if believed { self.admit(cx, order) } else { Err(NotTaken::Clock) };
+        match admitted {
+            // One open order per peer this way: an earlier asker of the same order has given up.
+            Ok(()) => {
+                if let Some(before) = self.desk.submits.insert(order.id, reply) {
+                    let text = "the same order was asked for again".to_owned();
+                    cx.reply(before, Err(Refusal::Unavailable(text)));
+                }
+            }
+            Err(why) => {
+                let refusal = cx.refusal(why);
+                cx.reply(reply, Err(refusal));
+            }
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Strangers wait here: streams and orders of peers whose session is not known yet.
+//!
+//! In: every stream that others open to this peer, until its hello is proven; unary orders whose hello is not. Out: who
+//! may come in, with what it has said meanwhile, and who is turned away. A peer's session is asked of the warehouse once
+//! at a time. Holds: nothing that a stranger says counts, not even its clock, before its token is known to be that of its
+//! peer's store; what waits is bounded by stream.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::facts::{Cx, Purpose};
+use crate::limits::{BATCH_ORDERS_MAX, EARLY_WORDS_MAX, SESSION_WINDOW};
+use crate::model::call::{Answer, Ask, CallError};
+use crate::model::hello::Hello;
+use crate::model::market::NotTaken;
+use crate::model::message::{Message, PeerWord, Stream};
+use crate::model::step::{ConnId, ReplyId};
+use crate::types::{Order, PeerId};
+
+struct Stranger {
+    stream: Stream,
+    hello: Option<Box<Hello>>,
+    early: Vec<Message>,
+}
+
+/// A stream that may come in.
+pub(super) struct Guest {
+    pub(super) conn: ConnId,
+    pub(super) stream: Stream,
+    pub(super) hello: Box<Hello>,
+    /// What it has said since its hello.
+    pub(super) early: Vec<Message>,
+}
+
+/// An order of a unary call, with the hello that came with it.
+pub(super) type Caller = (Box<Hello>, Order, ReplyId);
+
+/// What the warehouse's word on a peer's session decides.
+#[derive(Default)]
+pub(super) struct Opened {
+    pub(super) guests: Vec<Guest>,
+    /// Streams that are cut.
+    pub(super) turned_away: Vec<Guest>,
+    pub(super) callers: Vec<Caller>,
+}
+
+/// See the module's text.
+#[derive(Default)]
+pub(super) struct Door {
+    strangers: BTreeMap<ConnId, Stranger>,
+    callers: Vec<Caller>,
+    fetching: BTreeSet<PeerId>,
+}
+
+impl Door {
+    pub(super) fn opened(&mut self, conn: ConnId, stream: Stream) {
+        self.strangers.insert(conn, Stranger { stream, hello: None, early: Vec::new() });
+    }
+
+    pub(super) fn has(&self, conn: ConnId) -> bool {
+        self.strangers.contains_key(&conn)
+    }
+
+    pub(super) fn ended(&mut self, conn: ConnId) -> bool {
+        self.strangers.remove(&conn).is_some()
+    }
+
+    /// A stranger says something: its hello, or what waits behind it. Gives the guest that it becomes.
+    pub(super) fn said(&mut self, cx: &mut Cx<'_>, conn: ConnId, message: Message) -> Option<Guest> {
+        let stranger = self.strangers.get_mut(&conn)?;
+        if stranger.hello.is_some() {
+            if stranger.may_wait(&message) {
+                stranger.early.push(message);
+            } else {
+                self.cut(cx, conn);
+            }
+            return None;
+        }
+        let Some((hello, rest)) =
+            split_hello(message).filter(|(hello, _)| may_enter(cx, stranger.stream, hello))
+        else {
+            self.cut(cx, conn);
+            return None;
+        };
+        stranger.early.extend(rest);
+        let (peer, known) = (hello.peer, cx.vouches(&hello));
+        stranger.hello = Some(hello);
+        if known {
+            return self.take(conn);
+        }
+        self.fetch_session(cx, peer);
+        None
+    }
+
+    fn take(&mut self, conn: ConnId) -> Option<Guest> {
+        let Stranger { stream, hello, early } = self.strangers.remove(&conn)?;
+        Some(Guest { conn, stream, hello: hello?, early })
+    }
+
+    fn cut(&mut self, cx: &mut Cx<'_>, conn: ConnId) {
+        self.strangers.remove(&conn);
+        cx.hang_up(conn);
+    }
+
+    /// An order waits for its peer's session; false if too many do.
+    pub(super) fn wait(&mut self, cx: &mut Cx<'_>, caller: Caller) -> bool {
+        if self.callers.len() >= BATCH_ORDERS_MAX {
+            return false;
+        }
+        let peer = caller.0.peer;
+        self.callers.push(caller);
+        self.fetch_session(cx, peer);
+        true
+    }
+
+    /// Asks the warehouse for a peer's session, once at a time.
+    pub(super) fn fetch_session(&mut self, cx: &mut Cx<'_>, peer: PeerId) {
+        if self.fetching.insert(peer) {
+            cx.call_warehouse(Purpose::Session(peer), Ask::Session(peer));
+        }
+    }
+
+    /// The warehouse's word, or none: everybody who waits for it comes in or goes.
+    pub(super) fn session_came(
+        &mut self,
+        cx: &mut Cx<'_>,
+        peer: PeerId,
+        result: Result<Answer, CallError>,
+    ) -> Opened {
+        self.fetching.remove(&peer);
+        match result {
+            Ok(Answer::Session(_, Some(session))) => cx.know(session),
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%peer, %error, "the session of a peer is not to be had"),
+        }
+        let waits = |stranger: &Stranger| stranger.hello.as_ref().is_some_and(|hello| hello.peer == peer);
+        let conns: Vec<ConnId> =
+            self.strangers.iter().filter(|(_, it)| waits(it)).map(|(conn, _)| *conn).collect();
+        let waiting: Vec<Guest> = conns.into_iter().filter_map(|conn| self.take(conn)).collect();
+        let (guests, turned_away) = waiting.into_iter().partition(|guest| cx.vouches(&guest.hello));
+        let of_peer = |caller: &mut Caller| caller.0.peer == peer;
+        let callers = self.callers.extract_if(.., of_peer).collect();
+        Opened { guests, turned_away, callers }
+    }
+
+    #[cfg(test)]
+    pub(super) fn conns(&self) -> impl Iterator<Item = ConnId> {
+        self.strangers.keys().copied()
+    }
+
+    #[cfg(test)]
+    pub(super) fn replies(&self) -> impl Iterator<Item = ReplyId> {
+        self.callers.iter().map(|(_, _, reply)| *reply)
+    }
+}
+
+impl Stranger {
+    /// Not more than a peer may have open, and a few words.
+    fn may_wait(&self, message: &Message) -> bool {
+        let orders: usize = self.early.iter().map(Message::orders).sum();
+        self.early.len() < EARLY_WORDS_MAX && orders + message.orders() <= SESSION_WINDOW as usize
+    }
+}
+
+/// Anybody may become a client, and none is a trader or has a say among peers.
+fn may_enter(cx: &Cx<'_>, stream: Stream, hello: &Hello) -> bool {
+    match stream {
+        Stream::Trade => true,
+        Stream::Replicate => !hello.peer.is_client(),
+        Stream::Link => !hello.peer.is_client() && hello.cluster == cx.me.cluster,
+        Stream::Settle | Stream::Control | Stream::Watch => false,
+    }
+}
+
+/// The hello of a first message, and what else it says.
+fn split_hello(message: Message) -> Option<(Box<Hello>, Option<Message>)> {
+    match message {
+        Message::TradeAsk(mut ask) => {
+            let hello = ask.hello.take()?;
+            Some((hello, (!ask.orders.is_empty()).then_some(Message::TradeAsk(ask))))
+        }
+        Message::ReplicaAsk(mut ask) => ask.hello.take().map(|hello| (hello, None)),
+        Message::Peer(message) => match message.word {
+            PeerWord::Hello(hello) => Some((hello, None)),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// What those are told who are turned away: their orders stay with them.
+pub(super) fn not_taken(guest: &Guest) -> Vec<(crate::types::OrderId, NotTaken)> {
+    let orders = guest.early.iter().flat_map(|message| match message {
+        Message::TradeAsk(ask) => ask.orders.as_slice(),
+        _ => &[],
+    });
+    orders.map(|order| (order.id, NotTaken::NoSession)).collect()
+}

@@ -1,0 +1,82 @@
+//! The receiving side: the other trader's accepted orders on this disk, and what becomes of them when its term is over.
+
+use std::collections::VecDeque;
+
+use super::Replica;
+use crate::codec::decode;
+use crate::limits::{ORDER_BYTES_MAX, REPLICA_CHUNK_ORDERS_MAX};
+use crate::model::entry::Entry;
+use crate::model::happening::Replayed;
+use crate::model::hello::Hello;
+use crate::model::message::{Message, ReplicaAnswer, ReplicaAsk};
+use crate::model::peer::facts::Cx;
+use crate::model::step::{Because, ConnId, Effect};
+use crate::types::{Order, PeerId, Term};
+
+impl Replica {
+    /// A trader's proven hello on a stream of its own.
+    pub(in crate::model::peer) fn greeted(&mut self, cx: &mut Cx<'_>, conn: ConnId, hello: &Hello) {
+        cx.hear(hello.clock);
+        cx.hear_roster(hello.roster.clone());
+        self.incoming.insert(conn, hello.peer);
+        let (clock, hello) = (cx.clock.tick(), Some(cx.hello(false)));
+        let answer = ReplicaAnswer { clock, hello, ..ReplicaAnswer::default() };
+        cx.send(Because::TellsNothing, conn, Message::ReplicaAnswer(answer));
+    }
+
+    /// A copy of what the other trader has accepted; acknowledged when it is durable here.
+    pub(in crate::model::peer) fn mirror(&mut self, cx: &mut Cx<'_>, conn: ConnId, ask: ReplicaAsk) {
+        let fits = ask.orders.len() <= REPLICA_CHUNK_ORDERS_MAX * ORDER_BYTES_MAX && ask.hello.is_none();
+        let Some(trader) = self.incoming.get(&conn).copied().filter(|_| fits) else {
+            self.incoming.remove(&conn);
+            return cx.hang_up(conn);
+        };
+        let ReplicaAsk { clock, term, chunk, orders, settled_below, .. } = ask;
+        cx.hear(clock);
+        let theirs = cx.roster.held_by(trader).is_some_and(|(_, seat)| seat.term == term);
+        let Some(own) = cx.term().filter(|_| theirs) else { return };
+        if !orders.is_empty() {
+            cx.record(Entry::Mirrored { trader, term, chunk, orders });
+        }
+        let first = cx.state.mirrors.get(&(trader, term)).and_then(VecDeque::front);
+        if first.is_some_and(|(first, _)| *first < settled_below) {
+            cx.record(Entry::Trimmed { trader, term, below: settled_below });
+        }
+        let answer = ReplicaAnswer { clock: cx.clock.tick(), hello: None, term: own, chunk };
+        cx.turn.hold(Effect::Send(conn, Message::ReplicaAnswer(answer)));
+    }
+
+    // ---- adopting
+
+    /// Mirrors of terms that are over become accepted orders of those terms, to be handed to their present homes.
+    pub(in crate::model::peer) fn adopt_mirrors(&mut self, cx: &mut Cx<'_>) {
+        let over = |(trader, term): &(PeerId, Term)| {
+            cx.roster.held_by(*trader).is_none_or(|(_, seat)| seat.term != *term)
+        };
+        let over: Vec<(PeerId, Term)> = cx.state.mirrors.keys().filter(|key| over(key)).copied().collect();
+        for (trader, from) in over {
+            self.adopt_mirror(cx, trader, from);
+        }
+    }
+
+    fn adopt_mirror(&mut self, cx: &mut Cx<'_>, trader: PeerId, from: Term) {
+        let chunks = cx.state.mirrors.get(&(trader, from)).cloned().unwrap_or_default();
+        let mut orders: Vec<Order> = Vec::new();
+        for (chunk, bytes) in &chunks {
+            match decode::<Vec<Order>>(bytes) {
+                Ok(part) => orders.extend(part),
+                // Its blocks' hashes were right: the partner sent it so. The peers ask again.
+                Err(error) => tracing::error!(%trader, %chunk, %error, "a mirrored chunk does not decode"),
+            }
+        }
+        tracing::info!(%trader, %from, orders = orders.len(), "adopted what a trader had accepted");
+        self.counted = Replayed::default();
+        for order in orders {
+            if !cx.state.accepted.contains_key(&order.id) {
+                cx.record(Entry::Accepted { term: from, order });
+                self.adopted.insert(order.id);
+            }
+        }
+        cx.record(Entry::Adopted { trader, from });
+    }
+}

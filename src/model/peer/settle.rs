@@ -1,0 +1,76 @@
+//! Settling what the desk has taken: batches to the warehouse, outcomes back.
+
+use super::facts::Cx;
+use super::rooms::Rooms;
+use crate::model::message::{Message, SettleAnswer, SettleAsk};
+use crate::model::step::Because;
+
+impl Rooms {
+    /// Dials the settle stream of the present term, unless it is there.
+    pub(super) fn dial_settle(&mut self, cx: &mut Cx<'_>) {
+        let Some(term) = cx.term().filter(|_| !self.desk.settle.is_dialed()) else { return };
+        let (clock, hello) = (cx.clock.tick(), Some(cx.hello(false)));
+        self.desk.shown = cx.ledger_seen.1;
+        let (addr, ask) = (cx.warehouse.clone(), SettleAsk { clock, hello, term, ..SettleAsk::default() });
+        self.desk.settle.dial(cx, &addr, Message::SettleAsk(ask));
+    }
+
+    pub(super) fn settle_ended(&mut self, cx: &mut Cx<'_>, why: &str) {
+        tracing::info!(why, "the settle stream broke");
+        self.desk.trader.stream_lost();
+        self.desk.settle.ended(cx.now());
+    }
+
+    fn cut_settle(&mut self, cx: &mut Cx<'_>) {
+        self.desk.trader.stream_lost();
+        self.desk.settle.cut(cx);
+    }
+
+    /// Sends what waits, in queue order, as long as the warehouse keeps up.
+    pub(super) fn drain_desk(&mut self, cx: &mut Cx<'_>) {
+        if self.desk.trader.depth() == 0 {
+            self.desk.busy_since = None;
+        }
+        let Some(term) = cx.term().filter(|_| self.desk.settle.is_up()) else { return };
+        while let Some((batch, orders)) = self.desk.trader.next_batch() {
+            let ask = SettleAsk { clock: cx.clock.tick(), hello: None, term, batch, orders };
+            self.desk.settle.send(cx, Because::OnItsWay, Message::SettleAsk(ask));
+        }
+    }
+
+    pub(super) fn heard_settle(&mut self, cx: &mut Cx<'_>, answer: SettleAnswer) {
+        // Another ledger than the session's: what it decides would be undone when it is found out.
+        if answer.hello.as_ref().is_some_and(|hello| !cx.trusts(hello, self.desk.shown)) {
+            tracing::warn!("the settle stream leads to another ledger");
+            return self.cut_settle(cx);
+        }
+        cx.hear(answer.clock);
+        if answer.hello.is_some() {
+            self.desk.settle.came_up();
+            return self.desk.trader.stream_up();
+        }
+        cx.saw_ledger(answer.ledger);
+        if let Some(roster) = answer.roster {
+            cx.hear_roster(*roster);
+        }
+        if let Some(why) = answer.refused {
+            tracing::warn!(%why, batch = %answer.batch, "a batch was not taken");
+            return self.cut_settle(cx);
+        }
+        self.desk.settle.works();
+        self.desk.duplicates += answer.outcomes.iter().filter(|outcome| outcome.repeated).count() as u64;
+        self.replica.count_replayed(&answer.outcomes, &answer.not_taken);
+        let settled = self.desk.trader.settled(answer.batch, answer.outcomes, answer.not_taken);
+        // The copies first: where an order's copy is, its journaled acceptance tells, which the entries below remove.
+        let ids = settled.outcomes.iter().map(|outcome| outcome.id);
+        for id in ids.chain(settled.not_taken.iter().map(|(id, _)| *id)) {
+            if let Some(accepted) = cx.state.accepted.get(&id) {
+                self.replica.left_queue(accepted.seq);
+            }
+        }
+        settled.entries.into_iter().for_each(|entry| cx.record(entry));
+        self.desk.busy_since = (self.desk.trader.depth() > 0).then_some(cx.now());
+        self.takeover.worked(cx, !settled.outcomes.is_empty(), &self.replica);
+        self.desk.answer(cx, settled.outcomes, settled.not_taken);
+    }
+}

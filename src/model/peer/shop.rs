@@ -1,0 +1,414 @@
+//! The peer's own orders: placed by the shopper or a person, journaled, sent to the home trader, told when they have an
+//! outcome.
+//!
+//! An order is sent only when its `placed` entry is durable. A new stream starts at the lowest unanswered number and
+//! goes up; after a number that was not taken the stream starts again from it, with back-off. So first arrivals are in
+//! order, and asking again is harmless.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::facts::Cx;
+use super::line::Line;
+use super::tally::Tally;
+use crate::limits::{
+    BATCH_ORDERS_MAX, BLOCK_BYTES_MAX, QUANTITY_MAX, RECORD_BYTES_TYPICAL_MAX, SESSION_WINDOW,
+};
+use crate::model::call::{Answer, Refusal};
+use crate::model::entry::{Entry, Placed, Told};
+use crate::model::happening::What;
+use crate::model::market::NotTaken;
+use crate::model::message::{Message, TradeAnswer, TradeAsk};
+use crate::model::report::Shopping;
+use crate::model::row::Outcome;
+use crate::model::shopper::{Shopper, Wish};
+use crate::model::step::{Because, ConnId, Effect, ReplyId};
+use crate::types::{Now, Number, OrderId, OrderKind, PeerId, ProductId, Quantity, Seq, Term};
+
+/// Outcomes in one entry: an entry is never split over blocks, and a message may bring more than a block holds.
+const TOLD_PER_ENTRY: usize = 256;
+/// Upper bound of one outcome in an entry: its numbers as varints.
+const TOLD_BYTES_MAX: usize = 9 + 1 + 2 + 9 + 9 + 9;
+const _: () = assert!(TOLD_PER_ENTRY * TOLD_BYTES_MAX + RECORD_BYTES_TYPICAL_MAX < BLOCK_BYTES_MAX);
+
+/// An own order without outcome, as this process knows it.
+struct Asking {
+    since_us: u64,
+    /// The person who waits for it.
+    reply: Option<ReplyId>,
+}
+
+/// The way to the trader that decides this peer's orders.
+#[derive(Default)]
+struct Home {
+    line: Line,
+    /// The trader and the term that the line was dialed for.
+    seat: Option<(PeerId, Term)>,
+    /// Everything up to this number was sent on the line.
+    sent: Number,
+    /// Everything up to this number was sent at some time, perhaps by an earlier process.
+    ever_sent: Number,
+    /// The trader had no room: nothing more is sent on the line before this.
+    not_before: Option<Now>,
+    /// The lowest number that was not taken on the line and has not been sent again: the trader waits for it.
+    refused: Option<Number>,
+    /// A trader has served this process: shopping begins.
+    served: bool,
+}
+
+/// See the module's text.
+pub(super) struct Shop {
+    shopper: Shopper,
+    home: Home,
+    /// Numbers that may be sent once the record is durable.
+    placed: VecDeque<(Seq, Number)>,
+    sendable: Number,
+    /// Floors that count as acknowledged once the record is durable.
+    answered: VecDeque<(Seq, Number)>,
+    acknowledged: Number,
+    asking: BTreeMap<Number, Asking>,
+    tally: Tally,
+    done_told: bool,
+}
+
+impl Shop {
+    pub(super) fn new(shopper: Shopper, last: Number, floor: Number) -> Shop {
+        Shop {
+            shopper,
+            home: Home { ever_sent: last, ..Home::default() },
+            placed: VecDeque::new(),
+            sendable: last,
+            answered: VecDeque::new(),
+            acknowledged: floor,
+            asking: BTreeMap::new(),
+            tally: Tally::default(),
+            done_told: false,
+        }
+    }
+
+    // ---- turns
+
+    pub(super) fn due(&self, cx: &super::facts::Facts) -> Option<Now> {
+        let later = self.home.not_before.filter(|_| self.home.line.is_up());
+        let timers = self.home.line.due().into_iter().chain(later);
+        timers.chain(self.shopping_due(cx)).min()
+    }
+
+    pub(super) fn wake(&mut self, cx: &mut Cx<'_>) {
+        if self.home.line.is_due(cx.now()) {
+            self.go_home(cx);
+        }
+    }
+
+    /// Once a turn: what the shopper wants by now, and what may be sent by now.
+    pub(super) fn go_shopping(&mut self, cx: &mut Cx<'_>) {
+        if self.shopping_due(cx).is_some_and(|due| due <= cx.now()) {
+            let (now, used) = (cx.now(), self.window_used(cx));
+            for wish in self.shopper.wishes(now, used, BATCH_ORDERS_MAX) {
+                self.place(cx, wish, None);
+            }
+        }
+        self.tell_done(cx);
+        // Most of the session window waits for acknowledgement: lazy entries would stall the shopper.
+        if cx.state.room(self.acknowledged) < SESSION_WINDOW / 2 {
+            cx.turn.hurry();
+        }
+    }
+
+    fn shopping_due(&self, cx: &super::facts::Facts) -> Option<Now> {
+        if !self.home.served || cx.stopping || cx.at.disk_low {
+            return None;
+        }
+        self.shopper.due(cx.now(), self.window_used(cx))
+    }
+
+    /// Numbers that count against the session window: open, or answered and not yet durably so.
+    fn window_used(&self, cx: &super::facts::Facts) -> usize {
+        (SESSION_WINDOW - cx.state.room(self.acknowledged)) as usize
+    }
+
+    /// What became durable may be sent, or counts as acknowledged.
+    pub(super) fn durable(&mut self, seq: Seq) {
+        while let Some((_, number)) = self.placed.front().copied().filter(|(at, _)| *at <= seq) {
+            self.sendable = number;
+            self.placed.pop_front();
+        }
+        while let Some((_, floor)) = self.answered.front().copied().filter(|(at, _)| *at <= seq) {
+            self.acknowledged = floor;
+            self.answered.pop_front();
+        }
+    }
+
+    // ---- placing
+
+    fn place(&mut self, cx: &mut Cx<'_>, wish: Wish, reply: Option<ReplyId>) {
+        let Wish { kind, product, quantity } = wish;
+        let number = cx.state.next_number(cx.me.epoch);
+        let stamp = cx.clock.tick();
+        cx.record(Entry::Placed(Placed { number, stamp, kind, product, quantity }));
+        self.placed.push_back((cx.state.seq, number));
+        self.asking.insert(number, Asking { since_us: cx.at.micros, reply });
+        self.tally.placed(cx.at.time);
+        self.done_told = false;
+    }
+
+    /// A person's order in this peer's name.
+    pub(super) fn place_for(
+        &mut self,
+        cx: &mut Cx<'_>,
+        good: &str,
+        quantity: Quantity,
+        kind: OrderKind,
+        reply: ReplyId,
+    ) {
+        match self.wish(cx, good, quantity, kind) {
+            Ok(wish) => self.place(cx, wish, Some(reply)),
+            Err(refusal) => cx.reply(reply, Err(refusal)),
+        }
+    }
+
+    fn wish(&self, cx: &Cx<'_>, good: &str, quantity: Quantity, kind: OrderKind) -> Result<Wish, Refusal> {
+        let product = cx.goods.iter().position(|(name, _)| name == good);
+        let product = product.ok_or_else(|| Refusal::Invalid(format!("no such good: {good}")))?;
+        if quantity.0 == 0 || quantity.0 > QUANTITY_MAX || kind == OrderKind::Void {
+            let text = format!("the quantity must be between 1 and {QUANTITY_MAX}, not {quantity}");
+            return Err(Refusal::Invalid(text));
+        }
+        if cx.is_going() {
+            let text = format!("peer {} is leaving and places no more orders", cx.me.id);
+            return Err(Refusal::Unavailable(text));
+        }
+        if !cx.session_open || cx.state.room(self.acknowledged) == 0 {
+            let text = "no session yet, or too many orders are open; ask again".to_owned();
+            return Err(Refusal::Unavailable(text));
+        }
+        Ok(Wish { kind, product: ProductId(product as u16), quantity })
+    }
+
+    fn tell_done(&mut self, cx: &mut Cx<'_>) {
+        let done = self.shopper.done() && cx.state.open.is_empty() && self.home.served;
+        if done && !std::mem::replace(&mut self.done_told, done) {
+            cx.happen(What::Done);
+        }
+    }
+
+    /// In office it places nothing.
+    pub(super) fn pause(&mut self) {
+        self.shopper.pause();
+    }
+
+    /// Out of office it goes on where it was.
+    pub(super) fn resume(&mut self) {
+        self.shopper.resume();
+    }
+
+    /// It places no more in this run.
+    pub(super) fn stop(&mut self) {
+        self.shopper.stop();
+    }
+
+    pub(super) fn report(&self, open: usize) -> Shopping {
+        self.tally.report(open, self.shopper.done())
+    }
+
+    // ---- sending
+
+    /// Sends what is durable and was not sent on this line, in ascending numbers.
+    pub(super) fn send(&mut self, cx: &mut Cx<'_>) {
+        self.home.not_before.take_if(|at| *at <= cx.now());
+        let ready = self.home.line.is_up() && self.home.not_before.is_none();
+        if !ready || self.home.sent >= self.sendable {
+            return;
+        }
+        let from = Number(self.home.sent.0 + 1);
+        if let Some((first, _)) = cx.state.open.range(from..=self.sendable).next() {
+            // The number that the trader waits for on this line has an outcome by now, and never comes again.
+            if self.home.refused.is_some_and(|refused| refused < *first) {
+                return self.dial_again(cx);
+            }
+            self.home.refused = None;
+        }
+        self.note_asked_again(cx, from);
+        let open = cx.state.open.range(from..=self.sendable);
+        let orders: Vec<_> = open.map(|(_, placed)| cx.state.order(cx.me.id, placed)).collect();
+        self.home.sent = self.sendable;
+        for batch in orders.chunks(BATCH_ORDERS_MAX) {
+            let ask = TradeAsk { clock: cx.clock.tick(), hello: None, orders: batch.to_vec() };
+            self.home.line.send(cx, Because::OnItsWay, Message::TradeAsk(ask));
+        }
+    }
+
+    /// Orders that go to a home for the second time or more.
+    fn note_asked_again(&mut self, cx: &mut Cx<'_>, from: Number) {
+        if from <= self.home.ever_sent {
+            let mut again = cx.state.open.range(from..=self.home.ever_sent).map(|(number, _)| *number);
+            if let Some(first) = again.next() {
+                let last = again.next_back().unwrap_or(first);
+                cx.record(Entry::AskedAgain { first, last });
+            }
+        }
+        self.home.ever_sent = self.home.ever_sent.max(self.sendable);
+    }
+
+    // ---- the line
+
+    pub(super) fn is(&self, conn: ConnId) -> bool {
+        self.home.line.is(conn)
+    }
+
+    /// Dials the home of today's roster, unless that is where the line leads already.
+    pub(super) fn go_home(&mut self, cx: &mut Cx<'_>) {
+        let seat = cx.roster.home(cx.me.id).filter(|seat| !seat.addr.is_empty());
+        // A peer that stops and has no open orders has nothing to ask for.
+        let may_ask = cx.session_open && !(cx.stopping && cx.state.open.is_empty());
+        let Some(seat) = seat.filter(|_| may_ask) else { return self.leave_home(cx) };
+        let target = (seat.peer, seat.term);
+        if self.home.seat == Some(target) && self.home.line.is_dialed() {
+            return;
+        }
+        let addr = seat.addr.clone();
+        let first = TradeAsk { clock: cx.clock.tick(), hello: Some(cx.hello(true)), orders: Vec::new() };
+        self.home.line.dial(cx, &addr, Message::TradeAsk(first));
+        (self.home.seat, self.home.sent) = (Some(target), Number(0));
+        (self.home.not_before, self.home.refused) = (None, None);
+    }
+
+    /// The line is not what it was dialed for any more.
+    pub(super) fn leave_home(&mut self, cx: &mut Cx<'_>) {
+        self.home.line.close(cx);
+        self.home.seat = None;
+    }
+
+    pub(super) fn ended(&mut self, cx: &mut Cx<'_>, why: &str) {
+        tracing::info!(why, "the line to the home trader broke");
+        self.home.line.ended(cx.now());
+        self.home.seat = None;
+    }
+
+    fn dial_again(&mut self, cx: &mut Cx<'_>) {
+        self.home.line.cut(cx);
+        self.home.seat = None;
+    }
+
+    pub(super) fn heard(&mut self, cx: &mut Cx<'_>, answer: TradeAnswer) {
+        cx.hear(answer.clock);
+        if let Some(hello) = answer.hello {
+            self.home.line.came_up();
+            self.home.served = true;
+            cx.hear_roster(hello.roster);
+        }
+        if let Some(roster) = answer.roster {
+            cx.hear_roster(*roster);
+        }
+        if !answer.outcomes.is_empty() {
+            self.home.line.works();
+        }
+        self.tell(cx, answer.outcomes);
+        self.not_taken(cx, &answer.not_taken);
+    }
+
+    /// The trader takes no number before the first that it did not take: all start again from there. A trader that has no
+    /// room now has taken the numbers before it and answers them on this line, which stays: dialed anew, the line would
+    /// begin with those same numbers, be refused at the same place, and bring no outcome ever.
+    fn not_taken(&mut self, cx: &mut Cx<'_>, not_taken: &[(OrderId, NotTaken)]) {
+        if let Some((id, why)) = not_taken.first() {
+            tracing::info!(order = %id, %why, orders = not_taken.len(), "not taken");
+        }
+        let (known, open): (Vec<_>, Vec<_>) =
+            not_taken.iter().partition(|(_, why)| matches!(why, NotTaken::Stale | NotTaken::OtherContent));
+        known.into_iter().for_each(|(id, why)| self.forget(cx, id.number, why));
+        let lowest = not_taken.iter().map(|(id, _)| id.number).min();
+        self.home.refused = self.home.refused.into_iter().chain(lowest).min();
+        let Some(first) = open.iter().map(|(id, _)| id.number).min() else { return };
+        let full = |why| matches!(why, NotTaken::Busy | NotTaken::DiskFull | NotTaken::Window);
+        if !open.iter().all(|(_, why)| full(*why)) {
+            return self.dial_again(cx);
+        }
+        self.home.sent = self.home.sent.min(Number(first.0 - 1));
+        self.home.not_before = Some(self.home.line.put_off(cx.now()));
+    }
+
+    /// The number has an outcome that this store, an old copy, does not hold: it is given up, or it would be asked for
+    /// ever.
+    fn forget(&mut self, cx: &mut Cx<'_>, number: Number, why: NotTaken) {
+        if !cx.state.open.contains_key(&number) {
+            return;
+        }
+        tracing::error!(%number, %why, "an open order of this store has an outcome that it does not hold: forgotten");
+        cx.record(Entry::Forgotten { number });
+        self.floor_moved(cx);
+        if let Some(reply) = self.asking.remove(&number).and_then(|asking| asking.reply) {
+            let refusal = cx.refusal(why);
+            cx.reply(reply, Err(refusal));
+        }
+    }
+
+    // ---- outcomes
+
+    fn tell(&mut self, cx: &mut Cx<'_>, outcomes: Vec<Outcome>) {
+        let Some(first) = outcomes.first() else { return };
+        let via = self.home.seat.map_or(first.trader, |(peer, _)| peer);
+        let news: Vec<Outcome> =
+            outcomes.into_iter().filter(|outcome| cx.state.open.contains_key(&outcome.id.number)).collect();
+        if news.is_empty() {
+            return;
+        }
+        for outcome in &news {
+            tracing::debug!(order = %outcome.id, outcome = outcome.kind.name(), seq = %outcome.seq, "told");
+            self.tally.told(outcome, cx.at.time);
+            tell_watchers(cx, outcome);
+            self.answer_asking(cx, outcome);
+        }
+        for told in news.chunks(TOLD_PER_ENTRY) {
+            cx.record(Entry::Answered { via, told: told.iter().map(as_told).collect() });
+        }
+        self.floor_moved(cx);
+    }
+
+    /// What has no outcome begins elsewhere now: it counts once this is durable.
+    fn floor_moved(&mut self, cx: &Cx<'_>) {
+        self.answered.push_back((cx.state.seq, cx.state.floor()));
+    }
+
+    /// A person is told at once; only the acknowledgement waits for this journal.
+    fn answer_asking(&mut self, cx: &mut Cx<'_>, outcome: &Outcome) {
+        let Some(asking) = self.asking.remove(&outcome.id.number) else { return };
+        self.tally.took(cx.at.micros.saturating_sub(asking.since_us));
+        if let Some(reply) = asking.reply {
+            cx.reply_at_once(reply, Ok(Answer::Outcome(Box::new(outcome.clone()))));
+        }
+    }
+
+    /// The process ends: people who still wait are told to ask again.
+    pub(super) fn close(&mut self, cx: &mut Cx<'_>) {
+        for (number, asking) in std::mem::take(&mut self.asking) {
+            if let Some(reply) = asking.reply {
+                let text = format!("the peer is stopping; order {number} has no outcome yet");
+                cx.reply(reply, Err(Refusal::Unavailable(text)));
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn conns(&self) -> impl Iterator<Item = ConnId> {
+        self.home.line.conn().into_iter()
+    }
+
+    #[cfg(test)]
+    pub(super) fn replies(&self) -> impl Iterator<Item = ReplyId> {
+        self.asking.values().filter_map(|asking| asking.reply)
+    }
+}
+
+fn tell_watchers(cx: &mut Cx<'_>, outcome: &Outcome) {
+    if cx.at.watched
+        && let Some(placed) = cx.state.open.get(&outcome.id.number)
+    {
+        let what = What::Told(cx.state.order(cx.me.id, placed), outcome.clone());
+        cx.turn.at_once(Because::Journaled, Effect::Happen(what));
+    }
+}
+
+fn as_told(outcome: &Outcome) -> Told {
+    let Outcome { id, kind, reason, filled, amount, seq, .. } = *outcome;
+    Told { number: id.number, kind, reason, filled, amount, seq }
+}
