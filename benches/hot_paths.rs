@@ -8,10 +8,11 @@
 use std::error::Error;
 use std::hint::black_box;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bazaar::journal::{
-    self, Birth, Block, ChainWriter, CodecError, MemoryDisk, Recovered, Setup, Step, Tip, Urgency,
+    self, Birth, Block, ChainWriter, CodecError, MemoryDisk, RealTime, Recovered, Setup, Step, Tip, Urgency,
 };
 use bazaar::limits::SESSION_WINDOW;
 use bazaar::model::fold::Fold as _;
@@ -21,7 +22,7 @@ use bazaar::model::row::{Decision, Record, Slice, initial_lot};
 use bazaar::model::session::{Decided, Standing, Window};
 use bazaar::types::{
     Batch, Epoch, Hash, Money, Number, Order, OrderId, OrderKind, PeerId, ProductId, Quantity, Seq, Stamp,
-    Term, WallMicros,
+    Term, Token, WallMicros,
 };
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -48,6 +49,7 @@ fn main() -> Outcome<()> {
         birth: Some(birth()),
         expect_cluster: None,
         mark: None,
+        time: Arc::<RealTime>::default(),
         fatal: journal::exit_on_failure(),
     };
     let in_memory = journal::start::<Market>(MemoryDisk::new().open(), setup)?;
@@ -229,7 +231,7 @@ fn blocks(table: &mut Table, items: usize) -> Outcome<()> {
 }
 
 fn birth() -> Birth {
-    Birth { cluster: "bench".into(), node: PeerId::WAREHOUSE, role: "warehouse".into(), ..Birth::default() }
+    Birth::new("bench", PeerId::WAREHOUSE, "warehouse", Token([7; 32]))
 }
 
 fn open(dir: &Path) -> Outcome<Recovered<Market>> {

@@ -16,7 +16,7 @@ use super::*;
 use crate::model::entry::Entry;
 use crate::model::fold::{Fold, Tree};
 use crate::model::row::Record;
-use crate::types::{PeerId, Stamp, WallMicros};
+use crate::types::{PeerId, Stamp, Token, WallMicros};
 
 const GAP: usize = 64;
 /// Kinds of entries that there were when the golden stores of format 1 were written.
@@ -111,7 +111,7 @@ fn write_golden<F: Fold>(
     let dir = TempDir::new().unwrap();
     let place = dir.path().join(name);
     let extra = [("home".to_owned(), vec![6])].into();
-    let birth = Birth { cluster: "golden".into(), node: PeerId(node), role: role.into(), extra };
+    let birth = Birth { extra, ..Birth::new("golden", PeerId(node), role, Token([7; 32])) };
     let mut journal = open::<F>(&place, Some(birth), None, "127.0.0.1:7700", never()).unwrap().journal;
     let half = records.len() / 2;
     for (index, record) in records.into_iter().enumerate() {

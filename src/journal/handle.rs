@@ -43,7 +43,8 @@ pub fn exit_on_failure() -> Fatal {
     })
 }
 
-/// The journal could not be closed: its writer failed before, and `fatal` has said why.
+/// The journal could not be closed: its writer failed before, and `fatal` has said why; or it has a pump that was not
+/// closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the journal failed before it was closed")]
 pub struct CloseError;
@@ -158,9 +159,13 @@ impl<F: Fold> Journal<F> {
 
     /// Makes everything staged durable, completes a checkpoint in progress, writes the mark and stops the writer. The
     /// store itself is not waited for: it is as a kill would leave it, which it survives.
+    ///
+    /// A journal without a thread is closed by its [`Pump`](super::Pump) first; after that this gives the same.
     pub fn close(mut self) -> Result<Durable, CloseError> {
+        if self.writer.take().is_none() {
+            return self.done.try_recv().map_err(|_| CloseError);
+        }
         self.staging.stop(Stop::Close);
-        drop(self.writer.take());
         self.done.recv().map_err(|_| CloseError)
     }
 }

@@ -11,6 +11,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use super::store::StoreError;
 use crate::types::{Hash, Seq};
 
 const SLOT_VERSION: u32 = 1;
@@ -31,7 +32,15 @@ pub struct Mark {
     count: u64,
 }
 
-/// The open file; one writer.
+/// Where a mark is kept; one writer.
+pub trait MarkKeeper: Send {
+    /// The last sequence that was durable, and the hash of the block that ends with it; `None` if there is no mark yet.
+    fn newest(&self) -> Option<(Seq, Hash)>;
+    /// Sets the mark, which survives anything once this returns `Ok`. A failed write is not to be tried again.
+    fn write(&mut self, seq: Seq, hash: Hash) -> Result<(), StoreError>;
+}
+
+/// The open file.
 pub struct MarkFile {
     file: File,
     newest: Option<Mark>,
@@ -47,19 +56,24 @@ impl MarkFile {
         Ok(MarkFile { file, newest, format, cluster: Hash::of(cluster.as_bytes()) })
     }
 
-    /// The newest whole slot.
-    pub fn newest(&self) -> Option<Mark> {
-        self.newest
-    }
-
     /// Writes the older slot and syncs it. A failed write is not to be tried again.
-    pub fn write(&mut self, seq: Seq, hash: Hash) -> io::Result<()> {
+    pub fn write_slot(&mut self, seq: Seq, hash: Hash) -> io::Result<()> {
         let count = self.newest.map_or(0, |mark| mark.count) + 1;
         let mark = Mark { seq, hash, format: self.format, cluster: self.cluster, count };
         self.file.write_all_at(&encode(&mark), (count % 2) * SLOT_SPACING)?;
         self.file.sync_data()?;
         self.newest = Some(mark);
         Ok(())
+    }
+}
+
+impl MarkKeeper for MarkFile {
+    fn newest(&self) -> Option<(Seq, Hash)> {
+        self.newest.map(|mark| (mark.seq, mark.hash))
+    }
+
+    fn write(&mut self, seq: Seq, hash: Hash) -> Result<(), StoreError> {
+        Ok(self.write_slot(seq, hash)?)
     }
 }
 
@@ -132,7 +146,7 @@ mod tests {
         assert_eq!(read(&path).unwrap(), None);
         for k in 1..7 {
             let mut file = MarkFile::open(&path, 1, "c").unwrap();
-            assert_eq!(file.newest().map_or(0, |mark| mark.seq.0), k - 1);
+            assert_eq!(file.newest().map_or(0, |(seq, _)| seq.0), k - 1);
             file.write(Seq(k), hash(k)).unwrap();
             let mark = read(&path).unwrap().unwrap();
             assert_eq!(

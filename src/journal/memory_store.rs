@@ -1,14 +1,17 @@
 //! A store in memory that forgets like a disk: for tests and for simulation.
 //!
 //! Writes are kept in order until a sync makes them stay. [`MemoryDisk::power_cut`] decides by a seed which of the
-//! unsynced ones survive, and may tear the value of one. Same seed, same outcome. A disk that records can be cut at any
-//! earlier moment too, so that a test walks through all of them.
+//! unsynced ones survive, and may tear the value of one. Same seed, same outcome. [`MemoryDisk::kill`] ends the process
+//! alone: what it had written is there and still unsynced. A disk that records can be cut at any earlier moment too, so
+//! that a test walks through all of them. The disk keeps a mark, too, which stays as soon as it is written.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::mark::MarkKeeper;
 use super::store::{Pair, Store, StoreError, StoreRead, check_size};
 use crate::model::fold::Tree;
+use crate::types::{Hash, Seq};
 
 type Cells = BTreeMap<(Tree, Vec<u8>), Vec<u8>>;
 
@@ -20,6 +23,13 @@ struct Write {
     value: Option<Vec<u8>>,
 }
 
+#[derive(Clone, Debug)]
+enum Event {
+    Write(Write),
+    Sync,
+    Mark(Seq, Hash),
+}
+
 /// What happened to a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DiskEvent {
@@ -27,17 +37,38 @@ pub enum DiskEvent {
     Write(Tree),
     /// Everything before was made to stay.
     Sync,
+    /// The mark was set to this sequence, and stays.
+    Mark(Seq),
+}
+
+/// What happened since a disk began to record, and what it held then.
+struct History {
+    cells: Cells,
+    mark: Option<(Seq, Hash)>,
+    events: Vec<Event>,
 }
 
 #[derive(Default)]
 struct Disk {
-    /// Content at birth and everything since, if the disk records; `None` is a sync.
-    history: Option<(Cells, Vec<Option<Write>>)>,
+    history: Option<History>,
+    mark: Option<(Seq, Hash)>,
     synced: Cells,
     current: Cells,
     unsynced: Vec<Write>,
     free_bytes: Option<u64>,
     fails: Option<StoreError>,
+}
+
+impl Disk {
+    fn note(&mut self, event: impl FnOnce() -> Event) {
+        if let Some(history) = &mut self.history {
+            history.events.push(event());
+        }
+    }
+
+    fn work(&self) -> Result<(), StoreError> {
+        self.fails.clone().map_or(Ok(()), Err)
+    }
 }
 
 /// What a power cut leaves of the unsynced writes.
@@ -66,33 +97,41 @@ impl MemoryDisk {
     /// Keeps all that happens from now on, for [`MemoryDisk::power_cut_at`].
     pub fn record(&self) {
         let mut disk = self.lock();
-        disk.history = Some((disk.current.clone(), Vec::new()));
+        let (cells, mark) = (disk.current.clone(), disk.mark);
+        disk.history = Some(History { cells, mark, events: Vec::new() });
     }
 
     /// What happened since [`MemoryDisk::record`].
     pub fn events(&self) -> Vec<DiskEvent> {
-        let event =
-            |event: &Option<Write>| event.as_ref().map_or(DiskEvent::Sync, |w| DiskEvent::Write(w.tree));
-        self.lock().history.iter().flat_map(|(_, events)| events.iter().map(event)).collect()
+        let event = |event: &Event| match event {
+            Event::Write(write) => DiskEvent::Write(write.tree),
+            Event::Sync => DiskEvent::Sync,
+            Event::Mark(seq, _) => DiskEvent::Mark(*seq),
+        };
+        self.lock().history.iter().flat_map(|history| history.events.iter().map(event)).collect()
     }
 
     /// A copy of the disk as a power cut after the first `events` events would have left it.
     pub fn power_cut_at(&self, events: usize, survive: Survive) -> MemoryDisk {
         let disk = self.lock();
-        let Some((base, history)) = &disk.history else { return MemoryDisk::new() };
-        let happened = &history[..events.min(history.len())];
-        let synced = happened.iter().rposition(Option::is_none).map_or(0, |at| at + 1);
-        let (kept, open) = happened.split_at(synced);
-        let mut cells = base.clone();
-        kept.iter().flatten().cloned().for_each(|write| apply(&mut cells, write));
-        let open: Vec<Write> = open.iter().flatten().cloned().collect();
+        let Some(history) = &disk.history else { return MemoryDisk::new() };
+        let (mut cells, mut mark, mut open) = (history.cells.clone(), history.mark, Vec::new());
+        for event in history.events.iter().take(events) {
+            match event {
+                Event::Write(write) => open.push(write.clone()),
+                Event::Sync => open.drain(..).for_each(|write| apply(&mut cells, write)),
+                Event::Mark(seq, hash) => mark = Some((*seq, *hash)),
+            }
+        }
         let writes = surviving(&cells, &open, survive);
         writes.into_iter().for_each(|write| apply(&mut cells, write));
-        MemoryDisk::holding(cells)
+        MemoryDisk::holding(Disk { synced: cells, mark, free_bytes: disk.free_bytes, ..Disk::default() })
     }
 
-    fn holding(cells: Cells) -> MemoryDisk {
-        let disk = Disk { synced: cells.clone(), current: cells, ..Disk::default() };
+    /// The disk with `unsynced` writes on top of what is synced.
+    fn holding(mut disk: Disk) -> MemoryDisk {
+        disk.current = disk.synced.clone();
+        disk.unsynced.iter().for_each(|write| apply(&mut disk.current, write.clone()));
         MemoryDisk(Arc::new(Mutex::new(disk)))
     }
 
@@ -101,13 +140,27 @@ impl MemoryDisk {
         Box::new(MemoryStore(self.clone()))
     }
 
+    /// The mark that is kept beside the store.
+    pub fn mark(&self) -> Box<dyn MarkKeeper> {
+        Box::new(MemoryMark(self.clone()))
+    }
+
     /// A copy of the disk as a power cut now would leave it.
     pub fn power_cut(&self, survive: Survive) -> MemoryDisk {
         let disk = self.lock();
-        let mut cells = disk.synced.clone();
-        let writes = surviving(&cells, &disk.unsynced, survive);
-        writes.into_iter().for_each(|write| apply(&mut cells, write));
-        MemoryDisk::holding(cells)
+        let (mut synced, mark, free_bytes) = (disk.synced.clone(), disk.mark, disk.free_bytes);
+        let writes = surviving(&synced, &disk.unsynced, survive);
+        writes.into_iter().for_each(|write| apply(&mut synced, write));
+        MemoryDisk::holding(Disk { synced, mark, free_bytes, ..Disk::default() })
+    }
+
+    /// A copy of the disk as kill -9 of the process now would leave it. The first `writes` of the unsynced ones had
+    /// reached the operating system: they can be read, and a power cut may still lose them.
+    pub fn kill(&self, writes: usize) -> MemoryDisk {
+        let disk = self.lock();
+        let (synced, mark, free_bytes) = (disk.synced.clone(), disk.mark, disk.free_bytes);
+        let unsynced = surviving(&synced, &disk.unsynced, Survive::First(writes));
+        MemoryDisk::holding(Disk { synced, unsynced, mark, free_bytes, ..Disk::default() })
     }
 
     /// How many writes a power cut now could lose.
@@ -120,7 +173,7 @@ impl MemoryDisk {
         self.lock().free_bytes = Some(bytes);
     }
 
-    /// From now on every write and sync fails like this.
+    /// From now on every write and sync fails like this, the mark's too.
     pub fn fail(&self, error: StoreError) {
         self.lock().fails = Some(error);
     }
@@ -172,13 +225,9 @@ struct MemoryStore(MemoryDisk);
 impl MemoryStore {
     fn write(&self, write: Write) -> Result<(), StoreError> {
         let mut disk = self.0.lock();
-        if let Some(error) = &disk.fails {
-            return Err(error.clone());
-        }
+        disk.work()?;
         apply(&mut disk.current, write.clone());
-        if let Some((_, history)) = &mut disk.history {
-            history.push(Some(write.clone()));
-        }
+        disk.note(|| Event::Write(write.clone()));
         disk.unsynced.push(write);
         Ok(())
     }
@@ -196,12 +245,8 @@ impl Store for MemoryStore {
 
     fn sync(&mut self) -> Result<(), StoreError> {
         let mut disk = self.0.lock();
-        if let Some(error) = &disk.fails {
-            return Err(error.clone());
-        }
-        if let Some((_, history)) = &mut disk.history {
-            history.push(None);
-        }
+        disk.work()?;
+        disk.note(|| Event::Sync);
         for write in std::mem::take(&mut disk.unsynced) {
             apply(&mut disk.synced, write);
         }
@@ -210,6 +255,22 @@ impl Store for MemoryStore {
 
     fn reader(&self) -> Arc<dyn StoreRead> {
         Arc::new(MemoryRead(self.0.clone()))
+    }
+}
+
+struct MemoryMark(MemoryDisk);
+
+impl MarkKeeper for MemoryMark {
+    fn newest(&self) -> Option<(Seq, Hash)> {
+        self.0.lock().mark
+    }
+
+    fn write(&mut self, seq: Seq, hash: Hash) -> Result<(), StoreError> {
+        let mut disk = self.0.lock();
+        disk.work()?;
+        disk.note(|| Event::Mark(seq, hash));
+        disk.mark = Some((seq, hash));
+        Ok(())
     }
 }
 

@@ -45,7 +45,7 @@ pub struct Meta {
 }
 
 /// What a new store is to be.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Birth {
     /// The market's name.
     pub cluster: String,
@@ -53,18 +53,30 @@ pub struct Birth {
     pub node: PeerId,
     /// What the node is made as.
     pub role: String,
+    /// The store's secret, drawn by the caller for this store alone.
+    pub token: Token,
     /// First values of what the node keeps.
     pub extra: BTreeMap<String, Vec<u8>>,
+}
+
+impl Birth {
+    /// A store that keeps nothing of the node's own at first.
+    pub fn new(cluster: &str, node: PeerId, role: &str, token: Token) -> Birth {
+        Birth { cluster: cluster.to_owned(), node, role: role.to_owned(), token, extra: BTreeMap::new() }
+    }
 }
 
 type Identity = (String, PeerId, String, String, [u8; 32]);
 
 /// Writes a new store's facts and syncs them. The format comes last: with it, all others are there.
+///
+/// # Panics
+///
+/// If the token is all zeros: then nobody drew it, and anyone could speak for this store.
 pub(super) fn create(store: &mut dyn Store, birth: &Birth, log: Tree) -> Result<(), StoreError> {
-    let mut token = [0; 32];
-    getrandom::fill(&mut token).map_err(|error| StoreError::Failed(format!("no randomness: {error}")))?;
+    assert!(birth.token != Token([0; 32]), "a store's token must be drawn");
     let identity: Identity =
-        (birth.cluster.clone(), birth.node, birth.role.clone(), log.name().to_owned(), token);
+        (birth.cluster.clone(), birth.node, birth.role.clone(), log.name().to_owned(), birth.token.0);
     store.put(Tree::Meta, IDENTITY_KEY, &codec::encode(&identity)?)?;
     put_starts(store, 0)?;
     put_clock(store, Stamp(0))?;

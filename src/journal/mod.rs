@@ -10,6 +10,9 @@
 //!   '------------- watch<Durable> ----------'                            offline readers: a copy of the directory
 //! ```
 //!
+//! A simulation has no writer thread: [`start_by_hand`] gives a [`Pump`] instead, which works when it is told to, by the
+//! [`Time`] that it is given, over a [`MemoryDisk`].
+//!
 //! Holds: what is published survives kill -9 and power cuts; a failed write or sync ends the process; recovery gives the
 //! fold of a prefix of what was staged that includes everything published; the chain of hashes has no gap.
 
@@ -26,12 +29,14 @@ mod memory_store;
 mod meta;
 mod offline;
 mod open;
+mod pump;
 mod reader;
 mod recover;
 mod sled_store;
 mod space;
 mod staging;
 mod store;
+mod time;
 mod watchdog;
 mod writer;
 
@@ -42,15 +47,17 @@ pub use copy::{CopyError, StoreCopy};
 pub use dir::{NodeDir, NodeJson, exists};
 pub use error::OpenError;
 pub use handle::{CloseError, Durable, Fatal, Journal, exit_on_failure};
-pub use mark::Mark;
+pub use mark::{Mark, MarkKeeper};
 pub use memory_store::{DiskEvent, MemoryDisk, Survive};
 pub use meta::{Birth, FORMAT, Meta};
 pub use offline::{Blocks, Offline, open_copy};
 pub use open::open;
+pub use pump::Pump;
 pub use reader::{ReadError, Reader};
-pub use recover::{Pump, Recovered, Recovery, Setup, start, start_by_hand};
+pub use recover::{Recovered, Recovery, Setup, start, start_by_hand};
 pub use staging::{Stats, Step, Ticket, Urgency};
 pub use store::{Store, StoreError, StoreRead};
+pub use time::{HandTime, RealTime, Time};
 
 use crate::codec;
 use crate::types::Seq;

@@ -3,17 +3,19 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::block::Tip;
 use super::dir::{Life, NodeDir, sync_dir, sync_tree};
 use super::guard::guarded;
 use super::lock::lock_until;
-use super::mark::{Mark, MarkFile};
+use super::mark::{Mark, MarkFile, MarkKeeper};
 use super::meta::{self, Birth, FORMAT};
 use super::recover::{Recovered, Setup, start};
 use super::sled_store::{SledStore, remove_leftovers};
 use super::store::{Store as _, StoreError, trees_of};
+use super::time::RealTime;
 use super::{Fatal, OpenError};
 use crate::limits::{LOCK_RETRY_MAX, OPEN_STALL_MAX};
 use crate::model::fold::{Fold, Tree};
@@ -126,7 +128,7 @@ pub(super) fn move_in(node: &NodeDir, cluster: &str, tip: Tip) -> Result<(), Ope
         io::ErrorKind::NotFound => Ok(()),
         _ => Err(error),
     });
-    let write = || MarkFile::open(&mark, FORMAT, cluster)?.write(tip.seq, tip.hash);
+    let write = || MarkFile::open(&mark, FORMAT, cluster)?.write_slot(tip.seq, tip.hash);
     fresh.and_then(|()| write()).map_err(at(&mark))?;
     sync_dir(node.path()).map_err(at(node.path()))?;
     fs::rename(&temporary, node.store()).map_err(at(&node.store()))?;
@@ -151,11 +153,10 @@ fn recover<F: Fold>(
         let store = open_store(&node, F::LOG, lock, deadline)?;
         let at = OpenError::io(&node.mark());
         let cluster = meta::load(&*store.reader()).map_err(OpenError::store(&node.store()))?.cluster;
-        let mark = Some(MarkFile::open(&node.mark(), FORMAT, &cluster).map_err(at)?);
-        start(
-            Box::new(store),
-            Setup { dir: node.path().to_owned(), birth: None, expect_cluster, mark, fatal },
-        )
+        let mark = MarkFile::open(&node.mark(), FORMAT, &cluster).map_err(at)?;
+        let (dir, mark) = (node.path().to_owned(), Some(Box::new(mark) as Box<dyn MarkKeeper>));
+        let time = Arc::<RealTime>::default();
+        start(Box::new(store), Setup { dir, birth: None, expect_cluster, mark, time, fatal })
     })
 }
 
@@ -169,7 +170,8 @@ fn open_store(node: &NodeDir, log: Tree, lock: File, deadline: Instant) -> Resul
         remove_leftovers(&node.store()).map_err(OpenError::io(&node.store()))?;
         drop(alone);
         match SledStore::open(&node.store(), trees_of(log), &mut keep) {
-            Err(StoreError::Failed(why)) if why.contains("acquire lock") && Instant::now() < deadline => {}
+            Err(StoreError::Locked) if Instant::now() < deadline => {}
+            Err(StoreError::Locked) => return Err(in_use(node)),
             Ok(opened) => {
                 // sled does not sync the directory after it renamed its snapshot, whose successor may reuse segments.
                 sync_dir(&node.store()).map_err(OpenError::io(&node.store()))?;

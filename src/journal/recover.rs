@@ -9,23 +9,25 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
 use super::block::{Block, BlockError, Sealed, Tip};
 use super::checkpoint::{self, Checkpoint};
-use super::mark::{Mark, MarkFile};
+use super::mark::MarkKeeper;
 use super::meta::{self, Birth, FORMAT, Meta};
+use super::pump::Pump;
 use super::reader::Reader;
 use super::staging::{Staging, Ticket};
 use super::store::{Store, StoreError, StoreRead, remove_from};
+use super::time::Time;
 use super::watchdog;
 use super::writer::{Start, Writer};
 use super::{Durable, Fatal, Journal, OpenError};
 use crate::limits::{CLOCK_RESERVE, FLUSH_STALL_MAX, GROUP_BYTES_MAX};
 use crate::model::fold::Fold;
-use crate::types::{Seq, Stamp};
+use crate::types::{Hash, Seq, Stamp};
 
 /// How often the watchdog looks.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
@@ -39,7 +41,9 @@ pub struct Setup {
     /// Refuse any other.
     pub expect_cluster: Option<String>,
     /// The mark, if the store has one.
-    pub mark: Option<MarkFile>,
+    pub mark: Option<Box<dyn MarkKeeper>>,
+    /// What all delays are measured by.
+    pub time: Arc<dyn Time>,
     /// Called when a write or sync fails or stalls.
     pub fatal: Fatal,
 }
@@ -84,7 +88,8 @@ impl Recovery {
     }
 }
 
-/// Recovers `store` and starts its writer, and the watchdog over it.
+/// Recovers `store` and starts its writer, and the watchdog over it. The writer sleeps by the system's clock, so
+/// `setup.time` must go as fast.
 pub fn start<F: Fold>(store: Box<dyn Store>, setup: Setup) -> Result<Recovered<F>, OpenError> {
     let (dir, fatal) = (setup.dir.clone(), setup.fatal.clone());
     let (mut recovered, Pump { writer, done }) = start_by_hand(store, setup)?;
@@ -101,26 +106,14 @@ pub fn start<F: Fold>(store: Box<dyn Store>, setup: Setup) -> Result<Recovered<F
     Ok(recovered)
 }
 
-/// The writer of a journal that has no thread: a simulation says when the disk gets on.
-pub struct Pump<F: Fold> {
-    writer: Writer<F>,
-    done: mpsc::Sender<Durable>,
-}
-
-impl<F: Fold> Pump<F> {
-    /// Writes and syncs one group of what is staged, lazy steps included, and publishes it; false if there was nothing.
-    pub fn write_group(&mut self) -> Result<bool, StoreError> {
-        self.writer.write_group()
-    }
-}
-
-/// Recovers `store` like [`start`], without threads. [`Journal::close`] is for journals with a thread.
+/// Recovers `store` like [`start`], without threads, and without a clock or randomness of its own. What fails later is
+/// given by the pump's methods, not to `setup.fatal`.
 pub fn start_by_hand<F: Fold>(
     mut store: Box<dyn Store>,
     setup: Setup,
 ) -> Result<(Recovered<F>, Pump<F>), OpenError> {
-    let began = Instant::now();
-    let Setup { dir, birth, expect_cluster, mark, fatal } = setup;
+    let Setup { dir, birth, expect_cluster, mark, time, fatal } = setup;
+    let began = time.now();
     let dir = dir.as_path();
     let at = OpenError::store(dir);
     if let (Some(birth), None) = (birth, meta::format(&*store.reader()).map_err(&at)?) {
@@ -128,7 +121,7 @@ pub fn start_by_hand<F: Fold>(
     }
     let mut meta = identify::<F>(&*store.reader(), dir, expect_cluster.as_deref())?;
     let mut replay = Replay::<F>::from_checkpoint(&*store.reader(), dir)?;
-    replay.run(&mut *store, dir, mark.as_ref().and_then(MarkFile::newest))?;
+    replay.run(&mut *store, dir, mark.as_ref().and_then(|mark| mark.newest()))?;
     let first = first_seq::<F>(&*store.reader()).map_err(&at)?;
     let named = replay.checkpoint.as_ref().map_or(Seq(0), |named| named.seq);
     checkpoint::sweep(&mut *store, F::LOG, named).map_err(&at)?;
@@ -139,8 +132,10 @@ pub fn start_by_hand<F: Fold>(
     meta::put_clock(&mut *store, meta.clock_reserve).map_err(&at)?;
     store.sync().map_err(&at)?;
     let Replay { state, tip, checkpoint, replayed, torn_bytes } = replay;
-    let recovery = Recovery { first, last: tip.seq, replayed, torn_bytes, elapsed: began.elapsed(), fresh };
-    let (journal, pump) = connect(store, tip, meta, mark, checkpoint, fatal);
+    let elapsed = time.now().saturating_sub(began);
+    let recovery = Recovery { first, last: tip.seq, replayed, torn_bytes, elapsed, fresh };
+    let (journal, mut pump) = connect(store, tip, meta, mark, time, checkpoint, fatal);
+    pump.writer.look_around().map_err(&at)?;
     Ok((Recovered { journal, state, recovery, clock }, pump))
 }
 
@@ -197,9 +192,9 @@ impl<F: Fold> Replay<F> {
     }
 
     /// Applies all blocks behind the tip, up to the end or to a break, which is removed if nothing behind it was durable.
-    fn run(&mut self, store: &mut dyn Store, dir: &Path, mark: Option<Mark>) -> Result<(), OpenError> {
+    fn run(&mut self, store: &mut dyn Store, dir: &Path, mark: Option<(Seq, Hash)>) -> Result<(), OpenError> {
         let at = OpenError::store(dir);
-        let mark = mark.unwrap_or_default();
+        let (mark, hash) = mark.unwrap_or_default();
         loop {
             let from = self.tip.seq.next().0.to_be_bytes();
             let blocks = store.reader().scan(F::LOG, &from, GROUP_BYTES_MAX).map_err(&at)?;
@@ -217,11 +212,11 @@ impl<F: Fold> Replay<F> {
                 }
             }
         }
-        if self.tip.seq < mark.seq {
-            return Err(OpenError::BehindMark { dir: dir.to_owned(), last: self.tip.seq, mark: mark.seq });
+        if self.tip.seq < mark {
+            return Err(OpenError::BehindMark { dir: dir.to_owned(), last: self.tip.seq, mark });
         }
-        let marked = Tip { seq: mark.seq, block: 0, hash: mark.hash };
-        match mark.seq {
+        let marked = Tip { seq: mark, block: 0, hash };
+        match mark {
             Seq(0) => Ok(()),
             _ => on_chain::<F>(&*store.reader(), dir, marked, "mark"),
         }
@@ -243,10 +238,10 @@ impl<F: Fold> Replay<F> {
     }
 
     /// Removes everything behind the tip, unless the mark says that it was durable.
-    fn cut(&mut self, store: &mut dyn Store, dir: &Path, mark: Mark, why: String) -> Result<(), OpenError> {
+    fn cut(&mut self, store: &mut dyn Store, dir: &Path, mark: Seq, why: String) -> Result<(), OpenError> {
         let next = self.tip.seq.next();
-        if next <= mark.seq {
-            return Err(OpenError::Broken { dir: dir.to_owned(), at: next, mark: mark.seq, why });
+        if next <= mark {
+            return Err(OpenError::Broken { dir: dir.to_owned(), at: next, mark, why });
         }
         let bytes = remove_from(store, F::LOG, &next.0.to_be_bytes()).map_err(OpenError::store(dir))?;
         self.torn_bytes += bytes;
@@ -279,16 +274,17 @@ fn connect<F: Fold>(
     store: Box<dyn Store>,
     tip: Tip,
     meta: Meta,
-    mark: Option<MarkFile>,
+    mark: Option<Box<dyn MarkKeeper>>,
+    time: Arc<dyn Time>,
     checkpoint: Option<Checkpoint>,
     fatal: Fatal,
 ) -> (Journal<F>, Pump<F>) {
     let durable = Durable { ticket: Ticket(0), seq: tip.seq, hash: tip.hash, block: tip.block };
     let (publish, receiver) = watch::channel(durable);
     let reader = Reader { store: store.reader(), log: F::LOG, durable: receiver };
-    let staging = Arc::new(Staging::<F>::new());
+    let staging = Arc::new(Staging::<F>::new(time.clone()));
     let (clock_reserve, shared) = (meta.clock_reserve, staging.clone());
-    let start = Start { store, staging: shared, publish, fatal, tip, clock_reserve, mark, checkpoint };
+    let start = Start { store, staging: shared, publish, fatal, tip, clock_reserve, mark, time, checkpoint };
     let (done, closed) = mpsc::channel();
     (Journal::new(staging, reader, meta, closed), Pump { writer: Writer::new(start), done })
 }

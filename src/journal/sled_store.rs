@@ -54,7 +54,8 @@ impl SledStore {
             .cache_capacity(STORE_CACHE_BYTES)
             .use_compression(false)
             .flush_every_ms(None)
-            .open()?;
+            .open()
+            .map_err(not_opened)?;
         let trees = trees
             .iter()
             .map(|tree| Ok((*tree, db.open_tree(tree.name())?)))
@@ -63,6 +64,14 @@ impl SledStore {
         let nodes_on_disk = path.parent().map_or(1, nodes_beside);
         let shared = SledRead { db, trees, path: path.to_owned(), nodes_on_disk, _lock: lock.take() };
         Ok(SledStore { shared: Arc::new(shared), file })
+    }
+}
+
+/// sled 0.34.7 tells a lock that another holds by its text alone.
+fn not_opened(error: sled::Error) -> StoreError {
+    match &error {
+        sled::Error::Io(io) if io.to_string().contains("could not acquire lock") => StoreError::Locked,
+        _ => error.into(),
     }
 }
 

@@ -1,13 +1,14 @@
 //! Where a node's loop and its writer thread meet: staged steps one way, what is durable the other.
 //!
 //! The loop pushes and goes on; the writer takes all there is at once by swapping the vector, so that the lock is held
-//! for a moment however much is staged.
+//! for a moment however much is staged. A writer thread waits until it is to take; a pump asks and never waits.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::checkpoint::Parts;
+use super::time::Time;
 use crate::limits::LAZY_MAX;
 use crate::model::fold::Fold;
 use crate::types::{Stamp, WallMicros};
@@ -65,13 +66,14 @@ struct Inner<F: Fold> {
     items: Vec<Item<F>>,
     urgent: bool,
     /// When the first lazy item came.
-    lazy_since: Option<Instant>,
+    lazy_since: Option<Duration>,
     stop: Option<Stop>,
     waiting: bool,
 }
 
 /// Shared by the two threads.
 pub(super) struct Staging<F: Fold> {
+    time: Arc<dyn Time>,
     inner: Mutex<Inner<F>>,
     wake: Condvar,
     /// Records staged and not yet durable.
@@ -131,9 +133,10 @@ impl Counters {
 }
 
 impl<F: Fold> Staging<F> {
-    pub fn new() -> Staging<F> {
+    pub fn new(time: Arc<dyn Time>) -> Staging<F> {
         let inner = Inner { items: Vec::new(), urgent: false, lazy_since: None, stop: None, waiting: false };
         Staging {
+            time,
             inner: Mutex::new(inner),
             wake: Condvar::new(),
             records: AtomicUsize::new(0),
@@ -155,7 +158,7 @@ impl<F: Fold> Staging<F> {
         let news = match urgency {
             Urgency::Now => !std::mem::replace(&mut inner.urgent, true),
             Urgency::Lazy => {
-                inner.lazy_since.is_none().then(|| inner.lazy_since = Some(Instant::now())).is_some()
+                inner.lazy_since.is_none().then(|| inner.lazy_since = Some(self.time.now())).is_some()
             }
         };
         if news && inner.waiting {
@@ -170,31 +173,66 @@ impl<F: Fold> Staging<F> {
 
     /// Moves all items to the back of `backlog`; waits for an urgent one, a lazy one's time, `deadline`, or the end. A
     /// writer that has `work` left does not wait.
-    pub fn take(&self, work: bool, deadline: Option<Instant>, backlog: &mut impl Extend<Item<F>>) -> Wake {
+    pub fn take(&self, work: bool, deadline: Option<Duration>, backlog: &mut impl Extend<Item<F>>) -> Wake {
         let mut inner = self.lock();
         loop {
-            let now = Instant::now();
-            let due = [inner.lazy_since.map(|since| since + LAZY_MAX), deadline].into_iter().flatten().min();
-            if let Some(stop) = inner.stop {
-                backlog.extend(inner.items.drain(..));
-                return Wake::Stop(stop);
+            let now = self.time.now();
+            if let Some(wake) = inner.wake(work, deadline, now) {
+                hand_over(inner, backlog);
+                return wake;
             }
-            if work || inner.urgent || due.is_some_and(|due| due <= now) {
-                let items = std::mem::take(&mut inner.items);
-                (inner.urgent, inner.lazy_since) = (false, None);
-                drop(inner);
-                backlog.extend(items);
-                return Wake::Work;
-            }
+            let wait = inner.deadline(deadline).map(|due| due.saturating_sub(now));
             inner.waiting = true;
-            inner = match due {
-                Some(due) => {
-                    let waited = self.wake.wait_timeout(inner, due - now);
-                    waited.unwrap_or_else(PoisonError::into_inner).0
-                }
-                None => self.wake.wait(inner).unwrap_or_else(PoisonError::into_inner),
-            };
+            inner = self.sleep(inner, wait);
             inner.waiting = false;
         }
+    }
+
+    /// Like [`Staging::take`], but moves nothing where that would wait.
+    pub fn try_take(&self, work: bool, deadline: Option<Duration>, backlog: &mut impl Extend<Item<F>>) {
+        let inner = self.lock();
+        if inner.wake(work, deadline, self.time.now()).is_some() {
+            hand_over(inner, backlog);
+        }
+    }
+
+    /// When [`Staging::take`] would return: now for urgent items and the end, else at a lazy one's time or `deadline`.
+    pub fn due(&self, deadline: Option<Duration>) -> Option<Duration> {
+        let (inner, now) = (self.lock(), self.time.now());
+        match inner.wake(false, None, now) {
+            Some(_) => Some(now),
+            None => inner.deadline(deadline),
+        }
+    }
+
+    fn sleep<'a>(&self, inner: MutexGuard<'a, Inner<F>>, wait: Option<Duration>) -> MutexGuard<'a, Inner<F>> {
+        match wait {
+            Some(wait) => self.wake.wait_timeout(inner, wait).unwrap_or_else(PoisonError::into_inner).0,
+            None => self.wake.wait(inner).unwrap_or_else(PoisonError::into_inner),
+        }
+    }
+}
+
+/// Gives the items to the writer, the lock let go before they are moved one by one.
+fn hand_over<F: Fold>(mut inner: MutexGuard<'_, Inner<F>>, backlog: &mut impl Extend<Item<F>>) {
+    let items = std::mem::take(&mut inner.items);
+    (inner.urgent, inner.lazy_since) = (false, None);
+    drop(inner);
+    backlog.extend(items);
+}
+
+impl<F: Fold> Inner<F> {
+    /// What a writer with this `work` and `deadline` does at `now`; `None`: it waits.
+    fn wake(&self, work: bool, deadline: Option<Duration>, now: Duration) -> Option<Wake> {
+        let late = || self.deadline(deadline).is_some_and(|due| due <= now);
+        match self.stop {
+            Some(stop) => Some(Wake::Stop(stop)),
+            None => (work || self.urgent || late()).then_some(Wake::Work),
+        }
+    }
+
+    /// The first of the writer's deadline and the lazy items'.
+    fn deadline(&self, writers: Option<Duration>) -> Option<Duration> {
+        [self.lazy_since.map(|since| since + LAZY_MAX), writers].into_iter().flatten().min()
     }
 }

@@ -45,6 +45,9 @@ pub enum StoreError {
     /// The store holds something that it cannot have written.
     #[error("the store is damaged ({0})")]
     Damaged(String),
+    /// Another process has the store open, or reads its files. Nothing was changed.
+    #[error("another process has the store")]
+    Locked,
     /// Any other failure.
     #[error("the store failed ({0})")]
     Failed(String),
@@ -106,7 +109,7 @@ pub fn check_size(value: &[u8]) -> Result<(), StoreError> {
     }
 }
 
-/// Removes what stands at `keys`, a scan at a time, and says how many bytes of values that were.
+/// Removes every key of `tree` from `from` on, a scan at a time, and gives the bytes of their values.
 pub fn remove_from(store: &mut dyn Store, tree: Tree, from: &[u8]) -> Result<u64, StoreError> {
     let reader = store.reader();
     let mut bytes = 0;

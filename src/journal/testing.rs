@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Birth, Durable, Fatal, Journal, Step, Ticket, Urgency};
 use crate::model::fold::{Fold, Tree};
-use crate::types::{PeerId, Seq, Stamp, WallMicros};
+use crate::types::{PeerId, Seq, Stamp, Token, WallMicros};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Count {
@@ -86,7 +86,7 @@ impl Counts {
 }
 
 pub fn birth() -> Birth {
-    Birth { cluster: "test".into(), node: PeerId(0), role: "warehouse".into(), ..Birth::default() }
+    Birth::new("test", PeerId(0), "warehouse", Token([7; 32]))
 }
 
 /// Fails the test when called.

@@ -3,17 +3,21 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use tempfile::TempDir;
 
+use super::lock::try_lock;
 use super::mark::MarkFile;
+use super::sled_store::SledStore;
+use super::store::trees_of;
 use super::testing::{Count, Counts, add, birth, caught, never, step, until, wait};
 use super::*;
 use crate::limits::{CLOCK_RESERVE, LOW_WATER_BYTES};
 use crate::model::fold::{Fold as _, Tree};
-use crate::types::{Hash, Stamp, WallMicros};
+use crate::types::{Hash, Stamp, Token, WallMicros};
 
 fn reopen(node: &Path) -> Recovered<Counts> {
     try_open(node).unwrap()
@@ -24,7 +28,8 @@ fn try_open(node: &Path) -> Result<Recovered<Counts>, OpenError> {
 }
 
 fn setup(fatal: Fatal) -> Setup {
-    Setup { dir: "memory".into(), birth: Some(birth()), expect_cluster: None, mark: None, fatal }
+    let (dir, time) = ("memory".into(), Arc::<RealTime>::default());
+    Setup { dir, birth: Some(birth()), expect_cluster: None, mark: None, time, fatal }
 }
 
 fn on(disk: &MemoryDisk) -> Recovered<Counts> {
@@ -253,8 +258,8 @@ fn another_cluster_is_refused_untouched() {
 #[test]
 fn a_newer_format_is_refused_untouched() {
     let (_dir, node) = node_with(3);
-    let mark = MarkFile::open(&node.join("mark"), FORMAT, "test").unwrap().newest().unwrap();
-    MarkFile::open(&node.join("mark"), FORMAT + 1, "test").unwrap().write(mark.seq, mark.hash).unwrap();
+    let (seq, hash) = MarkFile::open(&node.join("mark"), FORMAT, "test").unwrap().newest().unwrap();
+    MarkFile::open(&node.join("mark"), FORMAT + 1, "test").unwrap().write(seq, hash).unwrap();
     let before = contents(&node);
     for error in [try_open(&node).map(drop).unwrap_err(), open_copy(&node).map(drop).unwrap_err()] {
         assert!(matches!(error, OpenError::Newer { found: 2, .. }), "{error}");
@@ -286,6 +291,25 @@ fn a_directory_in_use_says_by_whom() {
     }
     drop(first);
     reopen(&node);
+}
+
+#[test]
+fn a_store_that_another_reads_is_locked() {
+    let (_dir, node) = node_with(1);
+    let store = node.join("store");
+    let reader = fs::File::open(store.join("db")).unwrap();
+    assert!(try_lock(&reader, true).unwrap());
+    let open = || SledStore::open(&store, trees_of(Tree::Ledger), &mut None).map(drop);
+    assert_eq!(open(), Err(StoreError::Locked));
+    drop(reader);
+    assert_eq!(open(), Ok(()));
+}
+
+#[test]
+#[should_panic(expected = "a store's token must be drawn")]
+fn a_store_without_a_token_is_not_made() {
+    let birth = Some(Birth { token: Token([0; 32]), ..birth() });
+    let _ = start::<Counts>(MemoryDisk::new().open(), Setup { birth, ..setup(never()) });
 }
 
 #[test]
@@ -402,7 +426,7 @@ fn a_mark_is_not_outlived_by_a_break() {
     let marked = |at: Durable, hash: Hash| {
         let mut mark = MarkFile::open(&dir.path().join("mark"), FORMAT, "test").unwrap();
         mark.write(at.seq, hash).unwrap();
-        Setup { mark: Some(mark), ..setup(never()) }
+        Setup { mark: Some(Box::new(mark)), ..setup(never()) }
     };
     let broken = disk.power_cut(Survive::None);
     broken.open().put(Tree::Ledger, &4_u64.to_be_bytes(), b"rot").unwrap();

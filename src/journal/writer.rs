@@ -1,24 +1,29 @@
-//! The one thread that writes: staged steps -> blocks -> store -> sync -> durable, a group at a time.
+//! The one that writes: staged steps -> blocks -> store -> sync -> durable, a group at a time.
 //!
-//! A group is everything staged when the thread is free, up to [`GROUP_BYTES_MAX`]; the next one gathers meanwhile.
-//! Nothing waits for a timer but lazy steps. Holds: what is published as durable was written and synced before, with a
-//! clock reserve that covers it; a failed write or sync is never tried again, since the page cache may have dropped the
-//! data that the next sync would then vouch for.
+//! A group is everything staged when the writer is free, up to [`GROUP_BYTES_MAX`]; the next one gathers meanwhile.
+//! Nothing waits for a timer but lazy steps. A group has two halves: [`Writer::begin_sync`] writes it to the store,
+//! [`Writer::finish_sync`] syncs and publishes it. A thread does one after the other; a pump does them at the times that
+//! a simulation chooses.
+//!
+//! Holds: what is published as durable was written and synced before, with a clock reserve that covers it; a failed
+//! write or sync is never tried again, since the page cache may have dropped the data that the next sync would then
+//! vouch for.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
 use super::block::{ChainWriter, Tip};
 use super::checkpoint::{Checkpoint, Parts, Phase, Writing};
 use super::guard::panic_text;
-use super::mark::MarkFile;
+use super::mark::MarkKeeper;
 use super::staging::{Item, Staging, Stop, Ticket, Wake};
 use super::store::{Store, StoreError, StoreRead};
+use super::time::Time;
 use super::watchdog::Pulse;
 use super::{Durable, Fatal, Step, meta};
 use crate::limits::{CHECKPOINT_BYTES, CHECKPOINT_EVERY, CLOCK_RESERVE, GROUP_BYTES_MAX, MARK_EVERY};
@@ -37,31 +42,43 @@ pub(super) struct Writer<F: Fold> {
     fatal: Fatal,
     chain: ChainWriter,
     clock_reserve: Stamp,
-    mark: Option<MarkFile>,
+    mark: Option<Box<dyn MarkKeeper>>,
+    time: Arc<dyn Time>,
     checkpoint: Option<Checkpoint>,
     writing: Option<Writing<F::Part>>,
     space: Arc<dyn StoreRead>,
     backlog: VecDeque<Item<F>>,
+    /// Written and not yet synced.
+    open: Option<Group>,
+    /// Why nothing is written any more.
+    failed: Option<StoreError>,
     due: Due,
 }
 
 /// When what is to be done next.
+#[derive(Default)]
 struct Due {
-    space: Instant,
+    /// When free space was asked for last.
+    space_asked: Option<Duration>,
     /// The mark is behind what is durable.
-    mark: Option<Instant>,
+    mark: Option<Duration>,
     /// There are blocks that no checkpoint covers.
-    checkpoint: Option<Instant>,
+    checkpoint: Option<Duration>,
     bytes_since_checkpoint: u64,
 }
 
-/// What one group came to.
+/// What one group came to: everything that its sync makes durable.
 struct Group {
+    began: Duration,
     ticket: Ticket,
+    /// The chain's end after it.
+    tip: Tip,
     records: usize,
     bytes: usize,
     /// Something was written, hence must be synced.
     dirty: bool,
+    /// How far it took a checkpoint.
+    phase: Option<Phase>,
 }
 
 /// What a writer goes on from.
@@ -72,14 +89,15 @@ pub(super) struct Start<F: Fold> {
     pub fatal: Fatal,
     pub tip: Tip,
     pub clock_reserve: Stamp,
-    pub mark: Option<MarkFile>,
+    pub mark: Option<Box<dyn MarkKeeper>>,
+    pub time: Arc<dyn Time>,
     pub checkpoint: Option<Checkpoint>,
 }
 
 impl<F: Fold> Writer<F> {
     pub fn new(start: Start<F>) -> Writer<F> {
         let covered = start.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.seq.0);
-        let now = Instant::now();
+        let checkpoint = (start.tip.seq.0 > covered).then(|| start.time.now() + CHECKPOINT_EVERY);
         Writer {
             space: start.store.reader(),
             store: start.store,
@@ -90,16 +108,19 @@ impl<F: Fold> Writer<F> {
             chain: ChainWriter::new(start.tip),
             clock_reserve: start.clock_reserve,
             mark: start.mark,
+            time: start.time,
             checkpoint: start.checkpoint,
             writing: None,
             backlog: VecDeque::new(),
-            due: Due {
-                space: now.checked_sub(SPACE_EVERY).unwrap_or(now),
-                mark: None,
-                checkpoint: (start.tip.seq.0 > covered).then(|| now + CHECKPOINT_EVERY),
-                bytes_since_checkpoint: 0,
-            },
+            open: None,
+            failed: None,
+            due: Due { checkpoint, ..Due::default() },
         }
+    }
+
+    /// Looks for the first time whether there is space, before the journal is used.
+    pub fn look_around(&mut self) -> Result<(), StoreError> {
+        self.once(|writer| writer.ask_space(writer.time.now()))
     }
 
     /// Beats while a group is being written.
@@ -114,13 +135,6 @@ impl<F: Fold> Writer<F> {
             let low = staging.disk_low.load(Ordering::Relaxed);
             low.then(|| staging.counters.disk_free.load(Ordering::Relaxed))
         }
-    }
-
-    /// One group of what is staged, without waiting; false if there is nothing to do.
-    pub fn write_group(&mut self) -> Result<bool, StoreError> {
-        self.staging.take(true, None, &mut self.backlog);
-        let work = self.has_work();
-        self.turn().map(|()| work)
     }
 
     fn has_work(&self) -> bool {
@@ -140,30 +154,117 @@ impl<F: Fold> Writer<F> {
     }
 
     fn serve(&mut self) -> Result<(), StoreError> {
-        self.ask_space(Instant::now())?;
         loop {
             let wake = self.staging.take(self.has_work(), self.deadline(), &mut self.backlog);
             match wake {
-                Wake::Work => self.turn()?,
+                Wake::Work => self.turn().map(drop)?,
                 Wake::Stop(Stop::Abandon) => return Ok(()),
-                Wake::Stop(Stop::Close) => return self.finish(),
+                Wake::Stop(Stop::Close) => return self.finish().map(drop),
             }
         }
     }
 
-    fn finish(&mut self) -> Result<(), StoreError> {
-        while self.has_work() {
-            self.group()?;
+    /// Moves what is staged to the backlog if a thread would wake up now, or if it is to be `all`; not while a group is
+    /// open, when a thread would be busy.
+    pub fn gather(&mut self, all: bool) {
+        if self.open.is_none() {
+            let work = all || self.has_work();
+            self.staging.try_take(work, self.deadline(), &mut self.backlog);
         }
-        self.write_mark()
     }
 
-    fn turn(&mut self) -> Result<(), StoreError> {
-        let now = Instant::now();
-        self.ask_space(now)?;
-        if self.has_work() {
-            self.group()?;
+    /// When a thread would wake up; `None` while a group is open, and after a failure.
+    pub fn due(&self) -> Option<Duration> {
+        match (&self.open, &self.failed) {
+            (None, None) if self.has_work() => Some(self.time.now()),
+            (None, None) => self.staging.due(self.deadline()),
+            _ => None,
         }
+    }
+
+    /// Everything that was gathered becomes durable, a checkpoint in progress is completed, and the mark is written.
+    pub fn finish(&mut self) -> Result<Durable, StoreError> {
+        while self.turn()? {}
+        self.once(Writer::write_mark)?;
+        Ok(*self.publish.borrow())
+    }
+
+    /// One whole group, if there is one.
+    pub fn turn(&mut self) -> Result<bool, StoreError> {
+        let open = self.begin_sync()?;
+        self.finish_sync()?;
+        Ok(open)
+    }
+
+    /// Writes a group of the backlog to the store; false if there is nothing that [`Writer::finish_sync`] has to finish.
+    /// While a group is open no other is begun.
+    pub fn begin_sync(&mut self) -> Result<bool, StoreError> {
+        self.once(|writer| match writer.open {
+            Some(_) => Ok(true),
+            None => writer.begin(),
+        })
+    }
+
+    /// Syncs the open group and publishes it, if there is one.
+    pub fn finish_sync(&mut self) -> Result<(), StoreError> {
+        self.once(|writer| match writer.open.take() {
+            Some(group) => writer.sync(&group),
+            None => Ok(()),
+        })
+    }
+
+    /// Nothing is done after a failure: each later call gives the same one.
+    fn once<T>(
+        &mut self,
+        work: impl FnOnce(&mut Writer<F>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        let outcome = work(self);
+        self.failed = outcome.as_ref().err().cloned();
+        outcome
+    }
+
+    fn begin(&mut self) -> Result<bool, StoreError> {
+        let now = self.time.now();
+        self.ask_space(now)?;
+        match self.has_work() {
+            true => self.open = Some(self.write_group(now)?),
+            false => self.keep_up(now)?,
+        }
+        Ok(self.open.is_some())
+    }
+
+    fn write_group(&mut self, began: Duration) -> Result<Group, StoreError> {
+        self.pulse.beat();
+        let (ticket, tip) = (self.publish.borrow().ticket, self.chain.tip());
+        let mut group = Group { began, ticket, tip, records: 0, bytes: 0, dirty: false, phase: None };
+        while group.bytes < GROUP_BYTES_MAX {
+            let Some(item) = self.backlog.pop_front() else { break };
+            self.write(item, &mut group)?;
+        }
+        self.advance_checkpoint(&mut group)?;
+        group.tip = self.chain.tip();
+        Ok(group)
+    }
+
+    fn sync(&mut self, group: &Group) -> Result<(), StoreError> {
+        if group.dirty {
+            self.store.sync()?;
+        }
+        let now = self.time.now();
+        if group.dirty {
+            self.count_sync(now.saturating_sub(group.began));
+        }
+        self.pulse.beat();
+        self.announce(group, now);
+        self.end_checkpoint(group.phase)?;
+        self.keep_up(now)
+    }
+
+    /// Does what is due beside the groups: the mark, and a word to the loop that a checkpoint is.
+    fn keep_up(&mut self, now: Duration) -> Result<(), StoreError> {
         if self.due.mark.is_some_and(|due| due <= now) {
             self.write_mark()?;
         }
@@ -176,28 +277,10 @@ impl<F: Fold> Writer<F> {
         Ok(())
     }
 
-    fn deadline(&self) -> Option<Instant> {
-        let space = self.staging.disk_low.load(Ordering::Relaxed).then_some(self.due.space + SPACE_RETRY);
+    fn deadline(&self) -> Option<Duration> {
+        let low = self.staging.disk_low.load(Ordering::Relaxed);
+        let space = self.due.space_asked.filter(|_| low).map(|asked| asked + SPACE_RETRY);
         [space, self.due.mark, self.due.checkpoint].into_iter().flatten().min()
-    }
-
-    /// One write and sync of what there is, then the news.
-    fn group(&mut self) -> Result<(), StoreError> {
-        self.pulse.beat();
-        let started = Instant::now();
-        let mut group = Group { ticket: self.publish.borrow().ticket, records: 0, bytes: 0, dirty: false };
-        while group.bytes < GROUP_BYTES_MAX {
-            let Some(item) = self.backlog.pop_front() else { break };
-            self.write(item, &mut group)?;
-        }
-        let phase = self.advance_checkpoint(&mut group)?;
-        if group.dirty {
-            self.store.sync()?;
-            self.count_sync(started);
-        }
-        self.pulse.beat();
-        self.announce(&group);
-        self.end_checkpoint(phase)
     }
 
     fn write(&mut self, item: Item<F>, group: &mut Group) -> Result<(), StoreError> {
@@ -240,25 +323,24 @@ impl<F: Fold> Writer<F> {
         meta::put_clock(&mut *self.store, self.clock_reserve)
     }
 
-    fn count_sync(&mut self, started: Instant) {
+    fn count_sync(&self, took: Duration) {
         let counters = &self.staging.counters;
-        let micros = started.elapsed().as_micros() as u64;
+        let micros = took.as_micros() as u64;
         counters.syncs.fetch_add(1, Ordering::Relaxed);
         counters.sync_us.store(micros, Ordering::Relaxed);
         counters.sync_us_max.fetch_max(micros, Ordering::Relaxed);
     }
 
-    fn announce(&mut self, group: &Group) {
+    fn announce(&mut self, group: &Group, now: Duration) {
         let counters = &self.staging.counters;
         counters.bytes.fetch_add(group.bytes as u64, Ordering::Relaxed);
         self.staging.records.fetch_sub(group.records, Ordering::AcqRel);
-        let tip = self.chain.tip();
+        let tip = group.tip;
         let durable = Durable { ticket: group.ticket, seq: tip.seq, hash: tip.hash, block: tip.block };
         if *self.publish.borrow() != durable {
             self.publish.send_replace(durable);
         }
         if group.records > 0 {
-            let now = Instant::now();
             self.due.mark.get_or_insert(now + MARK_EVERY);
             self.due.checkpoint.get_or_insert(now + CHECKPOINT_EVERY);
             self.due.bytes_since_checkpoint += group.bytes as u64;
@@ -279,10 +361,11 @@ impl<F: Fold> Writer<F> {
         }
     }
 
-    fn advance_checkpoint(&mut self, group: &mut Group) -> Result<Option<Phase>, StoreError> {
-        let Some(writing) = &mut self.writing else { return Ok(None) };
+    fn advance_checkpoint(&mut self, group: &mut Group) -> Result<(), StoreError> {
+        let Some(writing) = &mut self.writing else { return Ok(()) };
         group.dirty = true;
-        writing.advance(&mut *self.store).map(Some)
+        group.phase = Some(writing.advance(&mut *self.store)?);
+        Ok(())
     }
 
     /// After the sync of the group in which the checkpoint was named, the mark follows; after the last, it is done.
@@ -298,14 +381,15 @@ impl<F: Fold> Writer<F> {
         }
     }
 
+    /// The mark says what was published, which is behind the chain's end while a group is open.
     fn write_mark(&mut self) -> Result<(), StoreError> {
         self.due.mark = None;
         self.store.inspect()?;
-        let tip = self.chain.tip();
+        let Durable { seq, hash, .. } = *self.publish.borrow();
         match &mut self.mark {
-            Some(mark) if mark.newest().is_none_or(|newest| newest.seq != tip.seq) => {
+            Some(mark) if mark.newest().is_none_or(|(newest, _)| newest != seq) => {
                 self.pulse.beat();
-                mark.write(tip.seq, tip.hash)?;
+                mark.write(seq, hash)?;
                 self.pulse.beat();
                 Ok(())
             }
@@ -313,11 +397,12 @@ impl<F: Fold> Writer<F> {
         }
     }
 
-    fn ask_space(&mut self, now: Instant) -> Result<(), StoreError> {
-        if now < self.due.space + SPACE_EVERY {
+    /// Looks at most every [`SPACE_EVERY`].
+    fn ask_space(&mut self, now: Duration) -> Result<(), StoreError> {
+        if self.due.space_asked.is_some_and(|asked| now < asked + SPACE_EVERY) {
             return Ok(());
         }
-        self.due.space = now;
+        self.due.space_asked = Some(now);
         let free = self.space.free_bytes()?;
         self.staging.counters.disk_free.store(free, Ordering::Relaxed);
         self.staging.disk_low.store(free < self.space.low_water_bytes(), Ordering::Relaxed);

@@ -156,12 +156,9 @@ pub fn run_warehouse(spec: WarehouseSpec) -> Result<(), BootError> {
     watch_for_the_end(&wire, &stops, &settings)?;
     let listener = bind(&wire, &settings)?;
     let addr = listener.local_addr()?;
-    let birth = Birth {
-        cluster: spec.cluster.clone().unwrap_or_else(new_cluster),
-        node: PeerId::WAREHOUSE,
-        role: "warehouse".to_owned(),
-        extra: BTreeMap::new(),
-    };
+    let cluster = spec.cluster.clone().unwrap_or_else(new_cluster);
+    let token = new_token().map_err(std::io::Error::other)?;
+    let birth = Birth::new(&cluster, PeerId::WAREHOUSE, "warehouse", token);
     let Recovered { journal, state, recovery, clock } =
         open::<Market>(&settings, birth, spec.cluster.as_deref(), addr)?;
     let meta = journal.meta().clone();
@@ -301,18 +298,19 @@ fn peer_birth(
     let catalogue = wire
         .block_on(catalogue_within(addr, crate::limits::START_MAX))
         .map_err(|why| BootError::Warehouse { addr: addr.to_owned(), why })?;
-    Ok(birth_in(&catalogue, node, role.name()))
+    let token = new_token().map_err(std::io::Error::other)?;
+    Ok(birth_in(&catalogue, node, role.name(), token))
 }
 
 /// A new store in the market of this catalogue, which it keeps.
-pub fn birth_in(catalogue: &Catalogue, node: PeerId, role: &str) -> Birth {
+pub fn birth_in(catalogue: &Catalogue, node: PeerId, role: &str, token: Token) -> Birth {
     let goods: Vec<_> = catalogue
         .goods
         .iter()
         .map(|(name, price)| serde_json::json!({ "name": name, "unit_price": price.0 }))
         .collect();
     let extra = BTreeMap::from([(GOODS.to_owned(), serde_json::Value::from(goods).to_string().into_bytes())]);
-    Birth { cluster: catalogue.cluster.clone(), node, role: role.to_owned(), extra }
+    Birth { extra, ..Birth::new(&catalogue.cluster, node, role, token) }
 }
 
 /// Asks for the catalogue until the warehouse answers or time is up.

@@ -22,6 +22,7 @@ use crate::journal::{Birth, Block, CopyError, NodeDir, OpenError, StoreCopy};
 use crate::limits::CLOCK_TICKS_PER_SECOND_MAX;
 use crate::model::fold::Tree;
 use crate::model::row::Record;
+use crate::node::boot::new_token;
 use crate::node::wall_now;
 use crate::types::{Hash, PeerId, Seq, Stamp, WallMicros};
 
@@ -223,12 +224,8 @@ impl Copied {
 fn copy(source: &mut dyn BlockSource, into: &Path) -> Result<(Copied, StoreCopy), Failure> {
     refuse_kind(source)?;
     let (meta, mut copied) = (source.meta().clone(), Copied::default());
-    let birth = Birth {
-        cluster: meta.cluster.clone(),
-        node: PeerId::WAREHOUSE,
-        role: ROLE.to_owned(),
-        ..Birth::default()
-    };
+    let token = new_token().map_err(|error| Failure::new(exit::FAILURE, error.to_string()))?;
+    let birth = Birth::new(&meta.cluster, PeerId::WAREHOUSE, ROLE, token);
     let mut written = StoreCopy::begin(into, &birth, Tree::Ledger).map_err(|error| directory(&error))?;
     let Some((mark, marked)) = meta.mark else {
         return Err(damaged(&meta.origin, Seq(0), "without a whole mark a lost end would go unseen"));

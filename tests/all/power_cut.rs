@@ -124,12 +124,7 @@ fn state_at(last: Seq) -> Market {
 }
 
 fn open(node: &Path, fatal: journal::Fatal) -> Result<Recovered<Market>, journal::OpenError> {
-    let birth = journal::Birth {
-        cluster: "cut".into(),
-        node: PeerId(0),
-        role: "warehouse".into(),
-        ..Default::default()
-    };
+    let birth = journal::Birth::new("cut", PeerId(0), "warehouse", Token([7; 32]));
     journal::open::<Market>(node, Some(birth), Some("cut"), "", fatal)
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::journal::{Birth, MemoryDisk, Pump, Recovered, Setup, start_by_hand};
+use crate::journal::{Birth, HandTime, MemoryDisk, Pump, Recovered, Setup, start_by_hand};
 use crate::model::offices::Seat;
 use crate::model::row::OutcomeKind;
 use crate::types::{Order, OrderKind, ProductId};
@@ -21,12 +21,13 @@ pub struct Bench {
 }
 
 pub fn bench() -> Bench {
-    let birth = Birth { cluster: "test".into(), node: ME, role: "idle".into(), ..Birth::default() };
+    let birth = Birth::new("test", ME, "idle", Token([7; 32]));
     let setup = Setup {
         dir: "memory".into(),
         birth: Some(birth),
         expect_cluster: None,
         mark: None,
+        time: std::sync::Arc::<HandTime>::default(),
         fatal: std::sync::Arc::new(|why| panic!("{why}")),
     };
     let (recovered, pump) = start_by_hand::<PeerState>(MemoryDisk::default().open(), setup).unwrap();

@@ -3,11 +3,12 @@ use crate::{
     journal::{Step, Urgency, exit_on_failure, open},
     model::market::Market,
     ops::{fixture, fold::Check, source::open_stores, verify},
+    types::Token,
 };
 
 /// A stopped warehouse that has lived.
 fn warehouse(dir: &Path) {
-    let birth = Birth { cluster: "3f2a".into(), role: ROLE.into(), ..Birth::default() };
+    let birth = Birth::new("3f2a", PeerId::WAREHOUSE, ROLE, Token([7; 32]));
     let mut recovered = open::<Market>(dir, Some(birth), None, "", exit_on_failure()).unwrap();
     for (at, records) in fixture::Market::lived().ledger.into_iter().enumerate() {
         let (time, clock) = (WallMicros(at as u64), Stamp(1_000));

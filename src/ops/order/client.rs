@@ -74,7 +74,8 @@ pub(super) fn place(
 impl Client {
     /// Opens the store, or makes it. Waits for another command that has it, a while.
     pub(super) fn open(dir: &Path, catalogue: &Catalogue) -> Result<Client, Failure> {
-        let birth = boot::birth_in(catalogue, PeerId(0), ROLE);
+        let token = boot::new_token().map_err(|error| Failure::new(exit::FAILURE, error.to_string()))?;
+        let birth = boot::birth_in(catalogue, PeerId(0), ROLE, token);
         let cluster = Some(catalogue.cluster.as_str());
         let opened = journal::open::<PeerState>(dir, Some(birth), cluster, "", exit_on_failure());
         let Recovered { journal, state, recovery, .. } = opened.map_err(|error| refused(&error))?;

@@ -208,7 +208,7 @@ mod tests {
     use crate::{
         journal::{Birth, Step, Urgency, open},
         ops::{fixture, fold::Check, verify},
-        types::{Stamp, WallMicros},
+        types::{Stamp, Token, WallMicros},
     };
 
     #[test]
@@ -227,7 +227,7 @@ mod tests {
 
     /// A closed store with these steps, and a checkpoint half way.
     fn store<F: Fold>(dir: &Path, node: u32, steps: &[Vec<F::Record>]) {
-        let birth = Birth { cluster: "3f2a".into(), node: PeerId(node), ..Birth::default() };
+        let birth = Birth::new("3f2a", PeerId(node), "", Token([7; 32]));
         let fatal = std::sync::Arc::new(|error: String| panic!("{error}"));
         let mut recovered = open::<F>(dir, Some(birth), None, "127.0.0.1:0", fatal).unwrap();
         for (at, records) in steps.iter().enumerate() {

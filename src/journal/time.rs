@@ -1,0 +1,45 @@
+//! Time as the journal knows it: passed in, so that a simulation decides how late it is.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// A clock that never goes back.
+pub trait Time: Send + Sync {
+    /// How long ago this clock was started.
+    fn now(&self) -> Duration;
+}
+
+/// The system's monotonic clock, started when this value was made.
+pub struct RealTime(Instant);
+
+impl Default for RealTime {
+    fn default() -> RealTime {
+        RealTime(Instant::now())
+    }
+}
+
+impl Time for RealTime {
+    fn now(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+/// A clock that stands still until it is set. It is for journals without a thread: a writer thread would sleep by it.
+#[derive(Default)]
+pub struct HandTime {
+    nanos: AtomicU64,
+}
+
+impl HandTime {
+    /// Sets the clock; a time before the present one changes nothing.
+    pub fn set(&self, now: Duration) {
+        let nanos = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
+        self.nanos.fetch_max(nanos, Ordering::Relaxed);
+    }
+}
+
+impl Time for HandTime {
+    fn now(&self) -> Duration {
+        Duration::from_nanos(self.nanos.load(Ordering::Relaxed))
+    }
+}
