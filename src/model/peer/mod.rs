@@ -113,7 +113,7 @@ impl Peer {
         Peer { facts, rooms, planned: now }
     }
 
-    /// What it does for itself and knows of the offices, for those who watch a simulation.
+    /// The offices as it knows them.
     pub fn roster(&self) -> &super::offices::Roster {
         &self.facts.roster
     }
@@ -145,7 +145,7 @@ impl Machine for Peer {
         self.rooms.wake(&mut cx);
         self.rooms.follow(&mut cx);
         self.rooms.finish(&mut cx);
-        self.planned = self.due().unwrap_or(at.now).max(at.now);
+        self.planned = self.due().map_or(Now(u64::MAX), |due| due.max(at.now));
     }
 
     fn due(&self) -> Option<Now> {
