@@ -248,3 +248,10 @@ pub struct PeerMessage {
     /// What is said.
     pub word: PeerWord,
 }
+
+/// Upper estimate of an outcome's bytes on the wire: what answers are split by.
+pub fn outcome_weight(outcome: &Outcome) -> usize {
+    const OUTCOME_BYTES: usize = 64;
+    const SHARE_BYTES: usize = 24;
+    OUTCOME_BYTES + SHARE_BYTES * outcome.shares.len()
+}

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use tokio::sync::{broadcast, mpsc, watch};
 
+use self::machine::{Done, Job, Warehouse};
 use super::held::Held;
 use super::life::{Settings, Stop};
 use super::{Stopwatch, wall_now};
@@ -17,13 +18,15 @@ use crate::model::hello::Hello;
 use crate::model::market::{Market, NotTaken};
 use crate::model::offices::Roster;
 use crate::model::row::Outcome;
-use crate::model::warehouse::{Denied, Done, Job, Rules, Warehouse};
+use crate::model::warehouse::{Denied, Rules};
 use crate::types::{Hash, Money, Now, PeerId, ProcessId, ProductId, Quantity, Seq, WallMicros};
 use crate::wire::convert::outcome_weight;
 use crate::wire::messages::*;
 use crate::wire::outbox::Outbox;
 use crate::wire::report::Report;
 use crate::wire::server::{Happening, What};
+
+mod machine;
 
 /// Everything that reaches the loop.
 #[derive(Debug)]

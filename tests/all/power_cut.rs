@@ -21,15 +21,18 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bazaar::journal::{self, Block, Journal, Recovered, Step, Ticket, Tip, Urgency};
+use bazaar::model::call::{Ask, Opening};
 use bazaar::model::clock::Clock;
 use bazaar::model::fold::Fold;
 use bazaar::model::hello::Hello;
 use bazaar::model::market::Market;
+use bazaar::model::message::{ControlUp, Message, SettleAnswer, SettleAsk, Stream};
 use bazaar::model::row::Record;
-use bazaar::model::warehouse::{Job, Rules, Warehouse};
+use bazaar::model::step::{At, ConnId, Effect, Input, Machine, Numbers, Past, ReplyId, Turn};
+use bazaar::model::warehouse::{Parts, Rules, Warehouse};
 use bazaar::types::{
-    Batch, Epoch, Money, Now, Number, Office, Order, OrderId, OrderKind, PeerId, ProductId, Quantity, Seq,
-    Stamp, Term, Token, WallMicros,
+    Batch, Epoch, Hash, Money, Now, Number, Office, Order, OrderId, OrderKind, PeerId, ProcessId, ProductId,
+    Quantity, Seq, Stamp, Term, Token, WallMicros,
 };
 
 use self::disk::{Disk, Files, Survive};
@@ -56,19 +59,49 @@ fn hello(peer: u32) -> Hello {
     Hello { peer: PeerId(peer), token: Some(Token([peer as u8; 32])), ..Hello::default() }
 }
 
-/// The real warehouse with goods, sessions, and a trader in office.
-fn warehouse() -> Warehouse {
-    let rules = Rules { commission_percent: 5, suspect_after_ms: 1000, starts: 1 };
-    let clock = Clock::starting_at(Stamp(0));
-    let mut warehouse = Warehouse::new(Market::default(), clock, rules, Now(0));
-    let goods = ["boar", "fish", "salt"].map(|name| (name.to_owned(), Quantity(40), Money(100)));
-    warehouse.stock(WallMicros(1), &goods);
-    for peer in 1..=PEERS {
-        warehouse.open(WallMicros(1), PeerId(peer), Token([peer as u8; 32]).store_id(), 0).unwrap();
+/// A log that is never asked.
+struct NoLog;
+
+impl Past for NoLog {
+    fn holds(&self, _: Seq, _: Hash) -> Result<bool, String> {
+        Err("there is no log".to_owned())
     }
-    warehouse.control_up(WallMicros(1), &hello(PEERS), 1).unwrap();
-    warehouse.claim(Now(1), WallMicros(1), &hello(PEERS), Office::Primary).unwrap();
-    warehouse.stream_up(1, &hello(PEERS));
+}
+
+const CONTROL: ConnId = ConnId(1);
+const SETTLE: ConnId = ConnId(2);
+
+/// The real warehouse with goods, sessions, and a trader in office, in its first turn.
+fn warehouse(turn: &mut Turn<Record>) -> Warehouse {
+    let parts = Parts {
+        market: Market::default(),
+        clock: Clock::starting_at(Stamp(0)),
+        rules: Rules { commission_percent: 5, suspect_after_ms: 1000, starts: 1 },
+        cluster: "cut".to_owned(),
+        process: ProcessId::default(),
+        addr: String::new(),
+        pid: 1,
+        heartbeat_ms: 1000,
+        goods: ["boar", "fish", "salt"].map(|name| (name.to_owned(), Quantity(40), Money(100))).to_vec(),
+    };
+    let mut warehouse = Warehouse::new(parts, Now(0));
+    let opening = |peer: u32| {
+        let store = Token([peer as u8; 32]).store_id();
+        Ask::Open(Opening { peer: PeerId(peer), store, cluster: String::new(), generation: 0 })
+    };
+    let mut inputs: Vec<Input> =
+        (1..=PEERS).map(|peer| Input::Asked(ReplyId(u64::from(peer)), opening(peer))).collect();
+    let trader = || Box::new(hello(PEERS));
+    inputs.extend([
+        Input::Opened(CONTROL, Stream::Control),
+        Input::Said(CONTROL, Message::ControlUp(ControlUp { hello: Some(trader()), ..ControlUp::default() })),
+        Input::Asked(ReplyId(99), Ask::Claim(trader(), Office::Primary)),
+        Input::Opened(SETTLE, Stream::Settle),
+        Input::Said(SETTLE, Message::SettleAsk(SettleAsk { hello: Some(trader()), ..SettleAsk::default() })),
+    ]);
+    let at = At { time: WallMicros(1), ..At::default() };
+    inputs.into_iter().for_each(|input| warehouse.step(at, input, turn));
+    turn.take_effects();
     warehouse
 }
 
@@ -90,15 +123,23 @@ fn order(n: u64) -> Order {
 fn run() -> &'static [Vec<Record>] {
     static RUN: OnceLock<Vec<Vec<Record>>> = OnceLock::new();
     RUN.get_or_init(|| {
-        let (mut warehouse, mut next) = (warehouse(), 0);
+        let mut turn = Turn::new(Numbers::default(), Box::new(NoLog));
+        let (mut warehouse, mut next) = (warehouse(&mut turn), 0);
         let step = |k: u64| {
             let count = if k.is_multiple_of(17) { 900 } else { 1 + k % 4 * 8 };
             let orders = (next..next + count).map(order).collect();
             next += count;
-            let job = Job { stream: 1, batch: Batch(k), term: Term(1), orders };
-            let done = warehouse.settle(WallMicros(k), vec![job], false);
-            assert_eq!(done[0].outcomes.len() as u64, count, "every order of the run is decided");
-            warehouse.take_fresh()
+            let ask = SettleAsk { batch: Batch(k), term: Term(1), orders, ..SettleAsk::default() };
+            let at = At { time: WallMicros(k), ..At::default() };
+            warehouse.step(at, Input::Said(SETTLE, Message::SettleAsk(ask)), &mut turn);
+            warehouse.end_turn(at, &mut turn);
+            let answers = turn.take_effects();
+            let decided = answers.iter().map(|(_, effect)| match effect {
+                Effect::Send(SETTLE, Message::SettleAnswer(SettleAnswer { outcomes, .. })) => outcomes.len(),
+                _ => 0,
+            });
+            assert_eq!(decided.sum::<usize>() as u64, count, "every order of the run is decided");
+            turn.take_records().0
         };
         (1..=steps()).map(step).collect()
     })

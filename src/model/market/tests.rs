@@ -1,8 +1,12 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::warehouse::{Job, Rules, Warehouse};
-use crate::types::{Now, ProductId};
+use crate::model::clock::Clock;
+use crate::model::hello::Hello;
+use crate::model::message::{Message, SettleAnswer, SettleAsk, Stream};
+use crate::model::step::{At, ConnId, Effect, Input, Machine, Numbers, Past, Turn};
+use crate::model::warehouse::{Parts, Rules, Warehouse};
+use crate::types::{Now, Office, ProcessId, ProductId};
 
 pub(in crate::model) fn order(peer: u32, k: u32, kind: OrderKind, product: u16, quantity: u64) -> Order {
     let id = OrderId { peer: PeerId(peer), number: Number::new(Epoch(0), k) };
@@ -163,28 +167,66 @@ fn orders() -> impl Strategy<Value = Vec<(u32, u32, u8, u64)>> {
     proptest::collection::vec((1u32..=3, 0u32..4, 0u8..4, 0u64..9), 1..120)
 }
 
+/// A log that is never asked.
+struct NoLog;
+
+impl Past for NoLog {
+    fn holds(&self, _: Seq, _: Hash) -> Result<bool, String> {
+        Err("there is no log".to_owned())
+    }
+}
+
+const TRADER: ConnId = ConnId(1);
+
+fn turn() -> Turn<Record> {
+    Turn::new(Numbers::default(), Box::new(NoLog))
+}
+
+fn at() -> At {
+    At { time: WallMicros(5), ..At::default() }
+}
+
+/// A warehouse with peer 3 in office, and its settle stream.
 fn warehouse() -> Warehouse {
-    let rules = Rules { commission_percent: 7, suspect_after_ms: 1000, starts: 1 };
-    let mut warehouse =
-        Warehouse::new(market(), crate::model::clock::Clock::starting_at(Stamp(9)), rules, Now(0));
-    let process = crate::types::ProcessId::default();
-    let grant = Record::Office {
-        office: crate::types::Office::Primary,
-        trader: PeerId(3),
+    let (office, trader, process) = (Office::Primary, PeerId(3), ProcessId::default());
+    let mut market = market();
+    apply(&mut market, Record::Office { office, trader, process, term: Term(1), clock: Stamp(8) });
+    let parts = Parts {
+        market,
+        clock: Clock::starting_at(Stamp(9)),
+        rules: Rules { commission_percent: 7, suspect_after_ms: 1000, starts: 1 },
+        cluster: String::new(),
         process,
-        term: Term(1),
-        clock: Stamp(8),
+        addr: String::new(),
+        pid: 1,
+        heartbeat_ms: 100,
+        goods: Vec::new(),
     };
-    apply(&mut warehouse.market, grant);
-    let hello = crate::model::hello::Hello { peer: PeerId(3), ..Default::default() };
-    warehouse.stream_up(1, &hello);
+    let mut warehouse = Warehouse::new(parts, Now(0));
+    let hello = Some(Box::new(Hello { peer: trader, ..Hello::default() }));
+    let ask = SettleAsk { hello, ..SettleAsk::default() };
+    let mut turn = turn();
+    warehouse.step(at(), Input::Opened(TRADER, Stream::Settle), &mut turn);
+    warehouse.step(at(), Input::Said(TRADER, Message::SettleAsk(ask)), &mut turn);
     warehouse
+}
+
+/// A turn with one batch: its answers and its records.
+fn settle_batch(warehouse: &mut Warehouse, ask: SettleAsk) -> (Vec<SettleAnswer>, Vec<Record>) {
+    let mut turn = turn();
+    warehouse.step(at(), Input::Said(TRADER, Message::SettleAsk(ask)), &mut turn);
+    warehouse.end_turn(at(), &mut turn);
+    let answer = |(_, effect)| match effect {
+        Effect::Send(TRADER, Message::SettleAnswer(answer)) => Some(answer),
+        _ => None,
+    };
+    (turn.take_effects().into_iter().filter_map(answer).collect(), turn.take_records().0)
 }
 
 /// What a restore and the first election after it write.
 fn restored(term: &mut Term) -> Vec<Record> {
-    let (clock, office) = (Stamp(9), crate::types::Office::Primary);
-    let (peer, trader, process) = (PeerId(1), PeerId(3), crate::types::ProcessId::default());
+    let (clock, office) = (Stamp(9), Office::Primary);
+    let (peer, trader, process) = (PeerId(1), PeerId(3), ProcessId::default());
     *term = Term(6);
     vec![
         Record::Restored { generation: 5, clock },
@@ -223,15 +265,17 @@ proptest! {
             for record in &records {
                 apply(&mut live.market, record.clone());
             }
-            let job = Job { stream: 1, batch: Batch(at as u64), term, orders: batch };
-            for done in live.settle(WallMicros(5), vec![job], false) {
-                prop_assert_eq!(done.refused, None);
-                for outcome in done.outcomes {
+            let ask = SettleAsk { batch: Batch(at as u64), term, orders: batch, ..SettleAsk::default() };
+            let (answers, decided) = settle_batch(&mut live, ask);
+            prop_assert!(!answers.is_empty());
+            for answer in answers {
+                prop_assert_eq!(answer.refused, None);
+                for outcome in answer.outcomes {
                     let told = (outcome.seq, outcome.kind);
                     prop_assert_eq!(*outcomes.entry(outcome.id).or_insert(told), told, "told twice alike");
                 }
             }
-            records.extend(live.take_fresh());
+            records.extend(decided);
             for record in records {
                 let seq = fold.seq.next();
                 fold.apply(seq, WallMicros(5), &record);

@@ -1,91 +1,22 @@
-//! The warehouse as a machine: decides batches, opens sessions, grants and fences offices, watches who is present.
-//!
-//! Inputs are method calls with the time; records pile up in `fresh` for the journal, answers are returned and must
-//! not leave the process before those records are durable. Only what is in the ledger survives (the [`Market`]);
-//! presence is of this life: after a start every holder counts as present for `suspect_after_ms`, or a restarted
-//! warehouse, which sees nothing but closed streams, would let anybody depose healthy traders.
+//! The machine of the loop beside it, from before the warehouse was a [`Machine`](crate::model::step::Machine): both go
+//! away together.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::clock::{Clock, ClockLeap};
-use super::hello::Hello;
-use super::market::{Market, NotTaken, Settling, Verdict};
-use super::membership::Member;
-use super::offices::{Grant, Roster, Seat};
-use super::passed_over::PassedOver;
-use super::row::{Outcome, Record};
-use super::session::first_epoch;
 use crate::limits::CLIENTS_MAX;
+use crate::model::clock::{Clock, ClockLeap};
+use crate::model::hello::Hello;
+use crate::model::market::{Market, NotTaken, Settling, Verdict};
+use crate::model::membership::Member;
+use crate::model::offices::{Grant, Roster, Seat};
+use crate::model::passed_over::PassedOver;
+use crate::model::row::{Outcome, Record};
+use crate::model::session::first_epoch;
+use crate::model::warehouse::{Denied, GivenUp, Opened, Rules};
 use crate::types::{
     Batch, Epoch, Hash, Money, Now, Number, Office, Order, OrderId, OrderKind, PeerId, ProcessId, Quantity,
     Stamp, Term, WallMicros,
 };
-
-/// What the warehouse is told when it starts.
-#[derive(Clone, Copy, Debug)]
-pub struct Rules {
-    /// The trader's share of a sale, in percent.
-    pub commission_percent: u8,
-    /// A holder that has not answered for this long can be deposed.
-    pub suspect_after_ms: u64,
-    /// Distinguishes roster versions of this life from earlier ones: the store's start count.
-    pub starts: u64,
-}
-
-/// Why a claim, fence, resignation or session was not granted.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Denied {
-    /// The token does not belong to the peer's present store.
-    #[error("peer {0} is not a member with this store's token; open a session first")]
-    NotMember(PeerId),
-    /// Ids above 1000 never hold office, id 0 is the warehouse.
-    #[error("peer {0} may not hold an office")]
-    NotEligible(PeerId),
-    /// Another process of the peer is connected.
-    #[error("another store of peer {0} is connected; stop that process first")]
-    StoreAlive(PeerId),
-    /// The office is held by someone who is seen alive.
-    #[error("{office} is held by peer {holder}, which is alive")]
-    Held {
-        /// Which office.
-        office: Office,
-        /// By whom.
-        holder: PeerId,
-    },
-    /// The claimant has no control stream, so nobody would notice its death.
-    #[error("peer {0} has no control stream to the warehouse")]
-    NotPresent(PeerId),
-    /// Only the paired partner or the holder's own peer may fence.
-    #[error("term {0} can be fenced only by its paired partner or its own peer")]
-    NotPartner(Term),
-    /// It could not be brought up to date, or has resigned, a short while ago.
-    #[error("peer {0} is passed over for a while")]
-    PassedOver(PeerId),
-    /// No more client identities.
-    #[error("no more than {CLIENTS_MAX} clients are served")]
-    TooManyClients,
-    /// The store is another market's.
-    #[error("that store belongs to cluster '{store}', this warehouse to '{own}'")]
-    OtherCluster {
-        /// Whose the store is.
-        store: String,
-        /// Whose the warehouse is.
-        own: String,
-    },
-    /// The store has seen a later generation of the ledger: this one is an older copy.
-    #[error(
-        "this warehouse is of generation {own}, and the store has seen generation {seen}: its ledger is an older copy"
-    )]
-    OlderCopy {
-        /// What the store has seen.
-        seen: u64,
-        /// What this warehouse is of.
-        own: u64,
-    },
-    /// The id is not a peer's and no session has it.
-    #[error("peer {0} is unknown; ids of peers are 1 to 1000")]
-    UnknownPeer(PeerId),
-}
 
 #[derive(Clone, Debug)]
 struct Presence {
@@ -132,40 +63,6 @@ pub struct Done {
     pub not_taken: Vec<(OrderId, NotTaken)>,
     /// The batch as a whole was not taken.
     pub refused: Option<NotTaken>,
-}
-
-/// An office that its holder gives up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GivenUp {
-    /// The grant.
-    pub term: Term,
-    /// To whom it goes; 0: to nobody.
-    pub to: PeerId,
-    /// The holder is not to be elected again for a while.
-    pub pass_over: bool,
-}
-
-/// The answer to opening a session.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Opened {
-    /// The peer's id; a new client learns it here.
-    pub peer: PeerId,
-    /// Epoch of the store.
-    pub epoch: Epoch,
-    /// The lowest number that may still be asked for.
-    pub floor: Number,
-    /// The highest number decided.
-    pub highest: Number,
-    /// It was opened just now, not before.
-    pub new: bool,
-}
-
-impl Opened {
-    /// Whether numbers above the last one that a store gave were decided: then it is an old copy. A new epoch begins
-    /// above every number of the old ones with nothing decided, which proves nothing.
-    pub fn is_ahead_of(&self, last: Number) -> bool {
-        self.highest.k() > 0 && self.highest > last
-    }
 }
 
 /// The machine. See the module's text.
@@ -657,6 +554,3 @@ impl Warehouse {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

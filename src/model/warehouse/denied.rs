@@ -1,0 +1,59 @@
+//! Why the warehouse does not grant what it is asked for.
+
+use crate::limits::CLIENTS_MAX;
+use crate::types::{Office, PeerId, Term};
+
+/// Why a claim, fence, resignation or session was not granted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Denied {
+    /// The token does not belong to the peer's present store.
+    #[error("peer {0} is not a member with this store's token; open a session first")]
+    NotMember(PeerId),
+    /// Ids above 1000 never hold office, id 0 is the warehouse.
+    #[error("peer {0} may not hold an office")]
+    NotEligible(PeerId),
+    /// Another process of the peer is connected.
+    #[error("another store of peer {0} is connected; stop that process first")]
+    StoreAlive(PeerId),
+    /// The office is held by someone who is seen alive.
+    #[error("{office} is held by peer {holder}, which is alive")]
+    Held {
+        /// Which office.
+        office: Office,
+        /// By whom.
+        holder: PeerId,
+    },
+    /// The claimant has no control stream, so nobody would notice its death.
+    #[error("peer {0} has no control stream to the warehouse")]
+    NotPresent(PeerId),
+    /// Only the paired partner or the holder's own peer may fence.
+    #[error("term {0} can be fenced only by its paired partner or its own peer")]
+    NotPartner(Term),
+    /// It could not be brought up to date, or has resigned, a short while ago.
+    #[error("peer {0} is passed over for a while")]
+    PassedOver(PeerId),
+    /// No more client identities.
+    #[error("no more than {CLIENTS_MAX} clients are served")]
+    TooManyClients,
+    /// The store is another market's.
+    #[error("that store belongs to cluster '{store}', this warehouse to '{own}'")]
+    OtherCluster {
+        /// The store's market.
+        store: String,
+        /// The warehouse's market.
+        own: String,
+    },
+    /// The store has seen a later generation of the ledger: this one is an older copy.
+    #[error(
+        "this warehouse is of generation {own}, and the store has seen generation {seen}: its ledger is an older copy"
+    )]
+    OlderCopy {
+        /// What the store has seen.
+        seen: u64,
+        /// The generation of this warehouse.
+        own: u64,
+    },
+    /// The id is not a peer's and no session has it.
+    #[error("peer {0} is unknown; ids of peers are 1 to 1000")]
+    UnknownPeer(PeerId),
+}

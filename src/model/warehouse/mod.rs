@@ -1,0 +1,292 @@
+//! The warehouse: decides batches, opens sessions, grants and fences offices, sees who is present, and tells of it.
+//!
+//! In: streams and calls of peers, by number, with the time. Out: records of the ledger, and effects that wait for them:
+//! all that the warehouse says tells of its journal. Batches are decided at the end of a turn, all of the turn together.
+//!
+//! Only what is in the ledger survives (the [`Market`]). Presence is of this life: after a start every holder counts as
+//! present for `suspect_after_ms`, or a restarted warehouse, which sees nothing but closed streams, would let anybody
+//! depose healthy traders.
+
+mod denied;
+mod offices;
+mod presence;
+mod sessions;
+mod settle;
+mod tell;
+
+use std::collections::BTreeMap;
+
+pub use self::denied::Denied;
+pub use self::offices::GivenUp;
+pub use self::sessions::Opened;
+
+use self::presence::Presence;
+use self::settle::{Job, Settler};
+use self::tell::Told;
+use super::call::{Answer, Ask, Refusal};
+use super::clock::Clock;
+use super::market::Market;
+use super::message::{Message, Stream};
+use super::offices::Roster;
+use super::row::{Outcome, Record};
+use super::step::{At, ConnId, Effect, Input, Machine, Turn};
+use crate::types::{Hash, Money, Now, PeerId, ProcessId, Quantity, Seq, Stamp, WallMicros};
+
+/// What the warehouse is told when it starts.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// The trader's share of a sale, in percent.
+    pub commission_percent: u8,
+    /// A holder that has not answered for this long can be deposed.
+    pub suspect_after_ms: u64,
+    /// Distinguishes roster versions of this life from earlier ones: the store's start count.
+    pub starts: u64,
+}
+
+/// What a warehouse is made of.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// The recovered state.
+    pub market: Market,
+    /// The recovered clock.
+    pub clock: Clock,
+    /// Terms of trade.
+    pub rules: Rules,
+    /// The market's id.
+    pub cluster: String,
+    /// This life.
+    pub process: ProcessId,
+    /// Where it listens.
+    pub addr: String,
+    /// Of the operating system.
+    pub pid: u32,
+    /// How often it asks whether peers live.
+    pub heartbeat_ms: u64,
+    /// Initial goods of a new ledger.
+    pub goods: Vec<(String, Quantity, Money)>,
+}
+
+/// How the warehouse names itself.
+struct Me {
+    cluster: String,
+    process: ProcessId,
+    addr: String,
+    pid: u32,
+}
+
+/// A stream of a peer to the warehouse.
+enum Conn {
+    /// With the peer, once it has said who it is.
+    Control(Option<PeerId>),
+    /// With the trader, once it has said who it is.
+    Settle(Option<Settler>),
+    /// The stock is told on it.
+    Watch,
+}
+
+/// The machine. See the module's text.
+pub struct Warehouse {
+    /// The fold of the ledger, this turn's records included.
+    pub(super) market: Market,
+    clock: Clock,
+    rules: Rules,
+    me: Me,
+    /// Goods that a new ledger still has to get.
+    goods: Vec<(String, Quantity, Money)>,
+    conns: BTreeMap<ConnId, Conn>,
+    presence: Presence,
+    /// Batches of this turn.
+    jobs: Vec<Job>,
+    /// Orders that were asked again and answered from the ledger.
+    duplicates: u64,
+    /// The offices as they were last looked at.
+    roster: Roster,
+    told: Told,
+    /// When it wants a turn, as of the last one.
+    due: Now,
+    stopped: bool,
+}
+
+impl Warehouse {
+    /// A warehouse over a recovered market.
+    pub fn new(parts: Parts, now: Now) -> Warehouse {
+        let Parts { market, clock, rules, cluster, process, addr, pid, heartbeat_ms, goods } = parts;
+        Warehouse {
+            clock,
+            rules,
+            me: Me { cluster, process, addr, pid },
+            goods: if market.seq == Seq(0) { goods } else { Vec::new() },
+            conns: BTreeMap::new(),
+            presence: Presence::new(now, rules.suspect_after_ms),
+            jobs: Vec::new(),
+            duplicates: 0,
+            roster: Roster { version: rules.starts << 32, ..Roster::default() },
+            told: Told::new(market.seq, heartbeat_ms, now),
+            due: now,
+            stopped: false,
+            market,
+        }
+    }
+
+    fn record(&mut self, time: WallMicros, record: Record, turn: &mut Turn<Record>) -> Option<Outcome> {
+        let outcome = self.market.apply_outcome(self.market.seq.next(), time, &record);
+        turn.record(record);
+        outcome
+    }
+
+    /// What comes before anything else of a turn, whatever it begins with.
+    fn begin(&mut self, at: At, turn: &mut Turn<Record>) {
+        // Woken long after the time that was asked for: this process was stopped, and those whose answers wait unread
+        // were not.
+        if at.now.ms_since(self.due) > self.rules.suspect_after_ms / 2 {
+            self.presence.was_away(at.now);
+            self.due = at.now;
+        }
+        if !self.goods.is_empty() {
+            self.stock(at.time, turn);
+        }
+    }
+
+    /// Puts the initial goods in, before anything else is recorded or told. Otherwise a peer that is born in the first
+    /// turn learns an empty catalogue, and a first record of another kind would make the ledger look as if it had its
+    /// goods: killed there, the market would have none for ever.
+    fn stock(&mut self, time: WallMicros, turn: &mut Turn<Record>) {
+        for (name, quantity, unit_price) in std::mem::take(&mut self.goods) {
+            let clock = self.clock.tick();
+            self.record(time, Record::Stocked { name, quantity, unit_price, clock }, turn);
+        }
+    }
+
+    fn opened(&mut self, conn: ConnId, stream: Stream, turn: &mut Turn<Record>) {
+        let opened = match stream {
+            Stream::Control => Conn::Control(None),
+            Stream::Settle => Conn::Settle(None),
+            Stream::Watch => {
+                self.tell_all_stock(conn, turn);
+                Conn::Watch
+            }
+            Stream::Trade | Stream::Replicate | Stream::Link => {
+                return turn.hold(Effect::HangUp(conn));
+            }
+        };
+        self.conns.insert(conn, opened);
+    }
+
+    fn said(&mut self, at: At, conn: ConnId, message: Message, turn: &mut Turn<Record>) {
+        match (self.conns.get(&conn), message) {
+            (Some(Conn::Settle(_)), Message::SettleAsk(ask)) => self.batch(conn, ask, turn),
+            (Some(Conn::Control(_)), Message::ControlUp(up)) => self.control(at, conn, up, turn),
+            // It is the request that opened the stream, and was answered then.
+            (Some(Conn::Watch), Message::Watch) => {}
+            (Some(_), _) => self.hang_up(conn, "its message belongs on another stream", turn),
+            (None, _) => {}
+        }
+    }
+
+    fn answer(&mut self, at: At, ask: Ask, turn: &mut Turn<Record>) -> Result<Answer, Refusal> {
+        let no = |why: &str| Err(Refusal::Invalid(why.to_owned()));
+        match ask {
+            Ask::Catalogue => return Ok(Answer::Catalogue(Box::new(self.catalogue()))),
+            Ask::Open(opening) => return self.open_session(at, opening, turn),
+            Ask::Session(peer) => return Ok(Answer::Session(self.clock.now(), self.session(peer))),
+            Ask::Claim(hello, office) => self.claim(at, &hello, office, turn)?,
+            Ask::Fence(hello, term) => self.fence(at, &hello, term, turn)?,
+            Ask::Pair(hello, term, partner_term) => self.pair(at, &hello, term, partner_term, turn)?,
+            Ask::Resign(hello, given_up) => self.resign(at, &hello, given_up, turn)?,
+            Ask::Probe => return Ok(Answer::Alive(self.me.process)),
+            Ask::Status => return Ok(Answer::Status(Box::new(self.report(at)))),
+            Ask::Place(..) => return no("the warehouse places no orders; ask a peer"),
+            Ask::Submit(..) | Ask::HandOver(..) => return no("the warehouse takes no orders; ask a trader"),
+            Ask::Leave => return no("the warehouse never leaves its market"),
+            Ask::Quiesce => return Ok(Answer::Open(0)),
+            Ask::ResignByHand(_) => return Ok(Answer::Resigned(None)),
+        }
+        Ok(Answer::Roster(self.clock.now(), Box::new(self.roster(at.now).clone())))
+    }
+
+    /// Ends a stream behind what was said on it before, so that its last answer still goes out.
+    fn hang_up(&mut self, conn: ConnId, why: &str, turn: &mut Turn<Record>) {
+        if self.forget(conn) {
+            tracing::warn!(%conn, why, "a stream is hung up");
+            turn.hold(Effect::HangUp(conn));
+        }
+    }
+
+    /// A stream is over. Whether there was one.
+    fn forget(&mut self, conn: ConnId) -> bool {
+        let known = self.conns.remove(&conn);
+        if let Some(Conn::Control(_)) = &known {
+            self.presence.closed(conn, &self.market.offices);
+        }
+        known.is_some()
+    }
+}
+
+impl Machine for Warehouse {
+    type State = Market;
+
+    fn step(&mut self, at: At, input: Input, turn: &mut Turn<Record>) {
+        self.begin(at, turn);
+        match input {
+            Input::Said(conn, message) => self.said(at, conn, message, turn),
+            Input::Opened(conn, stream) => self.opened(conn, stream, turn),
+            Input::Ended(conn, _) => drop(self.forget(conn)),
+            Input::Asked(reply, ask) => {
+                let answer = self.answer(at, ask, turn);
+                turn.hold(Effect::Reply(reply, answer));
+            }
+            Input::Stop => self.stopped = true,
+            // It calls nobody, keeps its token, and waits for no record: the driver holds what it says.
+            Input::Came(..) | Input::Token(_) | Input::Durable(_) => {}
+        }
+    }
+
+    fn end_turn(&mut self, at: At, turn: &mut Turn<Record>) {
+        self.begin(at, turn);
+        self.settle(at, turn);
+        self.heartbeat(at.now, turn);
+        self.tell_roster(at.now, turn);
+        self.tell_changed_stock(turn);
+        let change = self.presence.next_change(at.now, &self.market.offices);
+        self.due = self.told.next_heartbeat.min(change.unwrap_or(self.told.next_heartbeat));
+    }
+
+    fn due(&self) -> Option<Now> {
+        Some(self.due)
+    }
+
+    fn clock(&self) -> Stamp {
+        self.clock.now()
+    }
+
+    fn state(&self) -> &Market {
+        &self.market
+    }
+
+    fn has_ended(&self) -> bool {
+        self.stopped
+    }
+
+    /// Shows what the ledger durably holds when the message leaves. What is staged does not count: power fails, and a
+    /// peer that was shown a record which never was would take the right ledger for an older copy.
+    fn complete(effect: &mut Effect, durable: (Seq, Hash)) {
+        match effect {
+            Effect::Send(_, Message::SettleAnswer(answer)) => {
+                answer.ledger = durable;
+                if let Some(hello) = &mut answer.hello {
+                    hello.ledger = durable;
+                }
+            }
+            Effect::Send(_, Message::ControlDown(down)) => {
+                if let Some(hello) = &mut down.hello {
+                    hello.ledger = durable;
+                }
+            }
+            Effect::Reply(_, Ok(Answer::Status(report))) => report.ledger = durable,
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,175 @@
+//! The two offices: claims, fences, pairs, resignations, and the roster that tells of them.
+
+use super::{Denied, Warehouse};
+use crate::model::hello::Hello;
+use crate::model::offices::{Grant, Roster, Seat};
+use crate::model::row::Record;
+use crate::model::step::{At, Turn};
+use crate::types::{Now, Office, PeerId, ProcessId, Term, WallMicros};
+
+/// An office that its holder gives up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GivenUp {
+    /// The grant.
+    pub term: Term,
+    /// To whom it goes; 0: to nobody.
+    pub to: PeerId,
+    /// The holder is not to be elected again for a while.
+    pub pass_over: bool,
+}
+
+impl Warehouse {
+    /// A peer asks for an office. Idempotent per process. Denied: nothing changed.
+    pub(super) fn claim(
+        &mut self,
+        at: At,
+        hello: &Hello,
+        office: Office,
+        turn: &mut Turn<Record>,
+    ) -> Result<(), Denied> {
+        let peer = self.authenticate(hello)?;
+        if peer > PeerId::PEER_MAX || peer == PeerId::WAREHOUSE {
+            return Err(Denied::NotEligible(peer));
+        }
+        if self.presence.process_of(peer) != Some(hello.process) {
+            return Err(Denied::NotPresent(peer));
+        }
+        let holder = self.market.offices.get(office).copied();
+        if let Some(grant) = &holder {
+            if grant.peer == peer && grant.process == hello.process {
+                return Ok(());
+            }
+            if self.presence.sees(grant, at.now) {
+                return Err(Denied::Held { office, holder: grant.peer });
+            }
+        }
+        if self.presence.passed_over(at.now).contains(&peer) {
+            return Err(Denied::PassedOver(peer));
+        }
+        if let Some(grant) = &holder {
+            self.end_term(at.time, grant, peer, turn);
+        }
+        self.grant(at.time, office, peer, hello.process, turn);
+        Ok(())
+    }
+
+    /// Ends a term, on the word of its paired partner or of the holder's peer. Ended already: nothing to do. Denied:
+    /// nothing changed.
+    pub(super) fn fence(
+        &mut self,
+        at: At,
+        hello: &Hello,
+        term: Term,
+        turn: &mut Turn<Record>,
+    ) -> Result<(), Denied> {
+        let peer = self.authenticate(hello)?;
+        let offices = &self.market.offices;
+        let Some(grant) = offices.present(term).copied() else { return Ok(()) };
+        // A secondary that could not be brought up to date has no partner's rights, but the primary may end it.
+        let office = offices.held_by(peer).filter(|own| own.process == hello.process);
+        let partner = office.is_some_and(|own| offices.paired || own.office == Office::Primary);
+        if grant.peer != peer && !partner {
+            return Err(Denied::NotPartner(term));
+        }
+        if grant.peer != peer && !offices.paired {
+            self.presence.pass_over(at.now, &grant);
+        }
+        self.end_term(at.time, &grant, peer, turn);
+        Ok(())
+    }
+
+    /// The holder gives its office up, to the live process of a successor if it names one. Denied: nothing changed.
+    pub(super) fn resign(
+        &mut self,
+        at: At,
+        hello: &Hello,
+        given_up: GivenUp,
+        turn: &mut Turn<Record>,
+    ) -> Result<(), Denied> {
+        let GivenUp { term, to, pass_over } = given_up;
+        let peer = self.authenticate(hello)?;
+        let Some(grant) = self.market.offices.present(term).copied() else { return Ok(()) };
+        if grant.peer != peer {
+            return Err(Denied::NotPartner(term));
+        }
+        if pass_over {
+            self.presence.pass_over(at.now, &grant);
+        }
+        self.end_term(at.time, &grant, peer, turn);
+        let successor = self.presence.process_of(to).filter(|_| to <= PeerId::PEER_MAX);
+        if let Some(process) = successor {
+            self.grant(at.time, grant.office, to, process, turn);
+        }
+        Ok(())
+    }
+
+    /// The primary says that the secondary holds all that it has accepted: from now on they are partners, share the
+    /// peers, and each may fence the other. Denied if one of the terms is not the present grant, or the word is not the
+    /// primary's; nothing changed.
+    pub(super) fn pair(
+        &mut self,
+        at: At,
+        hello: &Hello,
+        term: Term,
+        partner_term: Term,
+        turn: &mut Turn<Record>,
+    ) -> Result<(), Denied> {
+        let trader = self.authenticate(hello)?;
+        let offices = &self.market.offices;
+        let primary =
+            offices.primary.filter(|it| it.term == term && it.peer == trader && it.process == hello.process);
+        let secondary = offices.secondary.filter(|it| it.term == partner_term);
+        let (Some(_), Some(secondary)) = (primary, secondary) else {
+            return Err(Denied::NotPartner(partner_term));
+        };
+        if !offices.paired {
+            let (partner, clock) = (secondary.peer, self.clock.tick());
+            self.record(at.time, Record::Paired { trader, term, partner, partner_term, clock }, turn);
+        }
+        Ok(())
+    }
+
+    pub(super) fn end_term(&mut self, time: WallMicros, grant: &Grant, by: PeerId, turn: &mut Turn<Record>) {
+        let Grant { office, peer: trader, term, .. } = *grant;
+        let clock = self.clock.tick();
+        self.record(time, Record::Fence { office, trader, term, by, clock }, turn);
+    }
+
+    fn grant(
+        &mut self,
+        time: WallMicros,
+        office: Office,
+        trader: PeerId,
+        process: ProcessId,
+        turn: &mut Turn<Record>,
+    ) {
+        let term = Term(self.market.offices.last_term.0 + 1);
+        let clock = self.clock.tick();
+        self.record(time, Record::Office { office, trader, process, term, clock }, turn);
+    }
+
+    /// The offices as of now. A higher version than last time means that there is something to tell.
+    pub(super) fn roster(&mut self, now: Now) -> &Roster {
+        let offices = &self.market.offices;
+        let seat = |grant: &Grant| Seat {
+            peer: grant.peer,
+            process: grant.process,
+            term: grant.term,
+            present: self.presence.sees(grant, now),
+            addr: self.presence.addr_of(grant.peer),
+        };
+        let roster = Roster {
+            generation: self.market.generation,
+            seq: offices.seq,
+            version: self.roster.version,
+            primary: offices.primary.as_ref().map(seat),
+            secondary: offices.secondary.as_ref().map(seat),
+            paired: offices.paired,
+            passed_over: self.presence.passed_over(now),
+        };
+        if roster != self.roster {
+            self.roster = Roster { version: self.roster.version + 1, ..roster };
+        }
+        &self.roster
+    }
+}

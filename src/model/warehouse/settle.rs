@@ -1,0 +1,210 @@
+//! Batches of traders: all that came in a turn are decided together, in stamp order (V06).
+
+use std::collections::BTreeMap;
+
+use super::{Conn, Warehouse};
+use crate::limits::{BATCH_ORDERS_MAX, MESSAGE_BYTES_MAX};
+use crate::model::hello::Hello;
+use crate::model::market::{NotTaken, Settling, Verdict};
+use crate::model::message::{Message, SettleAnswer, SettleAsk, outcome_weight};
+use crate::model::row::{Outcome, Record};
+use crate::model::step::{At, ConnId, Effect, Turn};
+use crate::types::{Batch, Number, Order, OrderId, OrderKind, PeerId, ProcessId, Term, WallMicros};
+
+/// The trader at the other end of a settle stream.
+pub(super) struct Settler {
+    peer: PeerId,
+    process: ProcessId,
+    /// Why a batch was not taken: no later one of this stream is.
+    refused: Option<NotTaken>,
+    /// Numbers that were not taken: nothing of their peer above them is taken before they come again.
+    blocked: BTreeMap<PeerId, Number>,
+}
+
+/// A batch as it came in.
+pub(super) struct Job {
+    conn: ConnId,
+    batch: Batch,
+    /// The grant under which it is sent.
+    term: Term,
+    /// In queue order.
+    orders: Vec<Order>,
+    /// It is not even looked at.
+    refused: Option<NotTaken>,
+}
+
+impl Settler {
+    fn new(hello: &Hello) -> Settler {
+        Settler { peer: hello.peer, process: hello.process, refused: None, blocked: BTreeMap::new() }
+    }
+
+    /// A number above one that was not taken waits for it; the number itself, or one below, lifts the block. Without
+    /// that a peer's rows would not be by number: a later order of its overtakes one that is asked again.
+    fn is_blocked(&mut self, order: &Order) -> bool {
+        if self.blocked.is_empty() || order.kind == OrderKind::Void {
+            return false;
+        }
+        match self.blocked.get(&order.id.peer) {
+            Some(number) if order.id.number > *number => true,
+            Some(_) => {
+                self.blocked.remove(&order.id.peer);
+                false
+            }
+            None => false,
+        }
+    }
+
+    fn block(&mut self, id: OrderId) {
+        self.blocked.insert(id.peer, id.number);
+    }
+}
+
+impl Warehouse {
+    /// A batch is kept until the end of the turn. The stream's first message is a hello.
+    pub(super) fn batch(&mut self, conn: ConnId, ask: SettleAsk, turn: &mut Turn<Record>) {
+        let SettleAsk { clock, hello, term, batch, orders } = ask;
+        match (hello, matches!(self.conns.get(&conn), Some(Conn::Settle(Some(_))))) {
+            (None, true) => {}
+            (Some(hello), false) => {
+                self.conns.insert(conn, Conn::Settle(Some(Settler::new(&hello))));
+                let hello = Some(Box::new(self.hello()));
+                self.tell_settled(conn, SettleAnswer { hello, ..SettleAnswer::default() }, turn);
+            }
+            (Some(_), true) => return self.hang_up(conn, "it says a second hello", turn),
+            (None, false) => return self.hang_up(conn, "it says no hello", turn),
+        }
+        // Only the holder of a term moves the clock; what anybody else sends is refused with its term.
+        let leap = self.holds(conn, term) && self.clock.receive(clock).is_err();
+        if orders.is_empty() {
+            return;
+        }
+        let busy = (orders.len() > BATCH_ORDERS_MAX).then_some(NotTaken::Busy);
+        let refused = if leap { Some(NotTaken::Clock) } else { busy };
+        self.jobs.push(Job { conn, batch, term, orders, refused });
+    }
+
+    /// Whether the term is the present grant of the stream's process.
+    fn holds(&self, conn: ConnId, term: Term) -> bool {
+        let Some(Conn::Settle(Some(settler))) = self.conns.get(&conn) else { return false };
+        let grant = self.market.offices.present(term);
+        grant.is_some_and(|grant| (grant.peer, grant.process) == (settler.peer, settler.process))
+    }
+
+    /// Decides all batches of the turn, in (stamp, peer, number) order over all of them.
+    pub(super) fn settle(&mut self, at: At, turn: &mut Turn<Record>) {
+        if self.jobs.is_empty() {
+            return;
+        }
+        let mut jobs = std::mem::take(&mut self.jobs);
+        // Nobody is told what becomes of a batch whose stream is gone: its orders are asked again.
+        jobs.retain(|job| self.conns.contains_key(&job.conn));
+        let mut answers: Vec<SettleAnswer> = jobs.iter().map(|job| self.empty_answer(at, job)).collect();
+        self.decide_all(at.time, &jobs, &mut answers, turn);
+        let refused = jobs.iter().zip(&answers).filter(|(_, answer)| answer.refused.is_some());
+        let refused: Vec<ConnId> = refused.map(|(job, _)| job.conn).collect();
+        for (job, answer) in jobs.iter().zip(answers) {
+            self.tell_batch(job.conn, answer, turn);
+        }
+        for conn in refused {
+            self.hang_up(conn, "a batch of it was not taken", turn);
+        }
+        jobs.clear();
+        self.jobs = jobs;
+    }
+
+    fn empty_answer(&mut self, at: At, job: &Job) -> SettleAnswer {
+        let refused = self.refuse(job, at.disk_low);
+        let roster = refused.map(|_| Box::new(self.roster(at.now).clone()));
+        let room = if refused.is_some() { 0 } else { job.orders.len() };
+        let outcomes = Vec::with_capacity(room);
+        SettleAnswer { batch: job.batch, outcomes, refused, roster, ..SettleAnswer::default() }
+    }
+
+    /// Why a whole batch is not taken. After it no later one of its stream is: a peer's numbers come in order.
+    fn refuse(&mut self, job: &Job, disk_low: bool) -> Option<NotTaken> {
+        let fenced = (!self.holds(job.conn, job.term)).then_some(NotTaken::Fenced);
+        let Some(Conn::Settle(Some(settler))) = self.conns.get_mut(&job.conn) else {
+            unreachable!("a batch is kept only of a stream with a trader");
+        };
+        let full = disk_low.then_some(NotTaken::DiskFull);
+        settler.refused = settler.refused.or(job.refused).or(fenced).or(full);
+        settler.refused
+    }
+
+    fn decide_all(
+        &mut self,
+        time: WallMicros,
+        jobs: &[Job],
+        answers: &mut [SettleAnswer],
+        turn: &mut Turn<Record>,
+    ) {
+        let mut work = Vec::with_capacity(jobs.iter().map(|job| job.orders.len()).sum());
+        for (at, job) in jobs.iter().enumerate().filter(|(at, _)| answers[*at].refused.is_none()) {
+            work.extend(job.orders.iter().map(|order| (order.key(), at, order)));
+        }
+        work.sort_unstable_by_key(|(key, at, _)| (*key, *at));
+        for (_, at, order) in work {
+            self.decide(time, &jobs[at], order, &mut answers[at], turn);
+        }
+    }
+
+    fn decide(
+        &mut self,
+        time: WallMicros,
+        job: &Job,
+        order: &Order,
+        answer: &mut SettleAnswer,
+        turn: &mut Turn<Record>,
+    ) {
+        let Some(Conn::Settle(Some(settler))) = self.conns.get_mut(&job.conn) else {
+            unreachable!("a batch is decided only of a stream with a trader");
+        };
+        if settler.is_blocked(order) {
+            answer.not_taken.push((order.id, NotTaken::Window));
+            return;
+        }
+        let by = Settling {
+            trader: settler.peer,
+            term: job.term,
+            batch: job.batch,
+            clock: self.clock.tick(),
+            commission_percent: self.rules.commission_percent,
+        };
+        match self.market.decide(order, &by) {
+            Verdict::New(record) => answer.outcomes.extend(self.record(time, record, turn)),
+            Verdict::Known(outcome) => answer.outcomes.push(Outcome { repeated: true, ..outcome }),
+            Verdict::NotTaken(why) => {
+                if !matches!(why, NotTaken::Stale | NotTaken::OtherContent) {
+                    settler.block(order.id);
+                }
+                answer.not_taken.push((order.id, why));
+            }
+        }
+    }
+
+    /// Sales from many sellers are long: one batch may take several messages.
+    fn tell_batch(&mut self, conn: ConnId, mut answer: SettleAnswer, turn: &mut Turn<Record>) {
+        self.duplicates += answer.outcomes.iter().filter(|outcome| outcome.repeated).count() as u64;
+        while let Some(rest) = split_off_heavy(&mut answer.outcomes) {
+            let outcomes = std::mem::replace(&mut answer.outcomes, rest);
+            let part = SettleAnswer { batch: answer.batch, outcomes, ..SettleAnswer::default() };
+            self.tell_settled(conn, part, turn);
+        }
+        self.tell_settled(conn, answer, turn);
+    }
+
+    fn tell_settled(&mut self, conn: ConnId, answer: SettleAnswer, turn: &mut Turn<Record>) {
+        let answer = SettleAnswer { clock: self.clock.tick(), ..answer };
+        turn.hold(Effect::Send(conn, Message::SettleAnswer(answer)));
+    }
+}
+
+/// Cuts outcomes where they would fill half a message; what is cut off, if anything.
+fn split_off_heavy(outcomes: &mut Vec<Outcome>) -> Option<Vec<Outcome>> {
+    let mut weight = 0;
+    let cut = outcomes.iter().skip(1).position(|outcome| {
+        weight += outcome_weight(outcome);
+        weight > MESSAGE_BYTES_MAX / 2
+    })?;
+    Some(outcomes.split_off(cut + 1))
+}

@@ -1,0 +1,82 @@
+use super::*;
+
+#[test]
+fn a_closed_control_stream_makes_the_office_claimable_at_once() {
+    let mut it = paired();
+    it.gone(control(6, 1));
+    assert!(it.roster(20).claimable(Office::Primary));
+    it.claim(4, Office::Primary).unwrap();
+    assert_eq!(it.kinds(), ["fence", "office"]);
+}
+
+#[test]
+fn a_heartbeat_unanswered_makes_the_holder_absent() {
+    let mut it = paired();
+    it.silent = vec![6];
+    it.pass(1_099);
+    assert!(!it.roster(1_099).claimable(Office::Primary));
+    assert_eq!(it.it.due(), Some(Now(1_100)));
+    it.lines();
+    it.at.now = Now(1_100);
+    it.end();
+    let asked = [4, 5, 6].map(|peer| format!("before: s{peer}01 heartbeat 11"));
+    let told = ["s401 roster", "s501 roster, sessions 3", "s601 roster, sessions 3", "happens: roster"];
+    assert_eq!(it.lines(), [&asked[..], &told.map(|line| format!("before: {line}"))].concat());
+    let roster = it.roster(1_100);
+    assert!(roster.claimable(Office::Primary) && !roster.claimable(Office::Secondary));
+}
+
+#[test]
+fn after_a_start_holders_count_as_present_for_a_while() {
+    let before = paired();
+    let mut it = Driven::new(before.it.market, 2);
+    assert!(it.up(4, 1));
+    it.pass(999);
+    assert!(matches!(it.claim(4, Office::Primary), Err(Denied::Held { .. })));
+    it.pass(1_000);
+    it.claim(4, Office::Primary).unwrap();
+}
+
+#[test]
+fn a_newer_process_of_the_holder_ends_its_term() {
+    let mut it = paired();
+    assert!(it.up(6, 2));
+    assert_eq!(it.kinds(), ["fence"]);
+    assert!(it.roster(20).claimable(Office::Primary));
+}
+
+#[test]
+fn an_older_process_of_a_connected_peer_is_hung_up() {
+    let mut it = paired();
+    assert!(it.up(4, 3));
+    it.lines();
+    assert!(!it.up(4, 2));
+    assert_eq!(it.lines(), ["before: hang up s402"]);
+}
+
+#[test]
+fn a_warehouse_that_was_stopped_takes_nobody_for_silent() {
+    let mut it = warehouse();
+    assert!(it.up(6, 1));
+    it.claim(6, Office::Primary).unwrap();
+    it.silent = vec![6];
+    it.pass(2_000);
+    let seen = |it: &mut Driven, now| it.roster(now).primary.is_some_and(|seat| seat.present);
+    assert!(!seen(&mut it, 2_000), "silent for as long as suspicion takes");
+    // The next turn was due within 100 ms.
+    it.at.now = Now(3_000);
+    it.end();
+    assert!(seen(&mut it, 3_999) && !seen(&mut it, 4_000));
+}
+
+#[test]
+fn a_little_late_is_not_away() {
+    let mut it = warehouse();
+    assert!(it.up(6, 1));
+    it.claim(6, Office::Primary).unwrap();
+    it.silent = vec![6];
+    it.pass(1_099);
+    it.at.now = Now(1_200);
+    it.end();
+    assert!(it.roster(1_200).claimable(Office::Primary));
+}

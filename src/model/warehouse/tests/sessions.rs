@@ -1,0 +1,95 @@
+use super::*;
+
+#[test]
+fn another_store_of_a_connected_peer_waits() {
+    let mut it = paired();
+    let store = Hash::of(b"another");
+    assert_eq!(it.open(6, store, 0), Err(Denied::StoreAlive(PeerId(6))));
+    it.gone(control(6, 1));
+    let opened = it.open(6, store, 0).unwrap();
+    assert_eq!(opened.epoch, Epoch(1));
+    assert!(!opened.is_ahead_of(Number(0)), "a store that replaces a lost one is no old copy");
+    let copy = Opened { highest: Number::new(Epoch(1), 7), ..opened };
+    assert!(copy.is_ahead_of(Number::new(Epoch(1), 6)) && !copy.is_ahead_of(copy.highest));
+    assert_eq!(it.kinds(), ["fence", "session"]);
+}
+
+#[test]
+fn opening_again_gives_the_same_session() {
+    let mut it = warehouse();
+    let client = it.open(0, Hash::of(b"client"), 0).unwrap();
+    assert_eq!(client.peer, PeerId(1001));
+    let again = it.open(0, Hash::of(b"client"), 0).unwrap();
+    assert_eq!((again.peer, again.epoch, again.new), (client.peer, client.epoch, false));
+    assert_eq!(it.open(0, Hash::of(b"other"), 0).unwrap().peer, PeerId(1002));
+}
+
+#[test]
+fn a_store_of_another_market_opens_nothing() {
+    let mut it = warehouse();
+    it.kinds();
+    let opening =
+        Opening { peer: PeerId(7), store: Hash::of(b"seven"), cluster: "there".to_owned(), generation: 0 };
+    let refused = it.ask(Ask::Open(opening)).unwrap_err();
+    assert!(matches!(refused, Refusal::Denied(Denied::OtherCluster { .. })), "{refused}");
+    assert!(it.kinds().is_empty());
+}
+
+#[test]
+fn a_restore_closes_all_sessions_and_vacates_the_offices() {
+    let mut it = restored();
+    let roster = it.roster(1);
+    assert_eq!((roster.generation, roster.primary, roster.secondary), (900, None, None));
+    assert_eq!(roster.seq, it.it.market.seq);
+    assert!(!it.up(6, 1));
+    assert!(it.it.knows(&hello(6, 1)), "its word on the ledger is believed all the same");
+    assert_eq!(it.claim(6, Office::Primary), Err(Denied::NotMember(PeerId(6))));
+
+    let opened = it.open(6, token(6).store_id(), 0).unwrap();
+    assert_eq!((opened.epoch, opened.highest, opened.new), (Epoch(900), Number::new(Epoch(900), 0), true));
+    let again = it.open(6, token(6).store_id(), 900).unwrap();
+    assert_eq!((again.epoch, again.new), (Epoch(900), false));
+    let hello = Hello { epoch: Epoch(900), ..hello(6, 1) };
+    assert!(it.come(hello.clone(), 2));
+    it.demand(Ask::Claim(Box::new(hello), Office::Primary)).unwrap();
+    let term = it.it.market.offices.primary.unwrap().term;
+    assert_eq!(term, Term(901), "no term of the lost part is granted again");
+    assert_eq!(it.kinds(), ["session", "office"]);
+}
+
+#[test]
+fn a_peer_that_the_backup_does_not_know_uses_no_number_again() {
+    let mut it = restored();
+    assert_eq!(it.open(7, Hash::of(b"seven"), 0).unwrap().epoch, Epoch(900));
+    assert_eq!(it.open(8, Hash::of(b"eight"), 900).unwrap().epoch, Epoch(900), "new in the market");
+}
+
+#[test]
+fn a_client_of_the_lost_part_takes_nobodys_number() {
+    let mut it = restored();
+    let open = |it: &mut Driven, peer: u32, store: &[u8], generation| {
+        let opened = it.open(peer, Hash::of(store), generation).unwrap();
+        (opened.peer.0, opened.epoch.0)
+    };
+    assert_eq!(open(&mut it, 0, b"b", 0), (1002, 900), "a new client gets the number that a lost one had");
+    assert_eq!(open(&mut it, 1002, b"c", 0), (1003, 900), "the lost one gets another");
+    assert_eq!(open(&mut it, 1002, b"c", 0), (1003, 900), "asked again before it has noted its number");
+    assert_eq!(open(&mut it, 1003, b"c", 900), (1003, 900));
+    assert_eq!(open(&mut it, 1002, b"b", 900), (1002, 900));
+    assert_eq!(open(&mut it, 1001, b"a", 0), (1001, 900), "the backup knows this one by its store");
+}
+
+#[test]
+fn a_store_that_has_seen_a_later_generation_opens_nothing() {
+    let mut it = restored();
+    let denied = Denied::OlderCopy { seen: 901, own: 900 };
+    assert_eq!(it.open(7, Hash::of(b"seven"), 901), Err(denied));
+    assert!(it.kinds().is_empty());
+}
+
+#[test]
+fn traders_are_told_of_a_new_session_before_its_store_is() {
+    let mut it = paired();
+    it.open(0, Hash::of(b"client"), 0).unwrap();
+    assert_eq!(it.lines(), ["recorded: s501 sessions 1", "recorded: s601 sessions 1"]);
+}
