@@ -200,7 +200,7 @@ impl Desk {
 impl Rooms {
     /// Orders on a trade stream.
     pub(super) fn asked(&mut self, cx: &mut Cx<'_>, conn: ConnId, ask: TradeAsk) {
-        let Some(stream) = self.desk.streams.get(&conn) else { return cx.hang_up(conn) };
+        let Some(stream) = self.desk.streams.get(&conn) else { return };
         let peer = stream.peer;
         // A hello comes once, and a clock from too far ahead is not believed.
         if ask.hello.is_some() || !cx.hear_orderer(peer, ask.clock) {

@@ -142,6 +142,11 @@ impl Door {
         Opened { guests, turned_away, callers }
     }
 
+    /// The process ends: who still waits is not heard any more.
+    pub(super) fn close(&mut self) -> Vec<Caller> {
+        std::mem::take(&mut self.callers)
+    }
+
     #[cfg(test)]
     pub(super) fn conns(&self) -> impl Iterator<Item = ConnId> {
         self.strangers.keys().copied()

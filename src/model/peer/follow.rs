@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | the warehouse was restored | the cache forgets its levels; the line home, of the lost session, is given up |
 //! | this process has another name | the others are told |
-//! | this process's grant | the old term ends: its desk closes, people who asked for that are told; then the new one begins: settle stream, cache, and the shopper pauses; without one the shopper goes on |
+//! | this process's grant | the old term ends: its desk closes, people who asked for that are told; then the new one begins: settle stream, cache, and the shopper pauses; without one the shopper goes on; a takeover is announced |
 //! | the roster | the line home; the partner that is watched; the stream to the other trader; mirrors of terms that are over are adopted; the offices are looked at; orders of ended terms go to their homes |
 //! | the session | neighbours are dialed (without a session nobody could vouch for this peer); the line home; orders of ended terms |
 //!
@@ -36,6 +36,7 @@ impl Rooms {
             self.follow_grant(cx);
             tell_offices(cx, before);
         }
+        self.takeover.announce(cx);
         if roster.is_some() || session {
             self.shop.go_home(cx);
             self.handover.soon(cx.now());

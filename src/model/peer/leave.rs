@@ -12,6 +12,7 @@ use super::facts::{Cx, Facts};
 use super::rooms::Rooms;
 use crate::limits::{DRAIN_MAX, FAREWELL_MAX};
 use crate::model::call::{Answer, Farewell, Refusal};
+use crate::model::market::NotTaken;
 use crate::model::message::PeerWord;
 use crate::model::step::ReplyId;
 use crate::types::{Now, Office, PeerId, Term};
@@ -138,6 +139,10 @@ impl Rooms {
     fn end(&mut self, cx: &mut Cx<'_>) {
         self.shop.close(cx);
         self.desk.refuse_submits(cx);
+        for (_, _, reply) in self.door.close() {
+            let refusal = cx.refusal(NotTaken::NotHome);
+            cx.reply(reply, Err(refusal));
+        }
         if let Some(leaving) = self.leave.leaving.take() {
             let Leaving { reply, office, handed_over, told, .. } = leaving;
             let (open, pending) = (cx.state.open.len() as u64, cx.state.accepted.len() as u64);

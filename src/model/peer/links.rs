@@ -345,11 +345,12 @@ pub(super) fn everybody(facts: &Facts) -> PeerWord {
 }
 
 impl Rooms {
-    /// The words of this step go out; elections do not wait for those that cannot be told.
+    /// The words of this step go out; elections and farewells do not wait for those that cannot be told.
     pub(super) fn deliver_words(&mut self, cx: &mut Cx<'_>) {
         while let Some((to, word)) = cx.words.pop_front() {
             if !self.links.tell(cx, to, word) {
                 self.offices.unreachable(cx, to);
+                self.leave.cannot_be_told(to);
             }
         }
     }

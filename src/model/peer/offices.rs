@@ -243,6 +243,10 @@ impl Offices {
             Ok(other) => format!("it answered {other:?}"),
             Err(error) => error.to_string(),
         };
+        // The term ended meanwhile: what is given up now is another one.
+        if cx.term() != Some(term) {
+            return;
+        }
         tracing::warn!(%term, error, "the office could not be given up; the warehouse will find it vacant");
         // Only a peer that stops goes without its office being vacant; another one may give it up later.
         self.ended_early = cx.stopping.then_some(term);

@@ -90,6 +90,8 @@ impl Rooms {
             _ => self.met(cx, conn, *hello),
         }
         for message in early {
+            // Each is heard as if it came now: its hello may have brought the roster that it rests on.
+            self.follow(cx);
             self.said(cx, conn, message);
         }
     }

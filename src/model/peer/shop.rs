@@ -323,7 +323,7 @@ impl Shop {
         if !open.iter().all(|(_, why)| full(*why)) {
             return self.dial_again(cx);
         }
-        self.home.sent = self.home.sent.min(Number(first.0 - 1));
+        self.home.sent = self.home.sent.min(Number(first.0.saturating_sub(1)));
         self.home.not_before = Some(self.home.line.put_off(cx.now()));
     }
 

@@ -6,7 +6,7 @@ use super::replica::Replica;
 use crate::model::call::{Answer, Ask, CallError};
 use crate::model::happening::What;
 use crate::model::message::PeerWord;
-use crate::types::{Office, PeerId, Term};
+use crate::types::{PeerId, Term};
 
 /// How far a takeover is, from the fence to the last order.
 #[derive(Default)]
@@ -41,9 +41,6 @@ impl Takeover {
             Ok(Answer::Roster(_, roster)) => {
                 (self.replaced, self.unannounced) = (Some(peer), Some(peer));
                 cx.hear_roster(*roster);
-                if cx.granted().is_some_and(|(office, _)| office == Office::Primary) {
-                    self.announce(cx);
-                }
                 cx.news.offices = true;
             }
             other => tracing::warn!(%peer, ?other, "the fence was not granted"),
@@ -75,11 +72,11 @@ impl Takeover {
             cx.happen(What::Suspected(dead));
             (self.replaced, self.unannounced) = (Some(dead), Some(dead));
         }
-        self.announce(cx);
     }
 
-    fn announce(&mut self, cx: &mut Cx<'_>) {
-        let Some(dead) = self.unannounced.take() else { return };
+    /// Tells everybody, once this trader is the primary.
+    pub(super) fn announce(&mut self, cx: &mut Cx<'_>) {
+        let Some(dead) = self.unannounced.take_if(|_| cx.is_primary()) else { return };
         let me = cx.me.id;
         cx.say(format!(
             "Dear buyers and sellers, my ID is {me} and I have taken over the duties of trader {dead}"

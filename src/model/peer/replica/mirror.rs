@@ -26,11 +26,11 @@ impl Replica {
 
     /// A copy of what the other trader has accepted; acknowledged when it is durable here.
     pub(in crate::model::peer) fn mirror(&mut self, cx: &mut Cx<'_>, conn: ConnId, ask: ReplicaAsk) {
-        let fits = ask.orders.len() <= REPLICA_CHUNK_ORDERS_MAX * ORDER_BYTES_MAX && ask.hello.is_none();
-        let Some(trader) = self.incoming.get(&conn).copied().filter(|_| fits) else {
+        let Some(trader) = self.incoming.get(&conn).copied() else { return };
+        if ask.hello.is_some() || ask.orders.len() > REPLICA_CHUNK_ORDERS_MAX * ORDER_BYTES_MAX {
             self.incoming.remove(&conn);
             return cx.hang_up(conn);
-        };
+        }
         let ReplicaAsk { clock, term, chunk, orders, settled_below, .. } = ask;
         cx.hear(clock);
         let theirs = cx.roster.held_by(trader).is_some_and(|(_, seat)| seat.term == term);

@@ -79,7 +79,8 @@ impl Replica {
             self.line.came_up();
             return self.send_snapshot(cx);
         }
-        if self.seat.is_none_or(|(_, term)| term != answer.term) {
+        // More acknowledgements than chunks acknowledge nothing.
+        if self.seat.is_none_or(|(_, term)| term != answer.term) || self.acked == self.sent {
             return;
         }
         self.line.works();
