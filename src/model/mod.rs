@@ -1,4 +1,5 @@
 //! The pure core: state machines that know no thread, socket, disk, clock or chance. Time and seeds are passed in.
+pub mod catalogue;
 pub mod clock;
 pub mod election;
 pub mod entry;

@@ -13,15 +13,11 @@ mod summary;
 use std::io::{self, BufWriter, Write};
 
 use self::filter::Selection;
-use super::{
-    fold::Alarms,
-    output::{Column, Failure, Printer, Row, Shape, colored, exit},
-    source::{BlockSource, SourceMeta},
-};
-use crate::{
-    cli::{DumpArgs, Format, Global, View},
-    types::{PeerId, Seq},
-};
+use super::fold::Alarms;
+use super::output::{Column, Failure, Printer, Row, Shape, colored, exit};
+use super::source::{BlockSource, SourceMeta};
+use crate::cli::{DumpArgs, Format, Global, View};
+use crate::types::{PeerId, Seq};
 
 /// A node whose blocks are read.
 pub type Source = Box<dyn BlockSource>;

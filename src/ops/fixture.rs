@@ -2,20 +2,14 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::{
-    journal::{ChainWriter, Tip},
-    model::{
-        entry::{Entry, Placed, Told},
-        row::{Decision, Reason, Record, Slice, initial_lot},
-    },
-    ops::{
-        dump::Source,
-        source::{Memory, SourceMeta},
-    },
-    types::{
-        Batch, Epoch, Hash, Money, Number, Office, Order, OrderId, OrderKind, PeerId, ProcessId, ProductId,
-        Quantity, Seq, Stamp, Term, WallMicros,
-    },
+use crate::journal::{ChainWriter, Tip};
+use crate::model::entry::{Entry, Placed, Told};
+use crate::model::row::{Decision, Reason, Record, Slice, initial_lot};
+use crate::ops::dump::Source;
+use crate::ops::source::{Memory, SourceMeta};
+use crate::types::{
+    Batch, Epoch, Hash, Money, Number, Office, Order, OrderId, OrderKind, PeerId, ProcessId, ProductId,
+    Quantity, Seq, Stamp, Term, WallMicros,
 };
 
 pub(crate) const BUY: OrderKind = OrderKind::Buy { partial: false };

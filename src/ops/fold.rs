@@ -21,7 +21,7 @@ pub use restores::Restores;
 pub use sequence::Sequence;
 pub use sessions::{Numbers, SessionState, Sessions};
 
-use super::source::{Catalogue, CatalogueGood};
+use crate::model::catalogue::{Catalogue, Good};
 use crate::model::row::{Place, Record};
 
 /// A ledger's state after some row.
@@ -47,7 +47,7 @@ impl LedgerFold {
     /// Takes one row in and raises an alarm for each invariant that it breaks.
     pub fn apply(&mut self, place: &Place, record: &Record, alarms: &mut Alarms) {
         if let Record::Stocked { name, unit_price, .. } = record {
-            self.catalogue.0.push(CatalogueGood { name: name.clone(), unit_price: *unit_price });
+            self.catalogue.0.push(Good { name: name.clone(), unit_price: *unit_price });
         }
         self.goods.apply(place, record, alarms);
         self.accounts.apply(place, record, &self.catalogue, alarms);

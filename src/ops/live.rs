@@ -15,11 +15,11 @@ use super::dump::{self, Source};
 use super::market;
 use super::nodes::directory;
 use super::output::{Failure, Row, exit};
-use super::source::{BlockSource, Catalogue, CatalogueGood, SourceMeta, StockCache, node_name, open_stores};
-
+use super::source::{BlockSource, SourceMeta, StockCache, node_name, open_stores};
 use super::verify;
 use crate::cli::{DumpArgs, Global, Target, VerifyArgs, View};
 use crate::journal::{NodeDir, OpenError};
+use crate::model::catalogue::Catalogue;
 use crate::node::wall_now;
 use crate::types::{PeerId, Seq};
 use crate::wire::client::{CallError, Dumped, Node};
@@ -171,10 +171,6 @@ impl Asking {
 }
 
 fn meta(report: &Report) -> SourceMeta {
-    let good = |(name, price): &(String, crate::types::Money)| CatalogueGood {
-        name: name.clone(),
-        unit_price: *price,
-    };
     let mut facts = Row::new();
     facts.insert("process".into(), report.process.to_string().into());
     facts.insert("addr".into(), report.addr.clone().into());
@@ -184,7 +180,7 @@ fn meta(report: &Report) -> SourceMeta {
         node: report.peer,
         role: report.role.clone(),
         cluster: report.cluster.clone(),
-        catalogue: Catalogue(report.goods.iter().map(good).collect()),
+        catalogue: Catalogue::from_iter(report.goods.iter().cloned()),
         mark: Some(report.log).filter(|(seq, _)| *seq > Seq(0)),
         clock_reserve: None,
         origin: report.addr.clone(),

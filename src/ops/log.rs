@@ -5,16 +5,13 @@
 
 use serde::de::DeserializeOwned;
 
-use super::{output::Failure, source::BlockSource};
-use crate::{
-    journal::{BlockHeader, Sealed},
-    limits::{SALE_LOTS_MAX, STOCK_MAX, UNIT_PRICE_MAX},
-    model::{
-        entry::Entry,
-        row::{Place, Record, Slice},
-    },
-    types::{Hash, Money, Quantity, Seq},
-};
+use super::output::Failure;
+use super::source::BlockSource;
+use crate::journal::{BlockHeader, Sealed};
+use crate::limits::{SALE_LOTS_MAX, STOCK_MAX, UNIT_PRICE_MAX};
+use crate::model::entry::Entry;
+use crate::model::row::{Place, Record, Slice};
+use crate::types::{Hash, Money, Quantity, Seq};
 
 /// A row that can be read, or why it cannot.
 pub type ReadRow<R> = (Place, Result<R, String>);

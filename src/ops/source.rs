@@ -3,41 +3,11 @@
 mod offline;
 
 pub use offline::{InUse, node_dirs, open_offline, open_stores};
-use serde_json::Value;
 
 use super::output::{Failure, Row};
-use crate::types::{Hash, Money, PeerId, ProductId, Quantity, Seq, Stamp, WallMicros};
-
-/// A good as the catalogue has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CatalogueGood {
-    /// Its name.
-    pub name: String,
-    /// Posted price of one piece.
-    pub unit_price: Money,
-}
-
-/// The goods by product index; records name them by it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Catalogue(pub Vec<CatalogueGood>);
-
-impl Catalogue {
-    /// Reads `[{"name", "unit_price"}]`, as a peer's store keeps it; what is not of this form is left out.
-    pub fn from_json(json: &[u8]) -> Catalogue {
-        let goods: Vec<Value> = serde_json::from_slice(json).unwrap_or_default();
-        let good = |good: &Value| {
-            let unit_price = Money(good["unit_price"].as_i64()?);
-            Some(CatalogueGood { name: good["name"].as_str()?.to_string(), unit_price })
-        };
-        Catalogue(goods.iter().filter_map(good).collect())
-    }
-
-    /// The good's name; `#7` for a product that the catalogue lacks.
-    pub fn name(&self, product: ProductId) -> String {
-        let good = self.0.get(usize::from(product.0));
-        good.map_or_else(|| format!("#{product}"), |good| good.name.clone())
-    }
-}
+use crate::model::catalogue::Catalogue;
+pub use crate::types::node_name;
+use crate::types::{Hash, PeerId, Quantity, Seq, Stamp, WallMicros};
 
 /// What a source says of the node whose blocks it gives.
 #[derive(Clone, Debug, Default)]
@@ -72,11 +42,6 @@ impl SourceMeta {
     pub fn name(&self) -> String {
         node_name(self.node)
     }
-}
-
-/// `warehouse` or `peer-4`.
-pub fn node_name(node: PeerId) -> String {
-    if node == PeerId::WAREHOUSE { "warehouse".into() } else { format!("peer-{node}") }
 }
 
 /// Whether a store's checkpoint is the fold of its log.

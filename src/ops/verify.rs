@@ -12,11 +12,9 @@ use std::{io::Write, thread, time::Duration};
 
 pub use audit::{Audit, audit};
 
-use super::{
-    dump::Source,
-    fold::Check,
-    output::{Failure, exit},
-};
+use super::dump::Source;
+use super::fold::Check;
+use super::output::{Failure, exit};
 use crate::cli::{Global, VerifyArgs};
 
 /// A live market may be read in the middle of a step: what was missing is looked for again after this.

@@ -2,17 +2,16 @@
 
 use serde_json::Value;
 
-use super::{Dump, Source, filter::Selection, ledger, row};
-use crate::{
-    model::{entry::Entry, row::Record},
-    ops::{
-        log::{self, Logged, ReadRow},
-        output::{Column, Failure, Row, Show, exit},
-        rows::{ledger_row, unreadable_row},
-        source::{BlockSource, Catalogue},
-    },
-    types::Seq,
-};
+use super::filter::Selection;
+use super::{Dump, Source, ledger, row};
+use crate::model::catalogue::Catalogue;
+use crate::model::entry::Entry;
+use crate::model::row::Record;
+use crate::ops::log::{self, Logged, ReadRow};
+use crate::ops::output::{Column, Failure, Row, Show, exit};
+use crate::ops::rows::{ledger_row, unreadable_row};
+use crate::ops::source::BlockSource;
+use crate::types::Seq;
 
 const COLUMNS: [Column; 4] = [
     Column { key: "seq", show: Show::Number },

@@ -2,17 +2,15 @@
 
 use std::{collections::VecDeque, ops::ControlFlow};
 
-use super::{Dump, filter::Selection};
-use crate::{
-    model::row::Record,
-    ops::{
-        log::{self, ReadRow},
-        output::{Failure, Printer, Row, Shape},
-        rows::{LEDGER_COLUMNS, LEDGER_KINDS, ledger_row, unreadable_row},
-        source::{BlockSource, Catalogue, CatalogueGood},
-    },
-    types::Seq,
-};
+use super::Dump;
+use super::filter::Selection;
+use crate::model::catalogue::{Catalogue, Good};
+use crate::model::row::Record;
+use crate::ops::log::{self, ReadRow};
+use crate::ops::output::{Failure, Printer, Row, Shape};
+use crate::ops::rows::{LEDGER_COLUMNS, LEDGER_KINDS, ledger_row, unreadable_row};
+use crate::ops::source::BlockSource;
+use crate::types::Seq;
 
 /// The goods of a ledger: its first rows.
 pub(super) fn catalogue(source: &mut dyn BlockSource) -> Result<Catalogue, Failure> {
@@ -20,9 +18,7 @@ pub(super) fn catalogue(source: &mut dyn BlockSource) -> Result<Catalogue, Failu
     for page in log::pages::<Record>(source, Seq(1)) {
         for (_, record) in page?.into_rows() {
             match record {
-                Ok(Record::Stocked { name, unit_price, .. }) => {
-                    goods.push(CatalogueGood { name, unit_price })
-                }
+                Ok(Record::Stocked { name, unit_price, .. }) => goods.push(Good { name, unit_price }),
                 _ => return Ok(Catalogue(goods)),
             }
         }

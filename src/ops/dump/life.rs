@@ -5,20 +5,16 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::{Dump, Source, ledger, row};
-use crate::{
-    model::{
-        entry::{Entry, Told},
-        row::{Place, Record},
-    },
-    ops::{
-        fold::{Alarms, JournalFold},
-        log,
-        output::{Column, Failure, Row, Show, exit},
-        rows::ledger_row,
-        source::{BlockSource, Catalogue, node_name},
-    },
-    types::{Money, Order, OrderId, PeerId, Seq, Term, WallMicros},
-};
+use crate::model::catalogue::Catalogue;
+use crate::model::entry::{Entry, Told};
+use crate::model::row::{Place, Record};
+use crate::ops::fold::{Alarms, JournalFold};
+use crate::ops::log;
+use crate::ops::output::{Column, Failure, Row, Show, exit};
+use crate::ops::rows::ledger_row;
+use crate::ops::source::BlockSource;
+use crate::types::node_name;
+use crate::types::{Money, Order, OrderId, PeerId, Seq, Term, WallMicros};
 
 const COLUMNS: [Column; 5] = [
     Column { key: "time", show: Show::Text },

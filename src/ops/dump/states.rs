@@ -2,17 +2,15 @@
 
 use serde_json::Value;
 
-use super::{Dump, Source, filter::Selection, row, with_node};
-use crate::{
-    cli::{Filter, View},
-    ops::{
-        fold::{Alarms, JournalFold, LedgerFold, OwnOrder},
-        log,
-        output::{Column, Failure, Row, Show, exit},
-        source::{BlockSource, Catalogue},
-    },
-    types::{Number, Office, OrderKind, Seq},
-};
+use super::filter::Selection;
+use super::{Dump, Source, row, with_node};
+use crate::cli::{Filter, View};
+use crate::model::catalogue::Catalogue;
+use crate::ops::fold::{Alarms, JournalFold, LedgerFold, OwnOrder};
+use crate::ops::log;
+use crate::ops::output::{Column, Failure, Row, Show, exit};
+use crate::ops::source::BlockSource;
+use crate::types::{Number, Office, OrderKind, Seq};
 
 const fn text(key: &'static str) -> Column {
     Column { key, show: Show::Text }

@@ -5,18 +5,12 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::{Dump, Source, row};
-use crate::{
-    model::{
-        entry::Entry,
-        row::{Place, Record},
-    },
-    ops::{
-        log::{self, Logged, Page},
-        output::{Column, Failure, Row, Shape, Show},
-        source::{BlockSource, SourceMeta},
-    },
-    types::{Hash, Money, Seq, WallMicros},
-};
+use crate::model::entry::Entry;
+use crate::model::row::{Place, Record};
+use crate::ops::log::{self, Logged, Page};
+use crate::ops::output::{Column, Failure, Row, Shape, Show};
+use crate::ops::source::{BlockSource, SourceMeta};
+use crate::types::{Hash, Money, Seq, WallMicros};
 
 const COLUMNS: [Column; 3] = [
     Column { key: "node", show: Show::Text },

@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::{
-    model::row::Place,
-    types::{OrderId, Seq},
-};
+use crate::model::row::Place;
+use crate::types::{OrderId, Seq};
 
 /// An invariant, by the number under which it is documented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

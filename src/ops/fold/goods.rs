@@ -3,10 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{Alarms, Check, Example};
-use crate::{
-    model::row::{Decision, Place, Reason, Record, Slice, initial_lot},
-    types::{OrderId, OrderKind, ProductId, Quantity},
-};
+use crate::model::row::{Decision, Place, Reason, Record, Slice, initial_lot};
+use crate::types::{OrderId, OrderKind, ProductId, Quantity};
 
 /// One product.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

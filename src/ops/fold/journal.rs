@@ -3,15 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Alarms, Check, Example};
-use crate::{
-    model::{
-        entry::{Entry, Placed, Told},
-        row::Place,
-    },
-    types::{
-        Epoch, Hash, Number, Office, Order, OrderId, OrderKind, PeerId, QueueKey, Seq, Stamp, Term,
-        WallMicros,
-    },
+use crate::model::entry::{Entry, Placed, Told};
+use crate::model::row::Place;
+use crate::types::{
+    Epoch, Hash, Number, Office, Order, OrderId, OrderKind, PeerId, QueueKey, Seq, Stamp, Term, WallMicros,
 };
 
 /// Stands before every key.

@@ -3,11 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::{Alarms, Check, Example};
-use crate::{
-    model::row::{Place, Record, Slice},
-    ops::source::Catalogue,
-    types::{Money, PeerId},
-};
+use crate::model::catalogue::Catalogue;
+use crate::model::row::{Place, Record, Slice};
+use crate::types::{Money, PeerId};
 
 /// What one peer paid and got, in minor units.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

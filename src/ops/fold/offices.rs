@@ -1,10 +1,8 @@
 //! Offices: V09, every write's term is the present grant at its place in the ledger, and an office has one holder.
 
 use super::{Alarms, Check, Example};
-use crate::{
-    model::row::{Place, Record},
-    types::{Office, PeerId, Seq, Term},
-};
+use crate::model::row::{Place, Record};
+use crate::types::{Office, PeerId, Seq, Term};
 
 /// Who holds an office.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

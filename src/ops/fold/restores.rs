@@ -1,10 +1,8 @@
 //! Restores: which rows stand where others were lost, and what of a journal belongs to those.
 
 use super::{Alarms, Check, Example};
-use crate::{
-    model::row::{Place, Record},
-    types::{Epoch, Seq},
-};
+use crate::model::row::{Place, Record};
+use crate::types::{Epoch, Seq};
 
 /// The `restored` rows of a ledger, in their order. Whatever an earlier generation had from such a row on is lost.
 #[derive(Clone, Debug, Default)]

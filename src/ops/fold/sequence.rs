@@ -3,10 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{Alarms, Check, Example};
-use crate::{
-    model::row::{Decision, Place, Record},
-    types::{Batch, Epoch, Number, PeerId, ProductId, QueueKey, Stamp, Term},
-};
+use crate::model::row::{Decision, Place, Record};
+use crate::types::{Batch, Epoch, Number, PeerId, ProductId, QueueKey, Stamp, Term};
 
 /// Batches of one term whose rows may still come: a step takes several, and a new one may begin before another ends.
 const BATCHES_KEPT: u64 = 64;

@@ -3,10 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Alarms, Check, Example};
-use crate::{
-    model::row::{Place, Record},
-    types::{Epoch, Hash, OrderId, PeerId},
-};
+use crate::model::row::{Place, Record};
+use crate::types::{Epoch, Hash, OrderId, PeerId};
 
 /// A set of numbers from 1 that is mostly without gaps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -7,19 +7,18 @@ use std::{
     time::Instant,
 };
 
-use super::{BlockSource, Catalogue, CheckpointVerdict, SourceMeta};
-use crate::{
-    journal::{self, Block, NodeJson, Offline, OpenError},
-    limits::{BACKOFF_MIN, OWNER_RETRY_MAX},
-    model::{entry::Entry, fold::Fold, market::Market, peer::PeerState},
-    node::boot::GOODS,
-    ops::{
-        dump::Source,
-        nodes::directory,
-        output::{Failure, Row, exit},
-    },
-    types::{PeerId, Seq},
-};
+use super::{BlockSource, CheckpointVerdict, SourceMeta};
+use crate::journal::{self, Block, NodeJson, Offline, OpenError};
+use crate::limits::{BACKOFF_MIN, OWNER_RETRY_MAX};
+use crate::model::catalogue::{Catalogue, GOODS};
+use crate::model::entry::Entry;
+use crate::model::fold::Fold;
+use crate::model::market::Market;
+use crate::model::peer::PeerState;
+use crate::ops::dump::Source;
+use crate::ops::nodes::directory;
+use crate::ops::output::{Failure, Row, exit};
+use crate::types::{PeerId, Seq, node_named};
 
 /// Names that only a node's directory has.
 const NODE_NAMES: [&str; 3] = ["node.json", "mark", "store"];
@@ -66,9 +65,8 @@ fn names(dir: &Path) -> Result<Vec<String>, Failure> {
 /// 0 for `warehouse`, 4 for `peer-4`; a client, whose number is in its store, comes last.
 fn node_number(name: &str) -> Option<u32> {
     match name {
-        "warehouse" => Some(0),
         CLIENT => Some(u32::MAX),
-        name => name.strip_prefix("peer-")?.parse().ok(),
+        name => node_named(name).map(|node| node.0),
     }
 }
 
@@ -205,11 +203,10 @@ fn encoded<F: Fold>(fold: &F) -> Result<Vec<Vec<u8>>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        journal::{Birth, Step, Urgency, open},
-        ops::{fixture, fold::Check, verify},
-        types::{Stamp, WallMicros},
-    };
+    use crate::journal::{Birth, Step, Urgency, open};
+    use crate::ops::fold::Check;
+    use crate::ops::{fixture, verify};
+    use crate::types::{Stamp, WallMicros};
 
     #[test]
     fn directories_are_a_node_a_market_absent_or_not_ours() {

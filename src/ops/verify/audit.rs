@@ -7,20 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::caches::Caches;
 use super::chain::Chain;
-use crate::{
-    model::{
-        entry::{Entry, Placed},
-        row::{Outcome, Place, Record},
-    },
-    ops::{
-        dump::Source,
-        fold::{Alarms, Answer, Check, Example, JournalFold, LedgerFold, Restores},
-        log::{self, Page},
-        output::Failure,
-        source::{BlockSource, CheckpointVerdict, node_name},
-    },
-    types::{Epoch, Hash, Order, OrderId, OrderKind, PeerId, Seq, Stamp},
-};
+use crate::model::entry::{Entry, Placed};
+use crate::model::row::{Outcome, Place, Record};
+use crate::ops::dump::Source;
+use crate::ops::fold::{Alarms, Answer, Check, Example, JournalFold, LedgerFold, Restores};
+use crate::ops::log::{self, Page};
+use crate::ops::output::Failure;
+use crate::ops::source::{BlockSource, CheckpointVerdict, node_name};
+use crate::types::{Epoch, Hash, Order, OrderId, OrderKind, PeerId, Seq, Stamp};
 
 /// Checks that need the ledger.
 const OF_LEDGER: [Check; 8] = [

@@ -6,15 +6,11 @@
 
 use std::time::Duration;
 
-use crate::{
-    model::row::{Place, Record},
-    ops::{
-        dump::Source,
-        fold::{Alarms, Check, Example, Goods},
-        source::{StockCache, node_name},
-    },
-    types::{PeerId, Seq},
-};
+use crate::model::row::{Place, Record};
+use crate::ops::dump::Source;
+use crate::ops::fold::{Alarms, Check, Example, Goods};
+use crate::ops::source::{StockCache, node_name};
+use crate::types::{PeerId, Seq};
 
 /// A push is on its way for at most this long.
 const BEHIND_MAX: Duration = Duration::from_secs(2);

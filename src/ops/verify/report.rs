@@ -5,14 +5,10 @@ use std::io::{self, Write};
 use serde_json::{Value, json};
 
 use super::Audit;
-use crate::{
-    cli::{Global, Target, VerifyArgs},
-    ops::{
-        fold::{Check, Example, Tally},
-        output::colored,
-    },
-    types::Seq,
-};
+use crate::cli::{Global, Target, VerifyArgs};
+use crate::ops::fold::{Check, Example, Tally};
+use crate::ops::output::colored;
+use crate::types::Seq;
 
 /// Missing stores named before the rest is only counted.
 const NAMED_MAX: usize = 4;

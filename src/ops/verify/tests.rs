@@ -1,17 +1,11 @@
 //! The checker is checked: a clean market raises no alarm, and every altered one does, under the right name.
 
 use super::*;
-use crate::{
-    model::{
-        entry::Entry,
-        row::{Decision, OutcomeKind, Reason, Record},
-    },
-    ops::{
-        fixture::*,
-        source::{Memory, StockCache},
-    },
-    types::*,
-};
+use crate::model::entry::Entry;
+use crate::model::row::{Decision, OutcomeKind, Reason, Record};
+use crate::ops::fixture::*;
+use crate::ops::source::{Memory, StockCache};
+use crate::types::*;
 
 fn failed(market: &Market) -> Vec<Check> {
     audit(&mut market.sources(), 5).unwrap().alarms.failed()
