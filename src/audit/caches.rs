@@ -6,11 +6,10 @@
 
 use std::time::Duration;
 
+use super::fold::Goods;
+use super::{Alarms, Check, Example, Source, StockCache};
 use crate::model::row::{Place, Record};
-use crate::ops::dump::Source;
-use crate::ops::fold::{Alarms, Check, Example, Goods};
-use crate::ops::source::{StockCache, node_name};
-use crate::types::{PeerId, Seq};
+use crate::types::{PeerId, Seq, node_name};
 
 /// A push is on its way for at most this long.
 const BEHIND_MAX: Duration = Duration::from_secs(2);

@@ -1,9 +1,7 @@
 //! One log's chain: V05 (sequences, hashes, links, the mark on it), V11 (every row readable) and the mark's half of V12.
 
+use super::{Alarms, Check, Example, Page, ReadRow, SourceMeta};
 use crate::journal::{BlockHeader, Tip};
-use crate::ops::fold::{Alarms, Check, Example};
-use crate::ops::log::{Page, ReadRow};
-use crate::ops::source::SourceMeta;
 use crate::types::{Hash, Seq};
 
 /// Where a walk along a chain is.
