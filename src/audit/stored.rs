@@ -28,8 +28,10 @@ impl StoredSource {
     }
 
     /// A store that stands open, as a simulated disk does, with the mark that is kept beside it; `origin` is any name.
-    /// It is shown as it is, unsynced writes included. Gives none for a node that was never born and for a client that
-    /// never ordered: neither has anything to audit.
+    /// Gives none for a node that was never born and for a client that never ordered: neither has anything to audit.
+    ///
+    /// The store is shown as it is, unsynced writes included. After a power cut its node is to recover it first: the
+    /// auditor takes a torn block for damage, also where nothing of it was ever durable.
     ///
     /// # Errors
     /// The store is damaged or cannot be read.
