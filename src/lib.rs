@@ -58,7 +58,8 @@
 //!
 //! # Modules
 //!
-//! Imports go one way: `types`, `limits` <- `model` <- `journal`, `wire` <- `node` <- `ops`, `config`, `cli` <- `main`.
+//! Imports go one way: `types`, `limits` <- `model` <- `journal`, `wire` <- `node` <- `ops`, `config`, `cli` <- `main`;
+//! and `journal` <- `audit` <- `ops`, so that the auditor knows nothing of the nodes.
 //!
 //! | module | job |
 //! | --- | --- |
@@ -69,6 +70,7 @@
 //! | [`model::warehouse`] | batches, sessions and offices around that market; who is present |
 //! | [`model::peer`] | a peer's state as the fold of its journal; [`model::entry`] has its records |
 //! | [`model::row`], [`model::fold`] | the ledger's records; what a journal must know of a state |
+//! | [`model::catalogue`] | names and prices of the goods, by product index, and as a peer's store keeps them |
 //! | [`model::session`] | which numbers of a peer are decided, and the outcomes that may be asked again |
 //! | [`model::trader`], [`model::queue`] | a trader's desk: admission, Lamport order, batches in flight |
 //! | [`model::election`], [`model::membership`], [`model::offices`] | Bully; who is there; grants, terms, fences, pairs |
@@ -77,14 +79,15 @@
 //! | [`journal`] | blocks, group commit, sync, checkpoints, recovery; alone knows sled and bincode |
 //! | [`wire`] | gRPC: protos to the model's types and back, outboxes that are never waited for; alone knows tonic and prost |
 //! | [`node`] | the loops of [`node::warehouse`] and [`node::peer`]: own machine and journal, turn effects into I/O |
+//! | [`audit`] | the auditor: its own folds of ledger and journals, and the checks on them; over stores on disk, in memory, live |
 //! | [`config`] | the three JSON files, read whole and checked before anything starts |
 //! | [`cli`] | what was typed, as options that need no further check |
 //! | [`ops`] | the commands: `up`, `dump`, `verify`, `bench` and the others |
 //!
 //! # Invariants
 //!
-//! `bazaar verify` checks them by these names, from the records alone: [`ops::verify`] shares only the decoding of
-//! records with the nodes that it audits.
+//! `bazaar verify` checks them by these names, from the records alone: [`audit`] shares only the records and their
+//! decoding with the nodes that it audits.
 //!
 //! | | name | what holds |
 //! | --- | --- | --- |
@@ -103,6 +106,7 @@
 //!
 //! What the restore of a backup lost is no violation: V03, V04 and V12 count it apart.
 
+pub mod audit;
 pub mod cli;
 pub mod codec;
 pub mod config;

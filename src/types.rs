@@ -74,6 +74,19 @@ impl PeerId {
     }
 }
 
+/// `warehouse` or `peer-4`: what a node is called in output, and its directory in a market's.
+pub fn node_name(node: PeerId) -> String {
+    if node == PeerId::WAREHOUSE { "warehouse".into() } else { format!("peer-{node}") }
+}
+
+/// The node that is called so; see [`node_name`].
+pub fn node_named(name: &str) -> Option<PeerId> {
+    match name {
+        "warehouse" => Some(PeerId::WAREHOUSE),
+        name => name.strip_prefix("peer-")?.parse().ok().map(PeerId),
+    }
+}
+
 impl Number {
     /// Puts a number together from the epoch of the store and the count in it.
     pub fn new(epoch: Epoch, k: u32) -> Number {
@@ -391,6 +404,14 @@ mod tests {
     fn money_prints_minor_units() {
         assert_eq!(Money(300).to_string(), "3.00");
         assert_eq!(Money(-5).to_string(), "-0.05");
+    }
+
+    #[test]
+    fn a_node_is_found_by_its_name() {
+        for node in [PeerId::WAREHOUSE, PeerId(4), PeerId(1_001)] {
+            assert_eq!(node_named(&node_name(node)), Some(node));
+        }
+        assert_eq!((node_named("client"), node_named("peer-x")), (None, None));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::mark::{self, Mark};
 use super::{OpenError, Seq};
-use crate::types::{PeerId, WallMicros};
+use crate::types::{PeerId, WallMicros, node_name};
 
 const NAMES: [&str; 7] = ["node.json", "node.json.tmp", "mark", "ballast", "log", "store", "store.tmp"];
 
@@ -129,7 +129,7 @@ impl NodeDir {
                 // A client has no id before the warehouse gave it one.
                 let name = match json.node {
                     PeerId(0) => json.role,
-                    node => format!("peer-{node}"),
+                    node => node_name(node),
                 };
                 // A client listens nowhere.
                 let at = if json.addr.is_empty() { String::new() } else { format!(" {},", json.addr) };

@@ -1,5 +1,6 @@
-//! Reading a stopped node's directory: from a copy, since sled locks, has no read-only open, and changes what it opens.
+//! Reading a store from outside its node, whether it stands open (a disk in memory) or in a stopped node's directory.
 //!
+//! A directory is read from a copy, since sled locks, has no read-only open, and changes what it opens.
 //! Under a shared lock, which keeps the owner out: sync `db` (what a killed process left in the page cache must not be
 //! shown and then lost), copy, unlock; then open the copy. The directory itself is not changed.
 
@@ -19,15 +20,15 @@ use super::lock::lock_until;
 use super::meta::{self, FORMAT, Meta};
 use super::reader::ReadError;
 use super::sled_store::{SledStore, remove_leftovers};
-use super::store::{Pair, Store as _, StoreRead, TREES};
+use super::store::{Pair, Store as _, StoreError, StoreRead, TREES};
 use super::{Mark, OpenError};
 use crate::limits::{GROUP_BYTES_MAX, OPEN_STALL_MAX};
 use crate::model::fold::Fold;
 use crate::types::{Hash, Seq};
 
-/// A copy of a node's store, open. It goes with this value.
+/// A node's store, open for reading. A copy goes with this value.
 pub struct Offline {
-    /// Who the node says it was at its last start.
+    /// Who the node says it was at its last start; none of a store without a directory.
     pub node_json: Option<NodeJson>,
     /// Who it is.
     pub meta: Meta,
@@ -37,7 +38,7 @@ pub struct Offline {
     pub checkpoint: Option<Checkpoint>,
     store: Arc<dyn StoreRead>,
     /// Dropped last: the store in it is still open until then.
-    _copy: TempDir,
+    _copy: Option<TempDir>,
 }
 
 /// Copies the directory and opens the copy.
@@ -60,7 +61,7 @@ pub fn open_copy(dir: &Path) -> Result<Offline, OpenError> {
         Ok((store, meta, checkpoint))
     })?;
     let mark = mark.map(|mark| (mark.seq, mark.hash));
-    Ok(Offline { node_json: node.read_node_json(), meta, mark, checkpoint, store, _copy: copy })
+    Ok(Offline { node_json: node.read_node_json(), meta, mark, checkpoint, store, _copy: Some(copy) })
 }
 
 fn refuse_newer(dir: &Path, mark: Option<Mark>) -> Result<(), OpenError> {
@@ -97,6 +98,21 @@ fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 impl Offline {
+    /// Reads a store that stands open, and the mark that is kept beside it; none if it was never completed.
+    ///
+    /// # Errors
+    /// It is damaged or cannot be read.
+    pub fn reading(
+        store: Arc<dyn StoreRead>,
+        mark: Option<(Seq, Hash)>,
+    ) -> Result<Option<Offline>, StoreError> {
+        if meta::format(&*store)?.is_none() {
+            return Ok(None);
+        }
+        let (meta, checkpoint) = (meta::load(&*store)?, Checkpoint::load(&*store)?);
+        Ok(Some(Offline { node_json: None, meta, mark, checkpoint, store, _copy: None }))
+    }
+
     /// Raw blocks in order, from the one that contains `from`. They are not checked but for their headers: what is
     /// wrong with them is the caller's to find.
     pub fn blocks(&self, from: Seq) -> Blocks<'_> {

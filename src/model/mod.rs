@@ -1,6 +1,7 @@
 //! The pure core: state machines that know no thread, socket, disk, clock or chance. Time and seeds are passed in.
 pub mod backoff;
 pub mod call;
+pub mod catalogue;
 pub mod clock;
 pub mod election;
 pub mod entry;

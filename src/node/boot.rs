@@ -12,6 +12,7 @@ use super::life::{Settings, Stop, announce, end_with_parent, stop_at_signals, wi
 use super::{peer, warehouse};
 use crate::journal::{self, Birth, OpenError, Reader, Recovered, exit_on_failure};
 use crate::limits::{BACKOFF_MAX, BACKOFF_MIN, CALL_DEADLINE, CLOSE_MAX, EVENTS_MAX, INBOX_MAX};
+use crate::model::catalogue;
 use crate::model::clock::Clock;
 use crate::model::fold::Fold;
 use crate::model::market::Market;
@@ -25,8 +26,6 @@ use crate::wire::server::{BlockReader, DumpHead, Serving, listen, serve_peer, se
 
 /// Name in `meta` of a token that replaced the store's first one.
 pub const TOKEN: &str = "token";
-/// Name in `meta` of the goods, so that a peer's dump can name them.
-pub const GOODS: &str = "goods";
 
 /// Why a node did not start, or did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -304,12 +303,8 @@ fn peer_birth(
 
 /// A new store in the market of this catalogue, which it keeps.
 pub fn birth_in(catalogue: &Catalogue, node: PeerId, role: &str, token: Token) -> Birth {
-    let goods: Vec<_> = catalogue
-        .goods
-        .iter()
-        .map(|(name, price)| serde_json::json!({ "name": name, "unit_price": price.0 }))
-        .collect();
-    let extra = BTreeMap::from([(GOODS.to_owned(), serde_json::Value::from(goods).to_string().into_bytes())]);
+    let goods = catalogue::Catalogue::from_iter(catalogue.goods.iter().cloned());
+    let extra = BTreeMap::from([(catalogue::GOODS.to_owned(), goods.to_json())]);
     Birth { extra, ..Birth::new(&catalogue.cluster, node, role, token) }
 }
 
@@ -334,13 +329,9 @@ pub fn replaced_token(extra: &BTreeMap<String, Vec<u8>>) -> Option<Token> {
 }
 
 /// The goods as a peer's store keeps them.
-pub fn goods_in(extra: &BTreeMap<String, Vec<u8>>) -> Vec<(String, Money)> {
-    let json: serde_json::Value =
-        extra.get(GOODS).and_then(|bytes| serde_json::from_slice(bytes).ok()).unwrap_or_default();
-    let good = |good: &serde_json::Value| {
-        Some((good.get("name")?.as_str()?.to_owned(), Money(good.get("unit_price")?.as_i64()?)))
-    };
-    json.as_array().map(|goods| goods.iter().filter_map(good).collect()).unwrap_or_default()
+fn goods_in(extra: &BTreeMap<String, Vec<u8>>) -> Vec<(String, Money)> {
+    let json = extra.get(catalogue::GOODS).map(Vec::as_slice).unwrap_or_default();
+    catalogue::Catalogue::from_json(json).0.into_iter().map(|good| (good.name, good.unit_price)).collect()
 }
 
 fn on_loop_thread(

@@ -16,7 +16,8 @@ use super::live;
 use super::market::ClusterJson;
 use super::nodes::directory;
 use super::output::{Failure, exit};
-use super::source::{BlockSource, open_offline};
+use super::source::open_offline;
+use crate::audit::{BlockSource, Source};
 use crate::cli::{BackupArgs, Global, RestoreArgs};
 use crate::journal::{Birth, Block, CopyError, NodeDir, OpenError, StoreCopy};
 use crate::limits::CLOCK_TICKS_PER_SECOND_MAX;
@@ -167,7 +168,7 @@ fn occupied(dir: &Path) -> Failure {
 }
 
 /// Opens a backup; what is none is refused by name.
-fn a_backup(from: &Path) -> Result<super::dump::Source, Failure> {
+fn a_backup(from: &Path) -> Result<Source, Failure> {
     let from = warehouse_dir(from)?;
     if from.join("store.tmp").exists() && !from.join("store").exists() {
         let what = format!("{} is a backup that was cut off before it was whole", from.display());

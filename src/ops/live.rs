@@ -1,68 +1,27 @@
-//! `dump` and `verify` from what was named: stores on disk, running nodes, or directories that a running node has open.
+//! Sources of what was named: stores on disk, running nodes, or directories that a running node has open.
 //!
-//! In: directories or an address. Out: sources of blocks for [`super::dump`] and [`super::verify`], and their exit codes.
-//! A store that its node has open is never touched: its owner is asked, and stderr says so.
+//! In: directories or an address. Out: sources for `dump`, `verify` and `backup`. A store that its node has open is never
+//! touched: its owner is asked, and stderr says so.
 
 use std::collections::VecDeque;
-use std::io::stdout;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 
-use super::dump::{self, Source};
 use super::market;
 use super::nodes::directory;
-use super::output::{Failure, Row, exit};
-use super::source::{BlockSource, Catalogue, CatalogueGood, SourceMeta, StockCache, node_name, open_stores};
-
-use super::verify;
-use crate::cli::{DumpArgs, Global, Target, VerifyArgs, View};
+use super::output::{Failure, exit};
+use super::source::open_stores;
+use crate::audit::{BlockSource, Fact, Source, SourceError, SourceMeta, StockCache};
+use crate::cli::Global;
 use crate::journal::{NodeDir, OpenError};
+use crate::model::catalogue::Catalogue;
 use crate::node::wall_now;
-use crate::types::{PeerId, Seq};
+use crate::types::{PeerId, Seq, node_name};
 use crate::wire::client::{CallError, Dumped, Node};
 use crate::wire::report::Report;
-
-/// Shows what stores hold.
-///
-/// # Errors
-/// A store cannot be read, a node does not answer, or the flags do not go together.
-pub fn dump(args: &DumpArgs, global: &Global) -> Result<u8, Failure> {
-    if args.follow && args.view != View::Ledger {
-        let what = format!("--follow prints rows as they come, and {} is not made of rows", args.view.name());
-        return Err(Failure::new(exit::USAGE, what).hint("bazaar dump ledger --follow"));
-    }
-    let asking = Asking::new(global, args.follow)?;
-    let sources = match args.stores.target() {
-        Target::Node(addr) => vec![asking.node(&addr.to_string())?],
-        Target::Dirs(dirs) => asking.stores(&dirs)?,
-    };
-    if args.follow && !sources.iter().any(|source| source.meta().live && source.meta().is_ledger()) {
-        return Err(Failure::new(exit::USAGE, "--follow needs a running warehouse")
-            .hint("start it, name it with --connect, or leave --follow out"));
-    }
-    let other = args
-        .diff
-        .iter()
-        .map(|dir| asking.stores(std::slice::from_ref(dir)))
-        .collect::<Result<Vec<_>, _>>()?;
-    dump::run(args, global, sources, other.into_iter().flatten().collect(), &mut stdout())
-}
-
-/// Checks the invariants.
-///
-/// # Errors
-/// A store cannot be read, or a node does not answer.
-pub fn verify(args: &VerifyArgs, global: &Global) -> Result<u8, Failure> {
-    let asking = Asking::new(global, false)?;
-    let sources = match args.stores.target() {
-        Target::Node(addr) => asking.market(&addr.to_string())?,
-        Target::Dirs(dirs) => asking.stores(&dirs)?,
-    };
-    verify::run(args, global, sources, &mut stdout())
-}
 
 /// The ledger in a warehouse's directory, or, of a running one, as it tells it.
 ///
@@ -87,7 +46,7 @@ pub fn warehouse_at(addr: &str, global: &Global) -> Result<Source, Failure> {
 }
 
 /// How running nodes are asked.
-struct Asking {
+pub(super) struct Asking {
     /// A thread of its own, so that connections live on while what they brought is looked at.
     runtime: Rc<Runtime>,
     timeout: Duration,
@@ -96,14 +55,14 @@ struct Asking {
 }
 
 impl Asking {
-    fn new(global: &Global, follow: bool) -> Result<Asking, Failure> {
+    pub(super) fn new(global: &Global, follow: bool) -> Result<Asking, Failure> {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.map_err(|error| Failure::new(exit::FAILURE, format!("no runtime: {error}")))?;
         Ok(Asking { runtime: Rc::new(runtime), timeout: global.timeout, quiet: global.quiet, follow })
     }
 
     /// Stores on disk; of those in use their owners.
-    fn stores(&self, dirs: &[PathBuf]) -> Result<Vec<Source>, Failure> {
+    pub(super) fn stores(&self, dirs: &[PathBuf]) -> Result<Vec<Source>, Failure> {
         let mut asked = Vec::new();
         let sources = open_stores(dirs, &mut |dir, error| {
             let owner = self.owner(dir, error)?;
@@ -118,12 +77,12 @@ impl Asking {
         Ok(sources)
     }
 
-    fn node(&self, addr: &str) -> Result<Source, Failure> {
+    pub(super) fn node(&self, addr: &str) -> Result<Source, Failure> {
         self.connect(addr).map(|(source, _)| source).map_err(|error| market::unreachable(addr, &error))
     }
 
     /// All nodes of a node's market that answer.
-    fn market(&self, addr: &str) -> Result<Vec<Source>, Failure> {
+    pub(super) fn market(&self, addr: &str) -> Result<Vec<Source>, Failure> {
         let (source, first) = self.connect(addr).map_err(|error| market::unreachable(addr, &error))?;
         let mut sources = vec![source];
         let all = self.runtime.block_on(market::reports(vec![(None, addr.to_owned())], self.timeout));
@@ -171,20 +130,17 @@ impl Asking {
 }
 
 fn meta(report: &Report) -> SourceMeta {
-    let good = |(name, price): &(String, crate::types::Money)| CatalogueGood {
-        name: name.clone(),
-        unit_price: *price,
-    };
-    let mut facts = Row::new();
-    facts.insert("process".into(), report.process.to_string().into());
-    facts.insert("addr".into(), report.addr.clone().into());
-    facts.insert("pid".into(), report.pid.into());
-    facts.insert("generation".into(), report.generation.into());
+    let facts = vec![
+        ("process", Fact::Text(report.process.to_string())),
+        ("addr", Fact::Text(report.addr.clone())),
+        ("pid", Fact::Number(report.pid.into())),
+        ("generation", Fact::Number(report.generation)),
+    ];
     SourceMeta {
         node: report.peer,
         role: report.role.clone(),
         cluster: report.cluster.clone(),
-        catalogue: Catalogue(report.goods.iter().map(good).collect()),
+        catalogue: Catalogue::from_iter(report.goods.iter().cloned()),
         mark: Some(report.log).filter(|(seq, _)| *seq > Seq(0)),
         clock_reserve: None,
         origin: report.addr.clone(),
@@ -207,11 +163,11 @@ impl BlockSource for Live {
         &self.meta
     }
 
-    fn blocks(&mut self, from: Seq) -> Box<dyn Iterator<Item = Result<Vec<u8>, Failure>> + '_> {
+    fn blocks(&mut self, from: Seq) -> Box<dyn Iterator<Item = Result<Vec<u8>, SourceError>> + '_> {
         let stream = self.runtime.block_on(self.node.dump(from, Seq(0), self.follow));
         let (stream, failed) = match stream {
             Ok(stream) => (Some(stream), None),
-            Err(error) => (None, Some(broken(&self.meta, &error.to_string()))),
+            Err(error) => (None, Some(broken(&self.meta, error.to_string()))),
         };
         Box::new(LiveBlocks { live: self, stream, failed, waiting: VecDeque::new() })
     }
@@ -227,24 +183,21 @@ impl BlockSource for Live {
     }
 }
 
-fn broken(meta: &SourceMeta, why: &str) -> Failure {
-    Failure::new(
-        exit::UNDETERMINED,
-        format!("the dump of {} at {} broke off: {why}", meta.name(), meta.origin),
-    )
+fn broken(meta: &SourceMeta, why: String) -> SourceError {
+    SourceError::BrokeOff { node: meta.name(), addr: meta.origin.clone(), why }
 }
 
 /// Ends after an error.
 struct LiveBlocks<'a> {
     live: &'a Live,
     stream: Option<Dumped>,
-    failed: Option<Failure>,
+    failed: Option<SourceError>,
     waiting: VecDeque<Vec<u8>>,
 }
 
 impl LiveBlocks<'_> {
     /// The next blocks; none at the end. A follower waits as long as it takes.
-    fn fill(&mut self) -> Result<(), Failure> {
+    fn fill(&mut self) -> Result<(), SourceError> {
         let Live { runtime, meta, timeout, follow, .. } = self.live;
         while let (true, Some(stream)) = (self.waiting.is_empty(), self.stream.as_mut()) {
             let next = runtime.block_on(async {
@@ -256,7 +209,7 @@ impl LiveBlocks<'_> {
                     },
                 }
             });
-            match next.map_err(|why| broken(meta, &why))? {
+            match next.map_err(|why| broken(meta, why))? {
                 Some(blocks) => self.waiting.extend(blocks),
                 None => self.stream = None,
             }
@@ -266,15 +219,15 @@ impl LiveBlocks<'_> {
 }
 
 impl Iterator for LiveBlocks<'_> {
-    type Item = Result<Vec<u8>, Failure>;
+    type Item = Result<Vec<u8>, SourceError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if let Some(failure) = self.failed.take() {
-            return Some(Err(failure));
+        if let Some(error) = self.failed.take() {
+            return Some(Err(error));
         }
-        if let Err(failure) = self.fill() {
+        if let Err(error) = self.fill() {
             self.stream = None;
-            return Some(Err(failure));
+            return Some(Err(error));
         }
         self.waiting.pop_front().map(Ok)
     }
@@ -284,6 +237,8 @@ impl Iterator for LiveBlocks<'_> {
 mod tests {
     use super::*;
     use crate::cli::{Cli, Command};
+    use crate::ops::dump::dump;
+    use crate::ops::verify::verify;
 
     fn run(line: &str) -> Failure {
         let cli = Cli::parse_from_args(line.split(' ').map(Into::into)).unwrap();

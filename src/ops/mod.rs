@@ -4,11 +4,9 @@ pub mod backup;
 pub mod bench;
 pub mod children;
 pub mod dump;
-pub mod fold;
 pub mod join;
 pub mod leave;
 pub mod live;
-pub mod log;
 pub mod manual;
 pub mod market;
 pub mod nodes;
@@ -20,6 +18,3 @@ pub mod source;
 pub mod status;
 pub mod up;
 pub mod verify;
-
-#[cfg(test)]
-mod fixture;

@@ -5,14 +5,10 @@
 
 use serde_json::Value;
 
-use super::{
-    output::{Column, Row, Show},
-    source::Catalogue,
-};
-use crate::{
-    model::row::{Decision, OutcomeKind, Place, Record, Share, Slice, split},
-    types::{Money, OrderKind, PeerId, ProductId, Quantity, Stamp, Term},
-};
+use super::output::{Column, Row, Show};
+use crate::model::catalogue::Catalogue;
+use crate::model::row::{Decision, OutcomeKind, Place, Record, Share, Slice, split};
+use crate::types::{Money, OrderKind, PeerId, ProductId, Quantity, Stamp, Term};
 
 const fn column(key: &'static str, show: Show) -> Column {
     Column { key, show }
@@ -254,16 +250,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{
-        model::row::{Reason, initial_lot},
-        ops::source::CatalogueGood,
-        types::{Batch, Hash, Number, Office, Order, OrderId, ProcessId, Seq, WallMicros},
-    };
+    use crate::model::catalogue::Good;
+    use crate::model::row::{Reason, initial_lot};
+    use crate::types::{Batch, Hash, Number, Office, Order, OrderId, ProcessId, Seq, WallMicros};
 
     fn text(record: &Record, seq: u64, micros: u64, block: u64) -> String {
         let time = WallMicros(1_795_341_600_000_000 + micros);
         let place = Place { seq: Seq(seq), block, time, block_hash: Hash::default() };
-        let fish = Catalogue(vec![CatalogueGood { name: "fish".into(), unit_price: Money(100) }]);
+        let fish = Catalogue(vec![Good { name: "fish".into(), unit_price: Money(100) }]);
         serde_json::to_string(&ledger_row(&place, record, &fish)).unwrap().replace(&"00".repeat(32), "..")
     }
 

@@ -1,147 +1,183 @@
-//! Where blocks are read from: a copy of a store on disk, or a running node. Readers see only this.
+//! Stores on disk: which directories there are, and a copy of each as a source for [`crate::audit`].
 
-mod offline;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Instant;
 
-pub use offline::{InUse, node_dirs, open_offline, open_stores};
-use serde_json::Value;
+use super::nodes::directory;
+use super::output::{Failure, exit};
+use crate::audit::{CLIENT, Source, SourceError, StoredSource};
+use crate::journal::{self, OpenError};
+use crate::limits::{BACKOFF_MIN, OWNER_RETRY_MAX};
+pub use crate::types::node_name;
+use crate::types::node_named;
 
-use super::output::{Failure, Row};
-use crate::types::{Hash, Money, PeerId, ProductId, Quantity, Seq, Stamp, WallMicros};
+/// Names that only a node's directory has.
+const NODE_NAMES: [&str; 3] = ["node.json", "mark", "store"];
 
-/// A good as the catalogue has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CatalogueGood {
-    /// Its name.
-    pub name: String,
-    /// Posted price of one piece.
-    pub unit_price: Money,
+/// The directories of nodes that `dir` stands for: itself, or all nodes of the market in it, the warehouse first.
+pub fn node_dirs(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
+    if NODE_NAMES.iter().any(|name| dir.join(name).exists()) {
+        return Ok(vec![dir.to_path_buf()]);
+    }
+    let names = names(dir)?;
+    let mut nodes: Vec<(u32, PathBuf)> =
+        names.iter().filter_map(|name| Some((node_number(name)?, dir.join(name)))).collect();
+    nodes.sort();
+    let mut born = Vec::new();
+    for (_, node) in nodes {
+        if journal::exists(&node).map_err(|error| directory(&error))? {
+            born.push(node);
+        }
+    }
+    match names.iter().find(|name| node_number(name).is_none() && *name != "cluster.json") {
+        Some(found) if born.is_empty() => {
+            Err(directory(&OpenError::NotOurs { dir: dir.to_path_buf(), found: found.clone() }))
+        }
+        _ if born.is_empty() => Err(directory(&OpenError::Absent(dir.to_path_buf()))),
+        _ => Ok(born),
+    }
 }
 
-/// The goods by product index; records name them by it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Catalogue(pub Vec<CatalogueGood>);
+fn names(dir: &Path) -> Result<Vec<String>, Failure> {
+    if dir.is_file() {
+        return Err(directory(&OpenError::NotADirectory(dir.to_path_buf())));
+    }
+    if !dir.exists() {
+        return Err(directory(&OpenError::Absent(dir.to_path_buf())));
+    }
+    let failed = |error| Failure::new(exit::FAILURE, format!("cannot read {}: {error}", dir.display()));
+    let entries = fs::read_dir(dir).map_err(failed)?;
+    entries.map(|entry| Ok(entry.map_err(failed)?.file_name().to_string_lossy().into_owned())).collect()
+}
 
-impl Catalogue {
-    /// Reads `[{"name", "unit_price"}]`, as a peer's store keeps it; what is not of this form is left out.
-    pub fn from_json(json: &[u8]) -> Catalogue {
-        let goods: Vec<Value> = serde_json::from_slice(json).unwrap_or_default();
-        let good = |good: &Value| {
-            let unit_price = Money(good["unit_price"].as_i64()?);
-            Some(CatalogueGood { name: good["name"].as_str()?.to_string(), unit_price })
+/// 0 for `warehouse`, 4 for `peer-4`; a client, whose number is in its store, comes last.
+fn node_number(name: &str) -> Option<u32> {
+    match name {
+        CLIENT => Some(u32::MAX),
+        name => node_named(name).map(|node| node.0),
+    }
+}
+
+/// What becomes of a directory that a process has open: a source to read instead, nothing, or a failure.
+pub type InUse<'a> = dyn FnMut(&Path, &OpenError) -> Result<Option<Source>, Failure> + 'a;
+
+/// Opens every store that `dirs` stand for, each once. `in_use` is asked for those that a running node has open. A
+/// client that never ordered has nothing to show.
+pub fn open_stores(dirs: &[PathBuf], in_use: &mut InUse<'_>) -> Result<Vec<Source>, Failure> {
+    let mut nodes = Vec::new();
+    for dir in dirs {
+        nodes.extend(node_dirs(dir)?.into_iter().filter(|node| !nodes.contains(node)).collect::<Vec<_>>());
+    }
+    let mut open = |node: &PathBuf| open_or_ask(node, in_use);
+    let opened: Vec<Option<Source>> = nodes.iter().map(&mut open).collect::<Result<_, _>>()?;
+    Ok(opened.into_iter().flatten().filter(|source| !source.meta().never_ordered()).collect())
+}
+
+/// A process that was just killed keeps its lock until its last sync returns, and answers no more; one that starts does
+/// not answer yet. Both are tried again.
+fn open_or_ask(node: &Path, in_use: &mut InUse<'_>) -> Result<Option<Source>, Failure> {
+    let deadline = Instant::now() + OWNER_RETRY_MAX;
+    loop {
+        let error = match open_offline(node) {
+            Ok(source) => return Ok(Some(source)),
+            Err(error) => error,
         };
-        Catalogue(goods.iter().filter_map(good).collect())
-    }
-
-    /// The good's name; `#7` for a product that the catalogue lacks.
-    pub fn name(&self, product: ProductId) -> String {
-        let good = self.0.get(usize::from(product.0));
-        good.map_or_else(|| format!("#{product}"), |good| good.name.clone())
-    }
-}
-
-/// What a source says of the node whose blocks it gives.
-#[derive(Clone, Debug, Default)]
-pub struct SourceMeta {
-    /// Whose; 0 is the warehouse.
-    pub node: PeerId,
-    /// What the node was made as.
-    pub role: String,
-    /// The market's id.
-    pub cluster: String,
-    /// Goods as the store knows them; empty for a warehouse, whose `stocked` rows are the catalogue.
-    pub catalogue: Catalogue,
-    /// Last durable (sequence, block hash) kept outside the store.
-    pub mark: Option<(Seq, Hash)>,
-    /// No clock value above this was used.
-    pub clock_reserve: Option<Stamp>,
-    /// The directory or address that was read.
-    pub origin: String,
-    /// Further facts for `dump meta`, in the order of printing.
-    pub facts: Row,
-    /// A running node, which goes on while it is read.
-    pub live: bool,
-}
-
-impl SourceMeta {
-    /// The blocks are the warehouse's ledger, not a peer's journal.
-    pub fn is_ledger(&self) -> bool {
-        self.node == PeerId::WAREHOUSE
-    }
-
-    /// `warehouse` or `peer-4`: the node's directory in a market's.
-    pub fn name(&self) -> String {
-        node_name(self.node)
+        let asked = match error {
+            OpenError::InUse { .. } => in_use(node, &error),
+            _ => return Err(directory(&error)),
+        };
+        if asked.is_ok() || Instant::now() >= deadline {
+            return asked;
+        }
+        thread::sleep(BACKOFF_MIN);
     }
 }
 
-/// `warehouse` or `peer-4`.
-pub fn node_name(node: PeerId) -> String {
-    if node == PeerId::WAREHOUSE { "warehouse".into() } else { format!("peer-{node}") }
+/// Copies a stopped node's store and opens the copy.
+pub fn open_offline(dir: &Path) -> Result<Source, OpenError> {
+    Ok(Box::new(StoredSource::new(journal::open_copy(dir)?, dir.display().to_string())))
 }
 
-/// Whether a store's checkpoint is the fold of its log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CheckpointVerdict {
-    /// There is none, or the source cannot tell.
-    Absent,
-    /// It is, up to here.
-    Equal(Seq),
-    /// It is not; what differs.
-    Differs(String),
-}
-
-/// The warehouse's stock as a trader has it from pushes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StockCache {
-    /// The ledger row that it goes up to.
-    pub seq: Seq,
-    /// Pieces by product index.
-    pub stock: Vec<Quantity>,
-    /// When it was asked for, by the asker's clock.
-    pub asked_at: WallMicros,
-}
-
-/// Raw blocks of one node, oldest first.
-pub trait BlockSource {
-    /// Whose they are.
-    fn meta(&self) -> &SourceMeta;
-
-    /// The blocks from the one that holds `from`. May be asked again; a live source then gives what is there by then.
-    fn blocks(&mut self, from: Seq) -> Box<dyn Iterator<Item = Result<Vec<u8>, Failure>> + '_>;
-
-    /// The cache of a running trader as it is now; none of any other source.
-    fn cache(&mut self) -> Option<StockCache> {
-        None
+/// A store or a node that was read in part has told nothing for certain.
+impl From<SourceError> for Failure {
+    fn from(error: SourceError) -> Failure {
+        Failure::new(exit::UNDETERMINED, error.to_string())
     }
-
-    /// Compares the store's checkpoint with the fold of its log up to there.
-    fn checkpoint_check(&mut self) -> Result<CheckpointVerdict, Failure> {
-        Ok(CheckpointVerdict::Absent)
-    }
-}
-
-/// Blocks in memory.
-#[cfg(test)]
-pub(crate) struct Memory {
-    pub(crate) meta: SourceMeta,
-    pub(crate) blocks: Vec<Vec<u8>>,
-    pub(crate) cache: Option<StockCache>,
 }
 
 #[cfg(test)]
-impl BlockSource for Memory {
-    fn meta(&self) -> &SourceMeta {
-        &self.meta
+mod tests {
+    use super::*;
+    use crate::audit::{Check, CheckpointVerdict, audit, fixture};
+    use crate::journal::{Birth, Step, Urgency, open};
+    use crate::model::fold::Fold;
+    use crate::model::market::Market;
+    use crate::model::peer::PeerState;
+    use crate::types::{PeerId, Seq, Stamp, WallMicros};
+
+    #[test]
+    fn directories_are_a_node_a_market_absent_or_not_ours() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        assert_eq!(node_dirs(&at("none")).unwrap_err().exit, exit::USAGE);
+        assert_eq!(node_dirs(dir.path()).unwrap_err().exit, exit::USAGE);
+        fs::write(at("file"), "").unwrap();
+        assert_eq!(node_dirs(&at("file")).unwrap_err().exit, exit::USAGE);
+        assert_eq!(node_dirs(dir.path()).unwrap_err().exit, exit::DIRECTORY);
+        fs::create_dir(at("peer-4")).unwrap();
+        fs::write(at("peer-4").join("node.json"), "{}").unwrap();
+        assert_eq!(node_dirs(&at("peer-4")).unwrap(), [at("peer-4")]);
     }
 
-    fn blocks(&mut self, from: Seq) -> Box<dyn Iterator<Item = Result<Vec<u8>, Failure>> + '_> {
-        use crate::journal::BlockHeader;
-        let reaches =
-            move |block: &&Vec<u8>| BlockHeader::peek(block).is_ok_and(|header| header.last() >= from);
-        Box::new(self.blocks.iter().skip_while(move |block| !reaches(block)).cloned().map(Ok))
+    /// A closed store with these steps, and a checkpoint half way.
+    fn store<F: Fold>(dir: &Path, node: u32, steps: &[Vec<F::Record>]) {
+        let birth = Birth::new("3f2a", PeerId(node), "", crate::types::Token([7; 32]));
+        let fatal = std::sync::Arc::new(|error: String| panic!("{error}"));
+        let mut recovered = open::<F>(dir, Some(birth), None, "127.0.0.1:0", fatal).unwrap();
+        for (at, records) in steps.iter().enumerate() {
+            let (time, clock) = (WallMicros(at as u64), Stamp(1_000));
+            for (index, record) in records.iter().enumerate() {
+                let seq = Seq(recovered.journal.next_seq().0 + index as u64);
+                recovered.state.apply(seq, time, record);
+            }
+            recovered.journal.stage(Step { records: records.clone(), time, clock, urgency: Urgency::Now });
+            if at == steps.len() / 2 {
+                recovered.journal.checkpoint(recovered.state.parts());
+            }
+        }
+        recovered.journal.close().unwrap();
     }
 
-    fn cache(&mut self) -> Option<StockCache> {
-        self.cache.clone()
+    fn opened(dir: &Path) -> Source {
+        let deadline = std::time::Instant::now() + crate::limits::LOCK_RETRY_MAX;
+        loop {
+            match open_offline(dir) {
+                Err(OpenError::InUse { .. }) if std::time::Instant::now() < deadline => {
+                    std::thread::yield_now()
+                }
+                opened => return opened.unwrap(),
+            }
+        }
+    }
+
+    #[test]
+    fn a_market_on_disk_is_verified_with_its_checkpoints() {
+        let (dir, market) = (tempfile::tempdir().unwrap(), fixture::Market::lived());
+        store::<Market>(&dir.path().join("warehouse"), 0, &market.ledger);
+        for (peer, steps) in &market.journals {
+            store::<PeerState>(&dir.path().join(format!("peer-{peer}")), peer.0, steps);
+        }
+        let nodes = node_dirs(dir.path()).unwrap();
+        assert_eq!(nodes.len(), 1 + market.journals.len());
+        let mut sources: Vec<Source> = nodes.iter().map(|node| opened(node)).collect();
+        let verdict = sources[0].checkpoint_check().unwrap();
+        assert!(matches!(verdict, CheckpointVerdict::Equal(Seq(1..))), "{verdict:?}");
+        assert!(!format!("{:?}", sources[0].meta()).to_lowercase().contains("token"));
+        let found = audit(&mut sources, 5).unwrap();
+        for check in Check::ALL {
+            assert_eq!(found.of(check).failed, 0, "{:?}", found.of(check).examples);
+        }
     }
 }

@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use self::views::Views;
 use super::market::{self, Reports};
 use super::output::{Column, Failure, Printer, Row, Shape, Show, colored, exit};
-use super::source::node_name;
 use crate::cli::{Global, StatusArgs};
+use crate::types::node_name;
 use crate::types::{Money, Office, PeerId, Quantity};
 use crate::wire::report::Report;
 

@@ -1,13 +1,14 @@
 //! Imports that go the wrong way: machines that reach for a disk, a wire or a clock cannot be simulated or replayed.
 //!
-//! `types`, `limits` <- `model` <- `journal`, `wire` <- `node` <- `ops`, `config`, `cli` <- `main`; sled stays in the
-//! journal, bincode in the codec, tonic and prost in the wire. Read from the sources, comments left out.
+//! `types`, `limits` <- `model` <- `journal`, `wire` <- `node` <- `sim`, `ops`, `config`, `cli` <- `main`, and the
+//! auditor stands beside `node`: `journal` <- `audit` <- `sim`, `ops`. sled stays in the journal, bincode in the codec,
+//! tonic and prost in the wire. Read from the sources, comments left out.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each module may name of this crate, itself apart.
-const MAY_NAME: [(&str, &[&str]); 10] = [
+const MAY_NAME: [(&str, &[&str]); 12] = [
     ("codec", &["limits"]),
     ("limits", &["types"]),
     ("types", &["limits"]),
@@ -15,9 +16,11 @@ const MAY_NAME: [(&str, &[&str]); 10] = [
     ("journal", &["codec", "limits", "model", "types"]),
     ("wire", &["limits", "model", "types"]),
     ("node", &["journal", "limits", "model", "types", "wire"]),
-    ("cli", &["config", "journal", "limits", "model", "node", "ops", "types", "wire"]),
-    ("config", &["cli", "journal", "limits", "model", "node", "ops", "types", "wire"]),
-    ("ops", &["cli", "config", "journal", "limits", "model", "node", "types", "wire"]),
+    ("audit", &["journal", "limits", "model", "types"]),
+    ("sim", &["audit", "codec", "journal", "limits", "model", "node", "types", "wire"]),
+    ("cli", &["audit", "config", "journal", "limits", "model", "node", "ops", "sim", "types", "wire"]),
+    ("config", &["audit", "cli", "journal", "limits", "model", "node", "ops", "types", "wire"]),
+    ("ops", &["audit", "cli", "config", "journal", "limits", "model", "node", "types", "wire"]),
 ];
 
 /// Crates, and the only places that may name them.

@@ -1,10 +1,9 @@
 use super::*;
-use crate::{
-    journal::{Step, Urgency, exit_on_failure, open},
-    model::market::Market,
-    ops::{fixture, fold::Check, source::open_stores, verify},
-    types::Token,
-};
+use crate::audit::{Check, audit, fixture};
+use crate::journal::{Step, Urgency, exit_on_failure, open};
+use crate::model::market::Market;
+use crate::ops::source::open_stores;
+use crate::types::Token;
 
 /// A stopped warehouse that has lived.
 fn warehouse(dir: &Path) {
@@ -32,7 +31,7 @@ fn restore_from(from: &Path, data_dir: &Path) -> Result<u8, Failure> {
 }
 
 /// Reads a directory once its last owner has let go.
-fn opened(dir: &Path) -> super::super::dump::Source {
+fn opened(dir: &Path) -> Source {
     open_stores(&[dir.to_owned()], &mut |_, error| Err(directory(error))).unwrap().pop().unwrap()
 }
 
@@ -54,8 +53,8 @@ fn a_backup_is_a_warehouse_and_a_restored_one_goes_on_in_a_later_generation() {
         fs::remove_dir_all(at("m/warehouse")).unwrap();
         assert_eq!(restore_from(&at("b"), &at("m")), Ok(exit::DONE));
         let mut restored = [opened(&at("m/warehouse"))];
-        let found = verify::audit(&mut restored, 5).unwrap();
-        assert!(found.alarms.failed().is_empty(), "{:?}", found.alarms.of(Check::Fencing));
+        let found = audit(&mut restored, 5).unwrap();
+        assert!(found.failed().is_empty(), "{:?}", found.of(Check::Fencing));
         let blocks: Vec<Vec<u8>> = restored[0].blocks(Seq(1)).map(Result::unwrap).collect();
         assert_eq!(blocks[..own.len()], own);
         let last = Block::<Record>::decode(blocks.last().unwrap()).unwrap().records;

@@ -2,17 +2,15 @@
 
 use serde_json::Value;
 
-use super::{Dump, Source, filter::Selection, ledger, row};
-use crate::{
-    model::{entry::Entry, row::Record},
-    ops::{
-        log::{self, Logged, ReadRow},
-        output::{Column, Failure, Row, Show, exit},
-        rows::{ledger_row, unreadable_row},
-        source::{BlockSource, Catalogue},
-    },
-    types::Seq,
-};
+use super::filter::Selection;
+use super::{Dump, ledger, row};
+use crate::audit::{BlockSource, Logged, ReadRow, Source, SourceError, rows};
+use crate::model::catalogue::Catalogue;
+use crate::model::entry::Entry;
+use crate::model::row::Record;
+use crate::ops::output::{Column, Failure, Row, Show, exit};
+use crate::ops::rows::unreadable_row;
+use crate::types::Seq;
 
 const COLUMNS: [Column; 4] = [
     Column { key: "seq", show: Show::Number },
@@ -33,11 +31,7 @@ pub(super) fn run(dump: &mut Dump<'_>, here: &mut [Source], there: &mut [Source]
     let other = &mut there[other];
     let differences = match one.meta().is_ledger() {
         true => ledgers(one.as_mut(), other.as_mut())?,
-        false => compare(
-            log::pages::<Entry>(one.as_mut(), Seq(1)),
-            log::pages(other.as_mut(), Seq(1)),
-            &entry_row,
-        )?,
+        false => compare(rows(one.as_mut(), Seq(1)), rows(other.as_mut(), Seq(1)), &entry_row)?,
     };
     dump.findings.differ = !differences.is_empty();
     dump.print(&Selection::new(&dump.args.filter, &COLUMNS)?, &COLUMNS, differences)
@@ -45,11 +39,8 @@ pub(super) fn run(dump: &mut Dump<'_>, here: &mut [Source], there: &mut [Source]
 
 fn ledgers(one: &mut dyn BlockSource, other: &mut dyn BlockSource) -> Result<Vec<Row>, Failure> {
     let goods: [Catalogue; 2] = [ledger::catalogue(one)?, ledger::catalogue(other)?];
-    let as_row = |side: usize, (place, record): &ReadRow<Record>| match record {
-        Ok(record) => ledger_row(place, record, &goods[side]),
-        Err(why) => unreadable_row(place, why),
-    };
-    compare(log::pages::<Record>(one, Seq(1)), log::pages(other, Seq(1)), &as_row)
+    let as_row = |side: usize, read: &ReadRow<Record>| ledger::as_row(read, &goods[side]);
+    compare(rows(one, Seq(1)), rows(other, Seq(1)), &as_row)
 }
 
 fn entry_row(_: usize, (place, entry): &ReadRow<Entry>) -> Row {
@@ -65,15 +56,14 @@ fn entry_row(_: usize, (place, entry): &ReadRow<Entry>) -> Row {
 }
 
 fn compare<R: Logged>(
-    one: impl Iterator<Item = Result<log::Page<R>, Failure>>,
-    other: impl Iterator<Item = Result<log::Page<R>, Failure>>,
+    mut one: impl Iterator<Item = Result<ReadRow<R>, SourceError>>,
+    mut other: impl Iterator<Item = Result<ReadRow<R>, SourceError>>,
     as_row: &dyn Fn(usize, &ReadRow<R>) -> Row,
 ) -> Result<Vec<Row>, Failure> {
-    let (mut one, mut other) = (Lines::new(one), Lines::new(other));
     let mut differences = Vec::new();
     loop {
-        let here = one.next()?.map(|read| as_row(0, &read));
-        let there = other.next()?.map(|read| as_row(1, &read));
+        let here = one.next().transpose()?.map(|read| as_row(0, &read));
+        let there = other.next().transpose()?.map(|read| as_row(1, &read));
         match (here, there) {
             (None, None) => return Ok(differences),
             (Some(here), Some(there)) => differences.extend(between(&here, &there)),
@@ -103,28 +93,4 @@ fn only_one(here: Option<&Row>, there: Option<&Row>) -> Row {
     let kind =
         |row: Option<&Row>| row.map_or(Value::Null, |row| row.get("kind").cloned().unwrap_or("there".into()));
     row([("seq", seq), ("key", "row".into()), ("here", kind(here)), ("there", kind(there))])
-}
-
-/// Pages as single rows.
-struct Lines<I, R> {
-    pages: I,
-    waiting: std::vec::IntoIter<ReadRow<R>>,
-}
-
-impl<R, I: Iterator<Item = Result<log::Page<R>, Failure>>> Lines<I, R> {
-    fn new(pages: I) -> Lines<I, R> {
-        Lines { pages, waiting: Vec::new().into_iter() }
-    }
-
-    fn next(&mut self) -> Result<Option<ReadRow<R>>, Failure> {
-        loop {
-            if let Some(read) = self.waiting.next() {
-                return Ok(Some(read));
-            }
-            match self.pages.next() {
-                Some(page) => self.waiting = page?.into_rows().into_iter(),
-                None => return Ok(None),
-            }
-        }
-    }
 }

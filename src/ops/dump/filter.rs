@@ -2,11 +2,9 @@
 
 use serde_json::Value;
 
-use crate::{
-    cli::Filter,
-    ops::output::{Column, Failure, Row, exit, nearest},
-    types::Seq,
-};
+use crate::cli::Filter;
+use crate::ops::output::{Column, Failure, Row, exit, nearest};
+use crate::types::Seq;
 
 /// Criteria that all must hold.
 pub(super) struct Selection<'a> {

@@ -1,33 +1,27 @@
 //! `dump ledger`: every record is one row, in order, with as little held in memory as the asked order allows.
 
-use std::{collections::VecDeque, ops::ControlFlow};
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
 
-use super::{Dump, filter::Selection};
-use crate::{
-    model::row::Record,
-    ops::{
-        log::{self, ReadRow},
-        output::{Failure, Printer, Row, Shape},
-        rows::{LEDGER_COLUMNS, LEDGER_KINDS, ledger_row, unreadable_row},
-        source::{BlockSource, Catalogue, CatalogueGood},
-    },
-    types::Seq,
-};
+use super::Dump;
+use super::filter::Selection;
+use crate::audit::{BlockSource, ReadRow, rows};
+use crate::model::catalogue::Catalogue;
+use crate::model::row::Record;
+use crate::ops::output::{Failure, Printer, Row, Shape};
+use crate::ops::rows::{LEDGER_COLUMNS, LEDGER_KINDS, ledger_row, unreadable_row};
+use crate::types::Seq;
 
 /// The goods of a ledger: its first rows.
 pub(super) fn catalogue(source: &mut dyn BlockSource) -> Result<Catalogue, Failure> {
     let mut goods = Vec::new();
-    for page in log::pages::<Record>(source, Seq(1)) {
-        for (_, record) in page?.into_rows() {
-            match record {
-                Ok(Record::Stocked { name, unit_price, .. }) => {
-                    goods.push(CatalogueGood { name, unit_price })
-                }
-                _ => return Ok(Catalogue(goods)),
-            }
+    for row in rows::<Record>(source, Seq(1)) {
+        match row?.1 {
+            Ok(Record::Stocked { name, unit_price, .. }) => goods.push((name, unit_price)),
+            _ => break,
         }
     }
-    Ok(Catalogue(goods))
+    Ok(goods.into_iter().collect())
 }
 
 pub(super) fn run(dump: &mut Dump<'_>, source: &mut dyn BlockSource) -> Result<(), Failure> {
@@ -41,39 +35,38 @@ pub(super) fn run(dump: &mut Dump<'_>, source: &mut dyn BlockSource) -> Result<(
     let limit = dump.limit();
     let printer = Printer::new(dump.out, dump.shape, &columns);
     let printer = if dump.args.follow { printer.unbuffered() } else { printer };
-    let mut rows = Rows { printer, reverse: dump.args.reverse, limit, printed: 0, kept: VecDeque::new() };
+    let mut printed = Rows { printer, reverse: dump.args.reverse, limit, printed: 0, kept: VecDeque::new() };
     let from = dump.args.filter.from.unwrap_or(Seq(1));
     let to = dump.args.filter.to.unwrap_or(Seq(u64::MAX));
     let (mut more, mut last, mut whole) = (false, Seq(0), true);
-    'pages: for page in log::pages::<Record>(source, from) {
-        for read in page?.into_rows() {
-            if read.0.seq > to {
-                whole = false;
-                break 'pages;
-            }
-            last = read.0.seq;
-            let row = as_row(&read, &catalogue);
-            if !selection.takes(&row) {
-                continue;
-            }
-            dump.findings.unreadable += u64::from(read.1.is_err());
-            if rows.take(row)?.is_break() {
-                more = true;
-                break 'pages;
-            }
+    for read in rows::<Record>(source, from) {
+        let read = read?;
+        if read.0.seq > to {
+            whole = false;
+            break;
+        }
+        last = read.0.seq;
+        let row = as_row(&read, &catalogue);
+        if !selection.takes(&row) {
+            continue;
+        }
+        dump.findings.unreadable += u64::from(read.1.is_err());
+        if printed.take(row)?.is_break() {
+            more = true;
+            break;
         }
     }
     if more && table && !dump.quiet {
         eprintln!("the first {limit} rows; more with --limit, the last ones with --reverse");
     }
-    rows.finish()?;
+    printed.finish()?;
     if whole && !more && last > Seq(0) {
         dump.findings.ended(source.meta(), last);
     }
     Ok(())
 }
 
-fn as_row((place, record): &ReadRow<Record>, catalogue: &Catalogue) -> Row {
+pub(super) fn as_row((place, record): &ReadRow<Record>, catalogue: &Catalogue) -> Row {
     match record {
         Ok(record) => ledger_row(place, record, catalogue),
         Err(why) => unreadable_row(place, why),

@@ -4,21 +4,14 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{Dump, Source, ledger, row};
-use crate::{
-    model::{
-        entry::{Entry, Told},
-        row::{Place, Record},
-    },
-    ops::{
-        fold::{Alarms, JournalFold},
-        log,
-        output::{Column, Failure, Row, Show, exit},
-        rows::ledger_row,
-        source::{BlockSource, Catalogue, node_name},
-    },
-    types::{Money, Order, OrderId, PeerId, Seq, Term, WallMicros},
-};
+use super::{Dump, ledger, row};
+use crate::audit::{Alarms, BlockSource, JournalFold, Source};
+use crate::model::catalogue::Catalogue;
+use crate::model::entry::{Entry, Told};
+use crate::model::row::{Place, Record};
+use crate::ops::output::{Column, Failure, Row, Show, exit};
+use crate::ops::rows::ledger_row;
+use crate::types::{Money, Order, OrderId, PeerId, Seq, Term, WallMicros, node_name};
 
 const COLUMNS: [Column; 5] = [
     Column { key: "time", show: Show::Text },
@@ -118,19 +111,13 @@ fn in_ledger(
     steps: &mut Vec<Step>,
 ) -> Result<(), Failure> {
     let catalogue = ledger::catalogue(source)?;
-    for page in log::pages::<Record>(source, Seq(1)) {
-        for (place, record) in page?.into_rows() {
-            let Ok(record) = record else {
-                dump.findings.unreadable += 1;
-                continue;
-            };
-            if record.decision().is_some_and(|decision| decision.order.id == wanted) {
-                let facts = settled(&place, &record, &catalogue);
-                let (time, seq) = (place.time, place.seq);
-                steps.push(Step { time, event: Event::Settled, node: PeerId::WAREHOUSE, seq, facts });
-            }
+    dump.findings.readable(source, Seq(u64::MAX), |place, record: Record| {
+        if record.decision().is_some_and(|decision| decision.order.id == wanted) {
+            let facts = settled(place, &record, &catalogue);
+            let (time, seq) = (place.time, place.seq);
+            steps.push(Step { time, event: Event::Settled, node: PeerId::WAREHOUSE, seq, facts });
         }
-    }
+    })?;
     Ok(())
 }
 
@@ -150,19 +137,13 @@ fn in_journal(
     let (node, catalogue) = (source.meta().node, source.meta().catalogue.clone());
     let (mut fold, mut alarms) = (JournalFold::new(node), Alarms::new(0));
     let mut held = Held::default();
-    for page in log::pages::<Entry>(source, Seq(1)) {
-        for (place, entry) in page?.into_rows() {
-            let Ok(entry) = entry else {
-                dump.findings.unreadable += 1;
-                continue;
-            };
-            held.see(&fold, &entry, wanted);
-            fold.apply(&place, &entry, &mut alarms);
-            for (event, facts) in events(node, &entry, wanted, &held, &catalogue) {
-                steps.push(Step { time: place.time, event, node, seq: place.seq, facts });
-            }
+    dump.findings.readable(source, Seq(u64::MAX), |place, entry: Entry| {
+        held.see(&fold, &entry, wanted);
+        fold.apply(place, &entry, &mut alarms);
+        for (event, facts) in events(node, &entry, wanted, &held, &catalogue) {
+            steps.push(Step { time: place.time, event, node, seq: place.seq, facts });
         }
-    }
+    })?;
     Ok(())
 }
 

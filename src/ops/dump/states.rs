@@ -2,17 +2,14 @@
 
 use serde_json::Value;
 
-use super::{Dump, Source, filter::Selection, row, with_node};
-use crate::{
-    cli::{Filter, View},
-    ops::{
-        fold::{Alarms, JournalFold, LedgerFold, OwnOrder},
-        log,
-        output::{Column, Failure, Row, Show, exit},
-        source::{BlockSource, Catalogue},
-    },
-    types::{Number, Office, OrderKind, Seq},
-};
+use super::filter::Selection;
+use super::{Dump, row, with_node};
+use crate::audit::{Alarms, BlockSource, JournalFold, LedgerFold, Logged, OwnOrder, Source};
+use crate::cli::{Filter, View};
+use crate::model::catalogue::Catalogue;
+use crate::model::row::Place;
+use crate::ops::output::{Column, Failure, Row, Show, exit};
+use crate::types::{Number, Office, OrderKind, Seq};
 
 const fn text(key: &'static str) -> Column {
     Column { key, show: Show::Text }
@@ -164,43 +161,31 @@ fn state(
 }
 
 fn fold_ledger(dump: &mut Dump<'_>, source: &mut dyn BlockSource) -> Result<LedgerFold, Failure> {
-    let (mut fold, mut alarms) = (LedgerFold::default(), Alarms::new(0));
-    let (until, mut last) = (dump.args.at.unwrap_or(Seq(u64::MAX)), Seq(0));
-    'pages: for page in log::pages(source, Seq(1)) {
-        for (place, record) in page?.into_rows() {
-            last = place.seq;
-            match record {
-                _ if place.seq > until => break 'pages,
-                Ok(record) => fold.apply(&place, &record, &mut alarms),
-                Err(_) => dump.findings.unreadable += 1,
-            }
-        }
-    }
-    dump.findings.broken_by(&alarms);
-    if last <= until {
-        dump.findings.ended(source.meta(), last);
-    }
+    let mut fold = LedgerFold::default();
+    fold_log(dump, source, |place, record, alarms| fold.apply(place, &record, alarms))?;
     Ok(fold)
 }
 
 fn fold_journal(dump: &mut Dump<'_>, source: &mut dyn BlockSource) -> Result<JournalFold, Failure> {
-    let (mut fold, mut alarms) = (JournalFold::new(source.meta().node), Alarms::new(0));
-    let (until, mut last) = (dump.args.at.unwrap_or(Seq(u64::MAX)), Seq(0));
-    'pages: for page in log::pages(source, Seq(1)) {
-        for (place, entry) in page?.into_rows() {
-            last = place.seq;
-            match entry {
-                _ if place.seq > until => break 'pages,
-                Ok(entry) => fold.apply(&place, &entry, &mut alarms),
-                Err(_) => dump.findings.unreadable += 1,
-            }
-        }
-    }
+    let mut fold = JournalFold::new(source.meta().node);
+    fold_log(dump, source, |place, entry, alarms| fold.apply(place, &entry, alarms))?;
+    Ok(fold)
+}
+
+/// Folds up to `--at`.
+fn fold_log<R: Logged>(
+    dump: &mut Dump<'_>,
+    source: &mut dyn BlockSource,
+    mut apply: impl FnMut(&Place, R, &mut Alarms),
+) -> Result<(), Failure> {
+    let (until, mut alarms) = (dump.args.at.unwrap_or(Seq(u64::MAX)), Alarms::new(0));
+    let take = |place: &Place, record| apply(place, record, &mut alarms);
+    let last = dump.findings.readable(source, until, take)?;
     dump.findings.broken_by(&alarms);
     if last <= until {
         dump.findings.ended(source.meta(), last);
     }
-    Ok(fold)
+    Ok(())
 }
 
 fn inventory(fold: &LedgerFold) -> Vec<Row> {

@@ -4,19 +4,12 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{Dump, Source, row};
-use crate::{
-    model::{
-        entry::Entry,
-        row::{Place, Record},
-    },
-    ops::{
-        log::{self, Logged, Page},
-        output::{Column, Failure, Row, Shape, Show},
-        source::{BlockSource, SourceMeta},
-    },
-    types::{Hash, Money, Seq, WallMicros},
-};
+use super::{Dump, row};
+use crate::audit::{BlockSource, Fact, Logged, Page, Source, SourceMeta, pages, rows};
+use crate::model::entry::Entry;
+use crate::model::row::{Place, Record};
+use crate::ops::output::{Column, Failure, Row, Shape, Show};
+use crate::types::{Hash, Money, Seq, WallMicros};
 
 const COLUMNS: [Column; 3] = [
     Column { key: "node", show: Show::Text },
@@ -55,17 +48,13 @@ pub(super) fn meta(dump: &mut Dump<'_>, sources: &mut [Source]) -> Result<(), Fa
 fn generation(source: &mut dyn BlockSource) -> Result<u64, Failure> {
     let mut last = 0;
     if source.meta().is_ledger() {
-        for page in log::pages::<Record>(source, Seq(1)) {
-            for (_, row) in page?.into_rows() {
-                last = if let Ok(Record::Restored { generation, .. }) = row { generation } else { last };
-            }
+        for row in rows::<Record>(source, Seq(1)) {
+            last = if let Ok(Record::Restored { generation, .. }) = row?.1 { generation } else { last };
         }
         return Ok(last);
     }
-    for page in log::pages::<Entry>(source, Seq(1)) {
-        for (_, row) in page?.into_rows() {
-            last = if let Ok(Entry::LedgerSeen { generation, .. }) = row { generation } else { last };
-        }
+    for row in rows::<Entry>(source, Seq(1)) {
+        last = if let Ok(Entry::LedgerSeen { generation, .. }) = row?.1 { generation } else { last };
     }
     Ok(last)
 }
@@ -84,7 +73,11 @@ fn facts(meta: &SourceMeta) -> Row {
     if let Some(clock) = meta.clock_reserve {
         row.insert("clock_reserve".into(), clock.0.into());
     }
-    row.extend(meta.facts.clone());
+    let value = |fact: &Fact| match fact {
+        Fact::Number(number) => Value::from(*number),
+        Fact::Text(text) => text.as_str().into(),
+    };
+    row.extend(meta.facts.iter().map(|(name, fact)| (name.to_string(), value(fact))));
     row
 }
 
@@ -140,7 +133,7 @@ impl<C: Counts> Summary<C> {
         let (counts, kinds) = (C::default(), BTreeMap::new());
         let head = (Seq(0), 0, Hash::default());
         let mut summary = Summary { records: 0, blocks: 0, unreadable: 0, kinds, counts, head, times: None };
-        for page in log::pages(source, Seq(1)) {
+        for page in pages(source, Seq(1)) {
             summary.page(page?);
         }
         Ok(summary.row(source.meta()))

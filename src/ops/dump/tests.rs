@@ -2,10 +2,8 @@ use clap::Parser as _;
 use serde_json::Value;
 
 use super::*;
-use crate::{
-    cli::{Cli, Command},
-    ops::fixture::{self, Market},
-};
+use crate::audit::fixture::{self, Market};
+use crate::cli::{Cli, Command};
 
 fn dump_of(sources: Vec<Source>, other: Vec<Source>, line: &str) -> (Result<u8, Failure>, String) {
     let cli = Cli::parse_from(["bazaar", "dump"].into_iter().chain(line.split_whitespace()));

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::model::membership;
 use crate::model::offices::Roster;
 use crate::ops::market::Reports;
-use crate::ops::source::node_name;
+use crate::types::node_name;
 use crate::types::{Office, PeerId};
 
 /// Each view, with the nodes that hold it.

@@ -4,15 +4,10 @@ use std::io::{self, Write};
 
 use serde_json::{Value, json};
 
-use super::Audit;
-use crate::{
-    cli::{Global, Target, VerifyArgs},
-    ops::{
-        fold::{Check, Example, Tally},
-        output::colored,
-    },
-    types::Seq,
-};
+use crate::audit::{Audit, Check, Example, Tally};
+use crate::cli::{Global, Target, VerifyArgs};
+use crate::ops::output::colored;
+use crate::types::Seq;
 
 /// Missing stores named before the rest is only counted.
 const NAMED_MAX: usize = 4;
@@ -26,7 +21,7 @@ pub(super) fn print(
 ) -> io::Result<()> {
     if global.json {
         let checks: Vec<Value> = wanted.iter().map(|check| object(found, *check, args)).collect();
-        let pass = wanted.iter().all(|check| found.alarms.of(*check).failed == 0);
+        let pass = wanted.iter().all(|check| found.of(*check).failed == 0);
         return writeln!(out, "{}", json!({"checks": checks, "pass": pass}));
     }
     let color = colored(global.color, &io::stdout());
@@ -34,7 +29,7 @@ pub(super) fn print(
 }
 
 fn object(found: &Audit, check: Check, args: &VerifyArgs) -> Value {
-    let tally = found.alarms.of(check);
+    let tally = found.of(check);
     let example = |example: &Example| json!({"what": example.what, "command": command(example, args)});
     let examples: Vec<Value> = tally.examples.iter().take(args.max_examples).map(example).collect();
     json!({
@@ -50,7 +45,7 @@ fn object(found: &Audit, check: Check, args: &VerifyArgs) -> Value {
 }
 
 fn result(found: &Audit, check: Check) -> &'static str {
-    match found.alarms.of(check).failed {
+    match found.of(check).failed {
         _ if found.unchecked(check) => "not_checked",
         0 => "ok",
         _ => "failed",
@@ -58,7 +53,7 @@ fn result(found: &Audit, check: Check) -> &'static str {
 }
 
 fn lines(found: &Audit, check: Check, args: &VerifyArgs, color: bool, out: &mut dyn Write) -> io::Result<()> {
-    let tally = found.alarms.of(check);
+    let tally = found.of(check);
     let lacks = names(&found.lacks(check));
     let lost = lost(tally);
     let (word, code, detail) = match result(found, check) {

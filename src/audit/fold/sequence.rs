@@ -2,18 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use super::{Alarms, Check, Example};
-use crate::{
-    model::row::{Decision, Place, Record},
-    types::{Batch, Epoch, Number, PeerId, ProductId, QueueKey, Stamp, Term},
-};
+use crate::audit::{Alarms, Check, Example};
+use crate::model::row::{Decision, Place, Record};
+use crate::types::{Batch, Epoch, Number, PeerId, ProductId, QueueKey, Stamp, Term};
 
 /// Batches of one term whose rows may still come: a step takes several, and a new one may begin before another ends.
 const BATCHES_KEPT: u64 = 64;
 
 /// What the next row is compared with.
 #[derive(Clone, Debug, Default)]
-pub struct Sequence {
+pub(crate) struct Sequence {
     block: u64,
     in_block: BTreeMap<ProductId, QueueKey>,
     in_batch: BTreeMap<(PeerId, Term), BTreeMap<(Batch, ProductId), QueueKey>>,
@@ -24,7 +22,7 @@ pub struct Sequence {
 
 impl Sequence {
     /// The greatest clock or stamp so far.
-    pub fn clock(&self) -> Stamp {
+    pub(crate) fn clock(&self) -> Stamp {
         self.clock.max(self.stamp_seen)
     }
 

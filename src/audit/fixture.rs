@@ -2,20 +2,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::{
-    journal::{ChainWriter, Tip},
-    model::{
-        entry::{Entry, Placed, Told},
-        row::{Decision, Reason, Record, Slice, initial_lot},
-    },
-    ops::{
-        dump::Source,
-        source::{Memory, SourceMeta},
-    },
-    types::{
-        Batch, Epoch, Hash, Money, Number, Office, Order, OrderId, OrderKind, PeerId, ProcessId, ProductId,
-        Quantity, Seq, Stamp, Term, WallMicros,
-    },
+use super::{BlockSource, Source, SourceError, SourceMeta, StockCache};
+use crate::journal::{BlockHeader, ChainWriter, Tip};
+use crate::model::entry::{Entry, Placed, Told};
+use crate::model::row::{Decision, Reason, Record, Slice, initial_lot};
+use crate::types::{
+    Batch, Epoch, Hash, Money, Number, Office, Order, OrderId, OrderKind, PeerId, ProcessId, ProductId,
+    Quantity, Seq, Stamp, Term, WallMicros,
 };
 
 pub(crate) const BUY: OrderKind = OrderKind::Buy { partial: false };
@@ -286,4 +279,27 @@ pub(crate) fn chain<R: serde::Serialize>(steps: &Steps<R>) -> (Vec<Vec<u8>>, Tip
         writer.write(records, time, put).unwrap();
     }
     (blocks, writer.tip())
+}
+
+/// Blocks as they are, whatever is wrong with them.
+pub(crate) struct Memory {
+    pub(crate) meta: SourceMeta,
+    pub(crate) blocks: Vec<Vec<u8>>,
+    pub(crate) cache: Option<StockCache>,
+}
+
+impl BlockSource for Memory {
+    fn meta(&self) -> &SourceMeta {
+        &self.meta
+    }
+
+    fn blocks(&mut self, from: Seq) -> Box<dyn Iterator<Item = Result<Vec<u8>, SourceError>> + '_> {
+        let reaches =
+            move |block: &&Vec<u8>| BlockHeader::peek(block).is_ok_and(|header| header.last() >= from);
+        Box::new(self.blocks.iter().skip_while(move |block| !reaches(block)).cloned().map(Ok))
+    }
+
+    fn cache(&mut self) -> Option<StockCache> {
+        self.cache.clone()
+    }
 }

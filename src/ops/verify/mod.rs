@@ -1,31 +1,39 @@
-//! `bazaar verify`: the documented invariants, checked from the records alone.
+//! `bazaar verify`: the documented invariants, as [`crate::audit`] checks them.
 //!
-//! In: sources of blocks, on disk or live. Out: a line per check, with examples and the command that shows each, and an
-//! exit code: 5 if an invariant is broken, 6 if `--require-all` and a store was missing.
+//! In: stores on disk, running nodes, or both. Out: a line per check, with examples and the command that shows each, and
+//! an exit code: 5 if an invariant is broken, 6 if `--require-all` and a store was missing.
 
-mod audit;
-mod caches;
-mod chain;
 mod report;
 
-use std::{io::Write, thread, time::Duration};
+use std::io::{Write, stdout};
+use std::thread;
+use std::time::Duration;
 
-pub use audit::{Audit, audit};
-
-use super::{
-    dump::Source,
-    fold::Check,
-    output::{Failure, exit},
-};
-use crate::cli::{Global, VerifyArgs};
+use super::live::Asking;
+use super::output::{Failure, exit};
+use crate::audit::{Audit, Check, Source, audit};
+use crate::cli::{Global, Target, VerifyArgs};
 
 /// A live market may be read in the middle of a step: what was missing is looked for again after this.
 const SECOND_LOOK_AFTER: Duration = Duration::from_secs(1);
 /// Examples kept while a second look may still clear some.
 const EXAMPLES_LIVE_MAX: usize = 10_000;
 
+/// Checks the invariants.
+///
+/// # Errors
+/// A store cannot be read, or a node does not answer.
+pub fn verify(args: &VerifyArgs, global: &Global) -> Result<u8, Failure> {
+    let asking = Asking::new(global, false)?;
+    let sources = match args.stores.target() {
+        Target::Node(addr) => asking.market(&addr.to_string())?,
+        Target::Dirs(dirs) => asking.stores(&dirs)?,
+    };
+    run(args, global, sources, &mut stdout())
+}
+
 /// Checks `sources` and prints the verdict. Gives the exit code.
-pub fn run(
+fn run(
     args: &VerifyArgs,
     global: &Global,
     mut sources: Vec<Source>,
@@ -44,7 +52,7 @@ pub fn run(
 }
 
 fn code(found: &Audit, wanted: &[Check], require_all: bool) -> u8 {
-    let broken = wanted.iter().any(|check| found.alarms.of(*check).failed > 0);
+    let broken = wanted.iter().any(|check| found.of(*check).failed > 0);
     let lacking = wanted.iter().any(|check| !found.lacks(*check).is_empty());
     match (broken, lacking && require_all) {
         (true, _) => exit::BROKEN,

@@ -2,21 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use super::{Alarms, Check, Example};
-use crate::{
-    model::row::{Decision, Place, Reason, Record, Slice, initial_lot},
-    types::{OrderId, OrderKind, ProductId, Quantity},
-};
+use crate::audit::{Alarms, Check, Example};
+use crate::model::row::{Decision, Place, Reason, Record, Slice, initial_lot};
+use crate::types::{OrderId, OrderKind, ProductId, Quantity};
 
 /// One product.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ProductState {
+pub(crate) struct ProductState {
     /// Initial pieces.
-    pub stocked: u64,
+    pub(crate) stocked: u64,
     /// Pieces deposited since.
-    pub deposited: u64,
+    pub(crate) deposited: u64,
     /// Pieces sold.
-    pub sold: u64,
+    pub(crate) sold: u64,
     /// What is left of each lot, by the sequence in which it came in.
     lots: BTreeMap<u64, (OrderId, u64)>,
     /// The sum over them.
@@ -26,12 +24,12 @@ pub struct ProductState {
 
 impl ProductState {
     /// Pieces that are there: the sum over the lots.
-    pub fn on_hand(&self) -> u64 {
+    pub(crate) fn on_hand(&self) -> u64 {
         self.left
     }
 
     /// Lots with pieces left.
-    pub fn lots(&self) -> usize {
+    pub(crate) fn lots(&self) -> usize {
         self.lots.len()
     }
 
@@ -68,7 +66,7 @@ impl ProductState {
 
 /// Stock of all products, by index.
 #[derive(Clone, Debug, Default)]
-pub struct Goods(pub Vec<ProductState>);
+pub(crate) struct Goods(pub(crate) Vec<ProductState>);
 
 impl Goods {
     pub(super) fn apply(&mut self, place: &Place, record: &Record, alarms: &mut Alarms) {

@@ -6,15 +6,10 @@
 
 use std::time::Duration;
 
-use crate::{
-    model::row::{Place, Record},
-    ops::{
-        dump::Source,
-        fold::{Alarms, Check, Example, Goods},
-        source::{StockCache, node_name},
-    },
-    types::{PeerId, Seq},
-};
+use super::fold::Goods;
+use super::{Alarms, Check, Example, Source, StockCache};
+use crate::model::row::{Place, Record};
+use crate::types::{PeerId, Seq, node_name};
 
 /// A push is on its way for at most this long.
 const BEHIND_MAX: Duration = Duration::from_secs(2);

@@ -1,18 +1,16 @@
 //! Restores: which rows stand where others were lost, and what of a journal belongs to those.
 
-use super::{Alarms, Check, Example};
-use crate::{
-    model::row::{Place, Record},
-    types::{Epoch, Seq},
-};
+use crate::audit::{Alarms, Check, Example};
+use crate::model::row::{Place, Record};
+use crate::types::{Epoch, Seq};
 
 /// The `restored` rows of a ledger, in their order. Whatever an earlier generation had from such a row on is lost.
 #[derive(Clone, Debug, Default)]
-pub struct Restores(Vec<(Seq, u64)>);
+pub(crate) struct Restores(Vec<(Seq, u64)>);
 
 impl Restores {
     /// The ledger's present generation; 0: it was never restored.
-    pub fn generation(&self) -> u64 {
+    pub(crate) fn generation(&self) -> u64 {
         self.0.last().map_or(0, |(_, generation)| *generation)
     }
 
@@ -26,13 +24,13 @@ impl Restores {
     }
 
     /// The row whose restore closed an epoch, if one did: its undecided orders are decided no more.
-    pub fn closed_by(&self, epoch: Epoch) -> Option<Seq> {
+    pub(crate) fn closed_by(&self, epoch: Epoch) -> Option<Seq> {
         self.0.iter().find(|(_, it)| *it > u64::from(epoch.0)).map(|(row, _)| *row)
     }
 
     /// The row whose restore lost what the ledger of `generation` held at `seq`, if one did. Of a generation that this
     /// ledger never was it is not known where it branched off: all of it may be lost.
-    pub fn lost_at(&self, generation: u64, seq: Seq) -> Option<Seq> {
+    pub(crate) fn lost_at(&self, generation: u64, seq: Seq) -> Option<Seq> {
         let own = generation == 0 || self.0.iter().any(|(_, it)| *it == generation);
         let (row, _) = self.0.iter().find(|(_, it)| *it > generation)?;
         (!own || seq >= *row).then_some(*row)

@@ -2,22 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Alarms, Check, Example};
-use crate::{
-    model::row::{Place, Record},
-    types::{Epoch, Hash, OrderId, PeerId},
-};
+use crate::audit::{Alarms, Check, Example};
+use crate::model::row::{Place, Record};
+use crate::types::{Epoch, Hash, OrderId, PeerId};
 
 /// A set of numbers from 1 that is mostly without gaps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Numbers {
+pub(crate) struct Numbers {
     upto: u32,
     above: BTreeSet<u32>,
 }
 
 impl Numbers {
     /// Adds one; false if it was there.
-    pub fn insert(&mut self, k: u32) -> bool {
+    pub(crate) fn insert(&mut self, k: u32) -> bool {
         if k <= self.upto || !self.above.insert(k) {
             return false;
         }
@@ -28,40 +26,40 @@ impl Numbers {
     }
 
     /// Whether one is there.
-    pub fn contains(&self, k: u32) -> bool {
+    pub(crate) fn contains(&self, k: u32) -> bool {
         (1..=self.upto).contains(&k) || self.above.contains(&k)
     }
 
     /// How many.
-    pub fn count(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         u64::from(self.upto) + self.above.len() as u64
     }
 
     /// All up to here are there.
-    pub fn floor(&self) -> u32 {
+    pub(crate) fn floor(&self) -> u32 {
         self.upto
     }
 
     /// The greatest.
-    pub fn highest(&self) -> u32 {
+    pub(crate) fn highest(&self) -> u32 {
         self.above.last().copied().unwrap_or(self.upto)
     }
 }
 
 /// One store of a peer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SessionState {
+pub(crate) struct SessionState {
     /// BLAKE3 of its token.
-    pub store: Hash,
+    pub(crate) store: Hash,
     /// Numbers that have an outcome.
-    pub decided: Numbers,
+    pub(crate) decided: Numbers,
 }
 
 /// The sessions of all peers' stores.
 #[derive(Clone, Debug, Default)]
-pub struct Sessions {
+pub(crate) struct Sessions {
     /// By peer and epoch.
-    pub stores: BTreeMap<(PeerId, Epoch), SessionState>,
+    pub(crate) stores: BTreeMap<(PeerId, Epoch), SessionState>,
     /// A restore closed all epochs below this one.
     first: Epoch,
 }
@@ -111,7 +109,7 @@ impl Sessions {
     }
 
     /// Whether the order has an outcome row.
-    pub fn has_outcome(&self, id: OrderId) -> bool {
+    pub(crate) fn has_outcome(&self, id: OrderId) -> bool {
         let session = self.stores.get(&(id.peer, id.number.epoch()));
         session.is_some_and(|session| session.decided.contains(id.number.k()))
     }

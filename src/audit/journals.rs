@@ -1,160 +1,20 @@
-//! The audit: peers' journals first, the warehouse's ledger last, then what only both together can tell.
+//! The peers' journals against the ledger: V03 (accepted orders), V04 (told = done) and V12 (durable).
 //!
-//! Holds: a live market read in this order can only be further on in the ledger than in the journals, so that what a
-//! journal has and the ledger lacks is a finding, not a race (a hand-over under way apart, hence the second look).
+//! Journals are read before the ledger. What one of them expects and the ledger lacks is a doubt until all restores are
+//! known, since a restore may have lost it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::caches::Caches;
 use super::chain::Chain;
-use crate::{
-    model::{
-        entry::{Entry, Placed},
-        row::{Outcome, Place, Record},
-    },
-    ops::{
-        dump::Source,
-        fold::{Alarms, Answer, Check, Example, JournalFold, LedgerFold, Restores},
-        log::{self, Page},
-        output::Failure,
-        source::{BlockSource, CheckpointVerdict, node_name},
-    },
-    types::{Epoch, Hash, Order, OrderId, OrderKind, PeerId, Seq, Stamp},
-};
-
-/// Checks that need the ledger.
-const OF_LEDGER: [Check; 8] = [
-    Check::Goods,
-    Check::NeverNegative,
-    Check::ExactlyOnce,
-    Check::ToldIsDone,
-    Check::Order,
-    Check::Money,
-    Check::Fencing,
-    Check::Durable,
-];
-/// Checks that compare journals with the ledger: a hand-over or an answer may be under way while they read.
-const OF_BOTH: [Check; 3] = [Check::ExactlyOnce, Check::ToldIsDone, Check::Durable];
-
-/// What was found.
-pub struct Audit {
-    /// Cases and failures per check.
-    pub alarms: Alarms,
-    warehouse: bool,
-    /// Peers with a session whose stores were not among those read.
-    absent: BTreeSet<PeerId>,
-}
-
-impl Audit {
-    /// What a check would have needed and did not have.
-    pub fn lacks(&self, check: Check) -> Vec<String> {
-        match check {
-            Check::Caches if self.alarms.of(check).checked == 0 => {
-                vec!["a running warehouse and trader".into()]
-            }
-            check if OF_LEDGER.contains(&check) && !self.warehouse => vec![node_name(PeerId::WAREHOUSE)],
-            check if OF_BOTH.contains(&check) => self.absent.iter().map(|peer| node_name(*peer)).collect(),
-            _ => Vec::new(),
-        }
-    }
-
-    /// Whether the check could not be made at all.
-    pub fn unchecked(&self, check: Check) -> bool {
-        let lacks_ledger = OF_LEDGER.contains(&check) && !self.warehouse;
-        let tally = self.alarms.of(check);
-        tally.failed == 0 && (lacks_ledger || (tally.checked == 0 && !self.lacks(check).is_empty()))
-    }
-
-    /// Whether a second look could clear a failure.
-    pub(super) fn may_be_underway(&self) -> bool {
-        OF_BOTH.iter().any(|check| self.alarms.of(*check).failed > 0)
-    }
-
-    /// Keeps the failures that a second look found again.
-    pub(super) fn confirm(&mut self, again: &Audit) {
-        OF_BOTH.iter().for_each(|check| self.alarms.confirm(*check, &again.alarms));
-    }
-}
-
-/// Reads all sources once and checks them.
-pub fn audit(sources: &mut [Source], examples_max: usize) -> Result<Audit, Failure> {
-    let mut alarms = Alarms::new(examples_max);
-    let mut journals = Journals::default();
-    for source in sources.iter_mut().filter(|source| !source.meta().is_ledger()) {
-        journals.read(source.as_mut(), &mut alarms)?;
-    }
-    let mut caches = Caches::ask(sources);
-    let mut ledger = None;
-    for source in sources.iter_mut().filter(|source| source.meta().is_ledger()).take(1) {
-        ledger = Some(read_ledger(source.as_mut(), &mut journals, &mut caches, &mut alarms)?);
-    }
-    let mut absent = BTreeSet::new();
-    if let Some(ledger) = &ledger {
-        absent = ledger.sessions.stores.keys().map(|(peer, _)| *peer).collect();
-        absent.retain(|peer| !peer.is_client() && !journals.folds.contains_key(peer));
-        journals.against(ledger, absent.is_empty(), &mut alarms);
-    }
-    // The nodes' own folds trust the rows: they are asked only when nothing is wrong with those.
-    if alarms.failed().is_empty() {
-        sources.iter_mut().try_for_each(|source| checkpoint(source.as_mut(), &mut alarms))?;
-    }
-    Ok(Audit { alarms, warehouse: ledger.is_some(), absent })
-}
-
-fn read_ledger(
-    source: &mut dyn BlockSource,
-    journals: &mut Journals,
-    caches: &mut Caches,
-    alarms: &mut Alarms,
-) -> Result<LedgerFold, Failure> {
-    let mut fold = LedgerFold::default();
-    let (mut chain, reserve) = (Chain::new(source.meta()), source.meta().clock_reserve);
-    let mut last = Seq(0);
-    for page in log::pages::<Record>(source, Seq(1)) {
-        let page = page?;
-        chain.page(&page, alarms);
-        if let Page::Sealed { header, hash, .. } = &page {
-            journals.seen_at(header.last(), *hash, alarms);
-        }
-        for (place, record) in page.into_rows() {
-            if let Ok(record) = record {
-                fold.apply(&place, &record, alarms);
-                journals.row(&place, &record, alarms);
-                caches.row(&place, &record, &fold.goods, alarms);
-                last = place.seq;
-            }
-        }
-    }
-    chain.finish(alarms);
-    fold.finish(alarms);
-    caches.finish(last, alarms);
-    reserved(&node_name(PeerId::WAREHOUSE), reserve, fold.sequence.clock(), alarms);
-    Ok(fold)
-}
-
-fn reserved(name: &str, reserve: Option<Stamp>, clock: Stamp, alarms: &mut Alarms) {
-    if let Some(reserve) = reserve {
-        alarms.check(Check::Clock, reserve >= clock, || {
-            Example::node(name, format!("clock {clock} was used, {reserve} was reserved"))
-        });
-    }
-}
-
-fn checkpoint(source: &mut dyn BlockSource, alarms: &mut Alarms) -> Result<(), Failure> {
-    let name = source.meta().name();
-    match source.checkpoint_check()? {
-        CheckpointVerdict::Absent => {}
-        CheckpointVerdict::Equal(_) => alarms.check(Check::Readable, true, || Example::node(&name, "")),
-        CheckpointVerdict::Differs(what) => alarms.check(Check::Readable, false, || {
-            Example::node(&name, format!("the checkpoint is not the fold of the log: {what}"))
-        }),
-    }
-    Ok(())
-}
+use super::fold::{Answer, JournalFold, LedgerFold, Restores, Sessions};
+use super::{Alarms, BlockSource, Check, Example, SourceError, pages, reserved};
+use crate::model::entry::{Entry, Placed};
+use crate::model::row::{Outcome, Place, Record};
+use crate::types::{Epoch, Hash, Order, OrderId, OrderKind, PeerId, Seq, node_name};
 
 /// The peers' journals, and what they expect of the ledger.
 #[derive(Default)]
-struct Journals {
+pub(super) struct Journals {
     folds: BTreeMap<PeerId, JournalFold>,
     live: bool,
     /// What they saw of the ledger and it was not asked for yet.
@@ -199,12 +59,16 @@ impl Doubt {
 }
 
 impl Journals {
-    fn read(&mut self, source: &mut dyn BlockSource, alarms: &mut Alarms) -> Result<(), Failure> {
+    pub(super) fn read(
+        &mut self,
+        source: &mut dyn BlockSource,
+        alarms: &mut Alarms,
+    ) -> Result<(), SourceError> {
         let meta = source.meta();
         let (node, name, reserve) = (meta.node, meta.name(), meta.clock_reserve);
         let (mut fold, mut chain) = (JournalFold::new(node), Chain::new(meta));
         self.live |= meta.live;
-        for page in log::pages::<Entry>(source, Seq(1)) {
+        for page in pages::<Entry>(source, Seq(1)) {
             let page = page?;
             chain.page(&page, alarms);
             for (place, entry) in page.into_rows() {
@@ -222,8 +86,14 @@ impl Journals {
         Ok(())
     }
 
+    /// Peers with a session whose stores were not among those read.
+    pub(super) fn absent(&self, sessions: &Sessions) -> BTreeSet<PeerId> {
+        let peers = sessions.stores.keys().map(|(peer, _)| *peer);
+        peers.filter(|peer| !peer.is_client() && !self.folds.contains_key(peer)).collect()
+    }
+
     /// The ledger has a block that ends at `last`: whoever saw that, or a sequence inside the block, is judged.
-    fn seen_at(&mut self, last: Seq, hash: Hash, alarms: &mut Alarms) {
+    pub(super) fn seen_at(&mut self, last: Seq, hash: Hash, alarms: &mut Alarms) {
         while let Some(entry) = self.seen.first_entry().filter(|entry| *entry.key() <= last) {
             let (seq, seen) = entry.remove_entry();
             for (node, generation, expected) in seen {
@@ -238,7 +108,7 @@ impl Journals {
     }
 
     /// V04: an outcome row against what its peer placed and was told.
-    fn row(&mut self, place: &Place, record: &Record, alarms: &mut Alarms) {
+    pub(super) fn row(&mut self, place: &Place, record: &Record, alarms: &mut Alarms) {
         let Some(outcome) = record.outcome(place.seq, place.time) else { return };
         let Some(decision) = record.decision() else { return };
         let Some(fold) = self.folds.get(&outcome.id.peer) else { return };
@@ -274,7 +144,7 @@ impl Journals {
     }
 
     /// V03, V04 and V12: what the journals hold and the ledger must have too.
-    fn against(&mut self, ledger: &LedgerFold, all_there: bool, alarms: &mut Alarms) {
+    pub(super) fn against(&mut self, ledger: &LedgerFold, all_there: bool, alarms: &mut Alarms) {
         for (node, fold) in &self.folds {
             for answer in fold.orders.values().filter_map(|own| own.answer.as_ref()) {
                 let id = OrderId { peer: *node, number: answer.told.number };

@@ -2,34 +2,32 @@
 
 use std::collections::BTreeMap;
 
-use super::{Alarms, Check, Example};
-use crate::{
-    model::row::{Place, Record, Slice},
-    ops::source::Catalogue,
-    types::{Money, PeerId},
-};
+use crate::audit::{Alarms, Check, Example};
+use crate::model::catalogue::Catalogue;
+use crate::model::row::{Place, Record, Slice};
+use crate::types::{Money, PeerId};
 
 /// What one peer paid and got, in minor units.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Account {
+pub(crate) struct Account {
     /// For what it bought.
-    pub paid: i64,
+    pub(crate) paid: i64,
     /// For what was sold of its lots.
-    pub received: i64,
+    pub(crate) received: i64,
     /// For settling.
-    pub commission: i64,
+    pub(crate) commission: i64,
 }
 
 impl Account {
     /// received + commission - paid.
-    pub fn balance(&self) -> i64 {
+    pub(crate) fn balance(&self) -> i64 {
         self.received + self.commission - self.paid
     }
 }
 
 /// All accounts, by peer; 0 is the warehouse's, for its initial stock.
 #[derive(Clone, Debug, Default)]
-pub struct Accounts(pub BTreeMap<PeerId, Account>);
+pub(crate) struct Accounts(pub(crate) BTreeMap<PeerId, Account>);
 
 impl Accounts {
     pub(super) fn apply(

@@ -5,23 +5,19 @@
 
 use serde::de::DeserializeOwned;
 
-use super::{output::Failure, source::BlockSource};
-use crate::{
-    journal::{BlockHeader, Sealed},
-    limits::{SALE_LOTS_MAX, STOCK_MAX, UNIT_PRICE_MAX},
-    model::{
-        entry::Entry,
-        row::{Place, Record, Slice},
-    },
-    types::{Hash, Money, Quantity, Seq},
-};
+use super::{BlockSource, SourceError};
+use crate::journal::{BlockHeader, Sealed};
+use crate::limits::{SALE_LOTS_MAX, STOCK_MAX, UNIT_PRICE_MAX};
+use crate::model::entry::Entry;
+use crate::model::row::{Place, Record, Slice};
+use crate::types::{Hash, Money, Quantity, Seq};
 
 /// A row that can be read, or why it cannot.
-pub type ReadRow<R> = (Place, Result<R, String>);
+pub(crate) type ReadRow<R> = (Place, Result<R, String>);
 
 /// One block.
 #[derive(Clone, Debug)]
-pub enum Page<R> {
+pub(crate) enum Page<R> {
     /// Its hash is right.
     Sealed {
         /// What it says of itself.
@@ -41,7 +37,7 @@ pub enum Page<R> {
 }
 
 /// A record of a log.
-pub trait Logged: DeserializeOwned + Clone {
+pub(crate) trait Logged: DeserializeOwned + Clone + 'static {
     /// What is wrong with its figures, if anything.
     fn implausible(&self) -> Option<String>;
 }
@@ -91,10 +87,10 @@ fn out_of_bounds(pieces: Quantity, price: Money) -> Option<String> {
 }
 
 /// The pages from the one that holds `from`. An error is the source's; what cannot be read is part of a page.
-pub fn pages<R: Logged>(
+pub(crate) fn pages<R: Logged>(
     source: &mut dyn BlockSource,
     from: Seq,
-) -> impl Iterator<Item = Result<Page<R>, Failure>> + '_ {
+) -> impl Iterator<Item = Result<Page<R>, SourceError>> + '_ {
     let mut expected = (from, 0);
     source.blocks(from).map(move |bytes| {
         let page = page(&bytes?, expected);
@@ -103,6 +99,17 @@ pub fn pages<R: Logged>(
             Page::Unreadable { place, .. } => (place.seq.next(), place.block + 1),
         };
         Ok(page)
+    })
+}
+
+/// The rows from the page that holds `from` on, one by one.
+pub(crate) fn rows<R: Logged>(
+    source: &mut dyn BlockSource,
+    from: Seq,
+) -> impl Iterator<Item = Result<ReadRow<R>, SourceError>> + '_ {
+    pages(source, from).flat_map(|page| match page {
+        Ok(page) => page.into_rows().into_iter().map(Ok).collect(),
+        Err(error) => vec![Err(error)],
     })
 }
 
@@ -134,7 +141,7 @@ fn sealed_page<R: Logged>(sealed: Sealed<'_>) -> Page<R> {
 
 impl<R> Page<R> {
     /// Its rows; one for a block that cannot be read.
-    pub fn into_rows(self) -> Vec<ReadRow<R>> {
+    pub(crate) fn into_rows(self) -> Vec<ReadRow<R>> {
         match self {
             Page::Sealed { rows, .. } => rows,
             Page::Unreadable { place, why } => vec![(place, Err(why))],

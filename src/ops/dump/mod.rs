@@ -1,6 +1,6 @@
 //! `bazaar dump`: what stores hold, as rows. It reads blocks and folds them itself; it never writes to a store.
 //!
-//! In: sources of blocks, on disk or live, and what to show of them. Out: rows on stdout and an exit code: 6 if a row
+//! In: stores on disk or running nodes, and what to show of them. Out: rows on stdout and an exit code: 6 if a row
 //! could not be read or a log ends before its mark, 5 if a fold broke an invariant or two stores differ.
 
 mod diff;
@@ -10,24 +10,43 @@ mod life;
 mod states;
 mod summary;
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Write, stdout};
 
 use self::filter::Selection;
-use super::{
-    fold::Alarms,
-    output::{Column, Failure, Printer, Row, Shape, colored, exit},
-    source::{BlockSource, SourceMeta},
-};
-use crate::{
-    cli::{DumpArgs, Format, Global, View},
-    types::{PeerId, Seq},
-};
+use super::live::Asking;
+use super::output::{Column, Failure, Printer, Row, Shape, colored, exit};
+use crate::audit::{Alarms, BlockSource, Logged, Source, SourceMeta, rows};
+use crate::cli::{DumpArgs, Format, Global, Target, View};
+use crate::model::row::Place;
+use crate::types::{PeerId, Seq, node_name};
 
-/// A node whose blocks are read.
-pub type Source = Box<dyn BlockSource>;
+/// Shows what stores hold.
+///
+/// # Errors
+/// A store cannot be read, a node does not answer, or the flags do not go together.
+pub fn dump(args: &DumpArgs, global: &Global) -> Result<u8, Failure> {
+    if args.follow && args.view != View::Ledger {
+        let what = format!("--follow prints rows as they come, and {} is not made of rows", args.view.name());
+        return Err(Failure::new(exit::USAGE, what).hint("bazaar dump ledger --follow"));
+    }
+    let asking = Asking::new(global, args.follow)?;
+    let sources = match args.stores.target() {
+        Target::Node(addr) => vec![asking.node(&addr.to_string())?],
+        Target::Dirs(dirs) => asking.stores(&dirs)?,
+    };
+    if args.follow && !sources.iter().any(|source| source.meta().live && source.meta().is_ledger()) {
+        return Err(Failure::new(exit::USAGE, "--follow needs a running warehouse")
+            .hint("start it, name it with --connect, or leave --follow out"));
+    }
+    let other = match &args.diff {
+        Some(dir) => asking.stores(std::slice::from_ref(dir))?,
+        None => Vec::new(),
+    };
+    run(args, global, sources, other, &mut stdout())
+}
 
 /// Prints what `args` ask for of `sources`; `other` are the stores that `--diff` names. Gives the exit code.
-pub fn run(
+fn run(
     args: &DumpArgs,
     global: &Global,
     mut sources: Vec<Source>,
@@ -78,6 +97,27 @@ impl Findings {
     fn broken_by(&mut self, alarms: &Alarms) {
         self.broken
             .extend(alarms.failed().into_iter().map(|check| format!("{} {}", check.id(), check.title())));
+    }
+
+    /// Gives the rows of a log up to `until` that can be read to `take`, in their order, and counts those that cannot.
+    /// Says which row was the last one looked at; 0: there are none.
+    fn readable<R: Logged>(
+        &mut self,
+        source: &mut dyn BlockSource,
+        until: Seq,
+        mut take: impl FnMut(&Place, R),
+    ) -> Result<Seq, Failure> {
+        let mut last = Seq(0);
+        for row in rows(source, Seq(1)) {
+            let (place, record) = row?;
+            last = place.seq;
+            match record {
+                _ if last > until => break,
+                Ok(record) => take(&place, record),
+                Err(_) => self.unreadable += 1,
+            }
+        }
+        Ok(last)
     }
 
     /// A log was read to its end: does it reach as far as its mark?
@@ -170,7 +210,7 @@ fn row<const N: usize>(members: [(&str, serde_json::Value); N]) -> Row {
 
 /// Puts the node's name in front of a row.
 fn with_node(node: PeerId, row: Row) -> Row {
-    let name = super::source::node_name(node);
+    let name = node_name(node);
     std::iter::once(("node".to_string(), name.into())).chain(row).collect()
 }
 

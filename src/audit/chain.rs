@@ -1,14 +1,8 @@
 //! One log's chain: V05 (sequences, hashes, links, the mark on it), V11 (every row readable) and the mark's half of V12.
 
-use crate::{
-    journal::{BlockHeader, Tip},
-    ops::{
-        fold::{Alarms, Check, Example},
-        log::{Page, ReadRow},
-        source::SourceMeta,
-    },
-    types::{Hash, Seq},
-};
+use super::{Alarms, Check, Example, Page, ReadRow, SourceMeta};
+use crate::journal::{BlockHeader, Tip};
+use crate::types::{Hash, Seq};
 
 /// Where a walk along a chain is.
 pub(super) struct Chain {

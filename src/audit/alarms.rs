@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::{
-    model::row::Place,
-    types::{OrderId, Seq},
-};
+use crate::model::row::Place;
+use crate::types::{OrderId, Seq};
 
 /// An invariant, by the number under which it is documented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -93,22 +91,22 @@ pub struct Example {
 
 impl Example {
     /// At a row of the ledger.
-    pub fn row(place: &Place, what: impl std::fmt::Display) -> Example {
+    pub(crate) fn row(place: &Place, what: impl std::fmt::Display) -> Example {
         Example::at(place.seq, what)
     }
 
     /// At a sequence of the ledger.
-    pub fn at(seq: Seq, what: impl std::fmt::Display) -> Example {
+    pub(crate) fn at(seq: Seq, what: impl std::fmt::Display) -> Example {
         Example { what: format!("row {seq}: {what}"), show: format!("ledger --from {seq} --to {seq}") }
     }
 
     /// In the life of an order.
-    pub fn order(id: OrderId, what: impl std::fmt::Display) -> Example {
+    pub(crate) fn order(id: OrderId, what: impl std::fmt::Display) -> Example {
         Example { what: format!("order {id}: {what}"), show: format!("--order {id}") }
     }
 
     /// In a node's store.
-    pub fn node(name: &str, what: impl std::fmt::Display) -> Example {
+    pub(crate) fn node(name: &str, what: impl std::fmt::Display) -> Example {
         Example { what: format!("{name}: {what}"), show: "meta".into() }
     }
 }
@@ -128,19 +126,19 @@ pub struct Tally {
 
 /// The tallies of all checks.
 #[derive(Clone, Debug)]
-pub struct Alarms {
+pub(crate) struct Alarms {
     tallies: [Tally; 12],
     examples_max: usize,
 }
 
 impl Alarms {
     /// Keeps at most so many examples per check.
-    pub fn new(examples_max: usize) -> Alarms {
+    pub(crate) fn new(examples_max: usize) -> Alarms {
         Alarms { tallies: Default::default(), examples_max }
     }
 
     /// Counts a case; if it does not hold, `example` says what is wrong.
-    pub fn check(&mut self, check: Check, holds: bool, example: impl FnOnce() -> Example) {
+    pub(crate) fn check(&mut self, check: Check, holds: bool, example: impl FnOnce() -> Example) {
         let examples_max = self.examples_max;
         let tally = &mut self.tallies[usize::from(check.number()) - 1];
         tally.checked += 1;
@@ -153,22 +151,22 @@ impl Alarms {
     }
 
     /// Counts a case that is not in the ledger because the restore of that row lost it.
-    pub fn lost(&mut self, check: Check, row: Seq) {
+    pub(crate) fn lost(&mut self, check: Check, row: Seq) {
         *self.tallies[usize::from(check.number()) - 1].lost.entry(row).or_default() += 1;
     }
 
     /// What a check found.
-    pub fn of(&self, check: Check) -> &Tally {
+    pub(crate) fn of(&self, check: Check) -> &Tally {
         &self.tallies[usize::from(check.number()) - 1]
     }
 
     /// The checks that failed.
-    pub fn failed(&self) -> Vec<Check> {
+    pub(crate) fn failed(&self) -> Vec<Check> {
         Check::ALL.into_iter().filter(|check| self.of(*check).failed > 0).collect()
     }
 
     /// Keeps, of the failures of `check`, those that `again` has too: what a second look no longer finds was underway.
-    pub fn confirm(&mut self, check: Check, again: &Alarms) {
+    pub(crate) fn confirm(&mut self, check: Check, again: &Alarms) {
         let tally = &mut self.tallies[usize::from(check.number()) - 1];
         let again = again.of(check);
         tally.examples.retain(|example| again.examples.contains(example));

@@ -1,35 +1,33 @@
 //! Offices: V09, every write's term is the present grant at its place in the ledger, and an office has one holder.
 
-use super::{Alarms, Check, Example};
-use crate::{
-    model::row::{Place, Record},
-    types::{Office, PeerId, Seq, Term},
-};
+use crate::audit::{Alarms, Check, Example};
+use crate::model::row::{Place, Record};
+use crate::types::{Office, PeerId, Seq, Term};
 
 /// Who holds an office.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Holder {
+pub(crate) struct Holder {
     /// Who.
-    pub trader: PeerId,
+    pub(crate) trader: PeerId,
     /// Under which grant.
-    pub term: Term,
+    pub(crate) term: Term,
     /// The grant's row.
-    pub since: Seq,
+    pub(crate) since: Seq,
 }
 
 /// Both offices.
 #[derive(Clone, Debug, Default)]
-pub struct Offices {
+pub(crate) struct Offices {
     primary: Option<Holder>,
     secondary: Option<Holder>,
     /// They are partners.
-    pub paired: bool,
+    pub(crate) paired: bool,
     terms: Term,
 }
 
 impl Offices {
     /// The holder of an office.
-    pub fn holder(&self, office: Office) -> Option<Holder> {
+    pub(crate) fn holder(&self, office: Office) -> Option<Holder> {
         match office {
             Office::Primary => self.primary,
             Office::Secondary => self.secondary,

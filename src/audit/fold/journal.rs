@@ -2,16 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Alarms, Check, Example};
-use crate::{
-    model::{
-        entry::{Entry, Placed, Told},
-        row::Place,
-    },
-    types::{
-        Epoch, Hash, Number, Office, Order, OrderId, OrderKind, PeerId, QueueKey, Seq, Stamp, Term,
-        WallMicros,
-    },
+use crate::audit::{Alarms, Check, Example};
+use crate::model::entry::{Entry, Placed, Told};
+use crate::model::row::Place;
+use crate::types::{
+    Epoch, Hash, Number, Office, Order, OrderId, OrderKind, PeerId, QueueKey, Seq, Stamp, Term, WallMicros,
 };
 
 /// Stands before every key.
@@ -19,58 +14,58 @@ const LOWEST: QueueKey = QueueKey { stamp: Stamp(0), id: OrderId { peer: PeerId(
 
 /// What a peer was told, through whom and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// The outcome.
-    pub told: Told,
+    pub(crate) told: Told,
     /// The trader that told.
-    pub via: PeerId,
+    pub(crate) via: PeerId,
     /// By the peer's wall clock.
-    pub told_at: WallMicros,
+    pub(crate) told_at: WallMicros,
     /// Generation of the ledger that the peer's session was of.
-    pub generation: u64,
+    pub(crate) generation: u64,
 }
 
 /// An order of the peer's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OwnOrder {
+pub(crate) struct OwnOrder {
     /// As placed.
-    pub placed: Placed,
+    pub(crate) placed: Placed,
     /// Absent while open.
-    pub answer: Option<Answer>,
+    pub(crate) answer: Option<Answer>,
     /// Given up: the ledger has an outcome of this number that this store never held.
-    pub forgotten: bool,
+    pub(crate) forgotten: bool,
 }
 
 /// An order that waits at a trader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Waiting {
+pub(crate) struct Waiting {
     /// Under which grant it was accepted.
-    pub term: Term,
+    pub(crate) term: Term,
     /// The order.
-    pub order: Order,
+    pub(crate) order: Order,
 }
 
 /// A journal's state after some entry.
 #[derive(Clone, Debug, Default)]
-pub struct JournalFold {
+pub(crate) struct JournalFold {
     /// The node, as its source says.
-    pub node: PeerId,
+    pub(crate) node: PeerId,
     /// Own orders by number.
-    pub orders: BTreeMap<Number, OwnOrder>,
+    pub(crate) orders: BTreeMap<Number, OwnOrder>,
     /// Accepted and neither settled nor handed over, in queue order.
-    pub queue: BTreeMap<QueueKey, Waiting>,
+    pub(crate) queue: BTreeMap<QueueKey, Waiting>,
     /// Everything ever accepted.
-    pub accepted: BTreeMap<OrderId, Term>,
+    pub(crate) accepted: BTreeMap<OrderId, Term>,
     /// Other peers' sessions.
-    pub known: BTreeMap<(PeerId, Epoch), Hash>,
+    pub(crate) known: BTreeMap<(PeerId, Epoch), Hash>,
     /// The last own session.
-    pub opened: Option<(PeerId, Epoch)>,
+    pub(crate) opened: Option<(PeerId, Epoch)>,
     /// Own grants that have not ended, with their rows.
-    pub terms: BTreeMap<Term, (Office, Seq)>,
+    pub(crate) terms: BTreeMap<Term, (Office, Seq)>,
     /// What it saw of the ledger: (generation, sequence, block hash).
-    pub seen: Vec<(u64, Seq, Hash)>,
+    pub(crate) seen: Vec<(u64, Seq, Hash)>,
     /// Generation of the ledger that the own session is of.
-    pub generation: u64,
+    pub(crate) generation: u64,
     /// The queue by order; an order and its `void` may both wait.
     by_id: BTreeSet<(OrderId, QueueKey)>,
     stamp_seen: Stamp,
@@ -78,17 +73,17 @@ pub struct JournalFold {
 
 impl JournalFold {
     /// The empty state of a node.
-    pub fn new(node: PeerId) -> JournalFold {
+    pub(crate) fn new(node: PeerId) -> JournalFold {
         JournalFold { node, ..JournalFold::default() }
     }
 
     /// The greatest stamp so far.
-    pub fn clock(&self) -> Stamp {
+    pub(crate) fn clock(&self) -> Stamp {
         self.stamp_seen
     }
 
     /// Takes one entry in and raises an alarm for each invariant that it breaks.
-    pub fn apply(&mut self, place: &Place, entry: &Entry, alarms: &mut Alarms) {
+    pub(crate) fn apply(&mut self, place: &Place, entry: &Entry, alarms: &mut Alarms) {
         match entry {
             Entry::Placed(placed) => self.placed(*placed, alarms),
             Entry::Answered { via, told } => {
@@ -122,13 +117,13 @@ impl JournalFold {
     }
 
     /// Orders of the same product that stood before this one.
-    pub fn rank(&self, order: &Order) -> usize {
+    pub(crate) fn rank(&self, order: &Order) -> usize {
         let before = self.queue.range(..order.key());
         before.filter(|(_, waiting)| waiting.order.product == order.product).count() + 1
     }
 
     /// Waits here, with or without its `void`.
-    pub fn waits(&self, id: OrderId) -> bool {
+    pub(crate) fn waits(&self, id: OrderId) -> bool {
         self.by_id.range((id, LOWEST)..).next().is_some_and(|(waiting, _)| *waiting == id)
     }
 

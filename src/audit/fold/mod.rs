@@ -3,7 +3,6 @@
 //! In: rows in their order. Out: state at that row, and an alarm for each broken invariant. It shares only records and
 //! their decoding with what it audits, so that one mistake cannot hide in both.
 
-mod alarms;
 mod goods;
 mod journal;
 mod money;
@@ -12,42 +11,42 @@ mod restores;
 mod sequence;
 mod sessions;
 
-pub use alarms::{Alarms, Check, Example, Tally};
-pub use goods::{Goods, ProductState};
-pub use journal::{Answer, JournalFold, OwnOrder, Waiting};
-pub use money::{Account, Accounts};
-pub use offices::{Holder, Offices};
-pub use restores::Restores;
-pub use sequence::Sequence;
-pub use sessions::{Numbers, SessionState, Sessions};
+pub(crate) use goods::Goods;
+pub(crate) use journal::{Answer, JournalFold, OwnOrder};
+pub(crate) use money::Accounts;
+pub(crate) use offices::Offices;
+pub(crate) use restores::Restores;
+pub(crate) use sequence::Sequence;
+pub(crate) use sessions::Sessions;
 
-use super::source::{Catalogue, CatalogueGood};
+use super::{Alarms, Check, Example};
+use crate::model::catalogue::{Catalogue, Good};
 use crate::model::row::{Place, Record};
 
 /// A ledger's state after some row.
 #[derive(Clone, Debug, Default)]
-pub struct LedgerFold {
+pub(crate) struct LedgerFold {
     /// Goods by product index.
-    pub catalogue: Catalogue,
+    pub(crate) catalogue: Catalogue,
     /// Stock and lots.
-    pub goods: Goods,
+    pub(crate) goods: Goods,
     /// Balances.
-    pub accounts: Accounts,
+    pub(crate) accounts: Accounts,
     /// Sessions and the numbers decided in them.
-    pub sessions: Sessions,
+    pub(crate) sessions: Sessions,
     /// Grants.
-    pub offices: Offices,
+    pub(crate) offices: Offices,
     /// Order of rows, and clocks.
-    pub sequence: Sequence,
+    pub(crate) sequence: Sequence,
     /// Where a backup was put in place of a lost store.
-    pub restores: Restores,
+    pub(crate) restores: Restores,
 }
 
 impl LedgerFold {
     /// Takes one row in and raises an alarm for each invariant that it breaks.
-    pub fn apply(&mut self, place: &Place, record: &Record, alarms: &mut Alarms) {
+    pub(crate) fn apply(&mut self, place: &Place, record: &Record, alarms: &mut Alarms) {
         if let Record::Stocked { name, unit_price, .. } = record {
-            self.catalogue.0.push(CatalogueGood { name: name.clone(), unit_price: *unit_price });
+            self.catalogue.0.push(Good { name: name.clone(), unit_price: *unit_price });
         }
         self.goods.apply(place, record, alarms);
         self.accounts.apply(place, record, &self.catalogue, alarms);
@@ -59,7 +58,7 @@ impl LedgerFold {
     }
 
     /// What holds for the whole and not for a single row.
-    pub fn finish(&self, alarms: &mut Alarms) {
+    pub(crate) fn finish(&self, alarms: &mut Alarms) {
         self.accounts.finish(alarms);
     }
 }

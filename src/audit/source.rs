@@ -1,0 +1,122 @@
+//! Where blocks are read from: a store on disk or in memory, or a running node. Readers see only this.
+
+use super::CLIENT;
+use crate::journal::ReadError;
+use crate::model::catalogue::Catalogue;
+use crate::types::{Hash, PeerId, Quantity, Seq, Stamp, WallMicros, node_name};
+
+/// A node whose blocks are read.
+pub type Source = Box<dyn BlockSource>;
+
+/// Why a source gives no further blocks.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SourceError {
+    /// The store cannot be read.
+    #[error("{origin}: {why}")]
+    Store {
+        /// See [`SourceMeta::origin`].
+        origin: String,
+        /// What failed.
+        why: ReadError,
+    },
+    /// A running node did not begin, or did not go on, to tell its blocks.
+    #[error("the dump of {node} at {addr} broke off: {why}")]
+    BrokeOff {
+        /// See [`SourceMeta::name`].
+        node: String,
+        /// Where it was asked.
+        addr: String,
+        /// What the wire says, or that time was up.
+        why: String,
+    },
+}
+
+/// A value of [`SourceMeta::facts`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fact {
+    /// A count, a number or an id.
+    Number(u64),
+    /// Anything else.
+    Text(String),
+}
+
+/// What a source says of the node whose blocks it gives.
+#[derive(Clone, Debug, Default)]
+pub struct SourceMeta {
+    /// Whose; 0 is the warehouse.
+    pub node: PeerId,
+    /// What the node was made as.
+    pub role: String,
+    /// The market's id.
+    pub cluster: String,
+    /// Goods as the store knows them; empty for a warehouse, whose `stocked` rows are the catalogue.
+    pub catalogue: Catalogue,
+    /// Last durable (sequence, block hash) kept outside the store.
+    pub mark: Option<(Seq, Hash)>,
+    /// No clock value above this was used.
+    pub clock_reserve: Option<Stamp>,
+    /// The directory or address that was read.
+    pub origin: String,
+    /// Further facts under their names, for people; the auditor does not look at them.
+    pub facts: Vec<(&'static str, Fact)>,
+    /// A running node, which goes on while it is read.
+    pub live: bool,
+}
+
+impl SourceMeta {
+    /// The blocks are the warehouse's ledger, not a peer's journal.
+    pub fn is_ledger(&self) -> bool {
+        self.node == PeerId::WAREHOUSE
+    }
+
+    /// The store of a client that the warehouse never gave a number, so that it never ordered anything.
+    pub(crate) fn never_ordered(&self) -> bool {
+        self.role == CLIENT && self.is_ledger()
+    }
+
+    /// `warehouse` or `peer-4`: the node's directory in a market's.
+    pub fn name(&self) -> String {
+        node_name(self.node)
+    }
+}
+
+/// Whether a store's checkpoint is the fold of its log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CheckpointVerdict {
+    /// There is none, or the source cannot tell.
+    Absent,
+    /// It is, up to here.
+    Equal(Seq),
+    /// It is not; what differs.
+    Differs(String),
+}
+
+/// The warehouse's stock as a trader has it from pushes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StockCache {
+    /// The ledger row that it goes up to.
+    pub seq: Seq,
+    /// Pieces by product index.
+    pub stock: Vec<Quantity>,
+    /// When it was asked for, by the asker's clock.
+    pub asked_at: WallMicros,
+}
+
+/// Raw blocks of one node, oldest first.
+pub trait BlockSource {
+    /// Whose they are.
+    fn meta(&self) -> &SourceMeta;
+
+    /// The blocks from the one that holds `from`. May be asked again; a live source then gives what is there by then.
+    fn blocks(&mut self, from: Seq) -> Box<dyn Iterator<Item = Result<Vec<u8>, SourceError>> + '_>;
+
+    /// The cache of a running trader as it is now; none of any other source.
+    fn cache(&mut self) -> Option<StockCache> {
+        None
+    }
+
+    /// Compares the store's checkpoint with the fold of its log up to there.
+    fn checkpoint_check(&mut self) -> Result<CheckpointVerdict, SourceError> {
+        Ok(CheckpointVerdict::Absent)
+    }
+}
