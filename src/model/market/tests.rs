@@ -1,8 +1,11 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::limits::{QUANTITY_MAX, SALE_LOTS_MAX};
+use crate::model::fold::Fold as _;
+use crate::model::row::{Outcome, OutcomeKind, Record};
 use crate::model::warehouse::{Job, Rules, Warehouse};
-use crate::types::{Now, ProductId};
+use crate::types::{Batch, Epoch, Now, Order, OrderKind, ProductId, Term, WallMicros};
 
 pub(in crate::model) fn order(peer: u32, k: u32, kind: OrderKind, product: u16, quantity: u64) -> Order {
     let id = OrderId { peer: PeerId(peer), number: Number::new(Epoch(0), k) };
