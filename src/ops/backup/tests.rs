@@ -1,9 +1,9 @@
 use super::*;
-use crate::{
-    journal::{Step, Urgency, exit_on_failure, open},
-    model::market::Market,
-    ops::{fixture, fold::Check, source::open_stores, verify},
-};
+use crate::journal::{Step, Urgency, exit_on_failure, open};
+use crate::model::market::Market;
+use crate::ops::fold::Check;
+use crate::ops::source::open_stores;
+use crate::ops::{fixture, verify};
 
 /// A stopped warehouse that has lived.
 fn warehouse(dir: &Path) {
