@@ -22,6 +22,7 @@ use self::summary::{Failover, Summary};
 use self::watch::News;
 use super::children::{self, Child};
 use super::output::{Failure, exit};
+use super::runtime::runtime_with_thread;
 use crate::cli::{Global, Restart, UpArgs};
 use crate::limits::{DRAIN_MAX, PROGRESS_MAX};
 use crate::model::offices::Roster;
@@ -43,12 +44,7 @@ pub fn run(args: &UpArgs, global: &Global) -> Result<u8, Failure> {
             place.name()
         );
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(exit::FAILURE, format!("no threads: {error}")))?;
-    runtime.block_on(async {
+    runtime_with_thread()?.block_on(async {
         let signals = Signals::new()
             .map_err(|error| Failure::new(exit::FAILURE, format!("no signal handlers: {error}")))?;
         let mut market = Market::start(args, global, plan, place).await?;

@@ -7,7 +7,6 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use hdrhistogram::serialization::Deserializer;
 use serde_json::{Value, json};
 
 use super::Market;
@@ -17,8 +16,8 @@ use crate::journal::Block;
 use crate::model::offices::Roster;
 use crate::model::row::{Outcome, OutcomeKind, Record, Share};
 use crate::ops::children::Child;
-use crate::ops::nodes::directory;
-use crate::ops::output::{Failure, exit};
+use crate::ops::histogram::{add_histogram, latencies};
+use crate::ops::output::{Failure, exit, rounded};
 use crate::ops::source::open_offline;
 use crate::types::{Office, Order, OrderKind, PeerId, Role, Seq, WallMicros};
 use crate::wire::client::{CallError, Node};
@@ -177,14 +176,11 @@ pub struct Summary {
 impl Summary {
     /// Asks the living peers, while they live.
     pub(super) async fn gather(market: &Market<'_>, roster: &Roster, elapsed: Duration) -> Summary {
-        let mut latency_us = new_histogram();
+        let mut latency_us = latencies();
         for peer in market.peers.keys().filter(|peer| !market.dead.contains(peer)) {
             let Ok(report) = market.ask(*peer).await else { continue };
-            let mut bytes = report.shopping.latency_us.as_slice();
-            if let Ok(part) = Deserializer::new().deserialize::<u64, _>(&mut bytes) {
-                // Same bounds everywhere: cannot fail.
-                let _ = latency_us.add(part);
-            }
+            // A peer that reports none has nothing to add.
+            let _ = add_histogram(&mut latency_us, &report.shopping.latency_us);
         }
         let seat = |office: Office| {
             let seat = roster.get(office).filter(|seat| seat.present)?;
@@ -235,14 +231,14 @@ impl Summary {
             "deposits": self.counts.deposits,
             "oversold": 0,
             "undersold": 0,
-            "elapsed_s": round(self.elapsed.as_secs_f64()),
-            "orders_per_s": round(self.per_second()),
-            "p50_ms": self.quantile_ms(0.5).map(round),
-            "p99_ms": self.quantile_ms(0.99).map(round),
+            "elapsed_s": thousandths(self.elapsed.as_secs_f64()),
+            "orders_per_s": thousandths(self.per_second()),
+            "p50_ms": self.quantile_ms(0.5).map(thousandths),
+            "p99_ms": self.quantile_ms(0.99).map(thousandths),
             "elections": self.counts.grants,
             "failovers": self.failovers.iter().map(Failover::json).collect::<Vec<_>>(),
             "ledger_records": self.counts.end.0,
-            "first_sale_s": self.first_sale_s().map(round),
+            "first_sale_s": self.first_sale_s().map(thousandths),
         })
     }
 
@@ -269,13 +265,9 @@ fn words(value: &Value) -> String {
     facts.iter().map(word).collect::<Vec<_>>().join(" ")
 }
 
-fn round(value: f64) -> f64 {
-    (value * 1000.0).round() / 1000.0
-}
-
-fn new_histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, 600_000_000, 3)
-        .unwrap_or_else(|error| unreachable!("constant bounds are valid: {error}"))
+/// Thousandths are enough of seconds, milliseconds and rates.
+fn thousandths(value: f64) -> f64 {
+    rounded(value, 3)
 }
 
 /// Counts the rows after a sequence: the warehouse is asked, or its store read if it is dead.
@@ -302,7 +294,7 @@ async fn count_live(addr: &str, after: Seq) -> Result<Counts, CallError> {
 }
 
 fn count_on_disk(dir: &std::path::Path, after: Seq) -> Result<Counts, Failure> {
-    let mut source = open_offline(dir).map_err(|error| directory(&error))?;
+    let mut source = open_offline(dir)?;
     let mut counts = Counts { end: after, ..Counts::default() };
     for bytes in source.blocks(after.next()) {
         counts.add_block(&bytes?, after).map_err(|why| Failure::new(exit::UNDETERMINED, why))?;
