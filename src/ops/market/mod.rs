@@ -11,7 +11,7 @@ mod reports;
 use std::path::Path;
 use std::time::Duration;
 
-pub(crate) use self::cluster_json::ClusterJson;
+pub(crate) use self::cluster_json::{ClusterJson, ClusterNode, node_id};
 pub(crate) use self::joining::{WayIn, way_in};
 pub(crate) use self::named::{Named, named_peer};
 pub(crate) use self::reports::{Reports, reports};
