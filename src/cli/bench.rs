@@ -1,11 +1,14 @@
 //! `bazaar bench`: load from other processes, and the hidden command that such a process runs.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
 use super::value;
-use crate::{limits::BATCH_ORDERS_MAX, types::PeerId};
+use crate::limits::BATCH_ORDERS_MAX;
+use crate::types::PeerId;
 
 /// `bazaar bench`.
 #[derive(Args, Clone, Debug)]

@@ -1,13 +1,12 @@
 //! `bazaar dump` and `verify`: reading stores after the fact.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{
-    market::MARKET_DIR,
-    value::{self, ValueError},
-};
+use super::market::MARKET_DIR;
+use super::value::{self, ValueError};
 use crate::types::{OrderId, PeerId, Seq, Term};
 
 /// What of a store is shown.

@@ -1,10 +1,12 @@
 //! `bazaar backup` and `restore`: keeping a copy of the ledger, and putting it in the place of a lost one.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{market::MARKET_DIR, value};
+use super::market::MARKET_DIR;
+use super::value;
 
 /// `bazaar backup`.
 #[derive(Args, Clone, Debug)]

@@ -1,17 +1,15 @@
 //! `bazaar up`, `buy`, `sell` and `status`: running a market and trading in it.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::{
-    node::{MarketFlags, ShopperFlags, TimerFlags},
-    value::{self, Pieces},
-};
-use crate::{
-    limits::PEERS_MAX,
-    types::{Number, PeerId},
-};
+use super::node::{MarketFlags, ShopperFlags, TimerFlags};
+use super::value::{self, Pieces};
+use crate::limits::PEERS_MAX;
+use crate::types::{Number, PeerId};
 
 /// The market's directory unless said otherwise.
 pub const MARKET_DIR: &str = "bazaar-data";

@@ -1,19 +1,15 @@
 //! `bazaar warehouse` and `bazaar peer`: one node in the foreground, started by hand or by `up`.
 
-use std::{
-    net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
-    time::Duration,
-};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
 use super::value::{self, Consistency, Range};
-use crate::{
-    config,
-    limits::TRADER_QUEUE_ORDERS_MAX,
-    types::{PeerId, Role},
-};
+use crate::config;
+use crate::limits::TRADER_QUEUE_ORDERS_MAX;
+use crate::types::{PeerId, Role};
 
 /// The warehouse's port unless said otherwise; a peer's is this plus its id.
 pub const BASE_PORT: u16 = 7700;

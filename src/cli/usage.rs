@@ -1,6 +1,7 @@
 //! What ends the program before any command runs: help, version, or a usage error in this program's own form.
 
-use std::{error::Error, ffi::OsString};
+use std::error::Error;
+use std::ffi::OsString;
 
 use clap::error::ErrorKind;
 

@@ -1,14 +1,10 @@
 //! Texts into values: each parser either gives a value that needs no further check or says what it wants instead.
 
-use std::{
-    net::{Ipv4Addr, SocketAddr, ToSocketAddrs},
-    time::Duration,
-};
+use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::time::Duration;
 
-use crate::{
-    limits::{PEERS_MAX, QUANTITY_MAX, TRADER_QUEUE_ORDERS_MAX},
-    types::{Number, OrderId, PeerId, Quantity},
-};
+use crate::limits::{PEERS_MAX, QUANTITY_MAX, TRADER_QUEUE_ORDERS_MAX};
+use crate::types::{Number, OrderId, PeerId, Quantity};
 
 /// Why a value is refused, and how to write a right one. clap names the flag and the value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -4,10 +4,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::{
-    limits::{PEERS_MAX, PRODUCT_NAME_MAX, PRODUCTS_MAX, STOCK_MAX, UNIT_PRICE_MAX},
-    types::{Money, PeerId},
-};
+use crate::limits::{PEERS_MAX, PRODUCT_NAME_MAX, PRODUCTS_MAX, STOCK_MAX, UNIT_PRICE_MAX};
+use crate::types::{Money, PeerId};
 
 /// A configuration that is refused. The message says what and why and names the value; [`ConfigError::hint`] the mend.
 #[derive(Debug, Error)]

@@ -1,15 +1,11 @@
 //! Reading one file into checked JSON: errors carry file, line and column; a key given twice is refused.
 
-use std::{
-    fmt, fs,
-    marker::PhantomData,
-    path::{Path, PathBuf},
-};
+use std::marker::PhantomData;
+use std::path::{Path, PathBuf};
+use std::{fmt, fs};
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{DeserializeOwned, Error as _, MapAccess, Visitor},
-};
+use serde::de::{DeserializeOwned, Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use super::{ConfigError, DEFAULT_DIR};
 

@@ -3,17 +3,13 @@
 //! Links are undirected: a link that only one side lists is one all the same. Peers on neither list buy, but for the two
 //! highest of them, which are idle: with the highest ids of the shipped files they become the traders.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::Path,
-};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{
-    ConfigError,
-    file::{self, Entries, File},
-};
+use super::ConfigError;
+use super::file::{self, Entries, File};
 use crate::types::{PeerId, Role};
 
 /// The peers of a market, by ascending id.

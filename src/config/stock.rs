@@ -5,10 +5,8 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::{ConfigError, file};
-use crate::{
-    limits::{PRODUCT_NAME_MAX, PRODUCTS_MAX, STOCK_MAX, UNIT_PRICE_MAX},
-    types::{Money, Quantity},
-};
+use crate::limits::{PRODUCT_NAME_MAX, PRODUCTS_MAX, STOCK_MAX, UNIT_PRICE_MAX};
+use crate::types::{Money, Quantity};
 
 /// A good, its initial stock and its posted price.
 #[derive(Clone, Debug, PartialEq, Eq)]

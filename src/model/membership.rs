@@ -5,8 +5,8 @@
 //! a connected topology, and no message is passed on for ever. No warehouse is needed. Invariants:
 //! - a member's entry only rises: by process id, and within one process from present to left. Any two nodes that were
 //!   told the same things, in whatever order and however often, know the same;
-//! - the own entry is written here alone: what others say of this peer is old, or of another process on a copy of its
-//!   store, which is for the warehouse to sort out;
+//! - only this peer writes its entry: what others say of it is old, or tells of another process on a copy of its store,
+//!   which the warehouse sorts out;
 //! - ids other than 1..=1000 (clients, the warehouse) are never members, so the view is bounded.
 //!
 //! A dead process stays a member: whether it answers is found by asking it.
@@ -18,18 +18,18 @@ use crate::types::{Hash, Now, PeerId, ProcessId};
 /// A peer as others know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
-    /// Who: 1..=1000.
+    /// 1..=1000.
     pub id: PeerId,
     /// Where this process listens, `host:port`. Never changes within one process.
     pub addr: String,
-    /// Which life of it; the higher one is the newer.
+    /// The peer's present run; of two runs the higher one is the newer.
     pub process: ProcessId,
     /// It went on purpose, and is not to be asked any more until a newer process of it joins.
     pub left: bool,
 }
 
 impl Member {
-    /// What decides between two accounts of one member.
+    /// Of two accounts of one member the greater one stands.
     fn age(&self) -> (ProcessId, bool) {
         (self.process, self.left)
     }
@@ -76,7 +76,7 @@ impl Membership {
         self.members.get(&peer)
     }
 
-    /// It went for good, as far as this peer has heard.
+    /// Whether this peer has heard that the other one left for good.
     pub fn has_left(&self, peer: PeerId) -> bool {
         self.get(peer).is_some_and(|member| member.left)
     }
@@ -86,7 +86,7 @@ impl Membership {
         &self.members[&self.me]
     }
 
-    /// The other peers that have not left: whom an election asks.
+    /// The other peers that have not left. An election asks them.
     pub fn others(&self) -> BTreeSet<PeerId> {
         self.all().filter(|member| member.id != self.me && !member.left).map(|member| member.id).collect()
     }
@@ -96,12 +96,6 @@ impl Membership {
         now.ms_since(self.changed)
     }
 
-    /// The address that the listener got. Must come before anything is told to a neighbour, since of one process the
-    /// first address stands.
-    pub fn set_own_addr(&mut self, addr: String) {
-        self.own_mut().addr = addr;
-    }
-
     /// The warehouse gave this store another epoch, so this process has another name. Gives what to tell all neighbours.
     pub fn set_own_process(&mut self, now: Now, process: ProcessId) -> Member {
         self.changed = now;
@@ -109,7 +103,7 @@ impl Membership {
         self.own().clone()
     }
 
-    /// This peer goes for good. Gives what to tell all neighbours.
+    /// This peer leaves for good. Gives what to tell all neighbours.
     pub fn leave(&mut self, now: Now) -> Member {
         self.changed = now;
         self.own_mut().left = true;
@@ -129,12 +123,12 @@ impl Membership {
     fn own_mut(&mut self) -> &mut Member {
         match self.members.get_mut(&self.me) {
             Some(own) => own,
-            None => unreachable!("the own entry is made with the view and never removed"),
+            None => unreachable!("a view is made with this peer's entry, which is never removed"),
         }
     }
 }
 
-/// The next of `peers` behind `me`, in the ring of ids: as many as answer, and those passed over on the way, who may
+/// The next of `peers` behind `me` in the ring of ids: `wanted` that answer, and the silent ones between them, which may
 /// come back. If each peer keeps a link to the next one that answers, the links join all of them: they form the ring.
 pub fn next_in_ring(
     me: PeerId,
@@ -237,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn who_left_comes_back_as_a_new_process_only() {
+    fn a_peer_that_left_comes_back_as_a_new_process_only() {
         let mut view = view();
         view.merge(Now(1), vec![member(2, 1)]);
         assert_eq!(view.merge(Now(2), vec![gone(2, 1)]), [gone(2, 1)]);
@@ -294,8 +288,7 @@ mod tests {
             view.digest()
         });
         assert_eq!(BTreeSet::from(digests).len(), digests.len());
-        let mut moved = view();
-        moved.set_own_addr("[::1]:9".into());
+        let moved = Membership::new(Member { addr: "[::1]:9".into(), ..member(1, 1) }, Now(0));
         assert_ne!(moved.digest(), view().digest());
     }
 
@@ -394,7 +387,7 @@ mod tests {
             }
         }
 
-        /// Whoever dies: the others are joined to each other, each by few links.
+        /// Any peers may die: the others stay joined to each other, each by few links.
         #[test]
         fn the_ring_joins_all_that_live(
             living in prop::collection::btree_set(1..40_u32, 1..20),

@@ -58,7 +58,7 @@ impl Shopper {
     /// A shopper whose first order is due at once. `products` is the size of the catalogue; with 0 it never orders.
     ///
     /// # Panics
-    /// If a range of `habits` is empty or leaves 1..=1,000,000: whoever read them must have checked.
+    /// If a range of `habits` is empty or leaves 1..=1,000,000: reading the flags has ruled that out.
     pub fn new(habits: Habits, me: PeerId, products: u16, now: Now) -> Shopper {
         for (least, most) in [habits.deposit, habits.quantity] {
             assert!(1 <= least && least <= most && most <= QUANTITY_MAX, "pieces {least} to {most}");
@@ -67,8 +67,8 @@ impl Shopper {
         Shopper { habits, products, rng, next: now, placed: 0, paused: false, stopped: false }
     }
 
-    /// When the next order is to be placed, now at the earliest, if `open` orders are unanswered. `None`: not until
-    /// something changes (done, idle, paused, window full).
+    /// When to place the next order, now at the earliest, with `open` orders unanswered. `None`: not until something
+    /// changes (done, idle, paused, window full).
     pub fn due(&self, now: Now, open: usize) -> Option<Now> {
         (self.room(open) > 0).then(|| self.next.max(now))
     }
@@ -99,18 +99,13 @@ impl Shopper {
         self.paused = false;
     }
 
-    /// In office.
-    pub fn is_paused(&self) -> bool {
-        self.paused
-    }
-
     /// It places no more in this run.
     pub fn stop(&mut self) {
         self.stopped = true;
     }
 
-    /// Nobody has to wait for more orders of it: its quota is placed, it was stopped, or it is no buyer. A buyer whose
-    /// quota is not placed is not done while it is paused.
+    /// No run waits for more orders of this shopper: its quota is placed, it was stopped, or it is no buyer. A buyer
+    /// that is paused below its quota is not done.
     pub fn done(&self) -> bool {
         self.stopped || self.habits.role != Role::Buyer || self.quota_left() == 0
     }
@@ -244,7 +239,7 @@ mod tests {
         let mut buyer = shopper(habits(Role::Buyer));
         buyer.pause();
         assert_eq!((buyer.due(Now(5_000), 0), buyer.wishes(Now(5_000), 0, 9)), (None, vec![]));
-        assert!(buyer.is_paused() && !buyer.done());
+        assert!(!buyer.done(), "it is paused, not at its quota");
         buyer.resume();
         assert_eq!(buyer.due(Now(6_000), 0), Some(Now(6_000)));
     }

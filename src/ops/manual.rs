@@ -1,10 +1,8 @@
 //! `completions` and `man`: the command tree in the words of shells and of man.
 
-use std::{
-    fs,
-    io::{self, Write},
-    path::{Path, PathBuf},
-};
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 
 use clap_complete::Shell;
 

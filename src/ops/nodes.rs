@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::join::{self, Place};
+use super::market::{self, WayIn};
 use super::output::{Failure, exit};
 use crate::cli::{Global, LogFormat, NodeFlags, PeerArgs, ShopperFlags, WarehouseArgs};
 use crate::config;
@@ -29,20 +29,20 @@ pub fn warehouse(args: &WarehouseArgs, global: &Global) -> Result<u8, Failure> {
 /// Runs a peer until it is told to stop.
 pub fn peer(args: &PeerArgs, global: &Global) -> Result<u8, Failure> {
     log(&args.node, global);
-    let Some(place) = join::place(args, START_MAX, global.timeout)? else { return Ok(exit::DONE) };
-    run_peer(args, place)
+    let way_in = market::way_in(args, START_MAX, global.timeout)?;
+    way_in.map_or(Ok(exit::DONE), |way_in| run_peer(args, way_in))
 }
 
 /// Runs a peer in the market that was found for it, until it is told to stop.
-pub fn run_peer(args: &PeerArgs, place: Place) -> Result<u8, Failure> {
+pub(crate) fn run_peer(args: &PeerArgs, way_in: WayIn) -> Result<u8, Failure> {
     let spec = PeerSpec {
         settings: settings(&args.node, args.listen(), args.data_dir()),
-        cluster: place.cluster,
+        cluster: way_in.cluster,
         id: args.id,
         role: args.role,
-        warehouse: place.warehouse,
+        warehouse: way_in.warehouse,
         neighbours: args.neighbour.iter().map(|(peer, addr)| (*peer, addr.to_string())).collect(),
-        join: place.join,
+        join: way_in.join,
         habits: habits(args.role, &args.shopper),
         no_preempt: args.shopper.no_preempt,
         queue_max: args.shopper.queue_max,
@@ -76,7 +76,7 @@ fn habits(role: Role, flags: &ShopperFlags) -> Habits {
 }
 
 /// A node's log goes to stderr, which `up` points at NODE/log.
-pub fn log(flags: &NodeFlags, global: &Global) {
+pub(crate) fn log(flags: &NodeFlags, global: &Global) {
     let level = match global.verbose {
         0 => "info",
         1 => "debug",
@@ -93,7 +93,7 @@ pub fn log(flags: &NodeFlags, global: &Global) {
 
 fn failure(error: BootError) -> Failure {
     match &error {
-        BootError::Open(open) => directory(open),
+        BootError::Open(open) => open.into(),
         BootError::Listen { addr, .. } => {
             let port = addr.rsplit_once(':').map_or("", |(_, port)| port);
             Failure::new(exit::FAILURE, error.to_string()).hint(format!(
@@ -108,7 +108,7 @@ fn failure(error: BootError) -> Failure {
     }
 }
 
-/// What a directory that cannot be used comes to.
-pub fn directory(error: &OpenError) -> Failure {
-    Failure::new(error.exit_code(), error.to_string()).hint(error.hint())
+/// The failure that a directory comes to which cannot be used.
+pub(crate) fn directory(error: &OpenError) -> Failure {
+    error.into()
 }

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::market::{self, Named};
 use super::output::{Failure, exit};
+use super::runtime::runtime;
 use crate::cli::{Global, ResignArgs};
 use crate::limits::{CALL_DEADLINE, DRAIN_MAX};
 use crate::types::PeerId;
@@ -19,7 +20,7 @@ use crate::wire::client::{CallError, Node};
 /// # Errors
 /// It is no trader, cannot be reached, or could not settle what it has in time.
 pub fn run(args: &ResignArgs, global: &Global) -> Result<u8, Failure> {
-    market::runtime()?.block_on(async {
+    runtime()?.block_on(async {
         let report = match market::named_peer(&args.of, global.timeout).await? {
             Named::Running(report) => report,
             Named::Left(peer) => return Err(no_office(peer)),

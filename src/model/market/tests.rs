@@ -1,12 +1,15 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::limits::{QUANTITY_MAX, SALE_LOTS_MAX};
 use crate::model::clock::Clock;
+use crate::model::fold::Fold as _;
 use crate::model::hello::Hello;
 use crate::model::message::{Message, SettleAnswer, SettleAsk, Stream};
+use crate::model::row::{Outcome, OutcomeKind, Record};
 use crate::model::step::{At, ConnId, Effect, Input, Machine, Numbers, Past, Turn};
 use crate::model::warehouse::{Parts, Rules, Warehouse};
-use crate::types::{Now, Office, ProcessId, ProductId};
+use crate::types::{Batch, Epoch, Now, Office, Order, OrderKind, ProcessId, ProductId, Term, WallMicros};
 
 pub(in crate::model) fn order(peer: u32, k: u32, kind: OrderKind, product: u16, quantity: u64) -> Order {
     let id = OrderId { peer: PeerId(peer), number: Number::new(Epoch(0), k) };

@@ -32,7 +32,7 @@ fn restore_from(from: &Path, data_dir: &Path) -> Result<u8, Failure> {
 
 /// Reads a directory once its last owner has let go.
 fn opened(dir: &Path) -> Source {
-    open_stores(&[dir.to_owned()], &mut |_, error| Err(directory(error))).unwrap().pop().unwrap()
+    open_stores(&[dir.to_owned()], &mut |_, error| Err(error.into())).unwrap().pop().unwrap()
 }
 
 #[test]

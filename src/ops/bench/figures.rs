@@ -3,12 +3,11 @@
 use std::io::{self, Write};
 
 use hdrhistogram::Histogram;
-use hdrhistogram::serialization::{Deserializer, Serializer as _, V2Serializer};
 use serde_json::{Value, json};
 
 use super::raw::Raw;
 use crate::cli::{BenchFlags, Global};
-use crate::ops::output::{Column, Printer, Row, Shape, Show, colored};
+use crate::ops::output::{Column, Printer, Row, Shape, Show, colored, rounded};
 
 /// What one process cost.
 #[derive(Clone, Debug)]
@@ -47,30 +46,6 @@ pub(super) struct Figures {
     pub flags: BenchFlags,
 }
 
-/// An empty histogram of microseconds, up to ten minutes.
-pub(super) fn latencies() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, 600_000_000, 3)
-        .unwrap_or_else(|error| unreachable!("constant bounds are valid: {error}"))
-}
-
-/// A histogram as bytes; `None` never for one of [`latencies`].
-pub(super) fn histogram_out(histogram: &Histogram<u64>) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
-    V2Serializer::new().serialize(histogram, &mut bytes).ok()?;
-    Some(bytes)
-}
-
-/// Adds one that came as bytes; false if it is none.
-pub(super) fn add_histogram(sum: &mut Histogram<u64>, mut bytes: &[u8]) -> bool {
-    let added: Option<Histogram<u64>> = Deserializer::new().deserialize(&mut bytes).ok();
-    added.is_some_and(|added| sum.add(added).is_ok())
-}
-
-fn rounded(value: f64, digits: i32) -> Value {
-    let scale = 10_f64.powi(digits);
-    ((value * scale).round() / scale).into()
-}
-
 impl Figures {
     /// The floor, if one was stated and not reached.
     pub fn missed_floor(&self) -> Option<u64> {
@@ -83,27 +58,27 @@ impl Figures {
 
     fn row(&self) -> Row {
         let Run { orders, elapsed_s, latency_us, syncs, bytes, outcomes, processes } = &self.run;
-        let ms = |quantile| rounded(latency_us.value_at_quantile(quantile) as f64 / 1000.0, 3);
+        let ms = |quantile: f64| rounded(latency_us.value_at_quantile(quantile) as f64 / 1000.0, 3);
         let sum = |of: fn(&Process) -> f64| processes.iter().map(of).sum::<f64>();
         let mut row = Row::new();
         let mut put = |key: &str, value: Value| row.insert(key.to_owned(), value);
         put("orders", (*orders).into());
-        put("elapsed_s", rounded(*elapsed_s, 3));
-        put("orders_per_s", rounded(self.orders_per_s(), 0));
-        put("p50_ms", ms(0.5));
-        put("p99_ms", ms(0.99));
-        put("max_ms", ms(1.0));
-        put("syncs_per_s", rounded(*syncs as f64 / elapsed_s, 0));
-        put("bytes_per_order", rounded(*bytes as f64 / (*orders).max(1) as f64, 1));
-        put("rss_mib", rounded(sum(|process| process.rss_mib), 1));
-        put("cpu_s", rounded(sum(|process| process.cpu_s), 2));
+        put("elapsed_s", rounded(*elapsed_s, 3).into());
+        put("orders_per_s", rounded(self.orders_per_s(), 0).into());
+        put("p50_ms", ms(0.5).into());
+        put("p99_ms", ms(0.99).into());
+        put("max_ms", ms(1.0).into());
+        put("syncs_per_s", rounded(*syncs as f64 / elapsed_s, 0).into());
+        put("bytes_per_order", rounded(*bytes as f64 / (*orders).max(1) as f64, 1).into());
+        put("rss_mib", rounded(sum(|process| process.rss_mib), 1).into());
+        put("cpu_s", rounded(sum(|process| process.cpu_s), 2).into());
         let [bought, deposits, sold_out] = *outcomes;
         put("bought", bought.into());
         put("deposits", deposits.into());
         put("sold_out", sold_out.into());
-        put("raw_1_per_s", rounded(self.raw.by_1, 0));
-        put("raw_64_per_s", rounded(self.raw.by_64, 0));
-        put("raw_1024_per_s", rounded(self.raw.by_1024, 0));
+        put("raw_1_per_s", rounded(self.raw.by_1, 0).into());
+        put("raw_64_per_s", rounded(self.raw.by_64, 0).into());
+        put("raw_1024_per_s", rounded(self.raw.by_1024, 0).into());
         row
     }
 
@@ -151,17 +126,7 @@ fn object(value: Value) -> Row {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn histograms_of_several_processes_add_up() {
-        let (mut one, mut sum) = (latencies(), latencies());
-        one.record(1_000).unwrap();
-        one.record(9_000).unwrap();
-        let bytes = histogram_out(&one).unwrap();
-        assert!(add_histogram(&mut sum, &bytes) && add_histogram(&mut sum, &bytes));
-        assert_eq!(sum.len(), 4);
-        assert!(!add_histogram(&mut sum, b"none"));
-    }
+    use crate::ops::histogram::latencies;
 
     #[test]
     fn a_floor_is_missed_only_if_stated() {

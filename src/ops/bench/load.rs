@@ -13,9 +13,7 @@ use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::figures::{histogram_out, latencies};
 use super::nodes::unanswered;
-use super::system;
 use crate::cli::BenchLoadArgs;
 use crate::limits::{CALL_DEADLINE, INBOX_MAX, SESSION_WINDOW, SETTLE_BATCHES_IN_FLIGHT_MAX};
 use crate::model::clock::Clock;
@@ -25,7 +23,9 @@ use crate::node::boot::new_token;
 use crate::node::life::{Stop, end_with_parent};
 use crate::node::wall_now;
 use crate::ops::children::usage_of;
+use crate::ops::histogram::{histogram_out, latencies};
 use crate::ops::output::{Failure, exit};
+use crate::ops::runtime::runtime;
 use crate::types::{
     Batch, Epoch, Number, Office, Order, OrderId, OrderKind, PeerId, ProcessId, ProductId, Quantity, Stamp,
     Term, Token,
@@ -60,8 +60,7 @@ pub fn load(args: &BenchLoadArgs) -> Result<u8, Failure> {
         end_with_parent(Stop::default());
     }
     // One thread: what the load costs is taken from what it measures.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system)?;
-    let counted = runtime.block_on(async { Trader::open(args).await?.run(args).await })?;
+    let counted = runtime()?.block_on(async { Trader::open(args).await?.run(args).await })?;
     println!("{counted}");
     Ok(exit::DONE)
 }

@@ -1,15 +1,17 @@
 //! `bench market`: a whole market of real processes: warehouse, two traders, and peers that buy and sell as fast as
 //! their session windows let.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Place;
-use super::figures::{Run, add_histogram, latencies};
+use super::figures::Run;
 use super::nodes::{self, Ended, Nodes, report, unanswered};
 use crate::cli::BenchFlags;
 use crate::limits::{CALL_DEADLINE, PROGRESS_MAX, START_MAX};
 use crate::ops::children::Child;
+use crate::ops::histogram::{add_histogram, latencies};
 use crate::ops::output::{Failure, exit};
+use crate::ops::retry;
 use crate::types::{PeerId, Role};
 use crate::wire::client::Node;
 use crate::wire::report::Report;
@@ -51,20 +53,16 @@ impl Market {
     }
 }
 
-/// Looks until it is so, or for too long.
+/// Looks until it is so; fails if that takes longer than `limit`.
 pub(super) async fn until(
     what: &str,
     limit: Duration,
     so: impl AsyncFn() -> Result<bool, Failure>,
 ) -> Result<(), Failure> {
-    let began = Instant::now();
-    while !so().await? {
-        if began.elapsed() > limit {
-            return Err(Failure::new(exit::UNDETERMINED, format!("not within {limit:?}: {what}")));
-        }
-        tokio::time::sleep(LOOK_EVERY).await;
+    match retry::until(LOOK_EVERY, limit, so).await? {
+        true => Ok(()),
+        false => Err(Failure::new(exit::UNDETERMINED, format!("not within {limit:?}: {what}"))),
     }
-    Ok(())
 }
 
 /// Measures; all nodes are stopped when this returns.

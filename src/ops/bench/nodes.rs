@@ -10,10 +10,11 @@ use crate::journal::{self, Sealed};
 use crate::limits::{CALL_DEADLINE, CLOSE_MAX, DRAIN_MAX};
 use crate::model::row::Record;
 use crate::ops::children::{self, Child, Starting};
-use crate::ops::nodes::directory;
+use crate::ops::market;
 use crate::ops::output::{Failure, exit};
+use crate::ops::source::node_name;
 use crate::types::{PeerId, Role, Seq};
-use crate::wire::client::{CallError, Node};
+use crate::wire::client::CallError;
 use crate::wire::report::Report;
 
 /// Nodes that run. What is still there when this is dropped is killed.
@@ -45,7 +46,7 @@ pub(super) fn start_warehouse(place: &Place) -> Result<(Nodes, String), Failure>
     for (flag, path) in [("--data-dir", dir.as_path()), ("--config-dir", place.config.path())] {
         args.extend([flag.to_owned(), path.display().to_string()]);
     }
-    let child = children::start("warehouse", &dir, &args)?.ready()?;
+    let child = children::start(&node_name(PeerId::WAREHOUSE), &dir, &args)?.ready()?;
     let addr = child.addr.clone();
     Ok((Nodes(vec![child]), addr))
 }
@@ -59,7 +60,7 @@ pub(super) fn start_peer(
     join: &[String],
     more: &[&str],
 ) -> Result<Starting, Failure> {
-    let name = format!("peer-{id}");
+    let name = node_name(id);
     let dir = place.node(&name);
     let (id, path) = (id.to_string(), dir.display().to_string());
     let mut args = args(&["peer", "--id", &id, "--role", role.name(), "--listen", "127.0.0.1:0"]);
@@ -104,8 +105,7 @@ impl Nodes {
 
 /// What a node says of itself.
 pub(super) async fn report(addr: &str) -> Result<Report, Failure> {
-    let asked = async { Node::connect(addr, CALL_DEADLINE).await?.status().await };
-    asked.await.map_err(|error| unanswered(&error))
+    market::report(addr, CALL_DEADLINE).await.map_err(|error| unanswered(&error))
 }
 
 /// A node that should be there does not answer.
@@ -115,7 +115,7 @@ pub(super) fn unanswered(error: &CallError) -> Failure {
 
 /// How many orders the ledger of a stopped warehouse has decided.
 pub(super) fn ledger_orders(dir: &Path) -> Result<u64, Failure> {
-    let store = journal::open_copy(dir).map_err(|error| directory(&error))?;
+    let store = journal::open_copy(dir)?;
     let mut orders = 0;
     for block in store.blocks(Seq(1)) {
         let unreadable = |error: &dyn std::fmt::Display| Failure::new(exit::UNDETERMINED, error.to_string());

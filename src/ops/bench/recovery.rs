@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::nodes::{self, Nodes, report};
-use super::{Place, market, runtime, unless_interrupted, warehouse};
+use super::{Place, market, unless_interrupted, warehouse};
 use crate::cli::{BenchFlags, Global, RecoveryFlags};
-use crate::ops::output::{Failure, exit};
+use crate::ops::output::{Failure, exit, rounded};
+use crate::ops::runtime::runtime;
 
 /// Time in which any machine fills the longest ledger that is asked for, or is not fit for this.
 const FILL_MAX: Duration = Duration::from_secs(600);
@@ -79,12 +80,12 @@ async fn load_until(addr: &str, rows: u64) -> Result<u64, Failure> {
 }
 
 fn print(kills: &[Recovered], global: &Global) -> io::Result<()> {
-    let ms = |duration: Duration| (duration.as_secs_f64() * 1e4).round() / 10.0;
+    let ms = |duration: Duration| rounded(duration.as_secs_f64() * 1e3, 1);
     let mut times: Vec<f64> = kills.iter().map(|kill| ms(kill.serving)).collect();
     times.sort_by(f64::total_cmp);
     let (median, max) = (times[times.len() / 2], times[times.len() - 1]);
     let rows = kills.iter().map(|kill| kill.rows).max().unwrap_or_default();
-    let rss_mib = kills.iter().map(|kill| kill.rss_mib).fold(0.0, f64::max).round();
+    let rss_mib = rounded(kills.iter().map(|kill| kill.rss_mib).fold(0.0, f64::max), 0);
     let mut out = io::stdout().lock();
     if !global.json {
         return writeln!(

@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::figures::{Process, Run, add_histogram, latencies};
+use super::figures::{Process, Run};
 use super::{Place, nodes, system};
 use crate::cli::BenchFlags;
 use crate::limits::PROGRESS_MAX;
+use crate::ops::histogram::{add_histogram, latencies};
 use crate::ops::output::{Failure, exit};
 
 /// Peers of a load process for each client: several, so that one peer's window is not what is measured.

@@ -8,10 +8,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::client::Client;
-use crate::limits::{BACKOFF_MAX, BACKOFF_MIN};
 use crate::model::market::NotTaken;
 use crate::model::offices::Roster;
 use crate::model::row::Outcome;
+use crate::ops::retry::Backoff;
 use crate::types::{Order, PeerId};
 use crate::wire::client::{CallError, Node};
 
@@ -62,14 +62,14 @@ pub(super) struct Asker {
     /// Traders to ask before the home of the roster: the one that a person named, then referrals.
     round: VecDeque<String>,
     asked: BTreeSet<String>,
-    backoff: Duration,
+    backoff: Backoff,
 }
 
 impl Asker {
     pub(super) fn new(warehouse: &str, limits: Limits, roster: Roster) -> Asker {
         let (round, asked) = (VecDeque::new(), BTreeSet::new());
         let warehouse = warehouse.to_owned();
-        Asker { warehouse, limits, roster, outdated: false, round, asked, backoff: BACKOFF_MIN }
+        Asker { warehouse, limits, roster, outdated: false, round, asked, backoff: Backoff::default() }
     }
 
     /// Asks this trader first, once.
@@ -159,8 +159,7 @@ impl Asker {
 
     /// After something that did not work out: a while later everybody may be asked again, by a new roster.
     async fn pause(&mut self) {
-        tokio::time::sleep(self.backoff.min(self.limits.left())).await;
-        self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
+        self.backoff.pause(self.limits.left()).await;
         self.outdated = true;
         self.round.clear();
         self.asked.clear();

@@ -17,7 +17,6 @@ use crate::model::peer::PeerState;
 use crate::model::row::Outcome;
 use crate::node::boot::{self, TOKEN};
 use crate::node::wall_now;
-use crate::ops::nodes::directory;
 use crate::ops::output::{Failure, exit};
 use crate::types::{
     Epoch, Hash, Number, Order, OrderId, OrderKind, PeerId, ProcessId, ProductId, Quantity, Seq, Token,
@@ -249,7 +248,7 @@ fn refused(error: &OpenError) -> Failure {
             let what = format!("another order is under way with the identity in {}", dir.display());
             Failure::new(error.exit_code(), what).hint("let it end, or order as a running peer: --as PEER")
         }
-        _ => directory(error),
+        _ => error.into(),
     }
 }
 
@@ -273,7 +272,7 @@ impl Entries {
 mod tests {
     use super::*;
     use crate::model::row::OutcomeKind;
-    use crate::ops::market::runtime;
+    use crate::ops::runtime::runtime;
     use crate::types::{Money, Stamp};
 
     fn catalogue() -> Catalogue {

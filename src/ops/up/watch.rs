@@ -2,14 +2,14 @@
 
 use tokio::sync::mpsc;
 
-use crate::limits::CALL_DEADLINE;
+use crate::limits::{BACKOFF_MAX, CALL_DEADLINE};
 use crate::types::PeerId;
 use crate::wire::client::Node;
 use crate::wire::report::Report;
 use crate::wire::server::Happening;
 
-/// What a node told, or that it tells no more.
-pub enum News {
+/// What a node told, or that it tells nothing any more.
+pub(super) enum News {
     /// Something happened.
     Happened(Happening),
     /// What had happened before it was watched.
@@ -19,13 +19,13 @@ pub enum News {
 }
 
 /// Watches a node until its stream ends.
-pub fn node(peer: PeerId, addr: String, news: mpsc::Sender<News>) {
+pub(super) fn node(peer: PeerId, addr: String, news: mpsc::Sender<News>) {
     tokio::spawn(async move {
         if let Ok(node) = Node::connect(&addr, CALL_DEADLINE).await
             && let Ok(mut happenings) = node.events().await
         {
             if let Ok(report) = node.status().await {
-                // `up` is ending if nobody takes it.
+                // Nothing takes it any more when `up` is ending.
                 let _ = news.send(News::Report(peer, Box::new(report))).await;
             }
             while let Some(happening) = happenings.next().await {
@@ -34,7 +34,7 @@ pub fn node(peer: PeerId, addr: String, news: mpsc::Sender<News>) {
                 }
             }
         }
-        tokio::time::sleep(crate::limits::BACKOFF_MAX).await;
+        tokio::time::sleep(BACKOFF_MAX).await;
         let _ = news.send(News::Gone(peer, addr)).await;
     });
 }

@@ -15,6 +15,8 @@ use self::client::{Client, Past};
 use self::words::{Done, Wanted};
 use super::market::{self, ClusterJson};
 use super::output::{Failure, exit, nearest};
+use super::retry::Backoff;
+use super::runtime::runtime;
 use crate::cli::{BuyArgs, Global, OrderFlags, Pieces, SellArgs};
 use crate::limits::BACKOFF_MAX;
 use crate::model::entry::Placed;
@@ -44,7 +46,7 @@ fn order(pieces: &Pieces, kind: OrderKind, flags: &OrderFlags, global: &Global) 
     let wanted = Wanted { kind, good: pieces.good.clone(), quantity: pieces.quantity };
     let limits = Limits::new(flags.deadline, global.timeout);
     let errand = Errand { wanted, flags, global, limits };
-    let done = market::runtime()?.block_on(async {
+    let done = runtime()?.block_on(async {
         match flags.orderer {
             Some(peer) => errand.by_peer(peer).await,
             None => errand.by_client().await,
@@ -266,10 +268,10 @@ impl Errand<'_> {
             let what = format!("{flag} is for orders of one's own: with --as, peer {peer} numbers and sends");
             return Err(Failure::new(exit::USAGE, what).hint(format!("leave {flag} or --as out")));
         }
-        let seeds = market::seeds(&self.flags.market)?;
-        let mut reports = market::reports(seeds, self.limits.call()).await;
-        let Some(report) = reports.answered.remove(&peer) else { return Err(no_peer(peer, &reports)) };
+        let reports = market::everybody(&self.flags.market, self.limits.call()).await?;
+        let report = reports.of(peer).map_err(|reports| no_peer(peer, &reports))?;
         product(&report.goods, &self.wanted.good)?;
+        let mut backoff = Backoff::up_to(BACKOFF_MAX / 4);
         loop {
             // The peer goes on asking on its own, so this call alone may take as long as the whole order.
             let node = Node::connect(&report.addr, self.limits.left()).await;
@@ -277,7 +279,7 @@ impl Errand<'_> {
             match node.place(&self.wanted.good, self.wanted.quantity, self.wanted.kind).await {
                 Ok(outcome) => return Ok(Done::told(self.wanted.clone(), outcome, false)),
                 Err(CallError::Refused { reason, .. }) if reason == "UNAVAILABLE" && !self.limits.over() => {
-                    tokio::time::sleep(BACKOFF_MAX.min(self.limits.left()) / 4).await;
+                    backoff.pause(self.limits.left() / 4).await;
                 }
                 Err(error) => return Err(not_placed(peer, &report.addr, &error)),
             }

@@ -11,7 +11,8 @@ mod node;
 mod usage;
 mod value;
 
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
+use std::time::Duration;
 
 pub use bench::{BenchArgs, BenchFlags, BenchLoadArgs, BenchTarget, RecoveryFlags};
 use clap::{ArgAction, Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};

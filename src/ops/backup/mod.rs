@@ -14,7 +14,6 @@ use serde_json::json;
 
 use super::live;
 use super::market::ClusterJson;
-use super::nodes::directory;
 use super::output::{Failure, exit};
 use super::source::open_offline;
 use crate::audit::{BlockSource, Source};
@@ -45,7 +44,7 @@ pub fn backup(args: &BackupArgs, global: &Global) -> Result<u8, Failure> {
     let cluster = source.meta().cluster.clone();
     let (copied, written) = copy(source.as_mut(), &args.out)?;
     let clock = copied.clock;
-    written.finish(clock).map_err(|error| directory(&error))?;
+    written.finish(clock)?;
     let Copied { last, generation, .. } = copied;
     let (out, seconds) = (args.out.display().to_string(), began.elapsed().as_secs_f64());
     let object = json!({
@@ -76,7 +75,7 @@ pub fn restore(args: &RestoreArgs, global: &Global) -> Result<u8, Failure> {
     let restored = Record::Restored { generation, clock };
     written.append(&restored, now).map_err(|error| writing(&error))?;
     wait_out(generation);
-    let tip = written.finish(clock).map_err(|error| directory(&error))?;
+    let tip = written.finish(clock)?;
     let object = json!({
         "cluster": cluster, "rows": copied.last.0, "restored_seq": tip.seq.0, "generation": generation,
         "lost_from": tip.seq.0, "backup_until": copied.time.to_string(),
@@ -113,7 +112,7 @@ fn wait_out(generation: u64) {
 /// The warehouse's directory that DIR is, or is the market of.
 fn warehouse_dir(dir: &Path) -> Result<PathBuf, Failure> {
     if dir.is_file() {
-        return Err(directory(&OpenError::NotADirectory(dir.to_owned())));
+        return Err(OpenError::NotADirectory(dir.to_owned()).into());
     }
     let within = dir.join(ROLE);
     Ok(if within.is_dir() { within } else { dir.to_owned() })
@@ -139,7 +138,7 @@ fn refuse_full(out: &Path) -> Result<(), Failure> {
 
 fn refuse_target(into: &Path, market: &Path, cluster: &str) -> Result<(), Failure> {
     if [market, into].iter().any(|dir| dir.is_file()) {
-        return Err(directory(&OpenError::NotADirectory(into.to_owned())));
+        return Err(OpenError::NotADirectory(into.to_owned()).into());
     }
     let node = NodeDir::new(into);
     if node.store().exists() {
@@ -147,7 +146,7 @@ fn refuse_target(into: &Path, market: &Path, cluster: &str) -> Result<(), Failur
     }
     let other = |found: String| {
         let error = OpenError::OtherCluster { dir: market.to_owned(), found, expected: cluster.to_owned() };
-        directory(&error).hint("restore a backup of this market, or name that market with --data-dir")
+        Failure::from(error).hint("restore a backup of this market, or name that market with --data-dir")
     };
     let json = node.read_node_json();
     if let Some(json) = json.as_ref().filter(|json| json.role != ROLE) {
@@ -176,7 +175,7 @@ fn a_backup(from: &Path) -> Result<Source, Failure> {
             Failure::new(exit::DIRECTORY, what).hint("remove it, and take another: bazaar backup --out DIR")
         );
     }
-    let source = open_offline(&from).map_err(|error| directory(&error))?;
+    let source = open_offline(&from)?;
     refuse_kind(source.as_ref())?;
     Ok(source)
 }
@@ -227,7 +226,7 @@ fn copy(source: &mut dyn BlockSource, into: &Path) -> Result<(Copied, StoreCopy)
     let (meta, mut copied) = (source.meta().clone(), Copied::default());
     let token = new_token().map_err(|error| Failure::new(exit::FAILURE, error.to_string()))?;
     let birth = Birth::new(&meta.cluster, PeerId::WAREHOUSE, ROLE, token);
-    let mut written = StoreCopy::begin(into, &birth, Tree::Ledger).map_err(|error| directory(&error))?;
+    let mut written = StoreCopy::begin(into, &birth, Tree::Ledger)?;
     let Some((mark, marked)) = meta.mark else {
         return Err(damaged(&meta.origin, Seq(0), "without a whole mark a lost end would go unseen"));
     };
@@ -243,7 +242,7 @@ fn copy(source: &mut dyn BlockSource, into: &Path) -> Result<(Copied, StoreCopy)
                 copied.take(&block);
                 at_mark = at_mark.or_else(|| (block.header.last() == mark).then_some(block.hash));
             }
-            Err(CopyError::Store(error)) => return Err(directory(&error)),
+            Err(CopyError::Store(error)) => return Err(error.into()),
             Err(_) if copied.last >= mark && !meta.live => break,
             Err(error) => return Err(damaged(&meta.origin, copied.last, &error.to_string())),
         }
@@ -266,7 +265,7 @@ fn damaged(origin: &str, last: Seq, why: &str) -> Failure {
 
 fn writing(error: &CopyError) -> Failure {
     match error {
-        CopyError::Store(error) => directory(error),
+        CopyError::Store(error) => error.into(),
         error => Failure::new(exit::FAILURE, error.to_string()),
     }
 }

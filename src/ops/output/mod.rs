@@ -12,6 +12,7 @@ use clap::ColorChoice;
 pub use printer::{Column, Printer, Row, Shape, Show};
 
 use crate::config::ConfigError;
+use crate::journal::OpenError;
 
 /// Exit codes that scripts rely on.
 pub mod exit {
@@ -99,6 +100,19 @@ impl From<ConfigError> for Failure {
     }
 }
 
+/// A directory that cannot be used.
+impl From<&OpenError> for Failure {
+    fn from(error: &OpenError) -> Failure {
+        Failure::new(error.exit_code(), error.to_string()).hint(error.hint())
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Failure {
+        Failure::from(&error)
+    }
+}
+
 /// Whether to colour what goes to `stream`: when told to, or on a terminal unless `NO_COLOR` is set.
 pub fn colored(choice: ColorChoice, stream: &impl IsTerminal) -> bool {
     match choice {
@@ -108,6 +122,12 @@ pub fn colored(choice: ColorChoice, stream: &impl IsTerminal) -> bool {
             stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
         }
     }
+}
+
+/// A figure with so many decimal digits.
+pub(crate) fn rounded(value: f64, digits: i32) -> f64 {
+    let scale = 10_f64.powi(digits);
+    (value * scale).round() / scale
 }
 
 /// The known name that is nearest to what was typed, if one is near enough to be meant.

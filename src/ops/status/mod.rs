@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use self::views::Views;
 use super::market::{self, Reports};
 use super::output::{Column, Failure, Printer, Row, Shape, Show, colored, exit};
+use super::runtime::runtime;
 use crate::cli::{Global, StatusArgs};
 use crate::types::node_name;
 use crate::types::{Money, Office, PeerId, Quantity};
@@ -29,7 +30,7 @@ const WATCH_EVERY: Duration = Duration::from_secs(1);
 /// # Errors
 /// There is no market, nobody answers, or stdout fails.
 pub fn run(args: &StatusArgs, global: &Global) -> Result<u8, Failure> {
-    market::runtime()?.block_on(async {
+    runtime()?.block_on(async {
         if !args.watch {
             return once(args, global).await;
         }
@@ -75,7 +76,7 @@ async fn watch(args: &StatusArgs, global: &Global) -> Result<u8, Failure> {
 }
 
 async fn look(args: &StatusArgs, global: &Global) -> Result<Picture, Failure> {
-    let reports = market::reports(market::seeds(&args.market)?, global.timeout).await;
+    let reports = market::everybody(&args.market, global.timeout).await?;
     if reports.answered.is_empty() {
         let why = reports.silent.values().chain(&reports.nobody).next().cloned().unwrap_or_default();
         return Err(Failure::new(exit::UNREACHABLE, format!("no node of the market answers: {why}"))

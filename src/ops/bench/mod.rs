@@ -25,6 +25,7 @@ use self::figures::Figures;
 pub use self::load::load;
 use self::raw::Raw;
 use super::output::{Failure, exit};
+use super::runtime::runtime;
 use crate::cli::{BenchArgs, BenchFlags, BenchTarget, Global};
 
 /// Orders per second that the warehouse alone is promised to settle on the machine that the README names.
@@ -81,10 +82,6 @@ fn rates(target: &BenchTarget, global: &Global) -> Result<u8, Failure> {
     let Some(floor) = figures.missed_floor() else { return Ok(exit::DONE) };
     eprintln!("missed: {:.0} orders/s, at least {floor} are promised", figures.orders_per_s());
     Ok(exit::THRESHOLD)
-}
-
-fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system)
 }
 
 /// `None` after a first Ctrl-C; dropping the run ends its processes.

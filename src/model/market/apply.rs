@@ -1,0 +1,101 @@
+//! How a record changes the state: the only place that does.
+
+use std::collections::VecDeque;
+
+use super::{Lot, Market, Shelf};
+use crate::model::row::{Decision, Outcome, OutcomeKind, Record, Slice, initial_lot, split};
+use crate::model::session::{Decided, is_lost};
+use crate::types::{Epoch, Hash, Money, Order, PeerId, Quantity, Seq, WallMicros};
+
+impl Market {
+    /// Takes a record in. If it decides an order, gives the outcome.
+    pub fn apply_outcome(&mut self, seq: Seq, time: WallMicros, record: &Record) -> Option<Outcome> {
+        self.seq = seq;
+        self.clock = self.clock.max(record.clock());
+        match record {
+            Record::Stocked { name, quantity, unit_price, .. } => {
+                self.stock(seq, name, *quantity, *unit_price)
+            }
+            Record::Deposit(decision) => self.book_deposit(seq, &decision.order),
+            Record::Sale { decision, unit_price, commission_percent, slices } => {
+                self.book_sale(seq, decision, *unit_price, *commission_percent, slices);
+            }
+            Record::Session { peer, epoch, store, .. } => self.open(*peer, *epoch, *store),
+            Record::Restored { generation, .. } => {
+                self.generation = *generation;
+                self.offices.apply(seq, record);
+            }
+            _ => self.offices.apply(seq, record),
+        }
+        let outcome = record.outcome(seq, time)?;
+        debug_assert!(outcome.kind != OutcomeKind::Refused || outcome.reason.is_some());
+        if let Some(decision) = record.decision() {
+            self.remember(&decision.order, outcome.clone());
+        }
+        Some(outcome)
+    }
+
+    fn book_sale(&mut self, seq: Seq, decision: &Decision, unit_price: Money, percent: u8, slices: &[Slice]) {
+        let shelf = &mut self.shelves[decision.order.product.0 as usize];
+        for slice in slices {
+            take(&mut shelf.lots, slice);
+            shelf.on_hand.0 -= slice.quantity.0;
+            shelf.sold.0 += slice.quantity.0;
+        }
+        shelf.changed = seq;
+        let money = split(unit_price, percent, slices);
+        *self.accounts.entry(decision.order.id.peer).or_default() += Money(-money.amount.0);
+        *self.accounts.entry(decision.trader).or_default() += money.commission;
+        for share in money.shares {
+            *self.accounts.entry(share.peer).or_default() += share.amount;
+        }
+    }
+
+    fn book_deposit(&mut self, seq: Seq, order: &Order) {
+        let shelf = &mut self.shelves[order.product.0 as usize];
+        shelf.lots.push_back(Lot { id: order.id, quantity: order.quantity });
+        shelf.on_hand.0 += order.quantity.0;
+        shelf.deposited.0 += order.quantity.0;
+        shelf.changed = seq;
+    }
+
+    fn stock(&mut self, seq: Seq, name: &str, quantity: Quantity, unit_price: Money) {
+        let lot = Lot { id: initial_lot(), quantity };
+        self.shelves.push(Shelf {
+            name: name.to_owned(),
+            unit_price,
+            on_hand: quantity,
+            lots: (quantity.0 > 0).then_some(lot).into_iter().collect(),
+            stocked: quantity,
+            deposited: Quantity(0),
+            sold: Quantity(0),
+            changed: seq,
+        });
+    }
+
+    fn open(&mut self, peer: PeerId, epoch: Epoch, store: Hash) {
+        let session = self.sessions.entry(peer).or_default();
+        (session.epoch, session.store) = (epoch, store);
+        session.windows.entry(epoch).or_default();
+    }
+
+    fn remember(&mut self, order: &Order, outcome: Outcome) {
+        let number = order.id.number;
+        let lost = is_lost(number.epoch(), self.generation);
+        let session = self.sessions.entry(order.id.peer).or_default();
+        let window = session.windows.entry(number.epoch()).or_default();
+        let decided = Decided { order: *order, outcome };
+        if lost { window.decide_lost(number.k(), decided) } else { window.decide(number.k(), decided) }
+    }
+}
+
+/// Removes a slice from its lot. Slices name the oldest lots, so the first lot is nearly always the one.
+fn take(lots: &mut VecDeque<Lot>, slice: &Slice) {
+    let Some(at) = lots.iter().position(|lot| lot.id == slice.lot) else {
+        unreachable!("a sale row names a lot that the ledger put in");
+    };
+    lots[at].quantity.0 -= slice.quantity.0;
+    if lots[at].quantity.0 == 0 {
+        lots.remove(at);
+    }
+}

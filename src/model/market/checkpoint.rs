@@ -1,0 +1,135 @@
+//! The market in pieces, for a checkpoint, and back: what a journal must know of this state.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Lot, Market, Shelf};
+use crate::model::fold::{Fold, Tree};
+use crate::model::offices::Offices;
+use crate::model::row::Record;
+use crate::model::session::{Decided, Session, Window};
+use crate::types::{Epoch, Hash, Money, OrderId, PeerId, Quantity, Seq, Stamp, WallMicros};
+
+/// One piece of a market in a checkpoint. Persisted: append only.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Part {
+    /// 0: totals of a good, in catalogue order.
+    Good {
+        /// Name.
+        name: String,
+        /// Price.
+        unit_price: Money,
+        /// Initial goods.
+        stocked: Quantity,
+        /// Put in by sellers.
+        deposited: Quantity,
+        /// Taken by buyers.
+        sold: Quantity,
+        /// Last change.
+        changed: Seq,
+    },
+    /// 1: a lot of the good that came last, oldest first.
+    Lot(Lot),
+    /// 2: a balance.
+    Account(PeerId, Money),
+    /// 3: a session's head.
+    Session {
+        /// The session's peer.
+        peer: PeerId,
+        /// Present epoch.
+        epoch: Epoch,
+        /// Present store.
+        store: Hash,
+    },
+    /// 4: a window of the session that came last.
+    Window {
+        /// The session's peer.
+        peer: PeerId,
+        /// The epoch of the window's numbers.
+        epoch: Epoch,
+        /// Lowest number kept.
+        floor: u32,
+        /// Numbers decided, ever.
+        decided: u64,
+    },
+    /// 5: an outcome of the window that came last.
+    Decided(Decided),
+    /// 6: grants.
+    Offices(Offices),
+    /// 7: sequence, clock, generation.
+    Head(Seq, Stamp, u64),
+}
+
+impl Fold for Market {
+    type Record = Record;
+    type Part = Part;
+    const LOG: Tree = Tree::Ledger;
+
+    fn apply(&mut self, seq: Seq, time: WallMicros, record: &Record) {
+        self.apply_outcome(seq, time, record);
+    }
+
+    fn parts(&self) -> Vec<(Tree, Part)> {
+        let mut parts = Vec::new();
+        for shelf in &self.shelves {
+            let Shelf { name, unit_price, stocked, deposited, sold, changed, .. } = shelf.clone();
+            parts.push((Tree::Inventory, Part::Good { name, unit_price, stocked, deposited, sold, changed }));
+            parts.extend(shelf.lots.iter().map(|lot| (Tree::Inventory, Part::Lot(*lot))));
+        }
+        parts.extend(
+            self.accounts.iter().map(|(peer, balance)| (Tree::Accounts, Part::Account(*peer, *balance))),
+        );
+        for (&peer, session) in &self.sessions {
+            parts.push((Tree::Sessions, Part::Session { peer, epoch: session.epoch, store: session.store }));
+            for (&epoch, window) in &session.windows {
+                let (floor, decided) = (window.floor(), window.decided());
+                parts.push((Tree::Sessions, Part::Window { peer, epoch, floor, decided }));
+                parts.extend(window.kept().map(|kept| (Tree::Sessions, Part::Decided(kept.clone()))));
+            }
+        }
+        parts.push((Tree::Offices, Part::Offices(self.offices.clone())));
+        parts.push((Tree::Offices, Part::Head(self.seq, self.clock, self.generation)));
+        parts
+    }
+
+    fn restore(&mut self, part: Part) {
+        match part {
+            Part::Good { name, unit_price, stocked, deposited, sold, changed } => self.shelves.push(Shelf {
+                name,
+                unit_price,
+                on_hand: Quantity(0),
+                lots: VecDeque::new(),
+                stocked,
+                deposited,
+                sold,
+                changed,
+            }),
+            Part::Lot(lot) => {
+                if let Some(shelf) = self.shelves.last_mut() {
+                    shelf.on_hand.0 += lot.quantity.0;
+                    shelf.lots.push_back(lot);
+                }
+            }
+            Part::Account(peer, balance) => {
+                self.accounts.insert(peer, balance);
+            }
+            Part::Session { peer, epoch, store } => {
+                self.sessions.insert(peer, Session { epoch, store, windows: BTreeMap::new() });
+            }
+            Part::Window { peer, epoch, floor, decided } => {
+                let windows = &mut self.sessions.entry(peer).or_default().windows;
+                windows.insert(epoch, Window::restored(floor, decided));
+            }
+            Part::Decided(decided) => {
+                let OrderId { peer, number } = decided.order.id;
+                let windows = &mut self.sessions.entry(peer).or_default().windows;
+                windows.entry(number.epoch()).or_default().restore_kept(number.k(), decided);
+            }
+            Part::Offices(offices) => self.offices = offices,
+            Part::Head(seq, clock, generation) => {
+                (self.seq, self.clock, self.generation) = (seq, clock, generation)
+            }
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! What becomes of an order: read from the state, which stays as it is.
+//!
+//! In: an order, and under whose grant it is decided. Out: a [`Verdict`], whose variants stand in the order of the checks.
+
+use std::collections::VecDeque;
+
+use super::{Lot, Market, Shelf};
+use crate::limits::{QUANTITY_MAX, SALE_LOTS_MAX, STOCK_MAX};
+use crate::model::row::{Decision, Outcome, Reason, Record, Slice};
+use crate::model::session::{Standing, is_lost, same_content};
+use crate::types::{Batch, Order, OrderKind, PeerId, Quantity, Stamp, Term};
+
+/// The grant under which an order is decided, and the terms of trade.
+#[derive(Clone, Copy, Debug)]
+pub struct Settling {
+    /// The trader that settles.
+    pub trader: PeerId,
+    /// The number of its grant.
+    pub term: Term,
+    /// The batch that the order came in, counted within the grant.
+    pub batch: Batch,
+    /// The warehouse's clock for this decision.
+    pub clock: Stamp,
+    /// The trader's share in percent.
+    pub commission_percent: u8,
+}
+
+/// Why an order was not taken. Its number stays open; this is never an outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+pub enum NotTaken {
+    /// The receiver's queue or window is full, or it is closing.
+    #[error("busy; asking again later is safe")]
+    Busy,
+    /// The receiver does not decide for this peer.
+    #[error("not this peer's home")]
+    NotHome,
+    /// The number is below the floor: only the peer's own journal has the outcome.
+    #[error("decided long ago; only the peer's own journal has the outcome")]
+    Stale,
+    /// The order id was used for other content.
+    #[error("this order number was used for another order")]
+    OtherContent,
+    /// The number is 0, or too far above one that is still undecided.
+    #[error("too many numbers are open, or the number is 0")]
+    Window,
+    /// No such good in the catalogue.
+    #[error("no such good in the catalogue")]
+    UnknownProduct,
+    /// 0, or above the limit.
+    #[error("the quantity must be between 1 and {QUANTITY_MAX}")]
+    Quantity,
+    /// The term is not the present grant.
+    #[error("the term is not the present grant")]
+    Fenced,
+    /// The peer has no session, or not of this epoch.
+    #[error("the peer has no session with this store")]
+    NoSession,
+    /// The disk is below its low-water mark.
+    #[error("the disk is almost full; free some space, the node recovers by itself")]
+    DiskFull,
+    /// The clock is too far ahead to be believed.
+    #[error("the clock is too far ahead")]
+    Clock,
+}
+
+/// What deciding an order comes to, in the order in which the checks are made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing changes; the number stays open (or is stale).
+    NotTaken(NotTaken),
+    /// It was decided before: the recorded outcome.
+    Known(Outcome),
+    /// The record to journal and apply.
+    New(Record),
+}
+
+impl Market {
+    /// Says what becomes of an order if it is decided now. Changes nothing.
+    pub fn decide(&self, order: &Order, by: &Settling) -> Verdict {
+        let number = order.id.number;
+        let Some(session) = self.sessions.get(&order.id.peer) else {
+            return Verdict::NotTaken(NotTaken::NoSession);
+        };
+        let window = session.window(number.epoch());
+        let lost = is_lost(number.epoch(), self.generation);
+        let closed = lost || number.epoch() < session.epoch;
+        if window.is_none() && !closed {
+            return Verdict::NotTaken(NotTaken::NoSession);
+        }
+        if number.k() == 0 {
+            return Verdict::NotTaken(NotTaken::Window);
+        }
+        match window.map_or(Standing::Open, |window| window.standing(number.k())) {
+            Standing::Stale => Verdict::NotTaken(NotTaken::Stale),
+            Standing::Decided(found) if same_content(&found.order, order) => {
+                Verdict::Known(found.outcome.clone())
+            }
+            Standing::Decided(_) => Verdict::NotTaken(NotTaken::OtherContent),
+            // The numbers below it were decided in the part of the ledger that is lost.
+            Standing::TooFar if lost => self.void(order, by, Reason::Closed),
+            Standing::TooFar => Verdict::NotTaken(NotTaken::Window),
+            Standing::Open if closed => self.void(order, by, Reason::Closed),
+            Standing::Open if order.kind == OrderKind::Void => self.void(order, by, Reason::GivenUp),
+            Standing::Open => self.trade(order, by),
+        }
+    }
+
+    fn void(&self, order: &Order, by: &Settling, reason: Reason) -> Verdict {
+        let stock_after =
+            self.shelves.get(order.product.0 as usize).map_or(Quantity(0), |shelf| shelf.on_hand);
+        Verdict::New(Record::Void { decision: decision(order, by, stock_after), reason })
+    }
+
+    fn trade(&self, order: &Order, by: &Settling) -> Verdict {
+        let Some(shelf) = self.shelves.get(order.product.0 as usize) else {
+            return Verdict::NotTaken(NotTaken::UnknownProduct);
+        };
+        if order.quantity.0 == 0 || order.quantity.0 > QUANTITY_MAX {
+            return Verdict::NotTaken(NotTaken::Quantity);
+        }
+        Verdict::New(match order.kind {
+            OrderKind::Buy { partial } => sale(shelf, order, by, partial),
+            OrderKind::Sell | OrderKind::Void => deposit(shelf, order, by),
+        })
+    }
+}
+
+fn decision(order: &Order, by: &Settling, stock_after: Quantity) -> Decision {
+    let Settling { trader, term, batch, clock, .. } = *by;
+    Decision { order: *order, clock, stock_after, trader, term, batch }
+}
+
+fn deposit(shelf: &Shelf, order: &Order, by: &Settling) -> Record {
+    let after = shelf.on_hand.0 + order.quantity.0;
+    if after > STOCK_MAX {
+        return Record::Refusal {
+            decision: decision(order, by, shelf.on_hand),
+            reason: Some(Reason::StockFull),
+        };
+    }
+    Record::Deposit(decision(order, by, Quantity(after)))
+}
+
+fn sale(shelf: &Shelf, order: &Order, by: &Settling, partial: bool) -> Record {
+    let wanted = order.quantity.0;
+    if shelf.on_hand.0 == 0 || (shelf.on_hand.0 < wanted && !partial) {
+        return Record::Refusal { decision: decision(order, by, shelf.on_hand), reason: None };
+    }
+    let slices = fill(&shelf.lots, wanted);
+    let filled: u64 = slices.iter().map(|slice| slice.quantity.0).sum();
+    if filled < wanted && !partial {
+        let reason = Some(Reason::TooManyLots);
+        return Record::Refusal { decision: decision(order, by, shelf.on_hand), reason };
+    }
+    let decision = decision(order, by, Quantity(shelf.on_hand.0 - filled));
+    Record::Sale { decision, unit_price: shelf.unit_price, commission_percent: by.commission_percent, slices }
+}
+
+/// Slices of the oldest lots that make up `wanted` pieces, or as many as [`SALE_LOTS_MAX`] lots hold.
+fn fill(lots: &VecDeque<Lot>, wanted: u64) -> Vec<Slice> {
+    let mut left = wanted;
+    let mut slices = Vec::with_capacity(1);
+    for lot in lots.iter().take(SALE_LOTS_MAX) {
+        let quantity = Quantity(lot.quantity.0.min(left));
+        slices.push(Slice { lot: lot.id, quantity });
+        left -= quantity.0;
+        if left == 0 {
+            break;
+        }
+    }
+    slices
+}

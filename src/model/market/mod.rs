@@ -1,0 +1,112 @@
+//! The market: goods, lots, money, sessions and offices, as the fold of the ledger.
+//!
+//! `decide` reads the state and says what an order's record will be; `apply` takes a record in and is the only thing
+//! that changes the state, live and at recovery alike, so that a replayed market equals the one that was killed.
+//! Invariants (names of DESIGN): V01 goods are conserved, V02 nothing is negative, V03 one outcome per order,
+//! V08 all accounts sum to zero.
+
+mod apply;
+mod checkpoint;
+mod decide;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::{Deserialize, Serialize};
+
+pub use self::checkpoint::Part;
+pub use self::decide::{NotTaken, Settling, Verdict};
+use super::offices::Offices;
+use super::session::Session;
+use crate::types::{Hash, Money, Number, OrderId, PeerId, Quantity, Seq, Stamp};
+
+/// Pieces of one deposit that are still there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lot {
+    /// The deposit that made it; its peer is paid when a piece is sold.
+    pub id: OrderId,
+    /// What is left of it.
+    pub quantity: Quantity,
+}
+
+/// One good: its price, its lots in the order of arrival, and its totals.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shelf {
+    /// The good's name.
+    pub name: String,
+    /// Posted price of one piece.
+    pub unit_price: Money,
+    /// Sum of the lots.
+    pub on_hand: Quantity,
+    /// Oldest first.
+    pub lots: VecDeque<Lot>,
+    /// Initial goods.
+    pub stocked: Quantity,
+    /// Put in by sellers.
+    pub deposited: Quantity,
+    /// Taken by buyers.
+    pub sold: Quantity,
+    /// Sequence of the last row that changed the stock.
+    pub changed: Seq,
+}
+
+/// The warehouse's state.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Market {
+    /// The goods, by [`crate::types::ProductId`].
+    pub shelves: Vec<Shelf>,
+    /// Balances: buyers below zero, sellers, traders and the warehouse above.
+    pub accounts: BTreeMap<PeerId, Money>,
+    /// The peers' sessions.
+    pub sessions: BTreeMap<PeerId, Session>,
+    /// The offices and their grants.
+    pub offices: Offices,
+    /// The last record's sequence.
+    pub seq: Seq,
+    /// The highest clock in a record.
+    pub clock: Stamp,
+    /// Rises with each restore of a backup.
+    pub generation: u64,
+}
+
+impl Market {
+    /// The peer whose last session was opened with this store. A restore may have closed that session since.
+    pub fn owner(&self, store: Hash) -> Option<PeerId> {
+        self.sessions.iter().find(|(_, session)| session.store == store).map(|(peer, _)| *peer)
+    }
+
+    /// Name and price of the goods, by [`crate::types::ProductId`].
+    pub fn goods(&self) -> impl Iterator<Item = (&str, Money)> {
+        self.shelves.iter().map(|shelf| (shelf.name.as_str(), shelf.unit_price))
+    }
+
+    /// Panics if an invariant is broken: called in tests and, cheaply, in debug builds.
+    pub fn invariants(&self) {
+        for shelf in &self.shelves {
+            let lots: u64 = shelf.lots.iter().map(|lot| lot.quantity.0).sum();
+            assert_eq!(lots, shelf.on_hand.0, "V01: lots of {} sum to what is on hand", shelf.name);
+            assert_eq!(
+                shelf.stocked.0 + shelf.deposited.0,
+                shelf.sold.0 + shelf.on_hand.0,
+                "V01: {}",
+                shelf.name
+            );
+        }
+        assert_eq!(self.accounts.values().copied().sum::<Money>(), Money(0), "V08: accounts sum to zero");
+    }
+
+    /// The number that a new client gets: one above the highest id, from 1001.
+    pub fn next_client(&self) -> PeerId {
+        let highest = self.sessions.keys().next_back().copied().unwrap_or(PeerId::PEER_MAX);
+        PeerId(highest.max(PeerId::PEER_MAX).0 + 1)
+    }
+
+    /// The lowest number that a peer may still ask for, and the highest decided.
+    pub fn numbers(&self, peer: PeerId) -> (Number, Number) {
+        self.sessions
+            .get(&peer)
+            .map_or((Number(1), Number(0)), |session| (session.floor(), session.highest()))
+    }
+}
+
+#[cfg(test)]
+pub(in crate::model) mod tests;

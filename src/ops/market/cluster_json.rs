@@ -1,0 +1,114 @@
+//! The market in a directory, by the files that its nodes and `up` wrote at their last start.
+
+use std::fs;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::journal::NodeDir;
+use crate::ops::source::{node_dirs, node_name};
+use crate::types::PeerId;
+
+/// `MARKET/cluster.json`: the nodes of a market that `up` started.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ClusterJson {
+    /// The market's id.
+    pub(crate) cluster: String,
+    /// Where the warehouse listens.
+    pub(crate) warehouse: String,
+    /// All nodes, the warehouse included.
+    pub(crate) nodes: Vec<ClusterNode>,
+}
+
+/// A node in `cluster.json`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ClusterNode {
+    /// `warehouse` or `peer-4`, as its directory is named.
+    pub(crate) node: String,
+    /// The role that it was made with.
+    pub(crate) role: String,
+    /// Where it listens.
+    pub(crate) addr: String,
+    /// Process id.
+    pub(crate) pid: u32,
+}
+
+impl ClusterNode {
+    /// `None`: the name is no node's.
+    pub(crate) fn id(&self) -> Option<PeerId> {
+        node_id(&self.node)
+    }
+}
+
+/// The node of a name that [`node_name`] made.
+pub(crate) fn node_id(name: &str) -> Option<PeerId> {
+    match name {
+        "warehouse" => Some(PeerId::WAREHOUSE),
+        name => name.strip_prefix("peer-")?.parse().ok().map(PeerId),
+    }
+}
+
+impl ClusterJson {
+    /// What `up` wrote, if it was run in this directory.
+    pub(crate) fn read(market: &Path) -> Option<ClusterJson> {
+        let text = fs::read(market.join("cluster.json")).ok()?;
+        serde_json::from_slice(&text).ok()
+    }
+
+    /// The market in a directory, as `cluster.json` says; as the nodes' own files say where they were started one by one.
+    pub(crate) fn find(market: &Path) -> Option<ClusterJson> {
+        ClusterJson::read(market).or_else(|| gather(market)).filter(|it| !it.warehouse.is_empty())
+    }
+
+    /// Where a node listens.
+    pub(crate) fn addr_of(&self, node: PeerId) -> Option<&str> {
+        let found = self.nodes.iter().find(|it| it.id() == Some(node))?;
+        Some(&found.addr)
+    }
+}
+
+fn gather(market: &Path) -> Option<ClusterJson> {
+    let dirs = node_dirs(market).ok()?;
+    let nodes: Vec<_> = dirs.iter().filter_map(|dir| NodeDir::new(dir).read_node_json()).collect();
+    let warehouse = nodes.iter().find(|json| json.role == "warehouse")?;
+    let (cluster, addr) = (warehouse.cluster.clone(), warehouse.addr.clone());
+    let nodes = nodes
+        .into_iter()
+        .filter(|json| json.cluster == cluster && !json.addr.is_empty())
+        .map(|json| ClusterNode {
+            node: node_name(json.node),
+            role: json.role,
+            addr: json.addr,
+            pid: json.pid,
+        })
+        .collect();
+    Some(ClusterJson { cluster, warehouse: addr, nodes })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::WallMicros;
+
+    #[test]
+    fn a_market_is_found_by_its_file_or_by_its_nodes() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(ClusterJson::find(dir.path()), None);
+        let at = |name: &str| dir.path().join(name);
+        for (name, node, role) in [("warehouse", 0, "warehouse"), ("peer-4", 4, "buyer")] {
+            fs::create_dir_all(at(name).join("store")).unwrap();
+            fs::write(at(name).join("mark"), "").unwrap();
+            let addr = format!("127.0.0.1:770{node}");
+            let node_dir = NodeDir::new(&at(name));
+            node_dir.write_node_json("3f2a", PeerId(node), role, &addr, 1, WallMicros(0)).unwrap();
+        }
+        let gathered = ClusterJson::find(dir.path()).unwrap();
+        assert_eq!(
+            (gathered.warehouse.as_str(), gathered.addr_of(PeerId(4))),
+            ("127.0.0.1:7700", Some("127.0.0.1:7704"))
+        );
+        let told = ClusterJson { warehouse: "127.0.0.1:9900".into(), ..gathered };
+        fs::write(at("cluster.json"), serde_json::to_vec(&told).unwrap()).unwrap();
+        assert_eq!(ClusterJson::find(dir.path()), Some(told));
+    }
+}

@@ -1,0 +1,49 @@
+//! The end of a run: outcomes for what is open, figures, and the nodes' end in order.
+
+use super::summary::{Summary, Times};
+use super::{End, Up, count};
+use crate::limits::PROGRESS_MAX;
+use crate::ops::children;
+use crate::ops::output::{Failure, exit};
+use crate::types::{Office, PeerId};
+
+impl Up<'_> {
+    pub(super) async fn close(mut self, end: End) -> Result<u8, Failure> {
+        let (timeout, elapsed) = (self.global.timeout, self.started.elapsed());
+        self.fleet.quiesce(timeout).await;
+        let times = Times { started_at: self.started_at, elapsed };
+        let summary =
+            Summary::gather(&self.fleet, &self.roster, self.failovers.clone(), times, timeout).await;
+        self.fleet.stop_peers(&self.traders());
+        let counted = count::count(&self.fleet, self.first_seq).await;
+        self.fleet.stop_warehouse();
+        if end == End::Refused {
+            return Err(children::said_last(self.fleet.warehouse(), "ended", exit::DIRECTORY));
+        }
+        self.print(&summary.counted(counted?));
+        match end {
+            End::Stuck => Err(stuck()),
+            _ => Ok(exit::DONE),
+        }
+    }
+
+    /// In the order of their end: when the primary goes, no secondary is left to be elected.
+    fn traders(&self) -> Vec<PeerId> {
+        let seats = [Office::Secondary, Office::Primary].into_iter().filter_map(|it| self.roster.get(it));
+        seats.map(|seat| seat.peer).collect()
+    }
+
+    fn print(&self, summary: &Summary) {
+        if self.global.json {
+            println!("{}", summary.json());
+        } else if !self.global.quiet {
+            print!("{}", summary.table());
+        }
+    }
+}
+
+fn stuck() -> Failure {
+    let text = format!("no progress for {} s: some orders have no outcome yet", PROGRESS_MAX.as_secs());
+    Failure::new(exit::UNDETERMINED, text)
+        .hint("bazaar up on the same directory goes on with them; the nodes' logs say more")
+}

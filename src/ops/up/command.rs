@@ -1,0 +1,94 @@
+//! The command line of each node.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::dir::MarketDir;
+use super::plan::Plan;
+use crate::cli::UpArgs;
+use crate::config::PeerPlan;
+use crate::journal::NodeDir;
+use crate::types::PeerId;
+
+/// What all command lines of a run are made from.
+pub(super) struct Commands<'a> {
+    pub(super) args: &'a UpArgs,
+    pub(super) plan: &'a Plan,
+    pub(super) dir: &'a MarketDir,
+}
+
+impl Commands<'_> {
+    /// The warehouse's command line.
+    pub(super) fn warehouse(&self, listen: &str) -> Vec<String> {
+        let args = self.args;
+        let mut line = vec!["warehouse".to_owned()];
+        push(&mut line, "--data-dir", self.dir.node(PeerId::WAREHOUSE).display());
+        push(&mut line, "--listen", listen);
+        push(&mut line, "--config-dir", args.market.config_dir.display());
+        push(&mut line, "--commission-percent", args.market.commission_percent);
+        self.timers(&mut line);
+        line
+    }
+
+    /// A peer's command line, at its address in `addrs` or at any free port. Neighbours without a known address dial it.
+    pub(super) fn peer(
+        &self,
+        peer: &PeerPlan,
+        warehouse: &str,
+        addrs: &BTreeMap<PeerId, String>,
+    ) -> Vec<String> {
+        let id = peer.id;
+        let listen = addrs.get(&id).cloned().unwrap_or_else(|| "127.0.0.1:0".to_owned());
+        let mut line = vec!["peer".to_owned()];
+        push(&mut line, "--id", id);
+        push(&mut line, "--role", peer.role);
+        push(&mut line, "--data-dir", self.dir.node(id).display());
+        push(&mut line, "--listen", listen);
+        push(&mut line, "--warehouse", warehouse);
+        // A store of another market is refused before it trades in this one.
+        if let Some(json) = NodeDir::new(&self.dir.node(PeerId::WAREHOUSE)).read_node_json() {
+            push(&mut line, "--cluster", json.cluster);
+        }
+        for neighbour in &peer.neighbours {
+            if let Some(addr) = addrs.get(neighbour) {
+                push(&mut line, "--neighbour", format_args!("{neighbour}={addr}"));
+            }
+        }
+        self.shopping(&mut line);
+        self.timers(&mut line);
+        line
+    }
+
+    fn shopping(&self, line: &mut Vec<String>) {
+        let shopper = &self.args.shopper;
+        if let Some(requests) = shopper.requests {
+            push(line, "--requests", requests);
+        }
+        push(line, "--interval", millis(shopper.interval));
+        push(line, "--deposit-every", millis(shopper.deposit_every));
+        push(line, "--deposit", format_args!("{}-{}", shopper.deposit.min, shopper.deposit.max));
+        push(line, "--quantity", format_args!("{}-{}", shopper.quantity.min, shopper.quantity.max));
+        push(line, "--seed", self.plan.seed);
+        if shopper.partial {
+            line.push("--partial".to_owned());
+        }
+        push(line, "--queue-max", shopper.queue_max);
+        if shopper.no_preempt {
+            line.push("--no-preempt".to_owned());
+        }
+    }
+
+    fn timers(&self, line: &mut Vec<String>) {
+        let timers = &self.args.timers;
+        push(line, "--heartbeat", millis(timers.heartbeat));
+        push(line, "--suspect-after", millis(timers.suspect_after));
+    }
+}
+
+fn push(line: &mut Vec<String>, flag: &str, value: impl std::fmt::Display) {
+    line.extend([flag.to_owned(), value.to_string()]);
+}
+
+fn millis(time: Duration) -> String {
+    format!("{}ms", time.as_millis())
+}

@@ -1,0 +1,116 @@
+//! Traders that ended, and what came after: put together from what the system and several nodes tell, in any order.
+
+use serde_json::{Value, json};
+
+use crate::types::PeerId;
+use crate::wire::server::Replayed;
+
+/// A trader's end and what came after. Times are Unix microseconds.
+#[derive(Clone, Debug)]
+pub(super) struct Failover {
+    /// Who died.
+    from: PeerId,
+    /// Who took over.
+    to: Option<PeerId>,
+    /// When its process ended, as far as is known.
+    ended: u64,
+    /// When its process was found to have ended, if it did.
+    reaped: Option<u64>,
+    /// When it was suspected.
+    detected: Option<u64>,
+    /// When the first order was decided after it.
+    took_over: Option<u64>,
+    /// What became of the orders that it had accepted.
+    replayed: Replayed,
+}
+
+impl Failover {
+    /// A trader ended at this time.
+    fn killed(from: PeerId, ended: u64) -> Failover {
+        Failover {
+            from,
+            to: None,
+            ended,
+            reaped: None,
+            detected: None,
+            took_over: None,
+            replayed: Replayed::default(),
+        }
+    }
+
+    fn detected_ms(&self) -> Option<f64> {
+        Some(self.detected?.saturating_sub(self.ended) as f64 / 1000.0)
+    }
+
+    fn took_over_ms(&self) -> Option<f64> {
+        Some(self.took_over?.saturating_sub(self.detected?) as f64 / 1000.0)
+    }
+
+    /// For people.
+    pub(super) fn line(&self) -> String {
+        let ms = |value: Option<f64>| value.map_or("?".to_owned(), |ms| format!("{ms:.0}"));
+        let Replayed { settled, duplicates, lost } = self.replayed;
+        format!(
+            "detected {} ms  took over {} ms  replayed {settled}  duplicates suppressed {duplicates}  lost {lost}",
+            ms(self.detected_ms()),
+            ms(self.took_over_ms())
+        )
+    }
+
+    pub(super) fn json(&self) -> Value {
+        json!({
+            "from": self.from.0,
+            "to": self.to.map(|peer| peer.0),
+            "detected_ms": self.detected_ms(),
+            "took_over_ms": self.took_over_ms(),
+            "replayed": self.replayed.settled,
+            "duplicates": self.replayed.duplicates,
+        })
+    }
+}
+
+/// The failovers of a run, the oldest first.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Failovers(Vec<Failover>);
+
+impl Failovers {
+    /// A trader ended. Its partner may have noticed before the system told us.
+    pub(super) fn ended(&mut self, trader: PeerId, at: u64) {
+        match self.last_of(trader, |failover| failover.reaped.is_none()) {
+            Some(failover) => failover.reaped = Some(at),
+            None => self.0.push(Failover { reaped: Some(at), ..Failover::killed(trader, at) }),
+        }
+    }
+
+    /// A trader was suspected.
+    pub(super) fn suspected(&mut self, trader: PeerId, at: u64) {
+        match self.last_of(trader, |failover| failover.to.is_none()) {
+            Some(failover) => {
+                failover.detected.get_or_insert(at);
+            }
+            None => self.0.push(Failover { detected: Some(at), ..Failover::killed(trader, at) }),
+        }
+    }
+
+    /// The first order was decided after a trader's end.
+    pub(super) fn took_over(&mut self, by: PeerId, trader: PeerId, at: u64) {
+        if let Some(failover) = self.last_of(trader, |_| true) {
+            (failover.to, failover.took_over) = (Some(by), Some(at));
+        }
+    }
+
+    /// The orders that a dead trader had accepted have their outcomes. Gives the line to print.
+    pub(super) fn replayed(&mut self, trader: PeerId, replayed: Replayed) -> Option<String> {
+        let failover = self.last_of(trader, |_| true)?;
+        failover.replayed = replayed;
+        Some(failover.line())
+    }
+
+    fn last_of(&mut self, trader: PeerId, is: impl Fn(&Failover) -> bool) -> Option<&mut Failover> {
+        self.0.iter_mut().rev().find(|failover| failover.from == trader && is(failover))
+    }
+
+    pub(super) fn json(&self) -> Vec<Value> {
+        self.0.iter().map(Failover::json).collect()
+    }
+}

@@ -1,0 +1,233 @@
+//! The processes of a run: the warehouse, then the peers; which of them are dead; their end in order.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+use super::command::Commands;
+use super::dir::MarketDir;
+use super::plan::Plan;
+use crate::cli::UpArgs;
+use crate::config::PeerPlan;
+use crate::journal::NodeDir;
+use crate::limits::DRAIN_MAX;
+use crate::ops::children::{self, Child, Starting};
+use crate::ops::market::{self, ClusterJson, ClusterNode};
+use crate::ops::output::{Failure, exit};
+use crate::ops::retry;
+use crate::ops::source::node_name;
+use crate::types::PeerId;
+use crate::wire::client::{CallError, Node};
+use crate::wire::report::Report;
+
+/// How often a peer is asked whether its orders have their outcomes.
+const ASK_EVERY: Duration = Duration::from_millis(5);
+/// Time in which a node that was told to stop has ended.
+const END_MAX: Duration = DRAIN_MAX.saturating_add(Duration::from_secs(2));
+
+/// See the module's text.
+pub(super) struct Fleet<'a> {
+    args: &'a UpArgs,
+    plan: Plan,
+    dir: MarketDir,
+    warehouse: Child,
+    peers: BTreeMap<PeerId, Child>,
+    dead: BTreeSet<PeerId>,
+}
+
+/// A child that ended.
+pub(super) struct Death {
+    pub(super) node: PeerId,
+    pub(super) pid: u32,
+    pub(super) status: ExitStatus,
+}
+
+impl Death {
+    /// It may do better when it is started again.
+    pub(super) fn is_crash(&self) -> bool {
+        !self.status.success() && !is_refusal(self.status)
+    }
+}
+
+/// The node could not use its directory.
+fn is_refusal(status: ExitStatus) -> bool {
+    status.code() == Some(i32::from(exit::DIRECTORY))
+}
+
+impl<'a> Fleet<'a> {
+    /// Starts the warehouse and waits until it serves.
+    pub(super) fn start(args: &'a UpArgs, plan: Plan, dir: MarketDir) -> Result<Fleet<'a>, Failure> {
+        let command = Commands { args, plan: &plan, dir: &dir };
+        let line = command.warehouse(&format!("127.0.0.1:{}", args.base_port));
+        let warehouse = start(&dir, PeerId::WAREHOUSE, &line)?.ready()?;
+        Ok(Fleet { args, plan, dir, warehouse, peers: BTreeMap::new(), dead: BTreeSet::new() })
+    }
+
+    /// Starts the peers: all at once on known ports, one after the other on free ones, since each is told the addresses
+    /// of those before it (a link that one side knows is a link). The highest ids first: the peer that comes first is
+    /// elected.
+    pub(super) fn start_peers(&mut self) -> Result<(), Failure> {
+        let mut addrs = self.plan.addrs(self.args.base_port);
+        let mut starting = Vec::new();
+        for peer in self.plan.peers.iter().rev() {
+            let line = self.commands().peer(peer, &self.warehouse.addr, &addrs);
+            let started = start(&self.dir, peer.id, &line)?;
+            if self.args.base_port == 0 {
+                let child = started.ready()?;
+                addrs.insert(peer.id, child.addr.clone());
+                self.peers.insert(peer.id, child);
+            } else {
+                starting.push((peer.id, started));
+            }
+        }
+        for (peer, started) in starting {
+            self.peers.insert(peer, started.ready()?);
+        }
+        self.write_cluster()
+    }
+
+    fn commands(&self) -> Commands<'_> {
+        Commands { args: self.args, plan: &self.plan, dir: &self.dir }
+    }
+
+    /// Writes down where the nodes listen, for client commands.
+    pub(super) fn write_cluster(&self) -> Result<(), Failure> {
+        let cluster = NodeDir::new(&self.warehouse.dir).read_node_json().map(|json| json.cluster);
+        let node = |role: &str, child: &Child| {
+            let (node, role, addr) = (child.name.clone(), role.to_owned(), child.addr.clone());
+            ClusterNode { node, role, addr, pid: child.pid() }
+        };
+        let mut nodes = vec![node("warehouse", &self.warehouse)];
+        nodes.extend(self.planned().map(|(peer, child)| node(peer.role.name(), child)));
+        let (cluster, warehouse) = (cluster.unwrap_or_default(), self.warehouse.addr.clone());
+        self.dir.write_cluster(&ClusterJson { cluster, warehouse, nodes })
+    }
+
+    // ---- looking
+
+    pub(super) fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    pub(super) fn dir(&self) -> &MarketDir {
+        &self.dir
+    }
+
+    pub(super) fn warehouse(&self) -> &Child {
+        &self.warehouse
+    }
+
+    /// The peers that were started, by id, with what they were started as.
+    pub(super) fn planned(&self) -> impl Iterator<Item = (&PeerPlan, &Child)> {
+        self.plan.peers.iter().filter_map(|peer| Some((peer, self.peers.get(&peer.id)?)))
+    }
+
+    /// Where each node listens: the peers, then the warehouse.
+    pub(super) fn addrs(&self) -> Vec<(PeerId, String)> {
+        let peers = self.peers.iter().map(|(peer, child)| (*peer, child.addr.clone()));
+        peers.chain([(PeerId::WAREHOUSE, self.warehouse.addr.clone())]).collect()
+    }
+
+    /// Where a node listens.
+    pub(super) fn addr(&self, node: PeerId) -> Option<&str> {
+        let child = if node == PeerId::WAREHOUSE { Some(&self.warehouse) } else { self.peers.get(&node) };
+        child.map(|child| child.addr.as_str())
+    }
+
+    pub(super) fn is_dead(&self, node: PeerId) -> bool {
+        self.dead.contains(&node)
+    }
+
+    /// The peers that live, by id.
+    pub(super) fn living(&self) -> Vec<PeerId> {
+        self.peers.keys().copied().filter(|peer| !self.is_dead(*peer)).collect()
+    }
+
+    /// What a node says of itself.
+    pub(super) async fn ask(&self, node: PeerId, timeout: Duration) -> Result<Report, CallError> {
+        market::report(self.addr(node).unwrap_or_default(), timeout).await
+    }
+
+    // ---- deaths
+
+    /// The children that ended since this was asked last: peers, then the warehouse.
+    pub(super) fn bury(&mut self) -> Vec<Death> {
+        let warehouse = (PeerId::WAREHOUSE, &mut self.warehouse);
+        let nodes = self.peers.iter_mut().map(|(peer, child)| (*peer, child)).chain([warehouse]);
+        let living = nodes.filter(|(node, _)| !self.dead.contains(node));
+        let died = living.filter_map(|(node, child)| {
+            let status = child.ended()?;
+            Some(Death { node, pid: child.pid(), status })
+        });
+        let died: Vec<Death> = died.collect();
+        self.dead.extend(died.iter().map(|death| death.node));
+        died
+    }
+
+    /// The warehouse ended since it cannot use its directory.
+    pub(super) fn warehouse_refused(&mut self) -> bool {
+        self.warehouse.ended().is_some_and(is_refusal)
+    }
+
+    /// Starts a dead node again at its address, where others know it. Gives its process id.
+    pub(super) fn revive(&mut self, node: PeerId) -> Result<u32, Failure> {
+        let line = match self.plan.peer(node) {
+            None => self.commands().warehouse(&self.warehouse.addr),
+            Some(peer) => {
+                let addrs = self.peers.iter().map(|(peer, child)| (*peer, child.addr.clone())).collect();
+                self.commands().peer(peer, &self.warehouse.addr, &addrs)
+            }
+        };
+        let child = start(&self.dir, node, &line)?.ready()?;
+        let pid = child.pid();
+        if node == PeerId::WAREHOUSE {
+            self.warehouse = child;
+        } else {
+            self.peers.insert(node, child);
+        }
+        self.dead.remove(&node);
+        Ok(pid)
+    }
+
+    // ---- closing
+
+    /// Shoppers place no more; what is open gets its outcome, as far as there is a trader.
+    pub(super) async fn quiesce(&self, timeout: Duration) {
+        let limit = Instant::now() + DRAIN_MAX;
+        for peer in self.living() {
+            let Some(addr) = self.addr(peer) else { continue };
+            let Ok(node) = Node::connect(addr, timeout).await else { continue };
+            let left = limit.saturating_duration_since(Instant::now());
+            let warehouse_is_dead = self.is_dead(PeerId::WAREHOUSE);
+            let settled = async || Ok::<_, CallError>(node.quiesce().await? == 0 || warehouse_is_dead);
+            // Orders that stay open are counted by the summary, and finished by the next run.
+            let _ = retry::until(ASK_EVERY, left, settled).await;
+        }
+    }
+
+    /// Ends the shoppers, all at once, then the traders in this order.
+    pub(super) fn stop_peers(&mut self, traders: &[PeerId]) {
+        let shoppers = |peer: &PeerId| !traders.contains(peer);
+        self.peers.iter().filter(|(peer, _)| shoppers(peer)).for_each(|(_, child)| child.terminate());
+        self.peers.iter_mut().filter(|(peer, _)| shoppers(peer)).for_each(|(_, child)| end(child));
+        for trader in traders {
+            if let Some(child) = self.peers.get_mut(trader) {
+                child.terminate();
+                end(child);
+            }
+        }
+    }
+
+    pub(super) fn stop_warehouse(&mut self) {
+        self.warehouse.terminate();
+        end(&mut self.warehouse);
+    }
+}
+
+fn start(dir: &MarketDir, node: PeerId, line: &[String]) -> Result<Starting, Failure> {
+    children::start(&node_name(node), &dir.node(node), line)
+}
+
+fn end(child: &mut Child) {
+    child.wait(END_MAX);
+}

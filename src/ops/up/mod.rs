@@ -1,0 +1,323 @@
+//! `up`: a whole market on this machine, each node its own process, so that `kill -9` is real.
+//!
+//! Starts the warehouse, then the peers; prints what they tell; ends when every living buyer out of office has placed
+//! its requests and heard of them, at `--duration`, at Ctrl-C, or 30 s after the last progress. It stops in order:
+//! shoppers, secondary, primary, warehouse, so that no peer is elected while closing. Children hold a pipe from here and
+//! end when it closes; a child that dies never ends `up`.
+
+mod close;
+mod command;
+mod count;
+mod dir;
+mod failovers;
+mod fleet;
+mod lines;
+mod plan;
+mod ports;
+mod signals;
+mod summary;
+mod watch;
+
+use std::collections::BTreeSet;
+use std::io::IsTerminal as _;
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+use tokio::time::sleep_until;
+
+use self::dir::MarketDir;
+use self::failovers::Failovers;
+use self::fleet::{Death, Fleet};
+use self::plan::Plan;
+use self::signals::Signals;
+use self::watch::News;
+use super::output::{Failure, exit};
+use super::runtime::runtime_with_thread;
+use super::source::node_name;
+use crate::cli::{Global, Restart, UpArgs};
+use crate::limits::PROGRESS_MAX;
+use crate::model::offices::Roster;
+use crate::node::wall_now;
+use crate::types::{PeerId, Role, Seq, WallMicros};
+use crate::wire::server::{Happening, What};
+
+/// Runs a market.
+///
+/// # Errors
+/// A node cannot be started, the ledger cannot be counted, or nothing happened for 30 s.
+pub fn run(args: &UpArgs, global: &Global) -> Result<u8, Failure> {
+    let plan = Plan::new(args)?;
+    let dir = MarketDir::take(&args.data_dir, &plan, args.fresh)?;
+    ports::check(&plan, args.base_port)?;
+    if !global.quiet {
+        let (version, nodes) = (env!("CARGO_PKG_VERSION"), plan.peers.len() + 1);
+        eprintln!("bazaar {version}  starting {nodes} nodes in {}", dir.name());
+    }
+    runtime_with_thread()?.block_on(async {
+        let signals = Signals::new()?;
+        let mut up = Up::start(args, global, plan, dir).await?;
+        let end = up.trade(signals).await;
+        up.close(end).await
+    })
+}
+
+/// Why trade ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// Everything asked for is done, time is up, or Ctrl-C.
+    Done,
+    /// Nothing happened for [`PROGRESS_MAX`].
+    Stuck,
+    /// The warehouse's directory cannot be used, as it found out when its peers came.
+    Refused,
+}
+
+/// A run: its processes, and what was heard of them.
+struct Up<'a> {
+    args: &'a UpArgs,
+    global: &'a Global,
+    fleet: Fleet<'a>,
+    news: mpsc::Receiver<News>,
+    sender: mpsc::Sender<News>,
+    roster: Roster,
+    /// Buyers that have placed their requests and heard of them.
+    done: BTreeSet<PeerId>,
+    failovers: Failovers,
+    started: Instant,
+    started_at: WallMicros,
+    /// The ledger's end before this run.
+    first_seq: Seq,
+    /// When the last order got its outcome.
+    progress: Instant,
+    /// Orders are printed as they are told.
+    talk: bool,
+    goods: Vec<String>,
+}
+
+impl<'a> Up<'a> {
+    async fn start(
+        args: &'a UpArgs,
+        global: &'a Global,
+        plan: Plan,
+        dir: MarketDir,
+    ) -> Result<Up<'a>, Failure> {
+        let (started, started_at) = (Instant::now(), wall_now());
+        let mut fleet = Fleet::start(args, plan, dir)?;
+        // What the ledger holds before this run: asked while no peer trades yet.
+        let before = fleet.ask(PeerId::WAREHOUSE, global.timeout).await.map_err(|error| {
+            Failure::new(exit::UNREACHABLE, format!("the warehouse does not answer: {error}"))
+                .hint("see its log, or give it more time with --timeout")
+        })?;
+        fleet.start_peers()?;
+        let (sender, news) = mpsc::channel(4096);
+        let talk = !global.quiet && !global.json && (std::io::stdout().is_terminal() || global.verbose > 0);
+        let mut up = Up {
+            args,
+            global,
+            fleet,
+            news,
+            sender,
+            roster: Roster::default(),
+            done: BTreeSet::new(),
+            failovers: Failovers::default(),
+            started,
+            started_at,
+            first_seq: before.ledger.0,
+            progress: Instant::now(),
+            talk,
+            goods: before.goods.into_iter().map(|(name, _)| name).collect(),
+        };
+        up.listen().await;
+        up.header();
+        Ok(up)
+    }
+
+    /// Watches every node, and asks once what it missed before.
+    async fn listen(&mut self) {
+        for (node, addr) in self.fleet.addrs() {
+            watch::node(node, addr, self.sender.clone());
+        }
+        if let Ok(report) = self.fleet.ask(PeerId::WAREHOUSE, self.global.timeout).await {
+            self.see_roster(report.roster);
+        }
+    }
+
+    // ---- trading
+
+    async fn trade(&mut self, signals: Signals) -> End {
+        let Signals { mut int, mut term, mut child } = signals;
+        let deadline = self.args.duration.map(|duration| self.started + duration);
+        let may_stick = self.args.shopper.requests.is_some();
+        let end = loop {
+            let stuck = (self.progress + PROGRESS_MAX).into();
+            tokio::select! {
+                biased;
+                _ = int.recv() => break End::Done,
+                _ = term.recv() => break End::Done,
+                () = at(deadline) => break End::Done,
+                _ = child.recv() => {
+                    self.bury();
+                    if self.fleet.warehouse_refused() {
+                        break End::Refused;
+                    }
+                }
+                Some(news) = self.news.recv() => self.hear(news),
+                () = sleep_until(stuck), if may_stick => break End::Stuck,
+            }
+            if self.all_done() && self.settled().await {
+                break End::Done;
+            }
+        };
+        if end == End::Done {
+            signals::leave_at_once_next_time(int);
+        }
+        end
+    }
+
+    fn hear(&mut self, news: News) {
+        match news {
+            News::Happened(happening) => self.happened(happening),
+            News::Report(peer, report) => {
+                if report.shopping.done && report.shopping.open == 0 && report.shopping.placed > 0 {
+                    self.done.insert(peer);
+                }
+                if peer == PeerId::WAREHOUSE {
+                    self.see_roster(report.roster);
+                }
+            }
+            // The system tells of a node that ended; a stream that was cut is taken up again.
+            News::Gone(node, addr) => {
+                if !self.fleet.is_dead(node) && self.fleet.addr(node) == Some(&addr) {
+                    watch::node(node, addr, self.sender.clone());
+                }
+            }
+        }
+    }
+
+    fn happened(&mut self, happening: Happening) {
+        let Happening { time, peer, what } = happening;
+        match what {
+            What::Told(order, outcome) => {
+                self.progress = Instant::now();
+                if self.talk {
+                    let told = lines::told(self.fleet.plan(), &self.goods, &order, &outcome);
+                    println!("{} {told}", self.clock());
+                }
+            }
+            What::Line(line) if self.talk && line.starts_with("Dear") => {
+                println!("{} trader {peer:<3} {line}", self.clock());
+            }
+            What::Line(_) => {}
+            What::Roster(roster) => self.see_roster(roster),
+            What::Done => {
+                self.done.insert(peer);
+            }
+            What::Suspected(dead) => self.failovers.suspected(dead, time),
+            What::TookOver(dead) => self.failovers.took_over(peer, dead, time),
+            What::Replayed(dead, replayed) => {
+                if let Some(line) = self.failovers.replayed(dead, replayed) {
+                    self.tell(&format!("failover  {line}"));
+                }
+            }
+        }
+    }
+
+    fn see_roster(&mut self, roster: Roster) {
+        if roster.newer_than(&self.roster) {
+            self.roster = roster;
+        }
+    }
+
+    fn in_office(&self, peer: PeerId) -> bool {
+        self.roster.held_by(peer).is_some_and(|(_, seat)| seat.present)
+    }
+
+    /// The living buyers that are not in office: the run ends when they are done.
+    fn awaited(&self) -> Vec<PeerId> {
+        let buyers = self.fleet.plan().with_role(Role::Buyer).into_iter();
+        buyers.filter(|peer| !self.fleet.is_dead(*peer) && !self.in_office(*peer)).collect()
+    }
+
+    fn all_done(&self) -> bool {
+        self.args.shopper.requests.is_some() && self.awaited().iter().all(|peer| self.done.contains(peer))
+    }
+
+    /// Buyers are done by what they said; what they say now counts.
+    async fn settled(&mut self) -> bool {
+        for peer in self.awaited() {
+            let report = self.fleet.ask(peer, self.global.timeout).await;
+            if report.is_ok_and(|report| report.shopping.open > 0) {
+                self.done.remove(&peer);
+                return false;
+            }
+        }
+        true
+    }
+
+    // ---- deaths
+
+    /// Says which children died, and starts them again if that is asked for.
+    fn bury(&mut self) {
+        for death in self.fleet.bury() {
+            self.say_death(&death);
+            if self.args.restart == Restart::OnCrash && death.is_crash() {
+                self.revive(death.node);
+            }
+        }
+    }
+
+    fn say_death(&mut self, death: &Death) {
+        let Death { node, pid, status } = *death;
+        let in_office = self.roster.held_by(node).is_some();
+        let name = match node {
+            PeerId::WAREHOUSE => "warehouse".to_owned(),
+            _ if in_office => format!("trader {node}"),
+            _ => format!("peer {node}"),
+        };
+        self.tell(&format!("up        {name} (pid {pid}) {}", lines::how(status)));
+        // A trader that ends in order has given its office up, so that no peer has to find out.
+        if in_office && !status.success() {
+            self.failovers.ended(node, wall_now().0);
+        }
+    }
+
+    fn revive(&mut self, node: PeerId) {
+        let revived = self.fleet.revive(node).and_then(|pid| {
+            if let Some(addr) = self.fleet.addr(node) {
+                watch::node(node, addr.to_owned(), self.sender.clone());
+            }
+            self.tell(&format!("up        {} started again (pid {pid})", node_name(node)));
+            self.done.remove(&node);
+            self.fleet.write_cluster()
+        });
+        if let Err(failure) = revived {
+            eprint!("{}", failure.render(false));
+        }
+    }
+
+    // ---- telling
+
+    fn clock(&self) -> String {
+        let seconds = self.started.elapsed().as_secs();
+        format!("{:02}:{:02}", seconds / 60, seconds % 60)
+    }
+
+    fn tell(&self, line: &str) {
+        if !self.global.quiet {
+            eprintln!("{} {line}", self.clock());
+        }
+    }
+
+    fn header(&self) {
+        if !self.global.quiet && !self.global.json {
+            eprint!("{}", lines::header(&self.fleet));
+        }
+    }
+}
+
+async fn at(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}
