@@ -10,6 +10,7 @@ use crate::types::{Now, WallMicros};
 
 pub mod boot;
 pub mod driver;
+pub mod grpc;
 pub mod held;
 pub mod life;
 pub mod peer;

@@ -1,23 +1,33 @@
-//! Protos to the model's types and back. What a foreign node sent is checked here: an absent or odd field becomes an
-//! [`Odd`] with the field's name, never a default that could be taken for a fact.
+//! Protos to the model's types and back.
+//!
+//! What a foreign node sent is checked here as far as its form goes. A field that a message cannot do without (an order's
+//! kind, the outcome of a reply, the hello of a request), or whose value is none of the known ones, becomes an [`Odd`]
+//! with the field's name. Other absent fields become their types' defaults, since proto3 does not tell "absent" from
+//! "zero": a token that is not 32 bytes long is no token, a missing roster knows of nobody, a missing hash is that of an
+//! empty log. Whether such a value makes sense is the machine's to decide.
 
+mod calls;
+mod events;
+pub mod frame;
+mod messages;
 mod replies;
 mod streams;
 mod weights;
 
 pub use weights::outcome_weight;
 
-use super::messages::*;
-use super::outbox::Weigh;
 use super::proto;
-use super::report::{Report, Shopping};
 use crate::limits::PRODUCTS_MAX;
+use crate::model::call::SessionInfo;
 use crate::model::hello::Hello;
 use crate::model::market::NotTaken;
 use crate::model::membership::Member;
 use crate::model::offices::{Roster, Seat};
 use crate::model::row::{Outcome, OutcomeKind, Reason, Share};
-use crate::types::*;
+use crate::types::{
+    Epoch, Hash, Money, Number, Office, Order, OrderId, OrderKind, PeerId, ProcessId, ProductId, Quantity,
+    Seq, Stamp, Term, Token, WallMicros,
+};
 
 /// A field that makes no sense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -121,6 +131,11 @@ pub(super) fn hello_out(hello: &Hello) -> proto::Hello {
         cluster: hello.cluster.clone(),
         addr: hello.addr.clone(),
     }
+}
+
+/// The hello of a unary call, which none may lack.
+fn caller_in(hello: Option<proto::Hello>) -> Checked<Box<Hello>> {
+    hello.map(|hello| Box::new(hello_in(hello))).ok_or(Odd("hello"))
 }
 
 pub(super) fn hello_in(hello: proto::Hello) -> Hello {

@@ -1,9 +1,11 @@
 //! gRPC: the only place that knows tonic and prost. Proto types never pass its edge.
+pub mod arrival;
 pub mod client;
 pub mod convert;
 pub mod messages;
 pub mod outbox;
 pub mod report;
+pub mod serve;
 pub mod server;
 pub mod status;
 

@@ -5,7 +5,6 @@
 //! slows that sender and nobody else.
 
 use std::future::Future;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +12,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::net::TcpListener;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio_stream::{Stream, StreamExt as _};
-pub use tonic::transport::Error as ServeError;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Error, Server};
 use tonic::{Request, Response, Status, Streaming};
@@ -22,13 +20,16 @@ use super::convert::{self, Odd};
 use super::messages::*;
 use super::outbox::{Outbox, Outgoing, Weigh, outbox};
 use super::proto;
+use super::serve::dump::dump;
+pub use super::serve::dump::{BlockReader, DumpHead};
+pub use super::serve::{ServeError, listen};
 use crate::limits::{
     BATCH_ORDERS_MAX, CALL_DEADLINE, CONNECTION_STREAMS_MAX, KEEPALIVE_ANSWER_MAX, KEEPALIVE_EVERY,
     MESSAGE_BYTES_MAX,
 };
 pub use crate::model::happening::{Happening, Replayed, What};
 use crate::model::warehouse::GivenUp;
-use crate::types::{Hash, PeerId, Quantity, Seq, Stamp};
+use crate::types::{Hash, PeerId, Quantity, Stamp};
 
 /// What a server stream carries.
 pub type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -303,85 +304,11 @@ impl<I: From<WarehouseCall> + Send + 'static> proto::warehouse_server::Warehouse
     }
 }
 
-/// Reads the durable blocks of a node's log; what `Admin.Dump` serves. Implemented over the journal's reader.
-pub trait BlockReader: Send + Sync + 'static {
-    /// Durable blocks from the one that contains `from`, up to about `max_bytes`; empty at the end.
-    ///
-    /// # Errors
-    /// The store cannot be read; says why.
-    fn blocks(&self, from: Seq, max_bytes: usize) -> Result<Vec<Vec<u8>>, String>;
-    /// The sequence after the last record of a block.
-    fn after(&self, block: &[u8]) -> Option<Seq>;
-    /// Resolves when more is durable than at the last call.
-    fn changed(&self, seen: Seq) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
-    /// Identity and mark, for the first message.
-    fn head(&self) -> DumpHead;
-}
-
-/// What a dump starts with.
-#[derive(Clone, Debug, Default)]
-pub struct DumpHead {
-    /// 0: the warehouse.
-    pub peer: PeerId,
-    /// The market's id.
-    pub cluster: String,
-    /// The mark: durable sequence and block hash.
-    pub mark: (Seq, Hash),
-}
-
-impl From<Happening> for proto::Event {
-    fn from(happening: Happening) -> Self {
-        let mut event =
-            proto::Event { time: happening.time, peer: happening.peer.0, ..proto::Event::default() };
-        match happening.what {
-            What::Told(order, outcome) => {
-                event.order = Some(convert::order_out(&order));
-                event.told = Some(convert::outcome_out(&outcome));
-            }
-            What::Line(line) => event.line = line,
-            What::Roster(roster) => event.roster = Some(convert::roster_out(&roster)),
-            What::Done => event.done = true,
-            What::Suspected(peer) => event.suspected = peer.0,
-            What::TookOver(peer) => event.took_over_from = peer.0,
-            What::Replayed(peer, Replayed { settled, duplicates, lost }) => {
-                (event.took_over_from, event.all_settled) = (peer.0, true);
-                (event.replayed, event.duplicates, event.lost) = (settled, duplicates, lost);
-            }
-        }
-        event
-    }
-}
-
-impl TryFrom<proto::Event> for Happening {
-    type Error = Odd;
-    fn try_from(event: proto::Event) -> Result<Self, Odd> {
-        let what = if let (Some(order), Some(told)) = (&event.order, &event.told) {
-            What::Told(convert::order_in(order)?, convert::outcome_in(told)?)
-        } else if let Some(roster) = event.roster {
-            What::Roster(convert::roster_in(roster))
-        } else if event.done {
-            What::Done
-        } else if event.suspected != 0 {
-            What::Suspected(PeerId(event.suspected))
-        } else if event.all_settled {
-            let proto::Event { replayed: settled, duplicates, lost, .. } = event;
-            What::Replayed(PeerId(event.took_over_from), Replayed { settled, duplicates, lost })
-        } else if event.took_over_from != 0 {
-            What::TookOver(PeerId(event.took_over_from))
-        } else {
-            What::Line(event.line)
-        };
-        Ok(Happening { time: event.time, peer: PeerId(event.peer), what })
-    }
-}
-
 struct Admin<I> {
     inbox: Inbox<I>,
     blocks: Arc<dyn BlockReader>,
     happenings: broadcast::Sender<Happening>,
 }
-
-const DUMP_BYTES: usize = MESSAGE_BYTES_MAX / 4;
 
 #[tonic::async_trait]
 impl<I: From<AdminCall> + Send + 'static> proto::admin_server::Admin for Admin<I> {
@@ -439,50 +366,6 @@ impl<I: From<AdminCall> + Send + 'static> proto::admin_server::Admin for Admin<I
         let resigned = self.inbox.ask(|reply| AdminCall::Resign(to, reply)).await?;
         let (office, term) = resigned.map_or((0, 0), |(office, term)| (convert::office_out(office), term.0));
         Ok(Response::new(proto::ResignByHandReply { office, term }))
-    }
-}
-
-/// Sends blocks from `from_seq` to `to_seq`, and with `follow` whatever becomes durable later.
-async fn dump(
-    blocks: Arc<dyn BlockReader>,
-    request: proto::DumpRequest,
-    sender: mpsc::Sender<Result<proto::DumpReply, Status>>,
-) {
-    let head = blocks.head();
-    let mut first = proto::DumpReply {
-        blocks: Vec::new(),
-        peer: head.peer.0,
-        cluster: head.cluster,
-        mark_seq: head.mark.0.0,
-        mark_hash: convert::hash_out(head.mark.1),
-    };
-    let mut next = Seq(request.from_seq.max(1));
-    let end = if request.to_seq == 0 { Seq(u64::MAX) } else { Seq(request.to_seq) };
-    loop {
-        let read = {
-            let blocks = Arc::clone(&blocks);
-            tokio::task::spawn_blocking(move || blocks.blocks(next, DUMP_BYTES)).await
-        };
-        let got = match read {
-            Ok(Ok(got)) => got,
-            Ok(Err(why)) => return drop(sender.send(Err(Status::data_loss(why))).await),
-            Err(failed) => return drop(sender.send(Err(Status::internal(failed.to_string()))).await),
-        };
-        let after = got.last().and_then(|block| blocks.after(block));
-        let reply = proto::DumpReply { blocks: got, ..std::mem::take(&mut first) };
-        if sender.send(Ok(reply)).await.is_err() {
-            return;
-        }
-        next = after.unwrap_or(next);
-        if next > end || (after.is_none() && !request.follow) {
-            return;
-        }
-        if after.is_none() {
-            tokio::select! {
-                () = blocks.changed(Seq(next.0.saturating_sub(1))) => {}
-                () = sender.closed() => return,
-            }
-        }
     }
 }
 
@@ -569,12 +452,4 @@ where
     router = router.add_service(proto::admin_server::AdminServer::new(admin));
     let incoming = TcpIncoming::from(serving.listener).with_nodelay(Some(true));
     Ok((router, incoming, serving.shutdown))
-}
-
-/// Listens at an address.
-///
-/// # Errors
-/// The port is taken, or the address is not ours.
-pub async fn listen(addr: SocketAddr) -> std::io::Result<TcpListener> {
-    TcpListener::bind(addr).await
 }

@@ -8,18 +8,18 @@ use std::time::Duration;
 use bazaar::limits::{CLOCK_LEAP_MAX, MESSAGE_BYTES_MAX, QUANTITY_MAX};
 use bazaar::model::hello::Hello;
 use bazaar::model::market::NotTaken;
+use bazaar::model::message::{ControlUp, Message, PeerMessage, PeerWord, SettleAnswer, SettleAsk, TradeAsk};
 use bazaar::model::offices::Roster;
 use bazaar::model::row::{Outcome, OutcomeKind};
+use bazaar::model::step::ConnId;
 use bazaar::model::warehouse::GivenUp;
 use bazaar::types::{
     Batch, Epoch, Number, Office, Order, OrderId, OrderKind, PeerId, ProductId, Quantity, Seq, Stamp, Term,
     Token,
 };
-use bazaar::wire::client::{CallError, Dialed, Dialer, Node};
-use bazaar::wire::messages::{
-    ControlDown, ControlUp, PeerMessage, PeerWord, SettleAnswer, SettleAsk, StreamEvent, TradeAnswer,
-    TradeAsk,
-};
+use bazaar::wire::arrival::Arrival;
+use bazaar::wire::client::dial::Dialer;
+use bazaar::wire::client::{CallError, Node};
 use tokio::sync::mpsc;
 
 use super::market::{Market, SOON, Up, alone, block_on, status, until};
@@ -244,27 +244,27 @@ fn offices_are_not_to_be_had_by_lies() {
 }
 
 /// Streams of a test to a node: dialed here, heard here.
-fn dialer<T>() -> (tokio::runtime::Runtime, Dialer<StreamEvent<T>>, mpsc::Receiver<StreamEvent<T>>) {
+fn dialer() -> (tokio::runtime::Runtime, Dialer, mpsc::Receiver<Arrival>) {
     let wire = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let (inbox, events) = mpsc::channel(64);
+    let (inbox, arrivals) = mpsc::channel(64);
     let dialer = Dialer { wire: wire.handle().clone(), inbox, deadline: DEADLINE };
-    (wire, dialer, events)
+    (wire, dialer, arrivals)
 }
 
 pub fn settle_under(warehouse: &str, hello: &Hello, term: Term, order: Order) -> SettleAnswer {
-    let (wire, dialer, mut events) = dialer::<SettleAnswer>();
+    let (wire, dialer, mut arrivals) = dialer();
     let first =
         SettleAsk { hello: Some(Box::new(hello.clone())), clock: hello.clock, term, ..SettleAsk::default() };
-    let stream: Dialed<SettleAsk> = dialer.settle(warehouse, first);
+    let (outbox, _stream) = dialer.dial(ConnId(1), warehouse.to_owned(), Message::SettleAsk(first));
     let batch =
         SettleAsk { clock: hello.clock, term, batch: Batch(1), orders: vec![order], ..SettleAsk::default() };
-    stream.outbox.send(batch);
+    outbox.send(Message::SettleAsk(batch));
     wire.block_on(async {
         loop {
-            let event = tokio::time::timeout(DEADLINE, events.recv()).await.unwrap().unwrap();
-            match event {
-                StreamEvent::Message(_, answer) if answer.batch == Batch(1) => return answer,
-                StreamEvent::Lost { why, .. } => panic!("{why}"),
+            let arrival = tokio::time::timeout(DEADLINE, arrivals.recv()).await.unwrap().unwrap();
+            match arrival {
+                Arrival::Said(_, Message::SettleAnswer(answer)) if answer.batch == Batch(1) => return answer,
+                Arrival::Ended(_, lost) => panic!("{}", lost.why),
                 _ => {}
             }
         }
@@ -298,13 +298,10 @@ fn strangers_turn_neither_clocks_nor_rosters() {
     for trader in [&bazaar.primary, &bazaar.secondary] {
         let roster = Roster { seq: Seq(u64::MAX), version: u64::MAX, ..Roster::default() };
         let hello = Hello { roster, token: Some(Token([7; 32])), ..bad.hello.clone() };
-        let (wire, dialer, mut events) = dialer::<TradeAnswer>();
-        let stream = dialer.trade(
-            trader,
-            TradeAsk { clock: hello.clock, hello: Some(Box::new(hello)), ..TradeAsk::default() },
-        );
-        let turned_away =
-            async { while !matches!(events.recv().await.unwrap(), StreamEvent::Lost { .. }) {} };
+        let (wire, dialer, mut arrivals) = dialer();
+        let first = TradeAsk { clock: hello.clock, hello: Some(Box::new(hello)), ..TradeAsk::default() };
+        let stream = dialer.dial(ConnId(1), trader.clone(), Message::TradeAsk(first));
+        let turned_away = async { while !matches!(arrivals.recv().await.unwrap(), Arrival::Ended(..)) {} };
         wire.block_on(async { tokio::time::timeout(DEADLINE, turned_away).await.unwrap() });
         drop(stream);
         let told = status(trader).unwrap().roster;
@@ -320,16 +317,12 @@ fn strangers_turn_neither_clocks_nor_rosters() {
     let seq = bazaar.up.ledger_seq();
     let ledger = (Seq(u64::MAX), bad.hello.ledger.1);
     for generation in [0, u64::MAX] {
-        let (wire, dialer, mut events) = dialer::<ControlDown>();
+        let (wire, dialer, mut arrivals) = dialer();
         let hello = Hello { ledger, generation, ..bad.hello.clone() };
         let first = ControlUp { clock: hello.clock, hello: Some(Box::new(hello)), ..ControlUp::default() };
-        let stream = dialer.control(&bazaar.warehouse, first);
-        wire.block_on(async {
-            while matches!(
-                tokio::time::timeout(DEADLINE, events.recv()).await.unwrap(),
-                Some(StreamEvent::Up(_))
-            ) {}
-        });
+        let stream = dialer.dial(ConnId(1), bazaar.warehouse.clone(), Message::ControlUp(first));
+        let answered = arrivals.recv();
+        wire.block_on(async { tokio::time::timeout(DEADLINE, answered).await.unwrap() });
         drop(stream);
     }
     bazaar.still_serves(&mut good, seq, "a ledger that nobody has");
@@ -347,10 +340,10 @@ fn a_stranger_on_a_link_ends_no_term() {
     for trader in [&bazaar.primary, &bazaar.secondary] {
         let roster = Roster { seq: Seq(u64::MAX), version: u64::MAX, ..Roster::default() };
         let hello = Hello { peer: PeerId(777), roster, token: Some(Token([7; 32])), ..bad.hello.clone() };
-        let (wire, dialer, mut events) = dialer::<PeerMessage>();
+        let (wire, dialer, mut arrivals) = dialer();
         let first = PeerMessage { clock: hello.clock, word: PeerWord::Hello(Box::new(hello)) };
-        let stream = dialer.link(trader, first);
-        let answered = async { while matches!(events.recv().await.unwrap(), StreamEvent::Up(_)) {} };
+        let stream = dialer.dial(ConnId(1), trader.clone(), Message::Peer(first));
+        let answered = arrivals.recv();
         wire.block_on(async { tokio::time::timeout(DEADLINE, answered).await.unwrap() });
         drop(stream);
         assert_eq!(

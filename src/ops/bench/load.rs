@@ -18,7 +18,9 @@ use crate::cli::BenchLoadArgs;
 use crate::limits::{CALL_DEADLINE, INBOX_MAX, SESSION_WINDOW, SETTLE_BATCHES_IN_FLIGHT_MAX};
 use crate::model::clock::Clock;
 use crate::model::hello::Hello;
+use crate::model::message::{ControlUp, Message, SettleAnswer, SettleAsk};
 use crate::model::row::OutcomeKind;
+use crate::model::step::ConnId;
 use crate::node::boot::new_token;
 use crate::node::life::{Stop, end_with_parent};
 use crate::node::wall_now;
@@ -30,26 +32,10 @@ use crate::types::{
     Batch, Epoch, Number, Office, Order, OrderId, OrderKind, PeerId, ProcessId, ProductId, Quantity, Stamp,
     Term, Token,
 };
-use crate::wire::client::{CallError, Dialed, Dialer, Node};
-use crate::wire::messages::{ControlDown, ControlUp, SettleAnswer, SettleAsk, StreamEvent};
-
-/// Everything that reaches a load process.
-enum Input {
-    Settle(StreamEvent<SettleAnswer>),
-    Control(StreamEvent<ControlDown>),
-}
-
-impl From<StreamEvent<SettleAnswer>> for Input {
-    fn from(event: StreamEvent<SettleAnswer>) -> Self {
-        Input::Settle(event)
-    }
-}
-
-impl From<StreamEvent<ControlDown>> for Input {
-    fn from(event: StreamEvent<ControlDown>) -> Self {
-        Input::Control(event)
-    }
-}
+use crate::wire::arrival::Arrival;
+use crate::wire::client::dial::{Dialed, Dialer};
+use crate::wire::client::{CallError, Node};
+use crate::wire::outbox::Outbox;
 
 /// Runs one load process and prints what it counted.
 ///
@@ -67,9 +53,11 @@ pub fn load(args: &BenchLoadArgs) -> Result<u8, Failure> {
 
 /// The process's streams, and what it sends on them.
 struct Trader {
-    inbox: mpsc::Receiver<Input>,
-    control: Dialed<ControlUp>,
-    settle: Dialed<SettleAsk>,
+    inbox: mpsc::Receiver<Arrival>,
+    control: Outbox<Message>,
+    settle: Outbox<Message>,
+    /// The tasks of both streams, which end with them.
+    _dialed: [Dialed; 2],
     term: Term,
     load: Load,
 }
@@ -99,11 +87,11 @@ impl Trader {
         let dialer =
             Dialer { wire: tokio::runtime::Handle::current(), inbox: sender, deadline: CALL_DEADLINE };
         let first = ControlUp { clock, hello: Some(Box::new(proof.clone())), heartbeat_answer: 0 };
-        let control = dialer.control(&addr, first);
+        let (control, control_task) = dialer.dial(ConnId(1), addr.clone(), Message::ControlUp(first));
         greeted(&mut inbox).await?;
         let term = claim(&node, &proof).await?;
         let first = SettleAsk { clock, hello: Some(Box::new(hello)), term, ..SettleAsk::default() };
-        let settle = dialer.settle(&addr, first);
+        let (settle, settle_task) = dialer.dial(ConnId(2), addr, Message::SettleAsk(first));
         greeted(&mut inbox).await?;
         let mut peers = Vec::new();
         for id in 1..=args.sessions {
@@ -112,7 +100,7 @@ impl Trader {
             peers.push(Peer::new(peer, epoch));
         }
         let load = Load::new(peers, catalogue.goods.len() as u16, args.batch, Clock::starting_at(clock));
-        Ok(Trader { inbox, control, settle, term, load })
+        Ok(Trader { inbox, control, settle, _dialed: [control_task, settle_task], term, load })
     }
 
     /// Sends until the time is over, then waits for what is unanswered.
@@ -123,7 +111,7 @@ impl Trader {
                 && let Some((batch, orders)) = self.load.next_batch()
             {
                 let (clock, term) = (self.load.clock.now(), self.term);
-                self.settle.outbox.send(SettleAsk { clock, hello: None, term, batch, orders });
+                self.settle.send(Message::SettleAsk(SettleAsk { clock, hello: None, term, batch, orders }));
             }
             if self.load.in_flight.is_empty() && began.elapsed() >= args.duration {
                 break;
@@ -136,19 +124,20 @@ impl Trader {
     async fn hear(&mut self) -> Result<(), Failure> {
         let heard = tokio::time::timeout(CALL_DEADLINE, self.inbox.recv()).await;
         match heard.ok().flatten() {
-            Some(Input::Settle(StreamEvent::Message(_, answer))) => self.load.answered(&answer),
-            Some(Input::Control(StreamEvent::Message(_, down))) => {
+            Some(Arrival::Said(_, Message::SettleAnswer(answer))) => self.load.answered(&answer),
+            Some(Arrival::Said(_, Message::ControlDown(down))) => {
                 let up = ControlUp {
                     clock: self.load.clock.tick(),
                     hello: None,
                     heartbeat_answer: down.heartbeat,
                 };
-                self.control.outbox.send(up);
+                self.control.send(Message::ControlUp(up));
                 Ok(())
             }
-            Some(
-                Input::Settle(StreamEvent::Lost { why, .. }) | Input::Control(StreamEvent::Lost { why, .. }),
-            ) => Err(Failure::new(exit::UNDETERMINED, format!("a stream to the warehouse broke: {why}"))),
+            Some(Arrival::Ended(_, lost)) => {
+                let what = format!("a stream to the warehouse broke: {}", lost.why);
+                Err(Failure::new(exit::UNDETERMINED, what))
+            }
             Some(_) => Ok(()),
             None => Err(Failure::new(exit::UNDETERMINED, format!("no answer within {CALL_DEADLINE:?}"))),
         }
@@ -156,17 +145,13 @@ impl Trader {
 }
 
 /// Waits for the hello of the stream that was just dialed.
-async fn greeted(inbox: &mut mpsc::Receiver<Input>) -> Result<(), Failure> {
+async fn greeted(inbox: &mut mpsc::Receiver<Arrival>) -> Result<(), Failure> {
     loop {
         let heard = tokio::time::timeout(CALL_DEADLINE, inbox.recv()).await.ok().flatten();
         match heard {
-            Some(Input::Settle(StreamEvent::Message(_, answer))) if answer.hello.is_some() => return Ok(()),
-            Some(Input::Control(StreamEvent::Message(_, down))) if down.hello.is_some() => return Ok(()),
-            Some(
-                Input::Settle(StreamEvent::Lost { why, .. }) | Input::Control(StreamEvent::Lost { why, .. }),
-            ) => {
-                return Err(Failure::new(exit::UNREACHABLE, why));
-            }
+            Some(Arrival::Said(_, Message::SettleAnswer(answer))) if answer.hello.is_some() => return Ok(()),
+            Some(Arrival::Said(_, Message::ControlDown(down))) if down.hello.is_some() => return Ok(()),
+            Some(Arrival::Ended(_, lost)) => return Err(Failure::new(exit::UNREACHABLE, lost.why)),
             Some(_) => {}
             None => return Err(Failure::new(exit::UNREACHABLE, "the warehouse does not greet")),
         }

@@ -1,6 +1,11 @@
 //! Replies of unary calls, and the status report.
 
-use super::*;
+use super::{
+    Epoch, Money, Number, OrderId, PeerId, Quantity, Seq, Stamp, Term, hash_in, hash_out, member_in,
+    member_out, office_in, office_out, process_in, process_out, proto, roster_in, roster_out,
+};
+use crate::model::call::{Catalogue, Farewell, OpenAnswer};
+use crate::model::report::{Report, Shopping};
 
 impl From<OpenAnswer> for proto::OpenReply {
     fn from(it: OpenAnswer) -> Self {

@@ -1,6 +1,15 @@
 //! Messages of the streams: trade, settle, control, watch, replicate, and words between peers.
 
-use super::*;
+use super::{
+    Checked, Odd, PeerId, ProductId, Quantity, Seq, Stamp, Term, hash_in, hash_out, hello_in, hello_out,
+    member_in, member_out, not_taken_in, not_taken_out, office_in, office_out, order_out, orders_in,
+    outcome_out, outcomes_in, proto, roster_in, roster_out, session_in, session_out, why_in, why_out,
+};
+use crate::model::message::{
+    ControlDown, ControlUp, PeerMessage, PeerWord, ReplicaAnswer, ReplicaAsk, SettleAnswer, SettleAsk,
+    StockPush, TradeAnswer, TradeAsk,
+};
+use crate::types::Batch;
 
 impl From<TradeAsk> for proto::TradeRequest {
     fn from(ask: TradeAsk) -> Self {

@@ -1,6 +1,11 @@
 //! How heavy a message is on the wire, as upper estimates for outboxes.
 
-use super::*;
+use super::Outcome;
+use crate::model::message::{
+    ControlDown, ControlUp, Message, PeerMessage, PeerWord, ReplicaAnswer, ReplicaAsk, SettleAnswer,
+    SettleAsk, StockPush, TradeAnswer, TradeAsk,
+};
+use crate::wire::outbox::Weigh;
 
 const ORDER_BYTES: usize = 40;
 const OUTCOME_BYTES: usize = 64;
@@ -15,6 +20,24 @@ pub fn outcome_weight(outcome: &Outcome) -> usize {
 
 fn answers_weight(outcomes: &[Outcome], not_taken: usize) -> usize {
     MESSAGE_BYTES + OUTCOME_BYTES * not_taken + outcomes.iter().map(outcome_weight).sum::<usize>()
+}
+
+impl Weigh for Message {
+    fn weigh(&self) -> usize {
+        match self {
+            Message::TradeAsk(it) => it.weigh(),
+            Message::TradeAnswer(it) => it.weigh(),
+            Message::SettleAsk(it) => it.weigh(),
+            Message::SettleAnswer(it) => it.weigh(),
+            Message::ControlUp(it) => it.weigh(),
+            Message::ControlDown(it) => it.weigh(),
+            Message::Watch => MESSAGE_BYTES,
+            Message::Stock(it) => it.weigh(),
+            Message::ReplicaAsk(it) => it.weigh(),
+            Message::ReplicaAnswer(it) => it.weigh(),
+            Message::Peer(it) => it.weigh(),
+        }
+    }
 }
 
 impl Weigh for TradeAsk {

@@ -1,0 +1,147 @@
+//! The real port: streams and calls over gRPC.
+//!
+//! Machines know streams, calls and askers by number; the tables here say which outbox and which waiting asker a number
+//! stands for. Both belong to the thread of the node's loop. Nothing here waits: tasks on the wire's runtime dial, call
+//! and encode, and wait for room in the inbox.
+//!
+//! Holds: a stream is in the table from the moment the machine knows of it until it ends or the machine hangs it up; what
+//! arrives of a stream that is not in the table is dropped.
+
+use std::collections::BTreeMap;
+
+use tokio::sync::{broadcast, oneshot};
+
+use super::port::Port;
+use super::wall_now;
+use crate::model::call::{Answer, Ask, Refusal};
+use crate::model::happening::Happening;
+use crate::model::message::Message;
+use crate::model::step::{CallId, ConnId, Effect, Exit, Input, Numbers, ReplyId};
+use crate::types::{PeerId, Token};
+use crate::wire::arrival::Arrival;
+use crate::wire::client;
+use crate::wire::client::dial::{Dialed, Dialer};
+use crate::wire::outbox::Outbox;
+
+/// A stream that the machine knows of.
+#[derive(Debug)]
+struct Conn {
+    outbox: Outbox<Message>,
+    /// Its task, if this node dialed it: dropping it ends the stream.
+    _dialed: Option<Dialed>,
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct Grpc {
+    me: PeerId,
+    dialer: Dialer,
+    numbers: Numbers,
+    happenings: broadcast::Sender<Happening>,
+    conns: BTreeMap<ConnId, Conn>,
+    replies: BTreeMap<ReplyId, oneshot::Sender<Result<Answer, Refusal>>>,
+}
+
+impl Grpc {
+    /// The port of node `me`. `numbers` is a copy of the driver's; who watches subscribes to `happenings`.
+    pub fn new(
+        me: PeerId,
+        dialer: Dialer,
+        numbers: Numbers,
+        happenings: broadcast::Sender<Happening>,
+    ) -> Grpc {
+        Grpc { me, dialer, numbers, happenings, conns: BTreeMap::new(), replies: BTreeMap::new() }
+    }
+
+    /// How many streams are open, and how many askers wait: what its machine believes, too.
+    #[cfg(test)]
+    pub(crate) fn open(&self) -> (usize, usize) {
+        (self.conns.len(), self.replies.len())
+    }
+
+    fn dial(&mut self, conn: ConnId, addr: String, first: Message) {
+        let (outbox, dialed) = self.dialer.dial(conn, addr, first);
+        self.conns.insert(conn, Conn { outbox, _dialed: Some(dialed) });
+    }
+
+    fn send(&self, conn: ConnId, message: Message) {
+        // A stream that was cut or is gone has nobody to tell: its other end asks again.
+        if let Some(conn) = self.conns.get(&conn) {
+            conn.outbox.send(message);
+        }
+    }
+
+    fn reply(&mut self, reply: ReplyId, answer: Result<Answer, Refusal>) {
+        if let Some(asker) = self.replies.remove(&reply) {
+            // An asker that has gone needs no answer.
+            let _ = asker.send(answer);
+        }
+    }
+
+    fn call(&self, call: CallId, addr: String, ask: Ask) {
+        let (inbox, deadline) = (self.dialer.inbox.clone(), self.dialer.deadline);
+        self.dialer.wire.spawn(async move {
+            let came = client::call(&addr, deadline, ask).await;
+            // The node is stopping if nobody takes it.
+            let _ = inbox.send(Arrival::Came(call, came)).await;
+        });
+    }
+}
+
+fn exit(Exit { code, what, hint }: Exit) -> ! {
+    tracing::error!(hint, "{what}");
+    eprintln!("error: {what}\n  hint: {hint}");
+    std::process::exit(code)
+}
+
+impl Port for Grpc {
+    type Arrival = Arrival;
+
+    fn arrive(&mut self, arrival: Arrival) -> Option<Input> {
+        match arrival {
+            Arrival::Opened(conn, stream, outbox) => {
+                self.conns.insert(conn, Conn { outbox, _dialed: None });
+                Some(Input::Opened(conn, stream))
+            }
+            Arrival::Said(conn, message) => {
+                self.conns.contains_key(&conn).then_some(Input::Said(conn, message))
+            }
+            Arrival::Ended(conn, lost) => self.conns.remove(&conn).map(|_| Input::Ended(conn, lost)),
+            Arrival::Asked(ask, asker) => {
+                let reply = ReplyId(self.numbers.next());
+                self.replies.insert(reply, asker);
+                Some(Input::Asked(reply, ask))
+            }
+            Arrival::Came(call, came) => Some(Input::Came(call, came)),
+        }
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Dial { conn, addr, first } => self.dial(conn, addr, first),
+            Effect::Send(conn, message) => self.send(conn, message),
+            Effect::HangUp(conn) => drop(self.conns.remove(&conn)),
+            Effect::Reply(reply, answer) => self.reply(reply, answer),
+            Effect::Call { call, addr, ask } => self.call(call, addr, ask),
+            Effect::Happen(what) => {
+                // Nobody watches: nobody is told.
+                let _ = self.happenings.send(Happening { time: wall_now().0, peer: self.me, what });
+            }
+            Effect::RenewToken => unreachable!("the driver stores a new token; no port sees this"),
+            Effect::Exit(why) => exit(why),
+        }
+    }
+
+    fn draw_token(&mut self) -> Result<Token, String> {
+        let mut bytes = [0; 32];
+        getrandom::fill(&mut bytes).map_err(|error| error.to_string())?;
+        Ok(Token(bytes))
+    }
+
+    fn is_watched(&self) -> bool {
+        self.happenings.receiver_count() > 0
+    }
+}
+
+#[cfg(test)]
+mod tests;

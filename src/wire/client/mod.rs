@@ -1,0 +1,16 @@
+//! The calling side: unary calls with a deadline, and streams that report to the node's inbox.
+//!
+//! Each stream has a connection of its own: HTTP/2's windows are shared within a connection, and one unread stream
+//! would starve the others.
+
+mod connect;
+pub mod dial;
+mod flow;
+mod node;
+mod old;
+
+pub use flow::{Dumped, Happenings};
+pub use node::{Node, call};
+pub use old::{Dialed, Dialer, probe};
+
+pub use crate::model::call::{CallError, Probe};

@@ -1,0 +1,172 @@
+//! [`Ask`]s and [`Answer`]s as the protos of their methods, and back.
+
+use super::{
+    Checked, Hash, Odd, PeerId, Quantity, Stamp, Term, caller_in, hello_out, kind_in, kind_out, office_in,
+    office_out, order_in, order_out, orders_in, outcome_in, outcome_out, process_out, proto, roster_in,
+    roster_out, session_in, session_out,
+};
+use crate::model::call::{Answer, Ask, Opening};
+use crate::model::warehouse::GivenUp;
+
+/// An ask was given to another method than its own.
+const OTHER_METHOD: Odd = Odd("request, of another method");
+/// A machine answered another question than it was asked.
+const OTHER_ANSWER: Odd = Odd("answer, to another question");
+
+/// Each line: the proto, the ask that becomes it and how; what comes of a received one.
+macro_rules! requests {
+    ($($proto:ident: $ask:pat => $out:expr; $it:pat => $in:expr;)*) => {$(
+        impl TryFrom<Ask> for proto::$proto {
+            type Error = Odd;
+            fn try_from(ask: Ask) -> Checked<Self> {
+                match ask {
+                    $ask => Ok($out),
+                    _ => Err(OTHER_METHOD),
+                }
+            }
+        }
+
+        impl TryFrom<proto::$proto> for Ask {
+            type Error = Odd;
+            fn try_from($it: proto::$proto) -> Checked<Self> {
+                Ok($in)
+            }
+        }
+    )*};
+}
+
+requests! {
+    CatalogueRequest:
+        Ask::Catalogue => Self {};
+        _ => Ask::Catalogue;
+    OpenRequest:
+        Ask::Open(Opening { peer, store, cluster, generation }) =>
+            Self { peer: peer.0, store: store.0.to_vec(), cluster, generation };
+        proto::OpenRequest { peer, store, cluster, generation } => Ask::Open(Opening {
+            peer: PeerId(peer),
+            store: Hash::from_slice(&store).ok_or(Odd("store"))?,
+            cluster,
+            generation,
+        });
+    SessionRequest:
+        Ask::Session(peer) => Self { peer: peer.0 };
+        it => Ask::Session(PeerId(it.peer));
+    ClaimRequest:
+        Ask::Claim(hello, office) => Self { hello: Some(hello_out(&hello)), office: office_out(office) };
+        it => Ask::Claim(caller_in(it.hello)?, office_in(it.office).ok_or(Odd("office"))?);
+    FenceRequest:
+        Ask::Fence(hello, term) => Self { hello: Some(hello_out(&hello)), term: term.0 };
+        it => Ask::Fence(caller_in(it.hello)?, Term(it.term));
+    PairRequest:
+        Ask::Pair(hello, term, partner) =>
+            Self { hello: Some(hello_out(&hello)), term: term.0, partner_term: partner.0 };
+        it => Ask::Pair(caller_in(it.hello)?, Term(it.term), Term(it.partner_term));
+    ResignRequest:
+        Ask::Resign(hello, GivenUp { term, to, pass_over }) =>
+            Self { hello: Some(hello_out(&hello)), term: term.0, successor: to.0, pass_over };
+        it => Ask::Resign(
+            caller_in(it.hello)?,
+            GivenUp { term: Term(it.term), to: PeerId(it.successor), pass_over: it.pass_over },
+        );
+    SubmitRequest:
+        Ask::Submit(hello, order) => Self { hello: Some(hello_out(&hello)), order: Some(order_out(&order)) };
+        it => Ask::Submit(caller_in(it.hello)?, order_in(&it.order.ok_or(Odd("order"))?)?);
+    HandOverRequest:
+        Ask::HandOver(hello, orders) =>
+            Self { hello: Some(hello_out(&hello)), orders: orders.iter().map(order_out).collect() };
+        it => Ask::HandOver(caller_in(it.hello)?, orders_in(&it.orders)?);
+    StatusRequest:
+        // A probe is a status of which only the process is looked at.
+        Ask::Status | Ask::Probe => Self {};
+        _ => Ask::Status;
+    PlaceRequest:
+        Ask::Place(good, quantity, kind) =>
+            Self { good, quantity: quantity.0, kind: kind_out(kind), number: 0 };
+        it => Ask::Place(it.good, Quantity(it.quantity), kind_in(it.kind)?);
+    QuiesceRequest:
+        Ask::Quiesce => Self {};
+        _ => Ask::Quiesce;
+    LeaveRequest:
+        Ask::Leave => Self {};
+        _ => Ask::Leave;
+    ResignByHandRequest:
+        Ask::ResignByHand(to) => Self { to: to.0 };
+        it => Ask::ResignByHand(PeerId(it.to));
+}
+
+/// Each line: the proto, the answer that becomes it and how; what comes of a received one.
+macro_rules! replies {
+    ($($proto:ident: $answer:pat => $out:expr; $it:pat => $in:expr;)*) => {$(
+        impl TryFrom<Answer> for proto::$proto {
+            type Error = Odd;
+            fn try_from(answer: Answer) -> Checked<Self> {
+                match answer {
+                    $answer => Ok($out),
+                    _ => Err(OTHER_ANSWER),
+                }
+            }
+        }
+
+        impl TryFrom<proto::$proto> for Answer {
+            type Error = Odd;
+            fn try_from($it: proto::$proto) -> Checked<Self> {
+                Ok($in)
+            }
+        }
+    )*};
+}
+
+replies! {
+    CatalogueReply:
+        Answer::Catalogue(it) => (*it).into();
+        it => Answer::Catalogue(Box::new(it.into()));
+    OpenReply:
+        Answer::Opened(it) => (*it).into();
+        it => Answer::Opened(Box::new(it.into()));
+    SessionReply:
+        Answer::Session(clock, session) =>
+            Self { clock: clock.0, session: session.as_ref().map(session_out) };
+        it => Answer::Session(Stamp(it.clock), it.session.as_ref().map(session_in).transpose()?);
+    RosterReply:
+        Answer::Roster(clock, roster) => Self { clock: clock.0, roster: Some(roster_out(&roster)) };
+        it => Answer::Roster(Stamp(it.clock), Box::new(it.roster.map(roster_in).ok_or(Odd("roster"))?));
+    SubmitReply:
+        Answer::Outcome(outcome) => Self { clock: 0, outcome: Some(outcome_out(&outcome)) };
+        it => Answer::Outcome(Box::new(outcome_in(&it.outcome.ok_or(Odd("outcome"))?)?));
+    HandOverReply:
+        Answer::Taken(taken) => Self { clock: 0, taken, roster: None };
+        it => Answer::Taken(it.taken);
+    PlaceReply:
+        Answer::Outcome(outcome) => Self { outcome: Some(outcome_out(&outcome)) };
+        it => Answer::Outcome(Box::new(outcome_in(&it.outcome.ok_or(Odd("outcome"))?)?));
+    QuiesceReply:
+        Answer::Open(open) => Self { open };
+        it => Answer::Open(it.open);
+    LeaveReply:
+        Answer::Left(farewell) => farewell.into();
+        it => Answer::Left(it.into());
+    ResignByHandReply:
+        Answer::Resigned(office) => Self {
+            office: office.map_or(0, |(office, _)| office_out(office)),
+            term: office.map_or(0, |(_, term)| term.0),
+        };
+        it => Answer::Resigned(office_in(it.office).map(|office| (office, Term(it.term))));
+}
+
+impl TryFrom<Answer> for proto::StatusReply {
+    type Error = Odd;
+    fn try_from(answer: Answer) -> Checked<Self> {
+        match answer {
+            Answer::Status(report) => Ok((*report).into()),
+            Answer::Alive(process) => Ok(Self { process: Some(process_out(process)), ..Self::default() }),
+            _ => Err(OTHER_ANSWER),
+        }
+    }
+}
+
+impl TryFrom<proto::StatusReply> for Answer {
+    type Error = Odd;
+    fn try_from(it: proto::StatusReply) -> Checked<Self> {
+        Ok(Answer::Status(Box::new(it.into())))
+    }
+}

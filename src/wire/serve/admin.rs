@@ -1,0 +1,83 @@
+//! `Admin`: for people and scripts, served by every node. The log and what happens are served past the node's loop.
+
+use std::sync::Arc;
+
+use tokio::sync::{broadcast, mpsc};
+use tokio_stream::StreamExt as _;
+use tokio_stream::wrappers::{BroadcastStream, ReceiverStream};
+use tonic::{Request, Response, Status};
+
+use super::dump::{BlockReader, dump};
+use super::inbox::{Answers, Inbox};
+use crate::model::happening::Happening;
+use crate::wire::proto;
+
+pub(super) struct Admin {
+    pub(super) inbox: Inbox,
+    pub(super) blocks: Arc<dyn BlockReader>,
+    pub(super) happenings: broadcast::Sender<Happening>,
+}
+
+#[tonic::async_trait]
+impl proto::admin_server::Admin for Admin {
+    type DumpStream = Answers<proto::DumpReply>;
+    type EventsStream = Answers<proto::Event>;
+
+    async fn status(
+        &self,
+        request: Request<proto::StatusRequest>,
+    ) -> Result<Response<proto::StatusReply>, Status> {
+        self.inbox.call(request).await
+    }
+
+    async fn place(
+        &self,
+        request: Request<proto::PlaceRequest>,
+    ) -> Result<Response<proto::PlaceReply>, Status> {
+        self.inbox.call(request).await
+    }
+
+    async fn quiesce(
+        &self,
+        request: Request<proto::QuiesceRequest>,
+    ) -> Result<Response<proto::QuiesceReply>, Status> {
+        self.inbox.call(request).await
+    }
+
+    async fn leave(
+        &self,
+        request: Request<proto::LeaveRequest>,
+    ) -> Result<Response<proto::LeaveReply>, Status> {
+        self.inbox.call(request).await
+    }
+
+    async fn resign(
+        &self,
+        request: Request<proto::ResignByHandRequest>,
+    ) -> Result<Response<proto::ResignByHandReply>, Status> {
+        self.inbox.call(request).await
+    }
+
+    async fn dump(
+        &self,
+        request: Request<proto::DumpRequest>,
+    ) -> Result<Response<Answers<proto::DumpReply>>, Status> {
+        let (sender, receiver) = mpsc::channel(4);
+        tokio::spawn(dump(Arc::clone(&self.blocks), request.into_inner(), sender));
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    async fn events(
+        &self,
+        _: Request<proto::EventsRequest>,
+    ) -> Result<Response<Answers<proto::Event>>, Status> {
+        let happenings = BroadcastStream::new(self.happenings.subscribe());
+        let events = happenings.map(|happening| {
+            Ok(match happening {
+                Ok(happening) => happening.into(),
+                Err(missed) => proto::Event { line: missed.to_string(), ..proto::Event::default() },
+            })
+        });
+        Ok(Response::new(Box::pin(events)))
+    }
+}

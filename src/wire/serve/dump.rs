@@ -1,0 +1,89 @@
+//! The blocks of a node's log, for `Admin.Dump`: read from the store, past the node's loop.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tonic::Status;
+
+use crate::limits::MESSAGE_BYTES_MAX;
+use crate::types::{Hash, PeerId, Seq};
+use crate::wire::{convert, proto};
+
+/// Bytes of blocks in one message, about.
+const DUMP_BYTES: usize = MESSAGE_BYTES_MAX / 4;
+
+/// Reads the durable blocks of a node's log; what `Admin.Dump` serves. Implemented over the journal's reader.
+pub trait BlockReader: Send + Sync + 'static {
+    /// Durable blocks from the one that contains `from`, up to about `max_bytes`; empty at the end.
+    ///
+    /// # Errors
+    /// The store cannot be read; says why.
+    fn blocks(&self, from: Seq, max_bytes: usize) -> Result<Vec<Vec<u8>>, String>;
+    /// The sequence after the last record of a block.
+    fn after(&self, block: &[u8]) -> Option<Seq>;
+    /// Resolves when more is durable than at the last call.
+    fn changed(&self, seen: Seq) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
+    /// Identity and mark, for the first message.
+    fn head(&self) -> DumpHead;
+}
+
+/// What a dump starts with.
+#[derive(Clone, Debug, Default)]
+pub struct DumpHead {
+    /// 0: the warehouse.
+    pub peer: PeerId,
+    /// The market's id.
+    pub cluster: String,
+    /// The mark: durable sequence and block hash.
+    pub mark: (Seq, Hash),
+}
+
+/// Sends blocks from `from_seq` to `to_seq`, and with `follow` whatever becomes durable later.
+pub(in crate::wire) async fn dump(
+    blocks: Arc<dyn BlockReader>,
+    request: proto::DumpRequest,
+    sender: mpsc::Sender<Result<proto::DumpReply, Status>>,
+) {
+    let head = blocks.head();
+    let mut first = proto::DumpReply {
+        blocks: Vec::new(),
+        peer: head.peer.0,
+        cluster: head.cluster,
+        mark_seq: head.mark.0.0,
+        mark_hash: convert::hash_out(head.mark.1),
+    };
+    let mut next = Seq(request.from_seq.max(1));
+    let end = if request.to_seq == 0 { Seq(u64::MAX) } else { Seq(request.to_seq) };
+    loop {
+        let got = match read(&blocks, next).await {
+            Ok(got) => got,
+            Err(status) => return drop(sender.send(Err(status)).await),
+        };
+        let after = got.last().and_then(|block| blocks.after(block));
+        let reply = proto::DumpReply { blocks: got, ..std::mem::take(&mut first) };
+        if sender.send(Ok(reply)).await.is_err() {
+            return;
+        }
+        next = after.unwrap_or(next);
+        if next > end || (after.is_none() && !request.follow) {
+            return;
+        }
+        if after.is_none() {
+            tokio::select! {
+                () = blocks.changed(Seq(next.0.saturating_sub(1))) => {}
+                () = sender.closed() => return,
+            }
+        }
+    }
+}
+
+/// Reading waits for the disk: it has a thread of its own.
+async fn read(blocks: &Arc<dyn BlockReader>, next: Seq) -> Result<Vec<Vec<u8>>, Status> {
+    let blocks = Arc::clone(blocks);
+    match tokio::task::spawn_blocking(move || blocks.blocks(next, DUMP_BYTES)).await {
+        Ok(got) => got.map_err(Status::data_loss),
+        Err(failed) => Err(Status::internal(failed.to_string())),
+    }
+}

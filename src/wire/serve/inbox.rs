@@ -1,0 +1,85 @@
+//! A node's inbox as its services see it: a unary call becomes an [`Ask`] and waits for the answer, a stream reports what
+//! it says. Nothing here decides anything.
+
+use std::pin::Pin;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio_stream::{Stream as Flow, StreamExt as _};
+use tonic::{Request, Response, Status};
+
+use crate::limits::CALL_DEADLINE;
+use crate::model::call::{Answer, Ask, Refusal};
+use crate::model::message::{Message, Stream};
+use crate::model::step::{ConnId, Lost, Numbers};
+use crate::wire::arrival::{Arrival, hear, lifetime};
+use crate::wire::convert::Odd;
+use crate::wire::outbox::outbox;
+
+/// What a server stream carries.
+pub(super) type Answers<T> = Pin<Box<dyn Flow<Item = Result<T, Status>> + Send>>;
+
+/// See the module's text.
+#[derive(Clone, Debug)]
+pub(super) struct Inbox {
+    arrivals: mpsc::Sender<Arrival>,
+    numbers: Numbers,
+}
+
+fn stopping<E>(_: E) -> Status {
+    Refusal::Unavailable("the node is stopping".to_owned()).into()
+}
+
+/// A machine's bug, not the caller's.
+fn internal(odd: Odd) -> Status {
+    tracing::error!(%odd, "not sent");
+    Status::internal(odd.to_string())
+}
+
+impl Inbox {
+    pub(super) fn new(arrivals: mpsc::Sender<Arrival>, numbers: Numbers) -> Inbox {
+        Inbox { arrivals, numbers }
+    }
+
+    async fn put(&self, arrival: Arrival) -> Result<(), Status> {
+        self.arrivals.send(arrival).await.map_err(stopping)
+    }
+
+    /// One question, one answer, within the deadline of a call.
+    pub(super) async fn call<P, R>(&self, request: Request<P>) -> Result<Response<R>, Status>
+    where
+        Ask: TryFrom<P, Error = Odd>,
+        R: TryFrom<Answer, Error = Odd>,
+    {
+        let ask = Ask::try_from(request.into_inner())?;
+        let (reply, answer) = oneshot::channel();
+        self.put(Arrival::Asked(ask, reply)).await?;
+        match tokio::time::timeout(CALL_DEADLINE, answer).await {
+            Ok(Ok(answer)) => Ok(Response::new(R::try_from(answer?).map_err(internal)?)),
+            Ok(Err(closed)) => Err(stopping(closed)),
+            Err(_) => Err(Status::deadline_exceeded("no answer in time; asking again is safe")),
+        }
+    }
+
+    /// A stream of another node: gives it its number, and reports it until it ends.
+    pub(super) async fn open<P, R, S>(&self, stream: Stream, said: S) -> Result<Response<Answers<R>>, Status>
+    where
+        P: Send + 'static,
+        Message: TryFrom<P, Error = Odd>,
+        R: TryFrom<Message, Error = Odd> + Send + 'static,
+        S: Flow<Item = Result<P, Status>> + Send + Unpin + 'static,
+    {
+        let (conn, (outbox, outgoing)) = (ConnId(self.numbers.next()), outbox());
+        self.put(Arrival::Opened(conn, stream, outbox)).await?;
+        let ((alive, over), inbox) = (lifetime(), self.arrivals.clone());
+        tokio::spawn(async move {
+            let why = hear(conn, said, over, &inbox).await;
+            // The node is stopping if nobody takes it.
+            let _ = inbox.send(Arrival::Ended(conn, Lost { refused: false, why })).await;
+        });
+        let answers = outgoing.map(move |message| {
+            let _alive = &alive;
+            R::try_from(message).map_err(internal)
+        });
+        Ok(Response::new(Box::pin(answers)))
+    }
+}

@@ -1,0 +1,109 @@
+//! The serving side, a file for each service.
+//!
+//! A unary call becomes an [`Arrival::Asked`] in the node's inbox and waits for its answer; a stream becomes
+//! [`Arrival::Opened`], [`Arrival::Said`] and [`Arrival::Ended`], and what comes out of its outbox goes to the caller.
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::{broadcast, mpsc};
+pub use tonic::transport::Error as ServeError;
+use tonic::transport::Server;
+use tonic::transport::server::{Router, TcpIncoming};
+
+use self::dump::BlockReader;
+use self::inbox::Inbox;
+use super::arrival::Arrival;
+use super::proto::{
+    self, admin_server::AdminServer, cluster_server::ClusterServer, market_server::MarketServer,
+    replica_server::ReplicaServer, warehouse_server::WarehouseServer,
+};
+use crate::limits::{CONNECTION_STREAMS_MAX, KEEPALIVE_ANSWER_MAX, KEEPALIVE_EVERY, MESSAGE_BYTES_MAX};
+use crate::model::happening::Happening;
+use crate::model::step::Numbers;
+
+mod admin;
+mod cluster;
+pub mod dump;
+mod inbox;
+mod market;
+mod replica;
+mod warehouse;
+
+/// What a node serves, and where.
+pub struct Serving {
+    /// Already bound, so that the address is known.
+    pub listener: TcpListener,
+    /// Ends the server; streams are to be ended before.
+    pub shutdown: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// Numbers of accepted streams: a copy of the driver's.
+    pub numbers: Numbers,
+    /// The log, for dumps.
+    pub blocks: Arc<dyn BlockReader>,
+    /// What happens at the node, for watchers.
+    pub happenings: broadcast::Sender<Happening>,
+}
+
+/// Serves a peer until shutdown.
+///
+/// # Errors
+/// The transport failed.
+pub async fn serve_peer(arrivals: mpsc::Sender<Arrival>, serving: Serving) -> Result<(), ServeError> {
+    let inbox = Inbox::new(arrivals, serving.numbers.clone());
+    let market = MarketServer::new(market::Market(inbox.clone()));
+    let cluster = ClusterServer::new(cluster::Cluster(inbox.clone()));
+    let replica = ReplicaServer::new(replica::Replica(inbox.clone()));
+    let router = common(inbox, &serving)
+        .add_service(market.max_decoding_message_size(MESSAGE_BYTES_MAX))
+        .add_service(cluster.max_decoding_message_size(MESSAGE_BYTES_MAX))
+        .add_service(replica.max_decoding_message_size(MESSAGE_BYTES_MAX));
+    run(router, serving).await
+}
+
+/// Serves the warehouse until shutdown.
+///
+/// # Errors
+/// The transport failed.
+pub async fn serve_warehouse(arrivals: mpsc::Sender<Arrival>, serving: Serving) -> Result<(), ServeError> {
+    let inbox = Inbox::new(arrivals, serving.numbers.clone());
+    let warehouse = WarehouseServer::new(warehouse::Warehouse(inbox.clone()));
+    let router = common(inbox, &serving).add_service(warehouse.max_decoding_message_size(MESSAGE_BYTES_MAX));
+    run(router, serving).await
+}
+
+/// Health, reflection and Admin, which every node serves.
+fn common(inbox: Inbox, serving: &Serving) -> Router {
+    let (blocks, happenings) = (Arc::clone(&serving.blocks), serving.happenings.clone());
+    // Without a reporter that says otherwise the overall service "" is SERVING.
+    let (_, health) = tonic_health::server::health_reporter();
+    let mut server = Server::builder()
+        .tcp_nodelay(true)
+        .initial_stream_window_size(Some(MESSAGE_BYTES_MAX as u32))
+        .initial_connection_window_size(Some(2 * MESSAGE_BYTES_MAX as u32))
+        .max_concurrent_streams(Some(CONNECTION_STREAMS_MAX))
+        .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
+        .http2_keepalive_timeout(Some(KEEPALIVE_ANSWER_MAX));
+    let mut router = server.add_service(health);
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(proto::DESCRIPTORS);
+    match reflection.build_v1() {
+        Ok(reflection) => router = router.add_service(reflection),
+        Err(error) => tracing::error!(%error, "no reflection"),
+    }
+    router.add_service(AdminServer::new(admin::Admin { inbox, blocks, happenings }))
+}
+
+async fn run(router: Router, serving: Serving) -> Result<(), ServeError> {
+    let incoming = TcpIncoming::from(serving.listener).with_nodelay(Some(true));
+    router.serve_with_incoming_shutdown(incoming, serving.shutdown).await
+}
+
+/// Listens at an address.
+///
+/// # Errors
+/// The port is taken, or the address is not ours.
+pub async fn listen(addr: SocketAddr) -> std::io::Result<TcpListener> {
+    TcpListener::bind(addr).await
+}
