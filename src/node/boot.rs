@@ -1,31 +1,39 @@
 //! From a command line to a running node: directory, recovery, runtime, server, loop, and a clean end.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::runtime::Builder;
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{broadcast, mpsc};
 
+use super::Stopwatch;
+use super::driver::{self, Driver};
+use super::grpc::Grpc;
 use super::life::{Settings, Stop, announce, end_with_parent, stop_at_signals, wire_runtime};
-use super::{peer, warehouse};
-use crate::journal::{self, Birth, OpenError, Reader, Recovered, exit_on_failure};
+use crate::journal::{self, Birth, Journal, OpenError, Reader, Recovered, exit_on_failure};
 use crate::limits::{BACKOFF_MAX, BACKOFF_MIN, CALL_DEADLINE, CLOSE_MAX, EVENTS_MAX, INBOX_MAX};
+use crate::model::call::Catalogue;
 use crate::model::catalogue;
 use crate::model::clock::Clock;
 use crate::model::fold::Fold;
 use crate::model::market::Market;
-use crate::model::peer::PeerState;
+use crate::model::peer::{self, Me, Peer, PeerState};
 use crate::model::shopper::Habits;
-use crate::model::warehouse::Rules;
-use crate::types::{Money, PeerId, ProcessId, Quantity, Role, Seq, Token};
-use crate::wire::client::{CallError, Dialer, Node};
-use crate::wire::messages::Catalogue;
-use crate::wire::server::{BlockReader, DumpHead, Serving, listen, serve_peer, serve_warehouse};
+use crate::model::step::{Machine, Numbers};
+use crate::model::warehouse::{self, Rules, Warehouse};
+use crate::types::{Money, Now, PeerId, ProcessId, Quantity, Role, Seq, Token};
+use crate::wire::arrival::Arrival;
+use crate::wire::client::dial::Dialer;
+use crate::wire::client::{CallError, Node};
+use crate::wire::serve::dump::{BlockReader, DumpHead};
+use crate::wire::serve::{ServeError, Serving, listen, serve_peer, serve_warehouse};
 
-/// Name in `meta` of a token that replaced the store's first one.
-pub const TOKEN: &str = "token";
+pub use super::driver::TOKEN;
 
 /// Why a node did not start, or did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +60,9 @@ pub enum BootError {
     /// The system refused something that every process needs.
     #[error("{0}")]
     System(#[from] std::io::Error),
+    /// There is no randomness to be had.
+    #[error("no randomness: {0}")]
+    Randomness(#[from] getrandom::Error),
     /// The store has a warehouse's identity and not a peer's, or another peer's.
     #[error("{0}")]
     Identity(String),
@@ -151,49 +162,36 @@ impl BlockReader for Blocks {
 /// # Errors
 /// See [`BootError`].
 pub fn run_warehouse(spec: WarehouseSpec) -> Result<(), BootError> {
-    let (wire, stops, settings) = (wire_runtime()?, Stops::default(), spec.settings);
-    watch_for_the_end(&wire, &stops, &settings)?;
-    let listener = bind(&wire, &settings)?;
-    let addr = listener.local_addr()?;
-    let cluster = spec.cluster.clone().unwrap_or_else(new_cluster);
-    let token = new_token().map_err(std::io::Error::other)?;
-    let birth = Birth::new(&cluster, PeerId::WAREHOUSE, "warehouse", token);
-    let Recovered { journal, state, recovery, clock } =
-        open::<Market>(&settings, birth, spec.cluster.as_deref(), addr)?;
-    let meta = journal.meta().clone();
-    let process = ProcessId { starts: meta.starts, random: random_u64(), ..ProcessId::default() };
-    let (happenings, _) = broadcast::channel(EVENTS_MAX);
+    let start = Start::new(spec.settings)?;
+    let birth = Birth::new(
+        spec.cluster.as_deref().unwrap_or(&new_cluster()),
+        PeerId::WAREHOUSE,
+        "warehouse",
+        new_token()?,
+    );
+    let recovered = start.open::<Market>(Some(birth), spec.cluster.as_deref())?;
+    let meta = recovered.journal.meta();
     let rules = Rules {
         commission_percent: spec.commission_percent,
-        suspect_after_ms: settings.suspect_after_ms,
+        suspect_after_ms: start.settings.suspect_after_ms,
         starts: meta.starts,
     };
-    let head = DumpHead { peer: PeerId::WAREHOUSE, cluster: meta.cluster.clone(), ..DumpHead::default() };
-    let blocks = Arc::new(Blocks { reader: journal.reader(), head });
     let parts = warehouse::Parts {
-        market: state,
-        clock: Clock::starting_at(clock),
-        journal,
         rules,
-        cluster: meta.cluster,
-        process,
-        settings: settings.clone(),
-        addr: settings.advertise.unwrap_or(addr).to_string(),
-        happenings: happenings.clone(),
+        cluster: meta.cluster.clone(),
+        process: ProcessId { starts: meta.starts, random: random_u64(), ..ProcessId::default() },
+        market: recovered.state,
+        clock: Clock::starting_at(recovered.clock),
+        addr: start.addr(),
+        pid: std::process::id(),
+        heartbeat_ms: start.settings.heartbeat_ms,
+        goods: spec.goods,
     };
-    let (inbox, inputs) = mpsc::channel(INBOX_MAX);
-    let serving = Serving { listener, shutdown: Box::pin(stops.closed.stopped()), blocks, happenings };
-    let server = wire.spawn(serve_warehouse(inbox, serving));
-    let line = recovery.line("ledger", 0);
-    let goods = spec.goods;
-    let run = move |stop: Stop| {
-        on_loop_thread(async move {
-            let mut node = warehouse::Loop::new(parts);
-            node.stock_if_new(&goods);
-            node.run(inputs, stop).await
-        })
-    };
-    live(&wire, stops, server, run, || announce(&line, addr, settings.ready_file.as_ref()))
+    let line = recovered.recovery.line("ledger", 0);
+    let machine = |now| Warehouse::new(parts, now);
+    start.live(PeerId::WAREHOUSE, recovered.journal, machine, line, |inbox, serving| {
+        Box::pin(serve_warehouse(inbox, serving))
+    })
 }
 
 /// Runs a peer until it is told to stop.
@@ -201,49 +199,36 @@ pub fn run_warehouse(spec: WarehouseSpec) -> Result<(), BootError> {
 /// # Errors
 /// See [`BootError`].
 pub fn run_peer(spec: PeerSpec) -> Result<(), BootError> {
-    let (wire, stops, settings) = (wire_runtime()?, Stops::default(), spec.settings);
-    watch_for_the_end(&wire, &stops, &settings)?;
-    let listener = bind(&wire, &settings)?;
-    let addr = listener.local_addr()?;
-    let birth = if journal::exists(&settings.data_dir)? {
-        None
-    } else {
-        Some(peer_birth(&wire, &spec.warehouse, spec.id, spec.role)?)
+    let start = Start::new(spec.settings)?;
+    let birth = match journal::exists(&start.settings.data_dir)? {
+        true => None,
+        false => Some(peer_birth(&start.wire, &spec.warehouse, spec.id, spec.role)?),
     };
-    let Recovered { journal, state, recovery, clock } =
-        open_maybe::<PeerState>(&settings, birth, spec.cluster.as_deref(), addr)?;
-    let meta = journal.meta().clone();
+    let recovered = start.open::<PeerState>(birth, spec.cluster.as_deref())?;
+    let meta = recovered.journal.meta();
     if meta.node != spec.id {
-        let text = format!(
-            "{} is the directory of peer {}, not of peer {}",
-            settings.data_dir.display(),
-            meta.node,
-            spec.id
-        );
+        let dir = start.settings.data_dir.display();
+        let text = format!("{dir} is the directory of peer {}, not of peer {}", meta.node, spec.id);
         return Err(BootError::Identity(text));
     }
-    let token = replaced_token(&meta.extra).unwrap_or(meta.token);
+    let state = recovered.state;
     let epoch = state.opened.map(|(_, epoch)| epoch).unwrap_or_default();
-    let process = ProcessId { epoch, starts: meta.starts, random: random_u64() };
-    let (inbox, inputs) = mpsc::channel(INBOX_MAX);
-    let (happenings, _) = broadcast::channel(EVENTS_MAX);
-    let head = DumpHead { peer: spec.id, cluster: meta.cluster.clone(), ..DumpHead::default() };
-    let blocks = Arc::new(Blocks { reader: journal.reader(), head });
-    let pending = state.accepted.len() + state.open.len();
-    let me = peer::Me {
+    let line = recovered.recovery.line("journal", state.accepted.len() + state.open.len());
+    let me = Me {
         id: spec.id,
-        cluster: meta.cluster,
+        cluster: meta.cluster.clone(),
         epoch,
-        token,
-        process,
-        addr: settings.advertise.unwrap_or(addr).to_string(),
+        token: replaced_token(&meta.extra).unwrap_or(meta.token),
+        process: ProcessId { epoch, starts: meta.starts, random: random_u64() },
+        addr: start.addr(),
         role: spec.role,
-        settings: settings.clone(),
+        pid: std::process::id(),
+        heartbeat_ms: start.settings.heartbeat_ms,
+        suspect_after_ms: start.settings.suspect_after_ms,
     };
     let parts = peer::Parts {
         state,
-        clock: Clock::starting_at(clock),
-        journal,
+        clock: Clock::starting_at(recovered.clock),
         me,
         habits: spec.habits,
         goods: goods_in(&meta.extra),
@@ -252,48 +237,104 @@ pub fn run_peer(spec: PeerSpec) -> Result<(), BootError> {
         join: spec.join,
         no_preempt: spec.no_preempt,
         queue_max: spec.queue_max,
-        dialer: Dialer { wire: wire.handle().clone(), inbox: inbox.clone(), deadline: CALL_DEADLINE },
-        happenings: happenings.clone(),
     };
-    let serving = Serving { listener, shutdown: Box::pin(stops.closed.stopped()), blocks, happenings };
-    let server = wire.spawn(serve_peer(inbox, serving));
-    let line = recovery.line("journal", pending);
-    let run = move |stop: Stop| on_loop_thread(async move { peer::Loop::new(parts).run(inputs, stop).await });
-    live(&wire, stops, server, run, || announce(&line, addr, settings.ready_file.as_ref()))
+    let machine = |now| Peer::new(parts, now);
+    start.live(spec.id, recovered.journal, machine, line, |inbox, serving| {
+        Box::pin(serve_peer(inbox, serving))
+    })
 }
 
-fn bind(wire: &tokio::runtime::Runtime, settings: &Settings) -> Result<tokio::net::TcpListener, BootError> {
-    let addr = settings.listen;
-    wire.block_on(listen(addr))
-        .map_err(|error| BootError::Listen { addr: addr.to_string(), why: error.to_string() })
+/// What every node needs before it has a store: a runtime, an address, and the switches of its life.
+struct Start {
+    settings: Settings,
+    wire: Runtime,
+    stops: Stops,
+    listener: TcpListener,
+    addr: SocketAddr,
 }
 
-fn open<F: Fold>(
-    settings: &Settings,
-    birth: Birth,
-    cluster: Option<&str>,
-    addr: std::net::SocketAddr,
-) -> Result<Recovered<F>, BootError> {
-    open_maybe(settings, Some(birth), cluster, addr)
+/// The switches of a life.
+#[derive(Default)]
+struct Stops {
+    /// The machine is to end.
+    stop: Stop,
+    /// The loop runs: from here on it is asked before the process ends.
+    begun: Stop,
+    /// The server is to end.
+    closed: Stop,
 }
 
-fn open_maybe<F: Fold>(
-    settings: &Settings,
-    birth: Option<Birth>,
-    cluster: Option<&str>,
-    addr: std::net::SocketAddr,
-) -> Result<Recovered<F>, BootError> {
-    let dir: &Path = &settings.data_dir;
-    Ok(journal::open::<F>(dir, birth, cluster, &addr.to_string(), exit_on_failure())?)
+type Server = Pin<Box<dyn Future<Output = Result<(), ServeError>> + Send>>;
+
+impl Start {
+    /// First of all the end is watched for: a start may take long, and has to end with the parent and at signals, too.
+    fn new(settings: Settings) -> Result<Start, BootError> {
+        let (wire, stops) = (wire_runtime()?, Stops::default());
+        wire.block_on(async { stop_at_signals(stops.stop.clone(), stops.begun.clone()) })?;
+        if settings.parent_pipe {
+            end_with_parent(stops.stop.clone());
+        }
+        let listener = wire.block_on(listen(settings.listen)).map_err(|error| BootError::Listen {
+            addr: settings.listen.to_string(),
+            why: error.to_string(),
+        })?;
+        let addr = listener.local_addr()?;
+        Ok(Start { settings, wire, stops, listener, addr })
+    }
+
+    /// Where others are told to find the node.
+    fn addr(&self) -> String {
+        self.settings.advertise.unwrap_or(self.addr).to_string()
+    }
+
+    fn open<F: Fold>(&self, birth: Option<Birth>, cluster: Option<&str>) -> Result<Recovered<F>, BootError> {
+        let dir: &Path = &self.settings.data_dir;
+        Ok(journal::open::<F>(dir, birth, cluster, &self.addr.to_string(), exit_on_failure())?)
+    }
+
+    /// The common life: server and loop, then the end of both.
+    fn live<M>(
+        self,
+        node: PeerId,
+        journal: Journal<M::State>,
+        machine: impl FnOnce(Now) -> M,
+        line: String,
+        serve: impl FnOnce(mpsc::Sender<Arrival>, Serving) -> Server,
+    ) -> Result<(), BootError>
+    where
+        M: Machine + Send + 'static,
+    {
+        let Start { settings, wire, stops: Stops { stop, begun, closed }, listener, addr } = self;
+        let (numbers, stopwatch) = (Numbers::default(), Stopwatch::default());
+        let (inbox, arrivals) = mpsc::channel(INBOX_MAX);
+        let (happenings, _) = broadcast::channel(EVENTS_MAX);
+        let head = DumpHead { peer: node, cluster: journal.meta().cluster.clone(), ..DumpHead::default() };
+        let serving = Serving {
+            listener,
+            shutdown: Box::pin(closed.stopped()),
+            numbers: numbers.clone(),
+            blocks: Arc::new(Blocks { reader: journal.reader(), head }),
+            happenings: happenings.clone(),
+        };
+        let server = wire.spawn(serve(inbox.clone(), serving));
+        let dialer = Dialer { wire: wire.handle().clone(), inbox, deadline: CALL_DEADLINE };
+        let port = Grpc::new(node, dialer, numbers.clone(), happenings);
+        let driver = Driver::new(machine(stopwatch.now()), journal, port, numbers);
+        let node = on_loop_thread(driver::run(driver, arrivals, stop, stopwatch))?;
+        begun.stop();
+        announce(&line, addr, settings.ready_file.as_ref())?;
+        let ended = node.join().unwrap_or_else(|_| Err("the loop panicked; see the log".to_owned()));
+        closed.stop();
+        wire.block_on(async {
+            // Streams are given a moment to end; the process leaves anyway.
+            let _ = tokio::time::timeout(CLOSE_MAX, server).await;
+        });
+        ended.map_err(BootError::Ended)
+    }
 }
 
 /// A new peer's store belongs to the warehouse's market and knows its goods: waits for the warehouse to say so.
-fn peer_birth(
-    wire: &tokio::runtime::Runtime,
-    addr: &str,
-    node: PeerId,
-    role: Role,
-) -> Result<Birth, BootError> {
+fn peer_birth(wire: &Runtime, addr: &str, node: PeerId, role: Role) -> Result<Birth, BootError> {
     let catalogue = wire
         .block_on(catalogue_within(addr, crate::limits::START_MAX))
         .map_err(|why| BootError::Warehouse { addr: addr.to_owned(), why })?;
@@ -339,49 +380,4 @@ fn on_loop_thread(
 ) -> std::io::Result<std::thread::JoinHandle<Result<(), String>>> {
     let runtime = Builder::new_current_thread().enable_time().build()?;
     std::thread::Builder::new().name("loop".to_owned()).spawn(move || runtime.block_on(node))
-}
-
-/// The switches of a life.
-#[derive(Default)]
-struct Stops {
-    /// The loop is to end.
-    stop: Stop,
-    /// The loop runs: from here on it is asked before the process ends.
-    begun: Stop,
-    /// The server is to end.
-    closed: Stop,
-}
-
-/// First of all: a start may take long, and has to end with the parent and at signals, too.
-fn watch_for_the_end(
-    wire: &tokio::runtime::Runtime,
-    stops: &Stops,
-    settings: &Settings,
-) -> std::io::Result<()> {
-    wire.block_on(async { stop_at_signals(stops.stop.clone(), stops.begun.clone()) })?;
-    if settings.parent_pipe {
-        end_with_parent(stops.stop.clone());
-    }
-    Ok(())
-}
-
-/// The common life: the loop, then the end of the server.
-fn live(
-    wire: &tokio::runtime::Runtime,
-    stops: Stops,
-    server: tokio::task::JoinHandle<Result<(), crate::wire::server::ServeError>>,
-    run: impl FnOnce(Stop) -> std::io::Result<std::thread::JoinHandle<Result<(), String>>>,
-    serving: impl FnOnce() -> std::io::Result<()>,
-) -> Result<(), BootError> {
-    let Stops { stop, begun, closed } = stops;
-    let node = run(stop)?;
-    begun.stop();
-    serving()?;
-    let ended = node.join().unwrap_or_else(|_| Err("the loop panicked; see the log".to_owned()));
-    closed.stop();
-    wire.block_on(async {
-        // Streams are given a moment to end; the process leaves anyway.
-        let _ = tokio::time::timeout(CLOSE_MAX, server).await;
-    });
-    ended.map_err(BootError::Ended)
 }

@@ -1,8 +1,7 @@
-//! Event loops: each node is one loop that owns a machine and a journal, and turns effects into I/O.
+//! What runs a machine: [`driver`] gives it its turns, [`port`] says where its effects go, [`grpc`] is the real port.
 //!
-//! The loop runs on a thread of its own, the journal's writer on another, tokio with two workers carries the wire.
-//! The loop applies an input at once, stages its records, and holds what leaves the process until they are durable. It
-//! awaits only its inbox, its timers and the durable sequence, never a send.
+//! A node's driver runs on a thread of its own, the journal's writer on another, tokio with two workers carries the wire.
+//! The driver's loop awaits only its inbox, its machine's next turn and the durable sequence, never a send.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -13,9 +12,7 @@ pub mod driver;
 pub mod grpc;
 pub mod held;
 pub mod life;
-pub mod peer;
 pub mod port;
-pub mod warehouse;
 
 /// The wall clock, for the time in blocks and lines: nothing is ordered by it.
 #[allow(clippy::disallowed_methods)] // the one place that reads it

@@ -14,10 +14,10 @@ use super::output::{Failure, exit};
 use super::runtime::runtime;
 use crate::cli::{Global, LeaveArgs};
 use crate::limits::LEAVE_MAX;
+use crate::model::call::Farewell;
+use crate::model::report::Report;
 use crate::types::PeerId;
 use crate::wire::client::{CallError, Node};
-use crate::wire::messages::Farewell;
-use crate::wire::report::Report;
 
 /// What came of it.
 enum Done {

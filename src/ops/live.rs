@@ -18,10 +18,10 @@ use crate::audit::{BlockSource, Fact, Source, SourceError, SourceMeta, StockCach
 use crate::cli::Global;
 use crate::journal::{NodeDir, OpenError};
 use crate::model::catalogue::Catalogue;
+use crate::model::report::Report;
 use crate::node::wall_now;
 use crate::types::{PeerId, Seq, node_name};
 use crate::wire::client::{CallError, Dumped, Node};
-use crate::wire::report::Report;
 
 /// The ledger in a warehouse's directory, or, of a running one, as it tells it.
 ///

@@ -2,11 +2,8 @@
 pub mod arrival;
 pub mod client;
 pub mod convert;
-pub mod messages;
 pub mod outbox;
-pub mod report;
 pub mod serve;
-pub mod server;
 pub mod status;
 
 #[allow(missing_docs, clippy::all, clippy::pedantic)]

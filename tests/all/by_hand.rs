@@ -10,11 +10,11 @@ use std::process::Command;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use bazaar::model::happening::What;
 use bazaar::model::offices::Roster;
+use bazaar::model::report::Report;
 use bazaar::types::{Office, PeerId};
 use bazaar::wire::client::Node;
-use bazaar::wire::report::Report;
-use bazaar::wire::server::What;
 use rustix::process::Signal;
 
 use super::market::{Ended, Market, Running, SOON, alone, bazaar, block_on, kill, status, until};

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use bazaar::model::hello::Hello;
 use bazaar::model::market::NotTaken;
+use bazaar::model::message::SettleAnswer;
 use bazaar::model::offices::Seat;
 use bazaar::types::{Number, Order, OrderId, OrderKind, PeerId, ProductId, Quantity, Stamp};
-use bazaar::wire::messages::SettleAnswer;
 use rustix::process::Signal;
 
 use super::by_hand::{ByHand, QUICK, WAREHOUSE};

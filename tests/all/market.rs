@@ -10,9 +10,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use bazaar::model::report::Report;
 use bazaar::types::Office;
 use bazaar::wire::client::Node;
-use bazaar::wire::report::Report;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;

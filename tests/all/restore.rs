@@ -4,8 +4,8 @@
 use std::fs;
 use std::path::Path;
 
+use bazaar::model::report::Report;
 use bazaar::types::Office;
-use bazaar::wire::report::Report;
 use rustix::process::Signal;
 use serde_json::Value;
 

@@ -3,9 +3,9 @@
 
 use std::time::{Duration, Instant};
 
+use bazaar::model::happening::What;
 use bazaar::model::offices::Roster;
 use bazaar::types::Office;
-use bazaar::wire::server::What;
 use rustix::process::Signal;
 
 use super::by_hand::{ByHand, PEERS, WAREHOUSE};

@@ -8,13 +8,13 @@ use super::figures::Run;
 use super::nodes::{self, Ended, Nodes, report, unanswered};
 use crate::cli::BenchFlags;
 use crate::limits::{CALL_DEADLINE, PROGRESS_MAX, START_MAX};
+use crate::model::report::Report;
 use crate::ops::children::Child;
 use crate::ops::histogram::{add_histogram, latencies};
 use crate::ops::output::{Failure, exit};
 use crate::ops::retry;
 use crate::types::{PeerId, Role};
 use crate::wire::client::Node;
-use crate::wire::report::Report;
 
 /// How often a state that is waited for is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);

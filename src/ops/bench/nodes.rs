@@ -8,6 +8,7 @@ use super::figures::Process;
 use super::{Place, system};
 use crate::journal::{self, Sealed};
 use crate::limits::{CALL_DEADLINE, CLOSE_MAX, DRAIN_MAX};
+use crate::model::report::Report;
 use crate::model::row::Record;
 use crate::ops::children::{self, Child, Starting};
 use crate::ops::market;
@@ -15,7 +16,6 @@ use crate::ops::output::{Failure, exit};
 use crate::ops::source::node_name;
 use crate::types::{PeerId, Role, Seq};
 use crate::wire::client::CallError;
-use crate::wire::report::Report;
 
 /// Nodes that run. What is still there when this is dropped is killed.
 #[derive(Default)]

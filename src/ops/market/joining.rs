@@ -11,12 +11,12 @@ use tokio::time::Instant;
 
 use super::report;
 use crate::cli::{BASE_PORT, PeerArgs};
+use crate::model::report::Report;
 use crate::ops::output::{Failure, exit};
 use crate::ops::retry::Backoff;
 use crate::ops::runtime::runtime;
 use crate::types::PeerId;
 use crate::wire::client::CallError;
-use crate::wire::report::Report;
 
 /// Where a peer finds its market.
 #[derive(Clone, Debug)]

@@ -17,9 +17,9 @@ pub(crate) use self::named::{Named, named_peer};
 pub(crate) use self::reports::{Reports, reports};
 use super::output::{Failure, exit};
 use crate::cli::ConnectFlags;
+use crate::model::report::Report;
 use crate::types::PeerId;
 use crate::wire::client::{CallError, Node};
-use crate::wire::report::Report;
 
 /// The node at `addr` cannot be reached or does not answer, so nothing was sent to it.
 pub(crate) fn unreachable(addr: &str, error: &CallError) -> Failure {

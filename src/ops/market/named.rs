@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::{Reports, everybody, report, unreachable};
 use crate::cli::PeerFlags;
+use crate::model::report::Report;
 use crate::ops::output::{Failure, exit};
 use crate::types::PeerId;
-use crate::wire::report::Report;
 
 /// What was found of the peer that was named.
 #[derive(Clone, Debug)]

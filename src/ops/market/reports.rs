@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::report;
+use crate::model::report::Report;
 use crate::types::{Office, PeerId};
-use crate::wire::report::Report;
 
 /// What asking every node came to: its report, or why there is none.
 #[derive(Clone, Debug, Default)]

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::journal::{
     self, Block, Journal, OpenError, Reader, Recovered, Step, Ticket, Urgency, exit_on_failure,
 };
+use crate::model::call::{Catalogue, OpenAnswer};
 use crate::model::clock::Clock;
 use crate::model::entry::{Entry, Placed, Told};
 use crate::model::fold::Fold as _;
@@ -23,7 +24,6 @@ use crate::types::{
     WallMicros,
 };
 use crate::wire::client::{CallError, Node};
-use crate::wire::messages::{Catalogue, OpenAnswer};
 
 /// What a client's store says that it was made as.
 const ROLE: &str = "client";

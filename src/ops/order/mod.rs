@@ -19,11 +19,11 @@ use super::retry::Backoff;
 use super::runtime::runtime;
 use crate::cli::{BuyArgs, Global, OrderFlags, Pieces, SellArgs};
 use crate::limits::BACKOFF_MAX;
+use crate::model::call::Catalogue;
 use crate::model::entry::Placed;
 use crate::model::market::NotTaken;
 use crate::types::{Money, Number, Order, OrderKind, PeerId, ProductId};
 use crate::wire::client::{CallError, Node};
-use crate::wire::messages::Catalogue;
 use crate::wire::status::OLDER_COPY;
 
 /// Buys.

@@ -16,9 +16,9 @@ use super::market::{self, Reports};
 use super::output::{Column, Failure, Printer, Row, Shape, Show, colored, exit};
 use super::runtime::runtime;
 use crate::cli::{Global, StatusArgs};
+use crate::model::report::Report;
 use crate::types::node_name;
 use crate::types::{Money, Office, PeerId, Quantity};
-use crate::wire::report::Report;
 
 /// Time that news is given to reach everybody.
 const SECOND_LOOK_AFTER: Duration = Duration::from_millis(500);

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::model::happening::Replayed;
 use crate::types::PeerId;
-use crate::wire::server::Replayed;
 
 /// A trader's end and what came after. Times are Unix microseconds.
 #[derive(Clone, Debug)]

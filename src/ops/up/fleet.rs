@@ -11,6 +11,7 @@ use crate::cli::UpArgs;
 use crate::config::PeerPlan;
 use crate::journal::NodeDir;
 use crate::limits::DRAIN_MAX;
+use crate::model::report::Report;
 use crate::ops::children::{self, Child, Starting};
 use crate::ops::market::{self, ClusterJson, ClusterNode};
 use crate::ops::output::{Failure, exit};
@@ -18,7 +19,6 @@ use crate::ops::retry;
 use crate::ops::source::node_name;
 use crate::types::PeerId;
 use crate::wire::client::{CallError, Node};
-use crate::wire::report::Report;
 
 /// How often a peer is asked whether its orders have their outcomes.
 const ASK_EVERY: Duration = Duration::from_millis(5);

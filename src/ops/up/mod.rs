@@ -36,10 +36,10 @@ use super::runtime::runtime_with_thread;
 use super::source::node_name;
 use crate::cli::{Global, Restart, UpArgs};
 use crate::limits::PROGRESS_MAX;
+use crate::model::happening::{Happening, What};
 use crate::model::offices::Roster;
 use crate::node::wall_now;
 use crate::types::{PeerId, Role, Seq, WallMicros};
-use crate::wire::server::{Happening, What};
 
 /// Runs a market.
 ///

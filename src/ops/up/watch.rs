@@ -3,10 +3,10 @@
 use tokio::sync::mpsc;
 
 use crate::limits::{BACKOFF_MAX, CALL_DEADLINE};
+use crate::model::happening::Happening;
+use crate::model::report::Report;
 use crate::types::PeerId;
 use crate::wire::client::Node;
-use crate::wire::report::Report;
-use crate::wire::server::Happening;
 
 /// What a node told, or that it tells nothing any more.
 pub(super) enum News {

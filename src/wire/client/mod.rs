@@ -7,10 +7,8 @@ mod connect;
 pub mod dial;
 mod flow;
 mod node;
-mod old;
 
 pub use flow::{Dumped, Happenings};
 pub use node::{Node, call};
-pub use old::{Dialed, Dialer, probe};
 
 pub use crate::model::call::{CallError, Probe};
