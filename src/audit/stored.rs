@@ -146,22 +146,20 @@ mod tests {
 
     use super::*;
     use crate::audit::{Check, Source, audit, fixture};
-    use crate::journal::{Birth, MemoryDisk, Setup, Step, Urgency, start_by_hand};
+    use crate::journal::{Birth, HandTime, MemoryDisk, Setup, Step, Urgency, start_by_hand};
     use crate::model::fold::Tree;
-    use crate::types::{Stamp, WallMicros};
+    use crate::types::{Stamp, Token, WallMicros};
 
-    /// The disk of a node that has lived through these steps, with a checkpoint half way; and its mark.
-    fn lived<F: Fold>(node: u32, steps: &[Vec<F::Record>]) -> (MemoryDisk, Option<(Seq, Hash)>) {
+    /// The disk of a node that has lived through these steps, with a checkpoint half way.
+    fn lived<F: Fold>(node: u32, steps: &[Vec<F::Record>]) -> MemoryDisk {
         let disk = MemoryDisk::new();
-        let birth = Birth::new("3f2a", PeerId(node), "", crate::types::Token([7; 32]));
-        let fatal = Arc::new(|error: String| panic!("{error}"));
         let setup = Setup {
             dir: PathBuf::from("memory"),
-            birth: Some(birth),
+            birth: Some(Birth::new("3f2a", PeerId(node), "", Token([7; 32]))),
             expect_cluster: None,
-            mark: None,
-            time: std::sync::Arc::new(crate::journal::HandTime::default()),
-            fatal,
+            mark: Some(disk.mark()),
+            time: Arc::new(HandTime::default()),
+            fatal: Arc::new(|error: String| panic!("{error}")),
         };
         let (mut node, mut pump) = start_by_hand::<F>(disk.open(), setup).unwrap();
         for (at, records) in steps.iter().enumerate() {
@@ -174,12 +172,13 @@ mod tests {
             }
             while pump.write_group().unwrap() {}
         }
-        let durable = node.journal.reader().durable();
-        (disk, Some((durable.seq, durable.hash)))
+        pump.close().unwrap();
+        disk
     }
 
-    fn source((disk, mark): &(MemoryDisk, Option<(Seq, Hash)>)) -> Source {
-        Box::new(StoredSource::open(disk.open().reader(), *mark, "memory").unwrap().unwrap())
+    fn source(disk: &MemoryDisk) -> Source {
+        let (store, mark) = (disk.open().reader(), disk.mark().newest());
+        Box::new(StoredSource::open(store, mark, "memory").unwrap().unwrap())
     }
 
     #[test]
@@ -189,12 +188,13 @@ mod tests {
         disks.extend(market.journals.iter().map(|(peer, steps)| lived::<PeerState>(peer.0, steps)));
         let mut sources: Vec<Source> = disks.iter().map(source).collect();
         assert!(matches!(sources[0].checkpoint_check(), Ok(CheckpointVerdict::Equal(Seq(1..)))));
+        assert!(sources.iter().all(|source| source.meta().mark > Some((Seq(1), Hash::default()))));
         assert!(sources.iter().all(|source| source.meta().clock_reserve > Some(Stamp(1_000))));
         let found = audit(&mut sources, 5).unwrap();
         assert_eq!((found.failures(), found.failed()), (vec![], vec![]));
         assert!(found.lacks(Check::ToldIsDone).is_empty());
 
-        let ledger = &disks[0].0;
+        let ledger = &disks[0];
         let (last, _) = ledger.open().reader().floor(Tree::Ledger, &[0xff; 8]).unwrap().unwrap();
         ledger.open().remove(Tree::Ledger, &last).unwrap();
         let found = audit(&mut disks.iter().map(source).collect::<Vec<_>>(), 1).unwrap();
@@ -205,12 +205,12 @@ mod tests {
 
     #[test]
     fn a_checkpoint_that_is_not_the_fold_is_found() {
-        let (disk, mark) = lived::<Market>(0, &fixture::Market::lived().ledger);
+        let disk = lived::<Market>(0, &fixture::Market::lived().ledger);
         let reader = disk.open().reader();
         let (key, mut chunk) = reader.floor(Tree::Inventory, &[0xff; 12]).unwrap().unwrap();
         chunk[3] ^= 1;
         disk.open().put(Tree::Inventory, &key, &chunk).unwrap();
-        let found = audit(&mut [source(&(disk, mark))], 5).unwrap();
+        let found = audit(&mut [source(&disk)], 5).unwrap();
         assert_eq!(found.failed(), [Check::Readable]);
         assert!(found.failures()[0].1.what.contains("checkpoint"), "{:?}", found.failures());
     }

@@ -115,7 +115,7 @@ mod tests {
     use crate::model::fold::Fold;
     use crate::model::market::Market;
     use crate::model::peer::PeerState;
-    use crate::types::{PeerId, Seq, Stamp, WallMicros};
+    use crate::types::{PeerId, Seq, Stamp, Token, WallMicros};
 
     #[test]
     fn directories_are_a_node_a_market_absent_or_not_ours() {
@@ -133,7 +133,7 @@ mod tests {
 
     /// A closed store with these steps, and a checkpoint half way.
     fn store<F: Fold>(dir: &Path, node: u32, steps: &[Vec<F::Record>]) {
-        let birth = Birth::new("3f2a", PeerId(node), "", crate::types::Token([7; 32]));
+        let birth = Birth::new("3f2a", PeerId(node), "", Token([7; 32]));
         let fatal = std::sync::Arc::new(|error: String| panic!("{error}"));
         let mut recovered = open::<F>(dir, Some(birth), None, "127.0.0.1:0", fatal).unwrap();
         for (at, records) in steps.iter().enumerate() {
