@@ -11,7 +11,6 @@ use crate::model::call::{CallError, Probe};
 use crate::model::happening::What;
 use crate::model::market::NotTaken;
 use crate::model::message::{ReplicaAsk, StockPush, Stream, TradeAnswer, TradeAsk};
-use crate::model::offices::Roster;
 use crate::model::step::Lost;
 use crate::node::life::wire_runtime;
 use crate::types::{Seq, Stamp};
@@ -264,7 +263,7 @@ fn a_call_is_asked_and_answered_once() {
         result
     };
     assert!(matches!(ask(Ok(Answer::Open(3))), Ok(Answer::Open(3))));
-    let refusal = Refusal::NotTaken(NotTaken::Busy, Box::new(Roster::default()));
+    let refusal = Refusal::NotTaken(NotTaken::Busy, Box::default());
     assert!(matches!(ask(Err(refusal)), Err(CallError::NotTaken { why: NotTaken::Busy, .. })));
     // A machine's bug: nothing definite is known.
     assert!(matches!(ask(Ok(Answer::Taken(3))), Err(CallError::Unknown(_))));

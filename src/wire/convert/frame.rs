@@ -132,4 +132,6 @@ pub fn decode_refusal(bytes: &[u8]) -> Result<CallError, Odd> {
 }
 
 #[cfg(test)]
+mod any;
+#[cfg(test)]
 mod tests;

@@ -1,0 +1,377 @@
+//! Messages, asks and answers with anything at all in their fields, for tests.
+
+use fastrand::Rng;
+
+use crate::limits::PRODUCTS_MAX;
+use crate::model::call::{Answer, Ask, Catalogue, Farewell, OpenAnswer, Opening, SessionInfo};
+use crate::model::hello::Hello;
+use crate::model::market::NotTaken;
+use crate::model::membership::Member;
+use crate::model::message::{
+    ControlDown, ControlUp, Message, PeerMessage, PeerWord, ReplicaAnswer, ReplicaAsk, SettleAnswer,
+    SettleAsk, StockPush, TradeAnswer, TradeAsk,
+};
+use crate::model::offices::{Roster, Seat};
+use crate::model::report::{Report, Shopping};
+use crate::model::row::{Outcome, OutcomeKind, Reason, Share};
+use crate::model::warehouse::{GivenUp, Opened};
+use crate::types::{
+    Batch, Epoch, Hash, Money, Number, Office, Order, OrderId, OrderKind, PeerId, ProcessId, ProductId,
+    Quantity, Seq, Stamp, Term, Token, WallMicros,
+};
+
+const KINDS: [OutcomeKind; 7] = [
+    OutcomeKind::Bought,
+    OutcomeKind::PartlyBought,
+    OutcomeKind::Deposited,
+    OutcomeKind::SoldOut,
+    OutcomeKind::Refused,
+    OutcomeKind::Reversed,
+    OutcomeKind::Voided,
+];
+
+pub(super) const WHYS: [NotTaken; 11] = [
+    NotTaken::Busy,
+    NotTaken::NotHome,
+    NotTaken::Stale,
+    NotTaken::OtherContent,
+    NotTaken::Window,
+    NotTaken::UnknownProduct,
+    NotTaken::Quantity,
+    NotTaken::Fenced,
+    NotTaken::NoSession,
+    NotTaken::DiskFull,
+    NotTaken::Clock,
+];
+
+const ORDER_KINDS: [OrderKind; 4] =
+    [OrderKind::Buy { partial: false }, OrderKind::Buy { partial: true }, OrderKind::Sell, OrderKind::Void];
+
+/// See the module's text.
+pub(super) struct Any(pub(super) Rng);
+
+impl Any {
+    /// Small as often as large: zero means "none" in protos.
+    fn n(&mut self) -> u64 {
+        if self.0.bool() { self.0.u64(0..3) } else { self.0.u64(..) }
+    }
+
+    fn n32(&mut self) -> u32 {
+        self.n() as u32
+    }
+
+    fn money(&mut self) -> Money {
+        Money(self.n() as i64)
+    }
+
+    pub(super) fn bytes(&mut self) -> [u8; 32] {
+        std::array::from_fn(|_| self.0.u8(..))
+    }
+
+    fn text(&mut self) -> String {
+        (0..self.0.usize(0..9)).map(|_| self.0.alphanumeric()).collect()
+    }
+
+    fn some<T>(&mut self, make: impl Fn(&mut Any) -> T) -> Option<T> {
+        self.0.bool().then(|| make(self))
+    }
+
+    fn many<T>(&mut self, make: impl Fn(&mut Any) -> T) -> Vec<T> {
+        (0..self.0.usize(0..4)).map(|_| make(self)).collect()
+    }
+
+    fn of<T: Copy>(&mut self, all: &[T]) -> T {
+        all[self.0.usize(..all.len())]
+    }
+
+    fn peer(&mut self) -> PeerId {
+        PeerId(self.n32())
+    }
+
+    fn clock(&mut self) -> Stamp {
+        Stamp(self.n())
+    }
+
+    fn term(&mut self) -> Term {
+        Term(self.n())
+    }
+
+    fn mark(&mut self) -> (Seq, Hash) {
+        let hash = self.some(|any| Hash(any.bytes())).unwrap_or_default();
+        (Seq(self.n()), hash)
+    }
+
+    fn process(&mut self) -> ProcessId {
+        ProcessId { epoch: Epoch(self.n32()), starts: self.n(), random: self.n() }
+    }
+
+    fn seat(&mut self) -> Seat {
+        let (peer, process, term) = (self.peer(), self.process(), self.term());
+        Seat { peer, process, term, present: self.0.bool(), addr: self.text() }
+    }
+
+    fn roster(&mut self) -> Box<Roster> {
+        Box::new(Roster {
+            generation: self.n(),
+            seq: Seq(self.n()),
+            version: self.n(),
+            primary: self.some(Any::seat),
+            secondary: self.some(Any::seat),
+            paired: self.0.bool(),
+            passed_over: self.many(Any::peer),
+        })
+    }
+
+    fn hello(&mut self) -> Box<Hello> {
+        Box::new(Hello {
+            peer: self.peer(),
+            epoch: Epoch(self.n32()),
+            token: self.some(|any| Token(any.bytes())),
+            process: self.process(),
+            clock: self.clock(),
+            roster: *self.roster(),
+            generation: self.n(),
+            ledger: self.mark(),
+            cluster: self.text(),
+            addr: self.text(),
+        })
+    }
+
+    fn id(&mut self) -> OrderId {
+        OrderId { peer: self.peer(), number: Number(self.n()) }
+    }
+
+    fn order(&mut self) -> Order {
+        Order {
+            id: self.id(),
+            stamp: self.clock(),
+            kind: self.of(&ORDER_KINDS),
+            product: ProductId(self.0.u16(..PRODUCTS_MAX as u16)),
+            quantity: Quantity(self.n()),
+        }
+    }
+
+    fn share(&mut self) -> Share {
+        Share { peer: self.peer(), quantity: Quantity(self.n()), amount: self.money() }
+    }
+
+    fn outcome(&mut self) -> Outcome {
+        Outcome {
+            id: self.id(),
+            kind: self.of(&KINDS),
+            reason: self.some(|any| any.of(&Reason::ALL)),
+            filled: Quantity(self.n()),
+            amount: self.money(),
+            shares: self.many(Any::share),
+            stock_after: Quantity(self.n()),
+            seq: Seq(self.n()),
+            time: WallMicros(self.n()),
+            trader: self.peer(),
+            repeated: self.0.bool(),
+        }
+    }
+
+    fn not_taken(&mut self) -> (OrderId, NotTaken) {
+        (self.id(), self.of(&WHYS))
+    }
+
+    fn session(&mut self) -> SessionInfo {
+        SessionInfo { peer: self.peer(), epoch: Epoch(self.n32()), store: Hash(self.bytes()) }
+    }
+
+    fn member(&mut self) -> Member {
+        Member { id: self.peer(), addr: self.text(), process: self.process(), left: self.0.bool() }
+    }
+
+    fn word(&mut self) -> PeerWord {
+        let office = self.of(&Office::BOTH);
+        // Heartbeats and ids are never 0, and news is of somebody.
+        let number = self.n().max(1);
+        match self.0.u8(..10) {
+            0 => PeerWord::Hello(self.hello()),
+            1 => PeerWord::Members([self.many(Any::member), vec![self.member()]].concat()),
+            2 => PeerWord::Roster(self.roster()),
+            3 => PeerWord::Heartbeat(number),
+            4 => PeerWord::HeartbeatAnswer(number),
+            5 => PeerWord::Election(office),
+            6 => PeerWord::Ok(office),
+            7 => PeerWord::Coordinator(office),
+            8 => PeerWord::Preempt,
+            _ => PeerWord::TookOver(PeerId(self.n32().max(1))),
+        }
+    }
+
+    fn settle_answer(&mut self) -> SettleAnswer {
+        SettleAnswer {
+            clock: self.clock(),
+            hello: self.some(Any::hello),
+            batch: Batch(self.n()),
+            outcomes: self.many(Any::outcome),
+            not_taken: self.many(Any::not_taken),
+            refused: self.some(|any| any.of(&WHYS)),
+            roster: self.some(Any::roster),
+            ledger: self.mark(),
+        }
+    }
+
+    fn level(&mut self) -> (ProductId, Quantity) {
+        (ProductId(self.0.u16(..)), Quantity(self.n()))
+    }
+
+    pub(super) fn message(&mut self, kind: u8) -> Message {
+        let (clock, hello) = (self.clock(), self.some(Any::hello));
+        match kind {
+            0 => Message::TradeAsk(TradeAsk { clock, hello, orders: self.many(Any::order) }),
+            1 => {
+                let (outcomes, not_taken) = (self.many(Any::outcome), self.many(Any::not_taken));
+                let roster = self.some(Any::roster);
+                Message::TradeAnswer(TradeAnswer { clock, hello, outcomes, not_taken, roster })
+            }
+            2 => {
+                let (term, batch, orders) = (self.term(), Batch(self.n()), self.many(Any::order));
+                Message::SettleAsk(SettleAsk { clock, hello, term, batch, orders })
+            }
+            3 => Message::SettleAnswer(self.settle_answer()),
+            4 => Message::ControlUp(ControlUp { clock, hello, heartbeat_answer: self.n() }),
+            5 => {
+                let (roster, sessions) = (self.some(Any::roster), self.many(Any::session));
+                Message::ControlDown(ControlDown { clock, hello, roster, sessions, heartbeat: self.n() })
+            }
+            6 => Message::Watch,
+            7 => Message::Stock(StockPush { clock, seq: Seq(self.n()), levels: self.many(Any::level) }),
+            8 => {
+                let (term, chunk, orders) = (self.term(), Seq(self.n()), self.bytes().to_vec());
+                let settled_below = Seq(self.n());
+                Message::ReplicaAsk(ReplicaAsk { clock, hello, term, chunk, orders, settled_below })
+            }
+            9 => {
+                let (term, chunk) = (self.term(), Seq(self.n()));
+                Message::ReplicaAnswer(ReplicaAnswer { clock, hello, term, chunk })
+            }
+            _ => Message::Peer(PeerMessage { clock, word: self.word() }),
+        }
+    }
+
+    fn opening(&mut self) -> Opening {
+        let (peer, store) = (self.peer(), Hash(self.bytes()));
+        Opening { peer, store, cluster: self.text(), generation: self.n() }
+    }
+
+    pub(super) fn ask(&mut self, kind: u8) -> Ask {
+        match kind {
+            0 => Ask::Catalogue,
+            1 => Ask::Open(self.opening()),
+            2 => Ask::Session(self.peer()),
+            3 => Ask::Claim(self.hello(), self.of(&Office::BOTH)),
+            4 => Ask::Fence(self.hello(), self.term()),
+            5 => Ask::Pair(self.hello(), self.term(), self.term()),
+            6 => {
+                let (term, to, pass_over) = (self.term(), self.peer(), self.0.bool());
+                Ask::Resign(self.hello(), GivenUp { term, to, pass_over })
+            }
+            7 => Ask::Submit(self.hello(), self.order()),
+            8 => Ask::HandOver(self.hello(), self.many(Any::order)),
+            9 => Ask::Probe,
+            10 => Ask::Status,
+            11 => Ask::Place(self.text(), Quantity(self.n()), self.of(&ORDER_KINDS)),
+            12 => Ask::Quiesce,
+            13 => Ask::Leave,
+            _ => Ask::ResignByHand(self.peer()),
+        }
+    }
+
+    fn opened(&mut self) -> OpenAnswer {
+        let (peer, epoch) = (self.peer(), Epoch(self.n32()));
+        let (floor, highest) = (Number(self.n()), Number(self.n()));
+        // Whether it is new is between the warehouse and its ledger.
+        let opened = Opened { peer, epoch, floor, highest, new: false };
+        OpenAnswer { opened, clock: self.clock(), roster: *self.roster(), generation: self.n() }
+    }
+
+    fn good(&mut self) -> (String, Money) {
+        (self.text(), self.money())
+    }
+
+    fn catalogue(&mut self) -> Catalogue {
+        let (clock, cluster, consistency) = (self.clock(), self.text(), self.text());
+        Catalogue { clock, cluster, consistency, goods: self.many(Any::good), generation: self.n() }
+    }
+
+    fn farewell(&mut self) -> Farewell {
+        let (peer, office) = (self.peer(), self.some(Any::given_up));
+        let (handed_over, open, pending) = (self.n(), self.n(), self.n());
+        Farewell { peer, office, handed_over, open, pending, told: self.n32() }
+    }
+
+    fn given_up(&mut self) -> (Office, Term) {
+        (self.of(&Office::BOTH), self.term())
+    }
+
+    fn shopping(&mut self) -> Shopping {
+        Shopping {
+            placed: self.n(),
+            answered: self.n(),
+            open: self.n(),
+            done: self.0.bool(),
+            bought: self.n(),
+            sold_out: self.n(),
+            deposits: self.n(),
+            refused: self.n(),
+            latency_us: self.many(|any| any.0.u8(..)),
+            first_at: self.n(),
+            last_at: self.n(),
+        }
+    }
+
+    fn report(&mut self) -> Report {
+        Report {
+            clock: self.clock(),
+            peer: self.peer(),
+            role: self.text(),
+            cluster: self.text(),
+            pid: self.n32(),
+            addr: self.text(),
+            process: self.process(),
+            roster: *self.roster(),
+            log: self.mark(),
+            ledger: self.mark(),
+            queue_depth: self.n(),
+            oldest: Some(self.id()).filter(|id| id.number != Number(0)),
+            oldest_waiting_ms: self.n(),
+            cache_age_ms: self.n(),
+            heartbeat_age_ms: self.n(),
+            disk_free: self.n(),
+            disk_low: self.0.bool(),
+            members: self.many(Any::member),
+            goods: self.many(Any::good),
+            stock: self.many(|any| Quantity(any.n())),
+            stock_seq: Seq(self.n()),
+            shopping: self.shopping(),
+            elections: self.n(),
+            duplicates: self.n(),
+            health: self.text(),
+            consistency: self.text(),
+            syncs: self.n(),
+            bytes_written: self.n(),
+            messages_sent: self.n(),
+            warehouse: self.text(),
+            generation: self.n(),
+        }
+    }
+
+    pub(super) fn answer(&mut self, kind: u8) -> Answer {
+        match kind {
+            0 => Answer::Catalogue(Box::new(self.catalogue())),
+            1 => Answer::Opened(Box::new(self.opened())),
+            2 => Answer::Session(self.clock(), self.some(Any::session)),
+            3 => Answer::Roster(self.clock(), self.roster()),
+            4 => Answer::Outcome(Box::new(self.outcome())),
+            5 => Answer::Taken(self.n32()),
+            6 => Answer::Alive(self.process()),
+            7 => Answer::Status(Box::new(self.report())),
+            8 => Answer::Open(self.n()),
+            9 => Answer::Left(self.farewell()),
+            _ => Answer::Resigned(self.some(Any::given_up)),
+        }
+    }
+}
