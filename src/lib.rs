@@ -2,8 +2,9 @@
 //!
 //! A *warehouse* process keeps the goods, the money and the ledger. *Peers* buy, sell, or wait; two of them, elected
 //! with the Bully algorithm and granted their office by the warehouse, are the *traders* that take everyone's orders and
-//! settle them. Each node is one process with one event loop, one journal and one writer thread. This page is the way
-//! in for a reader of the code; the README says how to use the program, CONTRIBUTING.md how to change it.
+//! settle them. Each node is one process: a pure machine that decides, a driver that runs it, one journal with one writer
+//! thread. This page is the way in for a reader of the code; the README says how to use the program, docs/protocol.md
+//! what nodes say to each other, CONTRIBUTING.md how to change the code.
 //!
 //! # One order's way
 //!
@@ -12,7 +13,7 @@
 //! ```text
 //!   peer 4, a buyer                  trader 6                         warehouse
 //!   model::shopper                   model::trader, model::queue      model::warehouse, model::market
-//!   node::peer::shop                 node::peer::{desk, replica}      node::warehouse
+//!   model::peer: shop                model::peer: desk, replica
 //!
 //!   wish: 3 fish
 //!   number 3, stamp 17
@@ -44,11 +45,13 @@
 //!        adopts the order, or peer 4 asks again
 //! ```
 //!
-//! **Decide, persist, then speak.** A loop applies an input to its machine at once, stages the records that it led to,
-//! and goes on with the next input. Whatever would tell of those records (an answer, a refusal that reveals state, a
-//! status, a heartbeat's answer) waits in [`node::held`] for the ticket of its step. The writer thread packs everything
-//! staged meanwhile into blocks, writes, syncs once, and publishes what is durable; that releases what was held. No
-//! batch waits for a timer: a group is whatever gathered during the sync before it.
+//! **Decide, persist, then speak.** Everything that decides is a machine ([`model::step`]): plain data with one door. It
+//! applies an input to its state at once, and puts records and effects into its turn. [`node::driver`] gives the records
+//! of a turn to the journal as one step, and holds each effect (an answer, a refusal that reveals state, a status, a
+//! heartbeat's answer) until the records that stand before it are durable; a machine says why, where an effect need not
+//! wait. The writer thread packs everything staged meanwhile into blocks, writes, syncs once, and publishes what is
+//! durable; that releases what was held. No batch waits for a timer: a group is whatever gathered during the sync before
+//! it. The same machines, driver and journal run in [`sim`], where time, network and disks are drawn from a seed.
 //!
 //! **Only a row of the ledger is an outcome.** Everything else that an asker may hear (busy, not your home, disk full)
 //! means *not taken by me*, and leaves the number open. So asking again is always safe: the warehouse decides an order
@@ -58,17 +61,20 @@
 //!
 //! # Modules
 //!
-//! Imports go one way: `types`, `limits` <- `model` <- `journal`, `wire` <- `node` <- `ops`, `config`, `cli` <- `main`;
-//! and `journal` <- `audit` <- `ops`, so that the auditor knows nothing of the nodes.
+//! Imports go one way: `types`, `limits`, `codec` <- `model` <- `journal`, `wire` <- `node` <- `sim`, `ops`, `config`,
+//! `cli` <- `main`; and `journal` <- `audit` <- `sim`, `ops`, so that the auditor knows nothing of the nodes.
 //!
 //! | module | job |
 //! | --- | --- |
 //! | [`types`] | ids, numbers, stamps, money, orders: a newtype for each, so that none is taken for another |
 //! | [`limits`] | every bound by name, with the relations between them asserted at compile time |
+//! | [`codec`] | values to bytes and back, for stores and for copies between traders; alone knows bincode |
 //! | [`model`] | pure machines: no thread, socket, disk, clock or chance; time and seeds are passed in |
+//! | [`model::step`] | what a machine is: turns, inputs, effects, and what an effect waits for |
+//! | [`model::message`], [`model::call`] | what streams carry; what unary calls ask and answer |
 //! | [`model::market`] | goods, lots, money and sessions as the fold of the ledger: `decide`, then `apply` |
-//! | [`model::warehouse`] | batches, sessions and offices around that market; who is present |
-//! | [`model::peer`] | a peer's state as the fold of its journal; [`model::entry`] has its records |
+//! | [`model::warehouse`] | the warehouse's machine: batches, sessions and offices around that market; who is present |
+//! | [`model::peer`] | the peer's machine, in rooms, over the fold of its journal; [`model::entry`] has its records |
 //! | [`model::row`], [`model::fold`] | the ledger's records; what a journal must know of a state |
 //! | [`model::catalogue`] | names and prices of the goods, by product index, and as a peer's store keeps them |
 //! | [`model::session`] | which numbers of a peer are decided, and the outcomes that may be asked again |
@@ -76,9 +82,10 @@
 //! | [`model::election`], [`model::membership`], [`model::offices`] | Bully; who is there; grants, terms, fences, pairs |
 //! | [`model::passed_over`] | who is not to be elected for a while |
 //! | [`model::shopper`], [`model::clock`] | what a peer wants for itself; Lamport time that survives a restart |
-//! | [`journal`] | blocks, group commit, sync, checkpoints, recovery; alone knows sled and bincode |
+//! | [`journal`] | blocks, group commit, sync, checkpoints, recovery; alone knows sled |
 //! | [`wire`] | gRPC: protos to the model's types and back, outboxes that are never waited for; alone knows tonic and prost |
-//! | [`node`] | the loops of [`node::warehouse`] and [`node::peer`]: own machine and journal, turn effects into I/O |
+//! | [`node`] | [`node::driver`] runs a machine with its journal, [`node::grpc`] is its real port, [`node::boot`] starts both |
+//! | [`sim`] | whole markets on one thread from one seed: the same machines, driver and journal in a simulated world |
 //! | [`audit`] | the auditor: its own folds of ledger and journals, and the checks on them; over stores on disk, in memory, live |
 //! | [`config`] | the three JSON files, read whole and checked before anything starts |
 //! | [`cli`] | what was typed, as options that need no further check |

@@ -4,17 +4,17 @@
 //!
 //! | room | keeps |
 //! | --- | --- |
-//! | [`facts`] | identity, journaled state, clock, roster, membership, the ledger as seen: what every room may read |
-//! | [`door`] | strangers, until the session of their peer is known |
-//! | [`session`] | the peer's session at the warehouse, and its control stream |
-//! | [`shop`], [`tally`] | the peer's own orders, the way to their home, and what became of them |
-//! | [`desk`], [`settle`], [`cache`] | in office: orders of others, batches to the warehouse, the stock as pushed |
-//! | [`replica`] | copies for the other trader, and the other trader's copies |
-//! | [`offices`], [`takeover`], [`handover`] | elections and claims; the other trader's end; orders of ended terms |
-//! | [`partner`] | the other trader of the pair, watched |
-//! | [`links`], [`gossip`] | streams between peers, and what flows over them |
-//! | [`leave`], [`report`] | ending; what is told of all this |
-//! | [`follow`] | what follows from a new roster, grant or membership |
+//! | `facts` | identity, journaled state, clock, roster, membership, the ledger as seen: what every room may read |
+//! | `door` | strangers, until the session of their peer is known |
+//! | `session` | the peer's session at the warehouse, and its control stream |
+//! | `shop`, `tally` | the peer's own orders, the way to their home, and what became of them |
+//! | `desk`, `settle`, `cache` | in office: orders of others, batches to the warehouse, the stock as pushed |
+//! | `replica` | copies for the other trader, and the other trader's copies |
+//! | `offices`, `takeover`, `handover` | elections and claims; the other trader's end; orders of ended terms |
+//! | `partner` | the other trader of the pair, watched |
+//! | `links`, `gossip` | streams between peers, and what flows over them |
+//! | `leave`, `report` | ending; what is told of all this |
+//! | `follow` | what follows from a new roster, grant or membership |
 //!
 //! Holds: an order of this peer is sent only when its `placed` is durable; an outcome counts as acknowledged only when its
 //! `answered` is; what is said without waiting for this journal says why ([`Because`](super::step::Because)).
