@@ -115,5 +115,6 @@ pub mod limits;
 pub mod model;
 pub mod node;
 pub mod ops;
+pub mod sim;
 pub mod types;
 pub mod wire;
