@@ -80,6 +80,7 @@
 //! | [`wire`] | gRPC: protos to the model's types and back, outboxes that are never waited for; alone knows tonic and prost |
 //! | [`node`] | the loops of [`node::warehouse`] and [`node::peer`]: own machine and journal, turn effects into I/O |
 //! | [`audit`] | the auditor: its own folds of ledger and journals, and the checks on them; over stores on disk, in memory, live |
+//! | [`sim`] | whole markets from a seed: the same machines, driver and journal over simulated time, network and disks |
 //! | [`config`] | the three JSON files, read whole and checked before anything starts |
 //! | [`cli`] | what was typed, as options that need no further check |
 //! | [`ops`] | the commands: `up`, `dump`, `verify`, `bench` and the others |
