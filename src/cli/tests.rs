@@ -60,7 +60,7 @@ fn bad_values_are_refused_by_name() {
         ("bazaar simulate --seeds 9..3", "'9..3' for '--seeds"),
         ("bazaar simulate --seed 1 --peers 2", "'2' for '--peers"),
         ("bazaar simulate --seed 1 --faults flood", "'flood' for '--faults"),
-        ("bazaar simulate --seed 1 --jobs 0", "'0' is not in"),
+        ("bazaar simulate --seed 1 --jobs 0", "'0' for '--jobs"),
         ("bazaar simulate", "--seed"),
         ("bazaar statsu", "status"),
         ("bazaar peer", "hint: bazaar peer --help"),
