@@ -7,14 +7,13 @@ use super::chance::Chance;
 use super::disks::Disk;
 use super::node::{Engine, Running, View, World, addr};
 use super::port::{Outbox, SimPort};
-use super::stubs::{peer, warehouse};
 use crate::journal::{Birth, Journal, Meta, OpenError, Pump, Recovered, Recovery};
 use crate::limits::TRADER_QUEUE_ORDERS_MAX;
 use crate::model::clock::Clock;
 use crate::model::market::Market;
-use crate::model::peer::PeerState;
+use crate::model::peer::{self, Peer, PeerState};
 use crate::model::step::{Machine, Numbers};
-use crate::model::warehouse::Rules;
+use crate::model::warehouse::{self, Rules, Warehouse};
 use crate::node::driver::{Driver, TOKEN};
 use crate::types::{Now, PeerId, ProcessId, Token};
 
@@ -66,7 +65,7 @@ fn boot_warehouse(disk: &Disk, mut secrets: Chance, world: &World<'_>) -> Result
         heartbeat_ms: TIMERS_MS,
         goods: world.load.goods.clone(),
     };
-    Ok(run(warehouse::Warehouse::new(parts, Now(0)), journal, pump, recovery, secrets))
+    Ok(run(Warehouse::new(parts, Now(0)), journal, pump, recovery, secrets))
 }
 
 fn boot_peer(id: PeerId, disk: &Disk, mut secrets: Chance, world: &World<'_>) -> Result<Booted, OpenError> {
@@ -100,7 +99,7 @@ fn boot_peer(id: PeerId, disk: &Disk, mut secrets: Chance, world: &World<'_>) ->
         no_preempt: world.load.no_preempt,
         queue_max: TRADER_QUEUE_ORDERS_MAX,
     };
-    Ok(run(peer::Peer::new(parts, Now(0)), journal, pump, recovery, secrets))
+    Ok(run(Peer::new(parts, Now(0)), journal, pump, recovery, secrets))
 }
 
 /// The token that replaced the store's first one, if any.

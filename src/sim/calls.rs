@@ -4,11 +4,51 @@ use std::collections::BTreeMap;
 
 use super::network::{self, Delivery, Lag, Process, put};
 use super::queue::Queue;
-use super::stubs::{Frame, received};
 use super::world;
 use crate::limits::{CALL_DEADLINE, PROBE_MAX};
 use crate::model::call::{Answer, Ask, CallError, Refusal};
 use crate::model::step::{CallId, Input, Numbers, ReplyId};
+use crate::wire::convert::frame;
+
+/// What comes back of a call, as it goes over the wire.
+pub(super) enum Back {
+    Answer(Vec<u8>),
+    Refusal(Vec<u8>),
+    /// There will be no answer.
+    Failure(CallError),
+}
+
+impl Back {
+    /// An answer on its way.
+    pub fn of(answer: &Result<Answer, Refusal>) -> Back {
+        match answer {
+            Ok(answer) => Back::Answer(frame::encode_answer(answer)),
+            Err(refusal) => Back::Refusal(frame::encode_refusal(refusal)),
+        }
+    }
+
+    /// As it goes over the wire; empty for what does not.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Back::Answer(bytes) | Back::Refusal(bytes) => bytes,
+            Back::Failure(_) => &[],
+        }
+    }
+
+    /// What the caller hears.
+    fn heard(&self) -> Result<Answer, CallError> {
+        match self {
+            Back::Answer(bytes) => Ok(decoded(frame::decode_answer(bytes))),
+            Back::Refusal(bytes) => Err(decoded(frame::decode_refusal(bytes))),
+            Back::Failure(error) => Err(error.clone()),
+        }
+    }
+}
+
+/// What this process has encoded.
+pub(super) fn decoded<T, E: std::fmt::Display>(result: Result<T, E>) -> T {
+    result.unwrap_or_else(|odd| unreachable!("it was encoded here: {odd}"))
+}
 
 /// Something on its way.
 pub(super) enum Event {
@@ -17,7 +57,7 @@ pub(super) enum Event {
     /// The question is there.
     Ask(u64),
     /// The answer, or word that there will be none, is back.
-    Come(u64, Result<Frame<Result<Answer, Refusal>>, CallError>),
+    Come(u64, Back),
     /// Time is up.
     Late(u64),
 }
@@ -27,7 +67,7 @@ struct Call {
     call: CallId,
     addr: String,
     /// Until it is delivered.
-    ask: Option<Frame<Ask>>,
+    ask: Option<Vec<u8>>,
     /// Who answers, once it is connected.
     to: Option<(Process, ReplyId)>,
 }
@@ -55,28 +95,21 @@ impl Calls {
         from: Process,
         call: CallId,
         addr: String,
-        (ask, frame): (&Ask, Frame<Ask>),
+        ask: &Ask,
         lag: &mut Lag,
         queue: &mut Events,
     ) {
         self.made += 1;
         let deadline = if matches!(ask, Ask::Probe) { PROBE_MAX } else { CALL_DEADLINE };
-        self.calls.insert(self.made, Call { from, call, addr, ask: Some(frame), to: None });
+        self.calls.insert(self.made, Call { from, call, addr, ask: Some(frame::encode_ask(ask)), to: None });
         put(queue, lag.draw(), network::Event::Call(Event::Connect(self.made)));
         put(queue, deadline.as_micros() as u64, network::Event::Call(Event::Late(self.made)));
     }
 
     /// A process answers a call. If the caller is gone, or waits no more, nobody hears it.
-    pub fn reply(
-        &mut self,
-        from: Process,
-        reply: ReplyId,
-        answer: Frame<Result<Answer, Refusal>>,
-        lag: &mut Lag,
-        queue: &mut Events,
-    ) {
+    pub fn reply(&mut self, from: Process, reply: ReplyId, answer: Back, lag: &mut Lag, queue: &mut Events) {
         if let Some(id) = self.replies.remove(&(from, reply)) {
-            put(queue, lag.draw(), network::Event::Call(Event::Come(id, Ok(answer))));
+            put(queue, lag.draw(), network::Event::Call(Event::Come(id, answer)));
         }
     }
 
@@ -86,7 +119,7 @@ impl Calls {
         let waiting: Vec<_> = self.replies.range(of_process).map(|(reply, id)| (*reply, *id)).collect();
         for (reply, id) in waiting {
             self.replies.remove(&reply);
-            let broke = Err(CallError::Unknown("the connection broke".to_owned()));
+            let broke = Back::Failure(CallError::Unknown("the connection broke".to_owned()));
             put(queue, lag.draw(), network::Event::Call(Event::Come(id, broke)));
         }
         self.calls.retain(|_, call| call.from != process);
@@ -105,7 +138,11 @@ impl Calls {
                 let call = self.calls.get_mut(&id)?;
                 let Some((process, numbers)) = listening.get(&call.addr) else {
                     self.refused += 1;
-                    put(queue, lag.draw(), network::Event::Call(Event::Come(id, Err(refused(&call.addr)))));
+                    put(
+                        queue,
+                        lag.draw(),
+                        network::Event::Call(Event::Come(id, Back::Failure(refused(&call.addr)))),
+                    );
                     return None;
                 };
                 let to = (*process, ReplyId(numbers.next()));
@@ -117,13 +154,10 @@ impl Calls {
             Event::Ask(id) => {
                 let call = self.calls.get_mut(&id)?;
                 let ((to, reply), ask) = (call.to?, call.ask.take()?);
-                let bytes = ask.bytes().to_vec();
-                Some(Delivery { to, input: Input::Asked(reply, ask.open()), bytes })
+                let asked = decoded(frame::decode_ask(&ask));
+                Some(Delivery { to, input: Input::Asked(reply, asked), bytes: ask })
             }
-            Event::Come(id, answer) => {
-                let bytes = answer.as_ref().map(|answer| answer.bytes().to_vec()).unwrap_or_default();
-                self.come(id, answer.and_then(|answer| received(answer.open())), bytes)
-            }
+            Event::Come(id, answer) => self.come(id, answer.heard(), answer.bytes().to_vec()),
             Event::Late(id) => {
                 let call = self.calls.get(&id)?;
                 let late = match call.to {

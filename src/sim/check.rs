@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::disks::Disk;
-use super::stubs;
-use super::stubs::node_name;
+use crate::audit::{self, Check, Example, Source, StoredSource};
 use crate::journal::{Block, StoreRead};
 use crate::model::fold::Tree;
 use crate::model::row::{Outcome, Record};
-use crate::types::{Order, OrderId, PeerId};
+use crate::types::{Order, OrderId, PeerId, node_name};
+
+/// Failed cases that are told of each check.
+const EXAMPLES_MAX: usize = 2;
 
 /// Why a seed failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,8 +35,22 @@ pub(super) struct Told {
 }
 
 /// The invariants that `verify` checks, over the disks as they are.
-pub(super) fn audited(disks: &BTreeMap<PeerId, &Disk>) -> Result<(), Failure> {
-    stubs::audited(disks).map_err(|why| Failure::new("audit", why))
+pub(super) fn audited(disks: &[(PeerId, &Disk)]) -> Result<(), Failure> {
+    let failed = |why: String| Failure::new("audit", why);
+    let mut sources: Vec<Source> = Vec::new();
+    for (id, disk) in disks {
+        let (store, mark) = disk.look();
+        let source =
+            StoredSource::open(store, mark, &node_name(*id)).map_err(|error| failed(error.to_string()))?;
+        sources.extend(source.map(|source| Box::new(source) as Source));
+    }
+    let audit = audit::audit(&mut sources, EXAMPLES_MAX).map_err(|error| failed(error.to_string()))?;
+    let tell =
+        |(check, example): (Check, Example)| format!("{} {}: {}", check.id(), check.title(), example.what);
+    match audit.failures() {
+        failures if failures.is_empty() => Ok(()),
+        failures => Err(failed(failures.into_iter().map(tell).collect::<Vec<_>>().join("; "))),
+    }
 }
 
 /// The ledger's rows, oldest first, each with the outcome that it is, if it is one.

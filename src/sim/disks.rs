@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use super::chance::Chance;
 use super::queue::MS;
-use super::stubs::node_name;
 use crate::journal::{Birth, MemoryDisk, OpenError, Pump, Recovered, Setup, StoreRead, Time, start_by_hand};
 use crate::model::fold::{Fold, Tree};
-use crate::types::{Hash, Seq};
+use crate::types::{Hash, Seq, node_name};
 
 /// The longest that a slow sync takes.
 const SLOW: u64 = 300 * MS;

@@ -29,7 +29,6 @@ mod network;
 mod node;
 mod port;
 mod queue;
-mod stubs;
 mod trace;
 mod world;
 

@@ -7,15 +7,15 @@
 
 use std::collections::BTreeMap;
 
-use super::calls::{self, Calls};
+use super::calls::{self, Back, Calls};
 use super::chance::Chance;
 use super::queue::{MS, Moment, Queue};
-use super::stubs::Frame;
 use super::world;
-use crate::model::call::{Answer, Ask, Refusal};
-use crate::model::message::{Message, Stream};
+use crate::model::call::Ask;
+use crate::model::message::Stream;
 use crate::model::step::{CallId, ConnId, Input, Lost, Numbers, ReplyId};
 use crate::types::PeerId;
+use crate::wire::convert::frame;
 
 /// A life of a node: it is started on its disk, and killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,7 +59,7 @@ pub(super) enum Event {
     /// The stream comes up at its listener.
     Open(u64),
     /// A message is at this end.
-    Say(u64, Side, Frame<Message>),
+    Say(u64, Side, Vec<u8>),
     /// This end hears that the other one is gone.
     End(u64, Side, Lost),
     /// Of a unary call.
@@ -109,7 +109,7 @@ struct Line {
     /// Once it is connected.
     listener: Option<(Process, ConnId)>,
     /// Said before it was connected.
-    waiting: Vec<Frame<Message>>,
+    waiting: Vec<Vec<u8>>,
     to_dialer: Way,
     to_listener: Way,
 }
@@ -173,7 +173,7 @@ impl Network {
         from: Process,
         conn: ConnId,
         addr: String,
-        first: (Stream, Frame<Message>),
+        first: (Stream, Vec<u8>),
         queue: &mut Events,
     ) {
         self.lines_made += 1;
@@ -194,7 +194,7 @@ impl Network {
     }
 
     /// A process says something on a stream. If that is gone, nobody hears it.
-    pub fn send(&mut self, from: Process, conn: ConnId, message: Frame<Message>, queue: &mut Events) {
+    pub fn send(&mut self, from: Process, conn: ConnId, message: Vec<u8>, queue: &mut Events) {
         let Some((id, side)) = self.ends.get(&(from, conn)) else { return };
         let Some(line) = self.lines.get_mut(id) else { return };
         match line.listener {
@@ -241,25 +241,12 @@ impl Network {
     }
 
     /// A process calls a node.
-    pub fn call(
-        &mut self,
-        from: Process,
-        call: CallId,
-        addr: String,
-        ask: (&Ask, Frame<Ask>),
-        queue: &mut Events,
-    ) {
+    pub fn call(&mut self, from: Process, call: CallId, addr: String, ask: &Ask, queue: &mut Events) {
         self.calls.call(from, call, addr, ask, &mut self.lag, queue);
     }
 
     /// A process answers a call.
-    pub fn reply(
-        &mut self,
-        from: Process,
-        reply: ReplyId,
-        answer: Frame<Result<Answer, Refusal>>,
-        queue: &mut Events,
-    ) {
+    pub fn reply(&mut self, from: Process, reply: ReplyId, answer: Back, queue: &mut Events) {
         self.calls.reply(from, reply, answer, &mut self.lag, queue);
     }
 
@@ -303,10 +290,10 @@ impl Network {
         Some(Delivery { to, input: Input::Opened(conn, kind), bytes: Vec::new() })
     }
 
-    fn said(&mut self, id: u64, side: Side, message: Frame<Message>, now: Moment) -> Option<Delivery> {
+    fn said(&mut self, id: u64, side: Side, message: Vec<u8>, now: Moment) -> Option<Delivery> {
         let (to, conn) = self.arrives(id, side, now)?;
-        let bytes = message.bytes().to_vec();
-        Some(Delivery { to, input: Input::Said(conn, message.open()), bytes })
+        let said = calls::decoded(frame::decode(&message));
+        Some(Delivery { to, input: Input::Said(conn, said), bytes: message })
     }
 
     /// Whose this end is, if what arrives there now is not lost.
@@ -324,7 +311,7 @@ impl Network {
     }
 }
 
-fn say(id: u64, line: &mut Line, to: Side, message: Frame<Message>, lag: &mut Lag, queue: &mut Events) {
+fn say(id: u64, line: &mut Line, to: Side, message: Vec<u8>, lag: &mut Lag, queue: &mut Events) {
     let way = line.way(to);
     way.last = queue.now().after(lag.draw()).max(way.last.after(1));
     queue.put(way.last, world::Event::Net(Event::Say(id, to, message)));

@@ -4,8 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::queue::Moment;
-use super::stubs::node_name;
-use crate::types::{Hash, PeerId};
+use crate::types::{Hash, PeerId, node_name};
 
 /// What a run was so far. Outlives the world, so that what led to a panic can be shown.
 #[derive(Clone, Default)]

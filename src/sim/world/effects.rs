@@ -3,11 +3,12 @@
 use super::World;
 use crate::model::happening::What;
 use crate::model::step::Effect;
+use crate::sim::calls::Back;
 use crate::sim::check::{Failure, Told};
 use crate::sim::marks::Mark;
 use crate::sim::network::Process;
-use crate::sim::stubs::{Frame, node_name};
-use crate::types::PeerId;
+use crate::types::{PeerId, node_name};
+use crate::wire::convert::frame;
 
 impl World {
     /// Does one effect.
@@ -22,28 +23,28 @@ impl World {
         };
         match &effect {
             Effect::Dial { conn, addr, first } => {
-                let frame = Frame::of(first);
-                note("dial", conn.0, frame.bytes());
-                self.network.dial(from, *conn, addr.clone(), (first.stream(), frame), queue);
+                let bytes = frame::encode(first);
+                note("dial", conn.0, &bytes);
+                self.network.dial(from, *conn, addr.clone(), (first.stream(), bytes), queue);
             }
             Effect::Send(conn, message) => {
-                let frame = Frame::of(message);
-                note("send", conn.0, frame.bytes());
-                self.network.send(from, *conn, frame, queue);
+                let bytes = frame::encode(message);
+                note("send", conn.0, &bytes);
+                self.network.send(from, *conn, bytes, queue);
             }
             Effect::HangUp(conn) => {
                 note("hang up", conn.0, &[]);
                 self.network.hang_up(from, *conn, queue);
             }
             Effect::Reply(reply, answer) => {
-                let frame = Frame::of(answer);
-                note("reply", reply.0, frame.bytes());
-                self.network.reply(from, *reply, frame, queue);
+                let back = Back::of(answer);
+                note("reply", reply.0, back.bytes());
+                self.network.reply(from, *reply, back, queue);
             }
             Effect::Call { call, addr, ask } => {
-                let frame = Frame::of(ask);
-                note("call", call.0, frame.bytes());
-                self.network.call(from, *call, addr.clone(), (ask, frame), queue);
+                let bytes = frame::encode_ask(ask);
+                note("call", call.0, &bytes);
+                self.network.call(from, *call, addr.clone(), ask, queue);
             }
             Effect::Happen(what) => {
                 note("happen", 0, format!("{what:?}").as_bytes());

@@ -18,11 +18,10 @@ use super::marks::{Mark, Marks, Seen};
 use super::network::{self, Delivery, Network, Process};
 use super::node::{Node, View, World as Surroundings};
 use super::queue::{MS, Moment, Queue};
-use super::stubs::node_name;
 use super::trace::Trace;
 use crate::journal::{HandTime, Recovery};
 use crate::model::row::Outcome;
-use crate::types::{OrderId, PeerId};
+use crate::types::{OrderId, PeerId, node_name};
 use phases::{FAULTS_MAX, Phase};
 
 /// Something that happens at a time.
@@ -251,13 +250,13 @@ impl World {
     }
 
     fn check(&mut self) -> Result<(), Failure> {
-        let disks: BTreeMap<PeerId, &Disk> = self.nodes.iter().map(|node| (node.id, &node.disk)).collect();
+        let disks: Vec<(PeerId, &Disk)> = self.nodes.iter().map(|node| (node.id, &node.disk)).collect();
         let mut done: BTreeMap<OrderId, Outcome> = BTreeMap::new();
         for (record, outcome) in check::ledger(&self.nodes[0].disk)? {
             self.marks.row(&record);
             done.extend(outcome.map(|outcome| (outcome.id, outcome)));
         }
-        let checkpoints = disks.values().filter(|disk| disk.has_checkpoint()).count();
+        let checkpoints = disks.iter().filter(|(_, disk)| disk.has_checkpoint()).count();
         self.marks.count(Mark::Checkpoint, checkpoints as u64);
         check::audited(&disks)?;
         check::told_is_done(&self.told, &done)

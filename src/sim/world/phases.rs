@@ -12,8 +12,7 @@ use crate::limits::PASS_OVER_MS;
 use crate::model::call::Ask;
 use crate::sim::node::{Node, View};
 use crate::sim::queue::{MS, SECOND};
-use crate::sim::stubs::node_name;
-use crate::types::PeerId;
+use crate::types::{PeerId, node_name};
 
 /// All faults have come about by then, or no more do.
 pub(super) const FAULTS_MAX: u64 = 120 * SECOND;
