@@ -87,6 +87,7 @@
 //! | [`node`] | [`node::driver`] runs a machine with its journal, [`node::grpc`] is its real port, [`node::boot`] starts both |
 //! | [`sim`] | whole markets on one thread from one seed: the same machines, driver and journal in a simulated world |
 //! | [`audit`] | the auditor: its own folds of ledger and journals, and the checks on them; over stores on disk, in memory, live |
+//! | [`sim`] | whole markets from a seed: the same machines, driver and journal over simulated time, network and disks |
 //! | [`config`] | the three JSON files, read whole and checked before anything starts |
 //! | [`cli`] | what was typed, as options that need no further check |
 //! | [`ops`] | the commands: `up`, `dump`, `verify`, `bench` and the others |
@@ -122,5 +123,6 @@ pub mod limits;
 pub mod model;
 pub mod node;
 pub mod ops;
+pub mod sim;
 pub mod types;
 pub mod wire;

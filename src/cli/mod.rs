@@ -8,6 +8,7 @@ mod inspect;
 mod keep;
 mod market;
 mod node;
+mod simulate;
 mod usage;
 mod value;
 
@@ -25,6 +26,7 @@ pub use market::{
 pub use node::{
     BASE_PORT, JoinArgs, LogFormat, MarketFlags, NodeFlags, PeerArgs, ShopperFlags, TimerFlags, WarehouseArgs,
 };
+pub use simulate::SimulateArgs;
 pub use usage::Stop;
 pub use value::{Consistency, Pieces, Range, ValueError};
 
@@ -153,6 +155,12 @@ pub enum Command {
   bazaar restore --from backups/monday --accept-loss
   bazaar up")]
     Restore(RestoreArgs),
+    /// Try whole markets on simulated time, network and disks, each from one seed
+    #[command(before_help = "Examples:
+  bazaar simulate --seeds 1..200
+  bazaar simulate --seeds 1..10000 --jobs 8 --until-failure --json
+  bazaar simulate --seed 42 --trace              everything that happens, line by line")]
+    Simulate(SimulateArgs),
     /// Measure throughput and latency
     #[command(before_help = "Examples:
   bazaar bench warehouse --duration 10s --batch 256

@@ -57,6 +57,11 @@ fn bad_values_are_refused_by_name() {
         ("bazaar dump ledger --at 3", "--at"),
         ("bazaar dump --from 9 --to 3", "--from 9 is above --to 3"),
         ("bazaar verify --check V13", "V01 to V12"),
+        ("bazaar simulate --seeds 9..3", "'9..3' for '--seeds"),
+        ("bazaar simulate --seed 1 --peers 2", "'2' for '--peers"),
+        ("bazaar simulate --seed 1 --faults flood", "'flood' for '--faults"),
+        ("bazaar simulate --seed 1 --jobs 0", "'0' for '--jobs"),
+        ("bazaar simulate", "--seed"),
         ("bazaar statsu", "status"),
         ("bazaar peer", "hint: bazaar peer --help"),
     ];

@@ -16,7 +16,7 @@ pub struct ValueError {
     pub mend: String,
 }
 
-fn refuse<T>(why: impl Into<String>, mend: impl Into<String>) -> Result<T, ValueError> {
+pub(super) fn refuse<T>(why: impl Into<String>, mend: impl Into<String>) -> Result<T, ValueError> {
     Err(ValueError { why: why.into(), mend: mend.into() })
 }
 

@@ -17,6 +17,7 @@ pub mod resign;
 mod retry;
 pub mod rows;
 mod runtime;
+pub mod simulate;
 pub mod source;
 pub mod status;
 pub mod up;

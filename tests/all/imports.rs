@@ -20,7 +20,7 @@ const MAY_NAME: [(&str, &[&str]); 12] = [
     ("sim", &["audit", "codec", "journal", "limits", "model", "node", "types", "wire"]),
     ("cli", &["audit", "config", "journal", "limits", "model", "node", "ops", "sim", "types", "wire"]),
     ("config", &["audit", "cli", "journal", "limits", "model", "node", "ops", "types", "wire"]),
-    ("ops", &["audit", "cli", "config", "journal", "limits", "model", "node", "types", "wire"]),
+    ("ops", &["audit", "cli", "config", "journal", "limits", "model", "node", "sim", "types", "wire"]),
 ];
 
 /// Crates, and the only places that may name them.

@@ -1,0 +1,187 @@
+//! Unary calls in the simulated network: a connection, a question, an answer, within a deadline.
+
+use std::collections::BTreeMap;
+
+use super::network::{self, Delivery, Lag, Process, put};
+use super::queue::Queue;
+use super::world;
+use crate::limits::{CALL_DEADLINE, PROBE_MAX};
+use crate::model::call::{Answer, Ask, CallError, Refusal};
+use crate::model::step::{CallId, Input, Numbers, ReplyId};
+use crate::wire::convert::frame;
+
+/// What comes back of a call, as it goes over the wire.
+pub(super) enum Back {
+    Answer(Vec<u8>),
+    Refusal(Vec<u8>),
+    /// There will be no answer.
+    Failure(CallError),
+}
+
+impl Back {
+    /// An answer on its way.
+    pub fn of(answer: &Result<Answer, Refusal>) -> Back {
+        match answer {
+            Ok(answer) => Back::Answer(frame::encode_answer(answer)),
+            Err(refusal) => Back::Refusal(frame::encode_refusal(refusal)),
+        }
+    }
+
+    /// As it goes over the wire; empty for what does not.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Back::Answer(bytes) | Back::Refusal(bytes) => bytes,
+            Back::Failure(_) => &[],
+        }
+    }
+
+    /// What the caller hears.
+    fn heard(&self) -> Result<Answer, CallError> {
+        match self {
+            Back::Answer(bytes) => Ok(decoded(frame::decode_answer(bytes))),
+            Back::Refusal(bytes) => Err(decoded(frame::decode_refusal(bytes))),
+            Back::Failure(error) => Err(error.clone()),
+        }
+    }
+}
+
+/// What this process has encoded.
+pub(super) fn decoded<T, E: std::fmt::Display>(result: Result<T, E>) -> T {
+    result.unwrap_or_else(|odd| unreachable!("it was encoded here: {odd}"))
+}
+
+/// Something on its way.
+pub(super) enum Event {
+    /// The first packet of a call is where it was sent to.
+    Connect(u64),
+    /// The question is there.
+    Ask(u64),
+    /// The answer, or word that there will be none, is back.
+    Come(u64, Back),
+    /// Time is up.
+    Late(u64),
+}
+
+struct Call {
+    from: Process,
+    call: CallId,
+    addr: String,
+    /// Until it is delivered.
+    ask: Option<Vec<u8>>,
+    /// Who answers, once it is connected.
+    to: Option<(Process, ReplyId)>,
+}
+
+/// The calls that are underway.
+#[derive(Default)]
+pub(super) struct Calls {
+    calls: BTreeMap<u64, Call>,
+    replies: BTreeMap<(Process, ReplyId), u64>,
+    made: u64,
+    refused: u64,
+}
+
+type Events = Queue<world::Event>;
+
+impl Calls {
+    /// How often nobody listened where a call went.
+    pub fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    /// A process calls a node.
+    pub fn call(
+        &mut self,
+        from: Process,
+        call: CallId,
+        addr: String,
+        ask: &Ask,
+        lag: &mut Lag,
+        queue: &mut Events,
+    ) {
+        self.made += 1;
+        let deadline = if matches!(ask, Ask::Probe) { PROBE_MAX } else { CALL_DEADLINE };
+        self.calls.insert(self.made, Call { from, call, addr, ask: Some(frame::encode_ask(ask)), to: None });
+        put(queue, lag.draw(), network::Event::Call(Event::Connect(self.made)));
+        put(queue, deadline.as_micros() as u64, network::Event::Call(Event::Late(self.made)));
+    }
+
+    /// A process answers a call. If the caller is gone, or waits no more, nobody hears it.
+    pub fn reply(&mut self, from: Process, reply: ReplyId, answer: Back, lag: &mut Lag, queue: &mut Events) {
+        if let Some(id) = self.replies.remove(&(from, reply)) {
+            put(queue, lag.draw(), network::Event::Call(Event::Come(id, answer)));
+        }
+    }
+
+    /// A process is killed: its calls are forgotten, and who waits for its answers hears that the connection broke.
+    pub fn kill(&mut self, process: Process, lag: &mut Lag, queue: &mut Events) {
+        let of_process = (process, ReplyId(0))..=(process, ReplyId(u64::MAX));
+        let waiting: Vec<_> = self.replies.range(of_process).map(|(reply, id)| (*reply, *id)).collect();
+        for (reply, id) in waiting {
+            self.replies.remove(&reply);
+            let broke = Back::Failure(CallError::Unknown("the connection broke".to_owned()));
+            put(queue, lag.draw(), network::Event::Call(Event::Come(id, broke)));
+        }
+        self.calls.retain(|_, call| call.from != process);
+    }
+
+    /// Something got on. Gives what arrives at a process by it.
+    pub fn handle(
+        &mut self,
+        event: Event,
+        listening: &BTreeMap<String, (Process, Numbers)>,
+        lag: &mut Lag,
+        queue: &mut Events,
+    ) -> Option<Delivery> {
+        match event {
+            Event::Connect(id) => {
+                let call = self.calls.get_mut(&id)?;
+                let Some((process, numbers)) = listening.get(&call.addr) else {
+                    self.refused += 1;
+                    put(
+                        queue,
+                        lag.draw(),
+                        network::Event::Call(Event::Come(id, Back::Failure(refused(&call.addr)))),
+                    );
+                    return None;
+                };
+                let to = (*process, ReplyId(numbers.next()));
+                call.to = Some(to);
+                self.replies.insert(to, id);
+                put(queue, lag.draw() + lag.draw(), network::Event::Call(Event::Ask(id)));
+                None
+            }
+            Event::Ask(id) => {
+                let call = self.calls.get_mut(&id)?;
+                let ((to, reply), ask) = (call.to?, call.ask.take()?);
+                let asked = decoded(frame::decode_ask(&ask));
+                Some(Delivery { to, input: Input::Asked(reply, asked), bytes: ask })
+            }
+            Event::Come(id, answer) => self.come(id, answer.heard(), answer.bytes().to_vec()),
+            Event::Late(id) => {
+                let call = self.calls.get(&id)?;
+                let late = match call.to {
+                    Some(_) => CallError::Unknown("no answer in time".to_owned()),
+                    None => unreachable(&call.addr, "no connection in time", false),
+                };
+                self.come(id, Err(late), Vec::new())
+            }
+        }
+    }
+
+    fn come(&mut self, id: u64, came: Result<Answer, CallError>, bytes: Vec<u8>) -> Option<Delivery> {
+        let Call { from, call, to, .. } = self.calls.remove(&id)?;
+        if let Some(to) = to {
+            self.replies.remove(&to);
+        }
+        Some(Delivery { to: from, input: Input::Came(call, came), bytes })
+    }
+}
+
+fn refused(addr: &str) -> CallError {
+    unreachable(addr, "connection refused", true)
+}
+
+fn unreachable(addr: &str, why: &str, refused: bool) -> CallError {
+    CallError::Unreachable { addr: addr.to_owned(), why: why.to_owned(), refused }
+}

@@ -1,0 +1,138 @@
+//! What must hold at the end of a run: the audit passes over all disks, and what shoppers were told is what was done.
+
+use std::collections::BTreeMap;
+
+use super::disks::Disk;
+use crate::audit::{self, Check, Example, Source, StoredSource};
+use crate::journal::{Block, StoreRead};
+use crate::model::fold::Tree;
+use crate::model::row::{Outcome, Record};
+use crate::types::{Order, OrderId, PeerId, node_name};
+
+/// Failed cases that are told of each check.
+const EXAMPLES_MAX: usize = 2;
+
+/// Why a seed failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Which check: `liveness`, `audit`, `told`, `boot`, `disk`, `exit`, `wire` or `panic`.
+    pub check: &'static str,
+    /// What is wrong.
+    pub why: String,
+}
+
+impl Failure {
+    pub(super) fn new(check: &'static str, why: impl Into<String>) -> Failure {
+        Failure { check, why: why.into() }
+    }
+}
+
+/// Something that a shopper was told.
+pub(super) struct Told {
+    pub peer: PeerId,
+    pub order: Order,
+    pub outcome: Outcome,
+}
+
+/// The invariants that `verify` checks, over the disks as they are.
+pub(super) fn audited(disks: &[(PeerId, &Disk)]) -> Result<(), Failure> {
+    let failed = |why: String| Failure::new("audit", why);
+    let mut sources: Vec<Source> = Vec::new();
+    for (id, disk) in disks {
+        let (store, mark) = disk.look();
+        let source =
+            StoredSource::open(store, mark, &node_name(*id)).map_err(|error| failed(error.to_string()))?;
+        sources.extend(source.map(|source| Box::new(source) as Source));
+    }
+    let audit = audit::audit(&mut sources, EXAMPLES_MAX).map_err(|error| failed(error.to_string()))?;
+    let tell =
+        |(check, example): (Check, Example)| format!("{} {}: {}", check.id(), check.title(), example.what);
+    match audit.failures() {
+        failures if failures.is_empty() => Ok(()),
+        failures => Err(failed(failures.into_iter().map(tell).collect::<Vec<_>>().join("; "))),
+    }
+}
+
+/// The ledger's rows, oldest first, each with the outcome that it is, if it is one.
+pub(super) fn ledger(disk: &Disk) -> Result<Vec<(Record, Option<Outcome>)>, Failure> {
+    let (store, _) = disk.look();
+    let blocks = blocks(&*store)?;
+    let rows = blocks.iter().flat_map(|block| {
+        block.rows().map(|(seq, record)| (record.clone(), record.outcome(seq, block.header.time)))
+    });
+    Ok(rows.collect())
+}
+
+fn blocks(store: &dyn StoreRead) -> Result<Vec<Block<Record>>, Failure> {
+    let unreadable = |error: String| Failure::new("audit", format!("the ledger cannot be read: {error}"));
+    let pairs = store.scan(Tree::Ledger, &[], usize::MAX).map_err(|error| unreadable(error.to_string()))?;
+    let decode =
+        |(_, bytes): &(_, Vec<u8>)| Block::decode(bytes).map_err(|error| unreadable(error.to_string()));
+    pairs.iter().map(decode).collect()
+}
+
+/// Whatever a shopper was told, however often and in whichever life, is what the ledger says was done.
+pub(super) fn told_is_done(told: &[Told], done: &BTreeMap<OrderId, Outcome>) -> Result<(), Failure> {
+    for Told { peer, order, outcome } in told {
+        let wrong = |what: String| {
+            Failure::new("told", format!("{} was told of order {}: {what}", node_name(*peer), order.id))
+        };
+        let Some(row) = done.get(&order.id) else {
+            return Err(wrong(format!("{}, and the ledger has no outcome", outcome.kind.name())));
+        };
+        if order.id.peer != *peer || !same(outcome, row) {
+            return Err(wrong(format!("{outcome:?}, and the ledger has {row:?}")));
+        }
+    }
+    Ok(())
+}
+
+/// Equal but for what is not part of the recorded fact.
+fn same(told: &Outcome, done: &Outcome) -> bool {
+    Outcome { repeated: done.repeated, ..told.clone() } == *done
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::row::OutcomeKind;
+    use crate::types::{Money, Number, OrderKind, ProductId, Quantity, Seq, Stamp, WallMicros};
+
+    fn outcome(filled: u64) -> Outcome {
+        Outcome {
+            id: OrderId { peer: PeerId(4), number: Number(3) },
+            kind: OutcomeKind::Bought,
+            reason: None,
+            filled: Quantity(filled),
+            amount: Money(300),
+            shares: Vec::new(),
+            stock_after: Quantity(7),
+            seq: Seq(9),
+            time: WallMicros(1),
+            trader: PeerId(6),
+            repeated: false,
+        }
+    }
+
+    fn told(outcome: Outcome) -> Told {
+        let (kind, product, quantity) = (OrderKind::Buy { partial: true }, ProductId(0), Quantity(3));
+        let order = Order { id: outcome.id, stamp: Stamp(1), kind, product, quantity };
+        Told { peer: PeerId(4), order, outcome }
+    }
+
+    #[test]
+    fn told_twice_alike_is_right_and_differently_is_not() {
+        let done = BTreeMap::from([(outcome(3).id, outcome(3))]);
+        let again = Outcome { repeated: true, ..outcome(3) };
+        assert_eq!(told_is_done(&[told(outcome(3)), told(again)], &done), Ok(()));
+        let failed = told_is_done(&[told(outcome(3)), told(outcome(2))], &done).unwrap_err();
+        assert_eq!(failed.check, "told");
+        assert!(failed.why.contains("order 4-3"), "{}", failed.why);
+    }
+
+    #[test]
+    fn told_and_never_done_is_seen() {
+        let failed = told_is_done(&[told(outcome(3))], &BTreeMap::new()).unwrap_err();
+        assert!(failed.why.contains("no outcome"), "{}", failed.why);
+    }
+}

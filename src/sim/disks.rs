@@ -1,0 +1,77 @@
+//! The nodes' disks: how long a sync takes, and what of the unsynced writes is there after a kill.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::chance::Chance;
+use super::queue::MS;
+use crate::journal::{Birth, MemoryDisk, OpenError, Pump, Recovered, Setup, StoreRead, Time, start_by_hand};
+use crate::model::fold::{Fold, Tree};
+use crate::types::{Hash, Seq, node_name};
+
+/// The longest that a slow sync takes.
+const SLOW: u64 = 300 * MS;
+
+/// One node's disk. It outlives the processes that run on it.
+pub(super) struct Disk {
+    memory: MemoryDisk,
+    chance: Chance,
+    least: u64,
+    most: u64,
+    /// One sync in so many takes long; 0: none.
+    slow_one_in: u64,
+}
+
+impl Disk {
+    /// An empty disk; its pace is the seed's, its draws are the `node`'s.
+    pub fn new(seed: u64, node: u32) -> Disk {
+        let mut pace = Chance::of(seed, "pace of disks");
+        let scale = pace.pick(&[200, 2 * MS, 15 * MS]);
+        let slow_one_in = pace.pick(&[0, 500, 30]);
+        let chance = Chance::of(seed, &format!("disk {node}"));
+        Disk { memory: MemoryDisk::new(), chance, least: scale / 2, most: scale * 2, slow_one_in }
+    }
+
+    /// Recovers the journal on it, which is made from `birth` if there is none.
+    pub fn open<F: Fold>(
+        &self,
+        birth: Birth,
+        time: Arc<dyn Time>,
+    ) -> Result<(Recovered<F>, Pump<F>), OpenError> {
+        let setup = Setup {
+            dir: PathBuf::from(node_name(birth.node)),
+            expect_cluster: Some(birth.cluster.clone()),
+            birth: Some(birth),
+            mark: Some(self.memory.mark()),
+            time,
+            // The pump tells its failures itself.
+            fatal: Arc::new(|_| ()),
+        };
+        start_by_hand(self.memory.open(), setup)
+    }
+
+    /// Microseconds from the begin of the next sync to its end.
+    pub fn draw_sync(&mut self) -> u64 {
+        let most = if self.chance.one_in(self.slow_one_in) { SLOW } else { self.most };
+        self.chance.between(self.least, most)
+    }
+
+    /// The process that wrote to it is killed: a drawn part of what it had not synced is there, the first writes of it.
+    /// Gives how many writes that are, and how many are lost.
+    pub fn kill(&mut self) -> (u64, u64) {
+        let unsynced = self.memory.unsynced() as u64;
+        let kept = self.chance.between(0, unsynced);
+        self.memory = self.memory.kill(kept as usize);
+        (kept, unsynced - kept)
+    }
+
+    /// What is on it, for whoever looks from outside, and its mark.
+    pub fn look(&self) -> (Arc<dyn StoreRead>, Option<(Seq, Hash)>) {
+        (self.memory.open().reader(), self.memory.mark().newest())
+    }
+
+    /// It names a checkpoint.
+    pub fn has_checkpoint(&self) -> bool {
+        matches!(self.look().0.get(Tree::Meta, b"checkpoint"), Ok(Some(_)))
+    }
+}

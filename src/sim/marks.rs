@@ -1,0 +1,190 @@
+//! What a batch of runs must have seen at least once, or it proves little: read from effects, records and what the world
+//! does, never from inside a machine.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::call::{Answer, Ask, CallError};
+use crate::model::happening::What;
+use crate::model::market::NotTaken;
+use crate::model::message::{Message, PeerWord, SettleAnswer, TradeAnswer};
+use crate::model::row::Record;
+use crate::model::step::{CallId, Effect, Input};
+use crate::types::{PeerId, Seq};
+
+use super::network::Process;
+
+/// A thing that is to happen at least once in a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mark {
+    /// The warehouse granted an office.
+    Grant,
+    /// A term was fenced.
+    Fence,
+    /// Two traders were paired.
+    Pair,
+    /// A survivor took a dead trader's duties over.
+    Takeover,
+    /// A survivor settled an order that the dead trader had accepted.
+    Replayed,
+    /// The warehouse was asked again and answered from its record.
+    Duplicate,
+    /// A batch was refused since its term was over.
+    FencedBatch,
+    /// A trader sent an order on to its home.
+    NotHome,
+    /// Orders of an ended term were taken by their home.
+    HandOver,
+    /// Two candidates met in one election.
+    Contested,
+    /// A peer was told the same outcome twice, in two lives or by two traders.
+    ToldAgain,
+    /// Goods were sold out.
+    SoldOut,
+    /// A process recovered with records to replay.
+    Replay,
+    /// A node named a checkpoint.
+    Checkpoint,
+    /// A process recovered from a checkpoint and the records after it.
+    CheckpointUsed,
+    /// Writes that were not synced were lost with their process.
+    WritesLost,
+    /// Writes that were not synced were there after the process was killed.
+    WritesKept,
+    /// Nobody listened where a process wanted to connect.
+    Refused,
+    /// A call was sent and its answer never came.
+    Unanswered,
+}
+
+impl Mark {
+    /// All there are.
+    pub const ALL: [Mark; 19] = [
+        Mark::Grant,
+        Mark::Fence,
+        Mark::Pair,
+        Mark::Takeover,
+        Mark::Replayed,
+        Mark::Duplicate,
+        Mark::FencedBatch,
+        Mark::NotHome,
+        Mark::HandOver,
+        Mark::Contested,
+        Mark::ToldAgain,
+        Mark::SoldOut,
+        Mark::Replay,
+        Mark::Checkpoint,
+        Mark::CheckpointUsed,
+        Mark::WritesLost,
+        Mark::WritesKept,
+        Mark::Refused,
+        Mark::Unanswered,
+    ];
+
+    /// As printed.
+    pub fn name(self) -> &'static str {
+        match self {
+            Mark::Grant => "grant",
+            Mark::Fence => "fence",
+            Mark::Pair => "pair",
+            Mark::Takeover => "takeover",
+            Mark::Replayed => "replayed order",
+            Mark::Duplicate => "duplicate from record",
+            Mark::FencedBatch => "fenced batch",
+            Mark::NotHome => "not home",
+            Mark::HandOver => "handover",
+            Mark::Contested => "contested election",
+            Mark::ToldAgain => "told again",
+            Mark::SoldOut => "sold out",
+            Mark::Replay => "replay",
+            Mark::Checkpoint => "checkpoint",
+            Mark::CheckpointUsed => "checkpoint used",
+            Mark::WritesLost => "writes lost",
+            Mark::WritesKept => "writes kept",
+            Mark::Refused => "refused connection",
+            Mark::Unanswered => "unanswered call",
+        }
+    }
+}
+
+/// How often each was seen.
+pub type Seen = BTreeMap<Mark, u64>;
+
+/// The marks of one run.
+#[derive(Default)]
+pub(super) struct Marks {
+    seen: Seen,
+    /// Hand-overs that are underway.
+    handing: BTreeSet<(Process, CallId)>,
+    /// Outcomes that the warehouse has given, by their row.
+    given: BTreeSet<Seq>,
+}
+
+impl Marks {
+    /// What was seen.
+    pub fn seen(&self) -> &Seen {
+        &self.seen
+    }
+
+    /// Something was seen.
+    pub fn mark(&mut self, mark: Mark) {
+        self.count(mark, 1);
+    }
+
+    /// Something was seen so often.
+    pub fn count(&mut self, mark: Mark, times: u64) {
+        if times > 0 {
+            *self.seen.entry(mark).or_default() += times;
+        }
+    }
+
+    /// What a machine wants done.
+    pub fn effect(&mut self, from: Process, effect: &Effect) {
+        match effect {
+            Effect::Send(_, Message::SettleAnswer(answer)) => self.settled(answer),
+            Effect::Send(_, Message::TradeAnswer(answer)) => self.traded(answer),
+            Effect::Send(_, Message::Peer(said)) if matches!(said.word, PeerWord::Ok(_)) => {
+                self.mark(Mark::Contested);
+            }
+            Effect::Call { call, ask: Ask::HandOver(..), .. } => drop(self.handing.insert((from, *call))),
+            Effect::Happen(What::TookOver(_)) => self.mark(Mark::Takeover),
+            Effect::Happen(What::Replayed(_, replayed)) => self.count(Mark::Replayed, replayed.settled),
+            _ => {}
+        }
+    }
+
+    fn settled(&mut self, answer: &SettleAnswer) {
+        let again = answer.outcomes.iter().filter(|outcome| !self.given.insert(outcome.seq)).count();
+        self.count(Mark::Duplicate, again as u64);
+        if answer.refused == Some(NotTaken::Fenced) {
+            self.mark(Mark::FencedBatch);
+        }
+    }
+
+    fn traded(&mut self, answer: &TradeAnswer) {
+        let not_home = answer.not_taken.iter().filter(|(_, why)| *why == NotTaken::NotHome).count();
+        self.count(Mark::NotHome, not_home as u64);
+    }
+
+    /// What arrives at a machine.
+    pub fn input(&mut self, to: Process, input: &Input) {
+        if let Input::Came(call, came) = input {
+            let handed = self.handing.remove(&(to, *call));
+            match came {
+                Ok(Answer::Taken(orders)) if handed && *orders > 0 => self.mark(Mark::HandOver),
+                Err(CallError::Unknown(_)) => self.mark(Mark::Unanswered),
+                _ => {}
+            }
+        }
+    }
+
+    /// A row of the ledger.
+    pub fn row(&mut self, record: &Record) {
+        match record {
+            Record::Office { trader, .. } if *trader != PeerId::WAREHOUSE => self.mark(Mark::Grant),
+            Record::Fence { .. } => self.mark(Mark::Fence),
+            Record::Paired { .. } => self.mark(Mark::Pair),
+            Record::Refusal { reason: None, .. } => self.mark(Mark::SoldOut),
+            _ => {}
+        }
+    }
+}

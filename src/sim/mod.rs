@@ -1,0 +1,110 @@
+//! The simulator: whole markets on one thread, each from one seed.
+//!
+//! A world has a warehouse and 3 to 9 peers. They are the real machines, run by the real driver over the real journal;
+//! time, network and disks are simulated, and processes are killed at any moment and started again. The same seed gives
+//! the same run, to the last byte, on every machine and with any number of threads: nothing here reads a clock, the
+//! system's randomness or a map without order.
+//!
+//! ```text
+//! batch ---seeds---> world --events--> node: driver + machine + journal ---> disks
+//!                      |  \                \--effects--> port --> network, calls --events--> world
+//!                    faults load            \-> trace, marks
+//!                      at the end: check
+//! ```
+//!
+//! In: a seed and [`Options`]. Out: an [`Outcome`], which says what failed, what went wrong on purpose, and what was seen.
+//! After the faults everything heals; then all open orders are answered within a bound, the audit passes over all disks,
+//! and whatever shoppers were told is in the ledger.
+
+mod batch;
+mod boot;
+mod calls;
+mod chance;
+mod check;
+mod disks;
+mod faults;
+mod load;
+mod marks;
+mod network;
+mod node;
+mod port;
+mod queue;
+mod trace;
+mod world;
+
+use std::ops::RangeInclusive;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+pub use batch::{Batch, Report, SEEDS_TELLING};
+pub use check::Failure;
+pub use faults::{Counts, Kind};
+pub use marks::{Mark, Seen};
+
+use self::chance::Chance;
+use self::trace::Trace;
+use self::world::{Setting, World};
+use crate::types::Hash;
+
+/// How worlds are made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// How many peers, within 3 to 9: each seed draws one of these numbers.
+    pub peers: RangeInclusive<u32>,
+    /// Orders that are placed in a seed, at least.
+    pub orders: u64,
+    /// Which faults a seed may draw.
+    pub faults: Vec<Kind>,
+    /// Keep a line for each effect.
+    pub trace: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { peers: 3..=9, orders: 200, faults: Kind::ALL.to_vec(), trace: false }
+    }
+}
+
+/// What came of a seed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Which one.
+    pub seed: u64,
+    /// Why it failed, if it did.
+    pub failed: Option<Failure>,
+    /// Orders placed.
+    pub orders: u64,
+    /// What went wrong on purpose.
+    pub faults: Counts,
+    /// What was seen.
+    pub marks: Seen,
+    /// BLAKE3 over all that happened.
+    pub hash: Hash,
+    /// What happened, if it was asked for.
+    pub lines: Vec<String>,
+}
+
+/// Lives through one seed's world and checks it. A panic in it is a failure like others.
+pub fn run(seed: u64, options: &Options) -> Outcome {
+    let trace = Trace::new(options.trace);
+    let peers =
+        Chance::of(seed, "peers").between((*options.peers.start()).into(), (*options.peers.end()).into());
+    let setting = Setting { seed, peers: peers as u32, orders: options.orders, faults: &options.faults };
+    let lived = catch_unwind(AssertUnwindSafe(|| {
+        let mut world = World::new(&setting, trace.clone());
+        let failed = world.run().err();
+        (failed, world.orders(), world.faults().clone(), world.marks().clone())
+    }));
+    let (failed, orders, faults, marks) = lived.unwrap_or_else(|panic| {
+        let failure = Failure::new("panic", panic_text(&*panic));
+        (Some(failure), 0, Counts::new(), Seen::new())
+    });
+    Outcome { seed, failed, orders, faults, marks, hash: trace.hash(), lines: trace.take_lines() }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without words").to_owned()
+}
+
+#[cfg(test)]
+mod tests;

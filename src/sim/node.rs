@@ -1,0 +1,305 @@
+//! One simulated node: its disk, and the process that runs on it while there is one.
+//!
+//! A process is what a real one is (machine, journal, driver) without threads and sockets: the world tells it when to
+//! take a turn, when its disk begins a sync and when that ends. What it wants done piles up for the world to take.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::boot::{self, Booted};
+use super::chance::Chance;
+use super::disks::Disk;
+use super::load::Load;
+use super::network::{Delivery, Process};
+use super::port::{Outbox, SimPort};
+use super::queue::{Moment, Queue};
+use super::world::Event;
+use crate::journal::{HandTime, OpenError, Pump, Recovery, StoreError};
+use crate::model::call::Ask;
+use crate::model::market::Market;
+use crate::model::peer::PeerState;
+use crate::model::step::{At, Effect, Input, Machine, Numbers, ReplyId};
+use crate::node::driver::Driver;
+use crate::types::{Now, PeerId};
+
+/// What may be looked at of a running machine.
+pub(super) enum View<'a> {
+    /// The warehouse's.
+    Market(&'a Market),
+    /// A peer's.
+    Peer(&'a PeerState),
+}
+
+impl<'a> From<&'a Market> for View<'a> {
+    fn from(market: &'a Market) -> Self {
+        View::Market(market)
+    }
+}
+
+impl<'a> From<&'a PeerState> for View<'a> {
+    fn from(state: &'a PeerState) -> Self {
+        View::Peer(state)
+    }
+}
+
+/// A driver of either machine, with its journal's pump.
+pub(super) trait Engine {
+    fn turn(&mut self, at: At, inbox: &mut VecDeque<Input>);
+    fn due(&self) -> Option<Now>;
+    fn has_room(&self) -> bool;
+    fn sync_due(&self) -> Option<Duration>;
+    fn begin_sync(&mut self) -> Result<bool, StoreError>;
+    fn finish_sync(&mut self) -> Result<(), StoreError>;
+    fn view(&self) -> View<'_>;
+}
+
+pub(super) struct Running<M: Machine> {
+    pub driver: Driver<M, SimPort>,
+    pub pump: Pump<M::State>,
+}
+
+impl<M: Machine> Engine for Running<M>
+where
+    for<'a> View<'a>: From<&'a M::State>,
+{
+    fn turn(&mut self, at: At, inbox: &mut VecDeque<Input>) {
+        let room = self.driver.has_room();
+        self.driver.turn(at, None, || if room { inbox.pop_front() } else { None });
+    }
+
+    fn due(&self) -> Option<Now> {
+        self.driver.due()
+    }
+
+    fn has_room(&self) -> bool {
+        self.driver.has_room()
+    }
+
+    fn sync_due(&self) -> Option<Duration> {
+        self.pump.due()
+    }
+
+    fn begin_sync(&mut self) -> Result<bool, StoreError> {
+        self.pump.begin_sync()
+    }
+
+    fn finish_sync(&mut self) -> Result<(), StoreError> {
+        self.pump.finish_sync()
+    }
+
+    fn view(&self) -> View<'_> {
+        self.driver.machine().state().into()
+    }
+}
+
+/// A process while it lives.
+struct Life {
+    engine: Box<dyn Engine>,
+    numbers: Numbers,
+    outbox: Outbox,
+    began: Moment,
+    /// Recovery is over: it listens and takes turns.
+    serving: bool,
+    inbox: VecDeque<Input>,
+    /// The next turn.
+    turn_at: Option<Moment>,
+    /// The next time at which the disk begins or ends a sync.
+    sync_at: Option<Moment>,
+    /// A sync is underway.
+    syncing: bool,
+}
+
+/// What booting needs to know of the world.
+pub(super) struct World<'a> {
+    pub seed: u64,
+    pub load: &'a Load,
+    pub time: &'a Arc<HandTime>,
+}
+
+/// See the module's text.
+pub(super) struct Node {
+    /// 0: the warehouse.
+    pub id: PeerId,
+    /// Where it listens.
+    pub addr: String,
+    /// Its disk.
+    pub disk: Disk,
+    lives: u32,
+    life: Option<Life>,
+    chance: Chance,
+}
+
+impl Node {
+    /// A node that was never started.
+    pub fn new(seed: u64, id: PeerId) -> Node {
+        let (disk, chance) = (Disk::new(seed, id.0), Chance::of(seed, &format!("node {id}")));
+        Node { id, addr: addr(id), disk, lives: 0, life: None, chance }
+    }
+
+    /// The process that runs, or the one that ran last.
+    pub fn process(&self) -> Process {
+        Process { node: self.id, life: self.lives }
+    }
+
+    /// A process runs, if only to recover its journal.
+    pub fn is_alive(&self) -> bool {
+        self.life.is_some()
+    }
+
+    /// It has recovered and listens.
+    pub fn is_serving(&self) -> bool {
+        self.life.as_ref().is_some_and(|life| life.serving)
+    }
+
+    /// What its machine holds, if it runs.
+    pub fn view(&self) -> Option<View<'_>> {
+        self.life.as_ref().map(|life| life.engine.view())
+    }
+
+    /// Starts a process on the disk, which recovers and then serves at [`Event::Serve`].
+    pub fn start(&mut self, world: &World<'_>, queue: &mut Queue<Event>) -> Result<Recovery, OpenError> {
+        self.lives += 1;
+        let Booted { engine, numbers, outbox, recovery } =
+            boot::boot(self.id, self.lives, &self.disk, world)?;
+        let (began, inbox) = (queue.now(), VecDeque::new());
+        let (turn_at, sync_at) = (None, None);
+        self.life = Some(Life {
+            engine,
+            numbers,
+            outbox,
+            began,
+            serving: false,
+            inbox,
+            turn_at,
+            sync_at,
+            syncing: false,
+        });
+        let recovered = self.disk.draw_sync() * 2 + self.chance.between(1_000, 20_000);
+        queue.put(queue.now().after(recovered), Event::Serve(self.process()));
+        Ok(recovery)
+    }
+
+    /// It serves from now on: gives the numbers for the streams that it accepts.
+    pub fn serve(&mut self, queue: &mut Queue<Event>) -> Option<Numbers> {
+        let life = self.life.as_mut()?;
+        life.serving = true;
+        let numbers = life.numbers.clone();
+        self.wake(queue.now(), queue);
+        Some(numbers)
+    }
+
+    /// kill -9. Gives how many unsynced writes are there all the same, and how many are lost.
+    pub fn kill(&mut self) -> (u64, u64) {
+        self.life = None;
+        self.disk.kill()
+    }
+
+    /// Something arrives; a turn follows soon, with whatever arrives until then.
+    pub fn deliver(&mut self, delivery: Delivery, queue: &mut Queue<Event>) {
+        self.take_in(delivery.input, queue);
+    }
+
+    /// A person asks the node something, and does not wait for the answer.
+    pub fn ask(&mut self, ask: Ask, queue: &mut Queue<Event>) {
+        if let Some(life) = &self.life {
+            let reply = ReplyId(life.numbers.next());
+            self.take_in(Input::Asked(reply, ask), queue);
+        }
+    }
+
+    fn take_in(&mut self, input: Input, queue: &mut Queue<Event>) {
+        if let Some(life) = &mut self.life {
+            life.inbox.push_back(input);
+            self.wake_soon(queue);
+        }
+    }
+
+    fn wake_soon(&mut self, queue: &mut Queue<Event>) {
+        let soon = queue.now().after(self.chance.between(2, 40));
+        self.wake(soon, queue);
+    }
+
+    /// Has a turn taken then, unless an earlier one is.
+    fn wake(&mut self, at: Moment, queue: &mut Queue<Event>) {
+        let process = self.process();
+        if let Some(life) = self.life.as_mut().filter(|life| life.serving)
+            && life.turn_at.is_none_or(|before| at < before)
+        {
+            life.turn_at = Some(at);
+            queue.put(at, Event::Turn(process));
+        }
+    }
+
+    /// Takes a turn if it is time for one. Gives what the machine wants done.
+    pub fn turn(&mut self, queue: &mut Queue<Event>) -> Vec<Effect> {
+        let now = queue.now();
+        let Some(life) = self.life.as_mut().filter(|life| life.turn_at == Some(now)) else {
+            return Vec::new();
+        };
+        life.turn_at = None;
+        let micros = now.since(life.began);
+        let at = At { now: Now(micros / 1_000), micros, time: now.wall(), ..At::default() };
+        life.engine.turn(at, &mut life.inbox);
+        let effects = std::mem::take(&mut *life.outbox.borrow_mut());
+        self.plan_turn(queue);
+        self.plan_sync(queue);
+        effects
+    }
+
+    /// The next turn: soon if more waits and may be taken in, else when the machine wants it.
+    fn plan_turn(&mut self, queue: &mut Queue<Event>) {
+        let Some(life) = &self.life else { return };
+        if !life.inbox.is_empty() && life.engine.has_room() {
+            return self.wake_soon(queue);
+        }
+        let due = life.engine.due().map(|due| life.began.after(due.0.saturating_mul(1_000)));
+        match due {
+            Some(due) if due <= queue.now() => self.wake_soon(queue),
+            Some(due) => self.wake(due, queue),
+            None => {}
+        }
+    }
+
+    /// The disk's next step, unless a sync is underway.
+    fn plan_sync(&mut self, queue: &mut Queue<Event>) {
+        let process = self.process();
+        let Some(life) = self.life.as_mut().filter(|life| !life.syncing) else { return };
+        let Some(due) = life.engine.sync_due() else { return };
+        let due = Moment::of(due).max(queue.now());
+        if life.sync_at.is_none_or(|before| due < before) {
+            life.sync_at = Some(due);
+            queue.put(due, Event::Sync(process));
+        }
+    }
+
+    /// Begins or ends a sync, if it is time for that.
+    ///
+    /// # Errors
+    /// A write or the sync failed.
+    pub fn sync(&mut self, queue: &mut Queue<Event>) -> Result<(), StoreError> {
+        let process = self.process();
+        let Some(life) = self.life.as_mut().filter(|life| life.sync_at == Some(queue.now())) else {
+            return Ok(());
+        };
+        life.sync_at = None;
+        if std::mem::take(&mut life.syncing) {
+            life.engine.finish_sync()?;
+            self.wake_soon(queue);
+        } else if life.engine.begin_sync()? {
+            let end = queue.now().after(self.disk.draw_sync());
+            (life.syncing, life.sync_at) = (true, Some(end));
+            queue.put(end, Event::Sync(process));
+        } else {
+            // It may have asked the loop for a checkpoint.
+            self.wake_soon(queue);
+        }
+        self.plan_sync(queue);
+        Ok(())
+    }
+}
+
+/// Where a node listens.
+pub(super) fn addr(node: PeerId) -> String {
+    format!("10.0.0.{node}:7700")
+}

@@ -1,0 +1,32 @@
+use super::*;
+
+fn batch(seeds: RangeInclusive<u64>, jobs: u32) -> Report {
+    Batch { seeds, jobs, until_failure: false }.run(&Options::default(), |_| ())
+}
+
+#[test]
+fn fifty_seeds_pass() {
+    let report = batch(1..=50, 2);
+    assert_eq!((report.seeds, &report.failed[..]), (50, &[][..]));
+    assert!(report.orders >= 50 * 200, "{} orders are no load", report.orders);
+    assert!(report.faults[&Kind::Kill] >= 500, "{:?}", report.faults);
+}
+
+#[test]
+fn a_seed_is_the_same_run_every_time() {
+    for seed in [3, 7] {
+        let (one, other) = (run(seed, &Options::default()), run(seed, &Options::default()));
+        assert_eq!(one, other);
+        assert_eq!(
+            one.hash,
+            run(seed, &Options { trace: true, ..Options::default() }).hash,
+            "looking changes nothing"
+        );
+    }
+    assert_ne!(run(3, &Options::default()).hash, run(4, &Options::default()).hash);
+}
+
+#[test]
+fn threads_change_nothing() {
+    assert_eq!(batch(1..=12, 1), batch(1..=12, 2));
+}

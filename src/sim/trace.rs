@@ -1,0 +1,80 @@
+//! What a run was, as a hash over all that happened in it, and as a line for each effect.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::queue::Moment;
+use crate::types::{Hash, PeerId, node_name};
+
+/// What a run was so far. Outlives the world, so that what led to a panic can be shown.
+#[derive(Clone, Default)]
+pub(super) struct Trace(Rc<RefCell<Recorder>>);
+
+#[derive(Default)]
+struct Recorder {
+    hasher: blake3::Hasher,
+    /// Absent unless lines are wanted.
+    lines: Option<Vec<String>>,
+}
+
+impl Trace {
+    /// Nothing has happened yet; lines are kept if they are `wanted`.
+    pub fn new(wanted: bool) -> Trace {
+        let lines = wanted.then(Vec::new);
+        Trace(Rc::new(RefCell::new(Recorder { lines, ..Recorder::default() })))
+    }
+
+    /// Something happened at a node: `what` in a word, the number of its stream or call, its bytes, and how it reads.
+    pub fn note(
+        &self,
+        at: Moment,
+        node: PeerId,
+        what: &str,
+        number: u64,
+        bytes: &[u8],
+        text: impl FnOnce() -> String,
+    ) {
+        let mut recorder = self.0.borrow_mut();
+        let head =
+            [&at.0.to_le_bytes()[..], &node.0.to_le_bytes(), &number.to_le_bytes(), what.as_bytes()].concat();
+        recorder.hasher.update(&(head.len() as u64).to_le_bytes()).update(&head);
+        recorder.hasher.update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
+        if let Some(lines) = &mut recorder.lines {
+            lines.push(format!("{at} {:<9} {what} {}", node_name(node), text()));
+        }
+    }
+
+    /// The hash over all that was noted.
+    pub fn hash(&self) -> Hash {
+        Hash(*self.0.borrow().hasher.finalize().as_bytes())
+    }
+
+    /// Takes the lines.
+    pub fn take_lines(&self) -> Vec<String> {
+        self.0.borrow_mut().lines.take().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_place_word_and_content_are_in_the_hash() {
+        let hash = |at, node, what, bytes: &[u8]| {
+            let trace = Trace::new(false);
+            trace.note(Moment(at), PeerId(node), what, 0, bytes, String::new);
+            trace.hash()
+        };
+        let one = hash(1, 2, "send", b"ab");
+        assert_eq!(one, hash(1, 2, "send", b"ab"));
+        for other in [
+            hash(2, 2, "send", b"ab"),
+            hash(1, 3, "send", b"ab"),
+            hash(1, 2, "sen", b"dab"),
+            hash(1, 2, "send", b"a"),
+        ] {
+            assert_ne!(one, other);
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! What machines want done, done in the world: their messages go into the network, what they tell is kept.
+
+use super::World;
+use crate::model::happening::What;
+use crate::model::step::Effect;
+use crate::sim::calls::Back;
+use crate::sim::check::{Failure, Told};
+use crate::sim::marks::Mark;
+use crate::sim::network::Process;
+use crate::types::{PeerId, node_name};
+use crate::wire::convert::frame;
+
+impl World {
+    /// Does one effect.
+    ///
+    /// # Errors
+    /// The process ends itself: nothing that goes wrong here is a reason for that.
+    pub(super) fn perform(&mut self, from: Process, effect: Effect) -> Result<(), Failure> {
+        self.marks.effect(from, &effect);
+        let (now, node, queue) = (self.queue.now(), from.node, &mut self.queue);
+        let note = |what: &str, number: u64, bytes: &[u8]| {
+            self.trace.note(now, node, what, number, bytes, || format!("{effect:?}"));
+        };
+        match &effect {
+            Effect::Dial { conn, addr, first } => {
+                let bytes = frame::encode(first);
+                note("dial", conn.0, &bytes);
+                self.network.dial(from, *conn, addr.clone(), (first.stream(), bytes), queue);
+            }
+            Effect::Send(conn, message) => {
+                let bytes = frame::encode(message);
+                note("send", conn.0, &bytes);
+                self.network.send(from, *conn, bytes, queue);
+            }
+            Effect::HangUp(conn) => {
+                note("hang up", conn.0, &[]);
+                self.network.hang_up(from, *conn, queue);
+            }
+            Effect::Reply(reply, answer) => {
+                let back = Back::of(answer);
+                note("reply", reply.0, back.bytes());
+                self.network.reply(from, *reply, back, queue);
+            }
+            Effect::Call { call, addr, ask } => {
+                let bytes = frame::encode_ask(ask);
+                note("call", call.0, &bytes);
+                self.network.call(from, *call, addr.clone(), ask, queue);
+            }
+            Effect::Happen(what) => {
+                note("happen", 0, format!("{what:?}").as_bytes());
+                self.happened(node, what);
+            }
+            Effect::RenewToken => {}
+            Effect::Exit(exit) => {
+                note("exit", exit.code as u64, exit.what.as_bytes());
+                let why = format!("{} exits with {}: {}", node_name(node), exit.code, exit.what);
+                return Err(Failure::new("exit", why));
+            }
+        }
+        Ok(())
+    }
+
+    fn happened(&mut self, peer: PeerId, what: &What) {
+        if let What::Told(order, outcome) = what {
+            if !self.told_of.insert(order.id) {
+                self.marks.mark(Mark::ToldAgain);
+            }
+            self.told.push(Told { peer, order: *order, outcome: outcome.clone() });
+        }
+    }
+}

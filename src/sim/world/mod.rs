@@ -1,0 +1,264 @@
+//! A whole market in one thread: its nodes, network, disks and clock, from the first start to the last check.
+//!
+//! Time jumps from event to event; ties go by the order in which events were put. See [`phases`] for how a run goes on.
+
+mod effects;
+mod phases;
+mod strikes;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::chance::Chance;
+use super::check::{self, Failure, Told};
+use super::disks::Disk;
+use super::faults::{Counts, Faults, Kind};
+use super::load::Load;
+use super::marks::{Mark, Marks, Seen};
+use super::network::{self, Delivery, Network, Process};
+use super::node::{Node, View, World as Surroundings};
+use super::queue::{MS, Moment, Queue};
+use super::trace::Trace;
+use crate::journal::{HandTime, Recovery};
+use crate::model::row::Outcome;
+use crate::types::{OrderId, PeerId, node_name};
+use phases::{FAULTS_MAX, Phase};
+
+/// Something that happens at a time.
+pub(super) enum Event {
+    /// A node is started.
+    Start(PeerId),
+    /// A process has recovered.
+    Serve(Process),
+    /// A process takes a turn.
+    Turn(Process),
+    /// A process's disk begins or ends a sync.
+    Sync(Process),
+    /// Something goes wrong.
+    Fault,
+    /// In the network.
+    Net(network::Event),
+}
+
+/// Events of a run, and for each order that is to be placed.
+const EVENTS_MAX: u64 = 1_000_000;
+const EVENTS_PER_ORDER_MAX: u64 = 10_000;
+/// Peers are started within this after the warehouse.
+const BEGIN_WITHIN: u64 = 500 * MS;
+
+/// What a run is made from.
+pub(super) struct Setting<'a> {
+    pub seed: u64,
+    pub peers: u32,
+    pub orders: u64,
+    pub faults: &'a [Kind],
+}
+
+/// See the module's text.
+pub(super) struct World {
+    seed: u64,
+    queue: Queue<Event>,
+    time: Arc<HandTime>,
+    /// By id, the warehouse first.
+    nodes: Vec<Node>,
+    network: Network,
+    load: Load,
+    faults: Faults,
+    phase: Phase,
+    phase_ends: Moment,
+    events: u64,
+    events_max: u64,
+    placed: BTreeMap<PeerId, u64>,
+    told: Vec<Told>,
+    told_of: BTreeSet<OrderId>,
+    marks: Marks,
+    trace: Trace,
+}
+
+impl World {
+    /// A world in which everything is still to come.
+    pub fn new(setting: &Setting<'_>, trace: Trace) -> World {
+        let Setting { seed, peers, orders, faults } = *setting;
+        let load = Load::draw(seed, peers, orders);
+        let mut world = World {
+            seed,
+            queue: Queue::default(),
+            time: Arc::default(),
+            nodes: (0..=peers).map(|id| Node::new(seed, PeerId(id))).collect(),
+            network: Network::new(seed),
+            faults: Faults::draw(seed, faults, load.takes),
+            load,
+            phase: Phase::Faults,
+            phase_ends: Moment(FAULTS_MAX),
+            events: 0,
+            events_max: EVENTS_MAX + orders * EVENTS_PER_ORDER_MAX,
+            placed: BTreeMap::new(),
+            told: Vec::new(),
+            told_of: BTreeSet::new(),
+            marks: Marks::default(),
+            trace,
+        };
+        world.begin();
+        world
+    }
+
+    fn begin(&mut self) {
+        let mut chance = Chance::of(self.seed, "begin");
+        for node in &self.nodes {
+            let within = if node.id == PeerId::WAREHOUSE { 0 } else { BEGIN_WITHIN };
+            self.queue.put(Moment(chance.between(0, within)), Event::Start(node.id));
+        }
+        self.plan_fault();
+    }
+
+    /// What went wrong, how often.
+    pub fn faults(&self) -> &Counts {
+        self.faults.counts()
+    }
+
+    /// What was seen.
+    pub fn marks(&self) -> &Seen {
+        self.marks.seen()
+    }
+
+    /// Orders that were placed.
+    pub fn orders(&self) -> u64 {
+        self.placed.values().sum()
+    }
+
+    /// Lives through all phases, then checks.
+    ///
+    /// # Errors
+    /// Something that must hold does not.
+    pub fn run(&mut self) -> Result<(), Failure> {
+        while let Some(event) = self.queue.next() {
+            self.time.set(self.queue.now().duration());
+            self.bounds()?;
+            self.handle(event)?;
+            if self.phase_is_over() && !self.next_phase() {
+                break;
+            }
+        }
+        if self.phase < Phase::Rest {
+            return Err(Failure::new("liveness", format!("nothing happens any more; {}", self.waits_for())));
+        }
+        self.marks.count(Mark::Refused, self.network.refused());
+        self.check()
+    }
+
+    fn bounds(&mut self) -> Result<(), Failure> {
+        self.events += 1;
+        if self.events > self.events_max {
+            let what = format!("{} events and no end; {}", self.events_max, self.waits_for());
+            return Err(Failure::new("liveness", what));
+        }
+        if self.queue.now() <= self.phase_ends || self.phase == Phase::Rest {
+            return Ok(());
+        }
+        match self.phase {
+            Phase::Faults => drop(self.next_phase()),
+            _ => return Err(Failure::new("liveness", self.waits_for())),
+        }
+        Ok(())
+    }
+
+    fn handle(&mut self, event: Event) -> Result<(), Failure> {
+        match event {
+            Event::Start(id) => self.start(id),
+            Event::Serve(process) => {
+                self.serve(process);
+                Ok(())
+            }
+            Event::Turn(process) => self.turn(process),
+            Event::Sync(process) => match self.living(process) {
+                Some(at) => {
+                    let failed =
+                        |error| Failure::new("disk", format!("{}: {error}", node_name(process.node)));
+                    self.nodes[at].sync(&mut self.queue).map_err(failed)
+                }
+                None => Ok(()),
+            },
+            Event::Fault => {
+                self.strike();
+                Ok(())
+            }
+            Event::Net(event) => {
+                if let Some(delivery) = self.network.handle(event, &mut self.queue) {
+                    self.deliver(delivery);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Where the process is, if it is the one that runs.
+    fn living(&self, process: Process) -> Option<usize> {
+        let at = process.node.0 as usize;
+        (self.nodes[at].process() == process && self.nodes[at].is_alive()).then_some(at)
+    }
+
+    fn start(&mut self, id: PeerId) -> Result<(), Failure> {
+        let node = &mut self.nodes[id.0 as usize];
+        if node.is_alive() {
+            return Ok(());
+        }
+        let surroundings = Surroundings { seed: self.seed, load: &self.load, time: &self.time };
+        let started = node.start(&surroundings, &mut self.queue);
+        let recovery = started.map_err(|error| Failure::new("boot", error.to_string()))?;
+        let bytes = recovery.last.0.to_le_bytes();
+        self.trace.note(self.queue.now(), id, "start", 0, &bytes, || format!("{recovery:?}"));
+        self.recovered(&recovery);
+        Ok(())
+    }
+
+    fn recovered(&mut self, recovery: &Recovery) {
+        if recovery.replayed > 0 {
+            self.marks.mark(Mark::Replay);
+        }
+        if recovery.replayed < recovery.last.0 {
+            self.marks.mark(Mark::CheckpointUsed);
+        }
+    }
+
+    fn serve(&mut self, process: Process) {
+        let Some(at) = self.living(process) else { return };
+        if let Some(numbers) = self.nodes[at].serve(&mut self.queue) {
+            self.network.listen(&self.nodes[at].addr, process, numbers);
+        }
+    }
+
+    fn deliver(&mut self, delivery: Delivery) {
+        let Some(at) = self.living(delivery.to) else { return };
+        let Delivery { to, input, bytes } = &delivery;
+        let text = || format!("{input:?}");
+        match bytes.is_empty() {
+            true => self.trace.note(self.queue.now(), to.node, "in", 0, text().as_bytes(), text),
+            false => self.trace.note(self.queue.now(), to.node, "in", 0, bytes, text),
+        }
+        self.marks.input(*to, input);
+        self.nodes[at].deliver(delivery, &mut self.queue);
+    }
+
+    fn turn(&mut self, process: Process) -> Result<(), Failure> {
+        let Some(at) = self.living(process) else { return Ok(()) };
+        let effects = self.nodes[at].turn(&mut self.queue);
+        if let Some(View::Peer(state)) = self.nodes[at].view() {
+            let placed = self.placed.entry(process.node).or_default();
+            *placed = u64::from(state.last.k()).max(*placed);
+        }
+        effects.into_iter().try_for_each(|effect| self.perform(process, effect))
+    }
+
+    fn check(&mut self) -> Result<(), Failure> {
+        let disks: Vec<(PeerId, &Disk)> = self.nodes.iter().map(|node| (node.id, &node.disk)).collect();
+        let mut done: BTreeMap<OrderId, Outcome> = BTreeMap::new();
+        for (record, outcome) in check::ledger(&self.nodes[0].disk)? {
+            self.marks.row(&record);
+            done.extend(outcome.map(|outcome| (outcome.id, outcome)));
+        }
+        let checkpoints = disks.iter().filter(|(_, disk)| disk.has_checkpoint()).count();
+        self.marks.count(Mark::Checkpoint, checkpoints as u64);
+        check::audited(&disks)?;
+        check::told_is_done(&self.told, &done)
+    }
+}

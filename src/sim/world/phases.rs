@@ -1,0 +1,123 @@
+//! The phases of a run, and how long each may last.
+//!
+//! 1. *faults*: until all that were drawn have come about and the orders are placed, or time is up;
+//! 2. *orders*: nothing goes wrong any more, everyone is started again, and what is missing of the orders is placed;
+//! 3. *answers*: shoppers place no more, and everything that is open is answered;
+//! 4. *offices*: both offices are held by traders that are paired; then a moment of rest.
+//!
+//! Phases 2 to 4 have bounds. A bound that is reached is a failure that says what was waited for.
+
+use super::{Event, World};
+use crate::limits::PASS_OVER_MS;
+use crate::model::call::Ask;
+use crate::sim::node::{Node, View};
+use crate::sim::queue::{MS, SECOND};
+use crate::types::{PeerId, node_name};
+
+/// All faults have come about by then, or no more do.
+pub(super) const FAULTS_MAX: u64 = 120 * SECOND;
+/// All orders are placed this long after the last fault.
+const ORDERS_MAX: u64 = 300 * SECOND;
+/// All orders are answered this long after the last was placed.
+const ANSWERS_MAX: u64 = 30 * SECOND;
+/// The offices are held by paired traders this long after: who was passed over may be needed again.
+const OFFICES_MAX: u64 = PASS_OVER_MS * MS + 30 * SECOND;
+/// Then what is written lazily gets to the disks.
+const REST: u64 = 2 * SECOND;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Phase {
+    Faults,
+    Orders,
+    Answers,
+    Offices,
+    Rest,
+}
+
+impl Phase {
+    /// The phase after it, and how long it lasts at most.
+    fn next(self) -> Option<(Phase, u64)> {
+        match self {
+            Phase::Faults => Some((Phase::Orders, ORDERS_MAX)),
+            Phase::Orders => Some((Phase::Answers, ANSWERS_MAX)),
+            Phase::Answers => Some((Phase::Offices, OFFICES_MAX)),
+            Phase::Offices => Some((Phase::Rest, REST)),
+            Phase::Rest => None,
+        }
+    }
+}
+
+impl World {
+    pub(super) fn phase_is_over(&self) -> bool {
+        match self.phase {
+            Phase::Faults => self.faults.are_over() && self.all_placed(),
+            Phase::Orders => self.all_placed() && self.all_serve(),
+            Phase::Answers => self.open().is_none(),
+            Phase::Offices => self.are_paired(),
+            Phase::Rest => self.queue.now() > self.phase_ends,
+        }
+    }
+
+    /// False if there is none.
+    pub(super) fn next_phase(&mut self) -> bool {
+        let Some((next, lasts)) = self.phase.next() else { return false };
+        (self.phase, self.phase_ends) = (next, self.queue.now().after(lasts));
+        match next {
+            Phase::Orders => self.heal(),
+            Phase::Answers => self.quiesce(),
+            _ => {}
+        }
+        true
+    }
+
+    /// Nothing goes wrong any more, and everyone is started.
+    fn heal(&mut self) {
+        self.faults.stop();
+        for node in self.nodes.iter().filter(|node| !node.is_alive()) {
+            self.queue.put(self.queue.now(), Event::Start(node.id));
+        }
+    }
+
+    fn quiesce(&mut self) {
+        self.load.over = true;
+        for node in self.nodes.iter_mut().filter(|node| node.id != PeerId::WAREHOUSE) {
+            node.ask(Ask::Quiesce, &mut self.queue);
+        }
+    }
+
+    fn all_placed(&self) -> bool {
+        self.orders() >= self.load.orders
+    }
+
+    fn all_serve(&self) -> bool {
+        self.nodes.iter().all(Node::is_serving)
+    }
+
+    /// The first peer that has something open: an order of its own, or one that it took for another.
+    fn open(&self) -> Option<String> {
+        self.nodes.iter().find_map(|node| match node.view()? {
+            View::Peer(state) => {
+                let (own, others) = (state.open.len(), state.accepted.len());
+                let what = || format!("{} has {own} open orders and {others} of others", node_name(node.id));
+                (own + others > 0).then(what)
+            }
+            View::Market(_) => None,
+        })
+    }
+
+    fn are_paired(&self) -> bool {
+        matches!(self.nodes[0].view(), Some(View::Market(market)) if market.offices.paired)
+    }
+
+    pub(super) fn waits_for(&self) -> String {
+        let what = match self.phase {
+            Phase::Faults | Phase::Orders if !self.all_serve() => "not all nodes serve".to_owned(),
+            Phase::Faults | Phase::Orders => {
+                format!("{} of {} orders were placed", self.orders(), self.load.orders)
+            }
+            Phase::Answers => self.open().unwrap_or_default(),
+            Phase::Offices | Phase::Rest => "the offices are not held by a pair of traders".to_owned(),
+        };
+        format!("{what} at {} s", self.queue.now().0 / SECOND)
+    }
+}
