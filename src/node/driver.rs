@@ -37,6 +37,10 @@ pub struct Driver<M: Machine, P: Port> {
     ticket: Ticket,
     /// The machine's clock at that step: a leap since then is reserved on disk before it is shown.
     staged_clock: Stamp,
+    /// Of the last step with a leap: until it is durable nothing leaves.
+    leap: Ticket,
+    /// What waited for this one has left.
+    released: Ticket,
     /// What the machine was last told.
     told: Seq,
     /// A new token, which counts when its ticket is durable.
@@ -52,6 +56,8 @@ impl<M: Machine, P: Port> Driver<M, P> {
             turn: Turn::new(numbers, Box::new(Log(journal.reader()))),
             held: Held::default(),
             ticket: Ticket(0),
+            leap: Ticket(0),
+            released: Ticket(0),
             staged_clock: machine.clock(),
             told: journal.reader().durable().seq,
             renewing: None,
@@ -119,11 +125,15 @@ impl<M: Machine, P: Port> Driver<M, P> {
             self.ticket = self.journal.stage(Step { records, time: at.time, clock, urgency });
             self.staged_clock = clock;
         }
+        if leaps {
+            self.leap = self.ticket;
+        }
+        self.release();
         let mut effects = self.turn.take_effects();
         for (when, effect) in effects.drain(..) {
             match when {
-                // The clock that it shows has no reserve on disk yet.
-                _ if leaps => self.held.until(self.ticket, effect),
+                // The clock that it shows has no reserve on disk yet; what is said later must not overtake it.
+                _ if leaps || self.leap > self.released => self.held.until(self.ticket, effect),
                 When::Now(_) => self.leave(effect),
                 When::Before => self.held.until(before, effect),
                 When::ThisTurn => self.held.until(self.ticket, effect),
@@ -136,8 +146,8 @@ impl<M: Machine, P: Port> Driver<M, P> {
     }
 
     fn release(&mut self) {
-        let durable = self.durable.borrow().ticket;
-        while let Some(effect) = self.held.release(durable) {
+        self.released = self.durable.borrow().ticket;
+        while let Some(effect) = self.held.release(self.released) {
             self.leave(effect);
         }
     }
