@@ -1,0 +1,3 @@
+//! The whole machine, whatever comes.
+
+mod session;
