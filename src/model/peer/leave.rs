@@ -184,3 +184,6 @@ impl Rooms {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -328,3 +328,6 @@ fn standing_wait_ms(facts: &Facts) -> u64 {
     let quiet = MEMBERSHIP_QUIET_MS.saturating_sub(facts.membership.quiet_for_ms(facts.now()));
     if facts.roster.seq == Seq(0) { quiet } else { quiet.min(STANDING_WAIT_MAX_MS.saturating_sub(up)) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,24 +7,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
-use crate::model::call::{Answer, Ask, CallError, OpenAnswer, Refusal, SessionInfo};
+use crate::model::call::{Answer, Ask, CallError};
 use crate::model::fold::Fold as _;
-use crate::model::hello::Hello;
-use crate::model::market::tests::order as any_order;
 use crate::model::message::*;
-use crate::model::offices::{Roster, Seat};
-use crate::model::row::{Outcome, OutcomeKind};
-use crate::model::shopper::Habits;
+use crate::model::offices::Roster;
 use crate::model::step::{CallId, ConnId, Effect, Input, Lost, Numbers, Past, ReplyId, When};
-use crate::model::warehouse::Opened;
-use crate::types::{
-    Epoch, Hash, Number, Order, OrderKind, ProcessId, Quantity, Role, Seq, Stamp, Term, Token, WallMicros,
-};
+use crate::types::{Epoch, Hash, Order, Role, Seq, WallMicros};
 
-/// The peer on the bench.
-pub(super) const ME: u32 = 4;
-/// A client.
-pub(super) const CLIENT: u32 = 1_001;
+mod words;
+
+pub(super) use words::*;
 
 /// The log cannot tell, which is no reason to doubt.
 struct Pruned;
@@ -46,6 +38,8 @@ pub(super) struct Bench {
     pub(super) disk_works: bool,
     durable: Seq,
     conns: BTreeMap<ConnId, String>,
+    /// Of streams that others open.
+    names: BTreeMap<ConnId, String>,
     replies: BTreeSet<ReplyId>,
     calls: BTreeMap<CallId, String>,
     numbers: Numbers,
@@ -81,7 +75,7 @@ impl Bench {
             neighbours: Vec::new(),
             join: Vec::new(),
             no_preempt: true,
-            queue_max: 1_000,
+            queue_max: 1_000_000,
         };
         change(&mut parts);
         let (journal, numbers) = (parts.state.clone(), Numbers::default());
@@ -95,6 +89,7 @@ impl Bench {
             records: Vec::new(),
             disk_works: true,
             conns: BTreeMap::new(),
+            names: BTreeMap::new(),
             replies: BTreeSet::new(),
             calls: BTreeMap::new(),
             numbers,
@@ -149,6 +144,7 @@ impl Bench {
 
     fn step(&mut self, input: Input, lines: &mut Vec<String>) {
         match &input {
+            Input::Opened(conn, _) => drop(self.conns.insert(*conn, self.names[conn].clone())),
             Input::Ended(conn, _) => drop(self.conns.remove(conn)),
             Input::Asked(reply, _) => assert!(self.replies.insert(*reply), "{reply} asks again"),
             Input::Came(call, _) => drop(self.calls.remove(call)),
@@ -261,6 +257,10 @@ impl Bench {
         self.turn([Input::Durable(self.durable)])
     }
 
+    pub(super) fn clock(&self) -> Stamp {
+        self.peer.clock()
+    }
+
     /// What was recorded since the last look.
     pub(super) fn recorded(&mut self) -> Vec<Entry> {
         std::mem::take(&mut self.records)
@@ -290,7 +290,7 @@ impl Bench {
     /// Another node opens a stream.
     pub(super) fn opened(&mut self, name: &str, stream: Stream) -> Input {
         let conn = ConnId(self.numbers.next());
-        self.conns.insert(conn, name.to_owned());
+        self.names.insert(conn, name.to_owned());
         Input::Opened(conn, stream)
     }
 
@@ -316,7 +316,30 @@ impl Bench {
         self.turn([Input::Ended(conn, lost)])
     }
 
+    /// A link of another peer to this one, over which it tells whom it knows.
+    pub(super) fn met(&mut self, peer: u32, knows: &[u32]) {
+        let name = format!("from-{peer}");
+        self.greeted(&name, greeting(peer));
+        let members = [peer].iter().chain(knows).map(|id| member(*id)).collect();
+        self.say(&name, word(PeerWord::Members(members)));
+    }
+
+    /// All streams that are open.
+    pub(super) fn open_conns(&self) -> Vec<ConnId> {
+        self.conns.keys().copied().collect()
+    }
+
     // ---- calls
+
+    /// All calls that are under way, with what they ask.
+    pub(super) fn open_calls(&self) -> Vec<(CallId, String)> {
+        self.calls.iter().map(|(call, ask)| (*call, ask.clone())).collect()
+    }
+
+    /// Questions that have no answer yet.
+    pub(super) fn waiting(&self) -> usize {
+        self.replies.len()
+    }
 
     pub(super) fn ask(&mut self, reply: u64, ask: Ask) -> Vec<String> {
         self.turn([Input::Asked(ReplyId(reply), ask)])
@@ -376,133 +399,4 @@ impl Peer {
         let replies = door.replies().chain(shop.replies()).chain(desk.replies());
         replies.chain(offices.replies()).chain(leave.replies()).collect()
     }
-}
-
-// ---- who is who
-
-pub(super) fn token(peer: u32) -> Token {
-    Token([peer as u8; 32])
-}
-
-pub(super) fn addr(peer: u32) -> String {
-    format!("peer-{peer}")
-}
-
-pub(super) fn process(peer: u32) -> ProcessId {
-    ProcessId { epoch: Epoch(0), starts: 1, random: u64::from(peer) }
-}
-
-pub(super) fn session(peer: u32) -> SessionInfo {
-    SessionInfo { peer: PeerId(peer), epoch: Epoch(0), store: token(peer).store_id() }
-}
-
-/// A node's proven hello; 0: the warehouse's.
-pub(super) fn hello(peer: u32) -> Box<Hello> {
-    Box::new(Hello {
-        peer: PeerId(peer),
-        token: Some(token(peer)),
-        process: process(peer),
-        clock: Stamp(1),
-        cluster: "market".into(),
-        addr: addr(peer),
-        ..Hello::default()
-    })
-}
-
-pub(super) fn member(peer: u32) -> Member {
-    Member { id: PeerId(peer), addr: addr(peer), process: process(peer), left: false }
-}
-
-pub(super) fn seat(peer: u32, term: u64) -> Seat {
-    Seat { peer: PeerId(peer), process: process(peer), term: Term(term), present: true, addr: addr(peer) }
-}
-
-/// Offices by (peer, term).
-pub(super) fn offices(seq: u64, primary: Option<(u32, u64)>, secondary: Option<(u32, u64)>) -> Roster {
-    let seat = |(peer, term)| seat(peer, term);
-    let (primary, secondary) = (primary.map(seat), secondary.map(seat));
-    Roster { seq: Seq(seq), primary, secondary, ..Roster::default() }
-}
-
-pub(super) fn paired(seq: u64, primary: (u32, u64), secondary: (u32, u64)) -> Roster {
-    Roster { paired: true, ..offices(seq, Some(primary), Some(secondary)) }
-}
-
-pub(super) fn habits(role: Role) -> Habits {
-    Habits {
-        role,
-        requests: None,
-        interval_ms: 1_000,
-        deposit: (1, 1),
-        deposit_every_ms: 1_000,
-        quantity: (1, 1),
-        partial: false,
-        seed: 1,
-    }
-}
-
-// ---- what is said
-
-/// The `k`th order of a peer: one fish to sell.
-pub(super) fn order(peer: u32, k: u32) -> Order {
-    any_order(peer, k, OrderKind::Sell, 0, 1)
-}
-
-pub(super) fn deposited(order: &Order) -> Outcome {
-    Outcome {
-        id: order.id,
-        kind: OutcomeKind::Deposited,
-        reason: None,
-        filled: order.quantity,
-        amount: Money(0),
-        shares: Vec::new(),
-        stock_after: Quantity(1),
-        seq: Seq(9),
-        time: WallMicros(1),
-        trader: PeerId(6),
-        repeated: false,
-    }
-}
-
-pub(super) fn opened(epoch: u32, roster: Roster) -> Answer {
-    let (floor, highest) = (Number(1), Number(0));
-    let opened = Opened { peer: PeerId(ME), epoch: Epoch(epoch), floor, highest, new: true };
-    Answer::Opened(Box::new(OpenAnswer { opened, clock: Stamp(1), roster, generation: 0 }))
-}
-
-pub(super) fn down(down: ControlDown) -> Message {
-    Message::ControlDown(ControlDown { clock: Stamp(1), ..down })
-}
-
-pub(super) fn settled(answer: SettleAnswer) -> Message {
-    Message::SettleAnswer(SettleAnswer { clock: Stamp(1), ..answer })
-}
-
-/// Orders of a peer, behind its hello if that is the first that it says.
-pub(super) fn trade(hello: Option<Box<Hello>>, orders: &[Order]) -> Message {
-    Message::TradeAsk(TradeAsk { clock: Stamp(1), hello, orders: orders.to_vec() })
-}
-
-pub(super) fn told(answer: TradeAnswer) -> Message {
-    Message::TradeAnswer(TradeAnswer { clock: Stamp(1), ..answer })
-}
-
-pub(super) fn word(word: PeerWord) -> Message {
-    Message::Peer(PeerMessage { clock: Stamp(1), word })
-}
-
-pub(super) fn greeting(peer: u32) -> Message {
-    word(PeerWord::Hello(hello(peer)))
-}
-
-pub(super) fn nobody_there() -> CallError {
-    CallError::Unreachable { addr: "there".into(), why: "refused".into(), refused: true }
-}
-
-pub(super) fn no_answer() -> CallError {
-    CallError::Unknown("no answer".into())
-}
-
-pub(super) fn why(refusal: &Refusal) -> String {
-    refusal.to_string()
 }
