@@ -239,7 +239,14 @@ impl Offices {
 
     pub(super) fn resigned(&mut self, cx: &mut Cx<'_>, term: Term, result: Result<Answer, CallError>) {
         let error = match result {
-            Ok(Answer::Roster(_, roster)) => return cx.hear_roster(*roster),
+            Ok(Answer::Roster(_, roster)) => {
+                cx.hear_roster(*roster);
+                // Then the term ends at the end of this step.
+                if cx.news.roster.is_some() && cx.granted() != cx.state.grant {
+                    return;
+                }
+                "it shows the office as it was".to_owned()
+            }
             Ok(other) => format!("it answered {other:?}"),
             Err(error) => error.to_string(),
         };

@@ -233,6 +233,18 @@ fn an_office_that_could_not_be_given_up_once_is_given_up_when_the_node_stops() {
     assert!(bench.peer.has_ended(), "it does not answer");
 }
 
+/// Otherwise nobody who asked is answered, and a stopping process goes on for ever.
+#[test]
+fn a_yes_after_which_the_office_is_held_as_before_is_a_no() {
+    let mut bench = Bench::in_market(offices(2, Some((ME, 3)), None));
+    bench.ask(1, Ask::ResignByHand(PeerId(0)));
+    let lines = bench.granted("resign", offices(1, None, None));
+    assert!(lines[0].starts_with("reply r1 refused"), "{lines:?}");
+    bench.turn([Input::Stop]);
+    bench.granted("resign", offices(1, None, None));
+    assert!(bench.peer.has_ended());
+}
+
 /// Otherwise it waits for ever: the second term was never given up.
 #[test]
 fn a_late_no_to_an_ended_term_does_not_keep_the_next_one() {
