@@ -258,9 +258,13 @@ impl Offices {
         // Only a peer that stops goes without its office being vacant; another one may give it up later.
         self.ended_early = cx.stopping.then_some(term);
         self.giving_up = None;
+        self.refuse_to_resign(cx, &format!("the warehouse did not take the office back: {error}"));
+    }
+
+    /// People who have asked this trader to resign are told why it does not.
+    pub(super) fn refuse_to_resign(&mut self, cx: &mut Cx<'_>, why: &str) {
         for reply in std::mem::take(&mut self.resign_replies) {
-            let text = format!("the warehouse did not take the office back: {error}");
-            cx.reply(reply, Err(Refusal::Unavailable(text)));
+            cx.reply(reply, Err(Refusal::Unavailable(why.to_owned())));
         }
     }
 

@@ -245,6 +245,19 @@ fn a_yes_after_which_the_office_is_held_as_before_is_a_no() {
     assert!(bench.peer.has_ended());
 }
 
+#[test]
+fn a_wish_to_resign_that_comes_too_late_is_answered() {
+    let mut bench = Bench::in_market(offices(2, Some((ME, 3)), Some((6, 4))));
+    bench.met(6, &[]);
+    bench.ask(1, Ask::Leave);
+    bench.came("resign", Err(no_answer()));
+    assert!(!bench.peer.has_ended(), "it says farewell");
+    bench.ask(2, Ask::ResignByHand(PeerId(0)));
+    let lines = bench.refused("to-6");
+    assert_eq!(lines[..1], ["reply r2 refused: the peer is stopping (before)"]);
+    assert!(bench.peer.has_ended());
+}
+
 /// Otherwise it waits for ever: the second term was never given up.
 #[test]
 fn a_late_no_to_an_ended_term_does_not_keep_the_next_one() {
