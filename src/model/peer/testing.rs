@@ -325,8 +325,8 @@ impl Bench {
     }
 
     /// All streams that are open.
-    pub(super) fn open_conns(&self) -> Vec<ConnId> {
-        self.conns.keys().copied().collect()
+    pub(super) fn open_conns(&self) -> Vec<(ConnId, String)> {
+        self.conns.iter().map(|(conn, name)| (*conn, name.clone())).collect()
     }
 
     // ---- calls

@@ -87,13 +87,28 @@ impl Event {
         if self.more.is_multiple_of(2) { vec![(id, why)] } else { Vec::new() }
     }
 
-    fn message(self) -> Message {
+    /// Most often what fits on a stream of this name.
+    fn message_for(self, name: &str) -> Message {
+        let fits = match name.split('-').next() {
+            Some("trade") => 0,
+            Some("home") => 1,
+            Some("settle") => 2,
+            Some("control") => 3,
+            Some("watch") => 4,
+            Some("copies") => 5,
+            Some("replicate") => 6,
+            _ => 7,
+        };
+        self.message(if self.is_rare() { self.who % 8 } else { fits })
+    }
+
+    fn message(self, kind: u32) -> Message {
         let clock = Stamp(u64::from(self.what));
         let greets = self.more.is_multiple_of(3);
         let hello = greets.then(|| self.hello());
         let outcomes = self.orders().iter().map(deposited).collect();
         let (not_taken, roster) = (self.not_taken(), self.is_rare().then(|| Box::new(self.roster())));
-        match self.what % 10 {
+        match kind {
             0 => Message::TradeAsk(TradeAsk { clock, hello, orders: self.orders() }),
             1 => Message::TradeAnswer(TradeAnswer { clock, hello, outcomes, not_taken, roster }),
             2 => {
@@ -117,11 +132,11 @@ impl Event {
             4 => Message::Stock(StockPush { clock, seq: Seq(5), levels: vec![(ProductId(1), Quantity(3))] }),
             5 => {
                 let orders = if greets { Vec::new() } else { encode(&self.orders()).unwrap() };
-                let (chunk, term) = (Seq(u64::from(self.who)), Term(u64::from(self.more) % 5 + 1));
+                let (chunk, term) = (Seq(u64::from(self.who)), Term([4, 4, 3, 1][self.more as usize % 4]));
                 Message::ReplicaAsk(ReplicaAsk { clock, hello, term, chunk, orders, settled_below: Seq(2) })
             }
             6 => {
-                let (term, chunk) = (Term(u64::from(self.more) % 5 + 1), Seq(1));
+                let (term, chunk) = (Term([4, 4, 3, 1][self.more as usize % 4]), Seq(1));
                 Message::ReplicaAnswer(ReplicaAnswer { clock, hello, term, chunk })
             }
             _ => Message::Peer(PeerMessage { clock, word: self.word() }),
@@ -234,36 +249,14 @@ impl Market {
                 }
             }
             3 => bench.disk_works = !event.is_rare(),
-            4..=8 => {
-                let stream =
-                    [Stream::Trade, Stream::Link, Stream::Replicate, Stream::Watch][event.what as usize % 4];
-                let opened = bench.opened(&format!("in-{}", event.peer()), stream);
-                let Input::Opened(conn, _) = opened else { return };
-                ready.push(opened);
-                let hello = Some(event.hello());
-                ready.extend(
-                    match stream {
-                        Stream::Trade => Some(Message::TradeAsk(TradeAsk {
-                            hello,
-                            orders: event.orders(),
-                            ..TradeAsk::default()
-                        })),
-                        Stream::Link => hello.map(|it| word(PeerWord::Hello(it))),
-                        Stream::Replicate => {
-                            Some(Message::ReplicaAsk(ReplicaAsk { hello, ..ReplicaAsk::default() }))
-                        }
-                        _ => None,
-                    }
-                    .map(|first| Input::Said(conn, first)),
-                );
-            }
+            4..=8 => self.opens(event, ready),
             9..=18 => {
-                let conn = event.pick(&bench.open_conns()).filter(|_| event.more != 9);
-                ready
-                    .push(Input::Said(conn.unwrap_or(unknown), Event { what: event.who, ..event }.message()));
+                let (conn, name) = event.pick(&bench.open_conns()).unwrap_or((unknown, String::new()));
+                let conn = if event.more == 9 { unknown } else { conn };
+                ready.push(Input::Said(conn, event.message_for(&name)));
             }
             19..=20 => {
-                let conn = event.pick(&bench.open_conns()).filter(|_| event.more != 9);
+                let conn = event.pick(&bench.open_conns()).map(|(conn, _)| conn).filter(|_| event.more != 9);
                 // Each stream ends once.
                 let ends = |input: &Input| matches!(input, Input::Ended(it, _) if Some(*it) == conn);
                 if !ready.iter().any(ends) {
@@ -281,6 +274,24 @@ impl Market {
             }
             _ if event.is_rare() => ready.push(Input::Stop),
             _ => ready.push(Input::Token(Token([event.what as u8; 32]))),
+        }
+    }
+
+    /// Somebody opens a stream, and says its hello on it.
+    fn opens(&mut self, event: Event, ready: &mut Vec<Input>) {
+        let hello = event.hello();
+        let (name, stream, first) = match event.what % 4 {
+            0 => ("trade", Stream::Trade, trade(Some(hello), &event.orders())),
+            1 => ("link", Stream::Link, word(PeerWord::Hello(hello))),
+            2 => {
+                let ask = ReplicaAsk { hello: Some(hello), ..ReplicaAsk::default() };
+                ("copies", Stream::Replicate, Message::ReplicaAsk(ask))
+            }
+            _ => ("watched", Stream::Watch, Message::Watch),
+        };
+        let opened = self.bench.opened(&format!("{name}-{}", event.peer()), stream);
+        if let Input::Opened(conn, _) = opened {
+            ready.extend([opened, Input::Said(conn, first)]);
         }
     }
 
@@ -345,7 +356,7 @@ proptest! {
 
     #[test]
     fn whatever_comes_a_peer_keeps_its_books_and_ends_in_its_time(
-        events in prop::collection::vec(event(), 0..120),
+        events in prop::collection::vec(event(), 0..200),
         sells: bool,
         starts: bool,
     ) {
