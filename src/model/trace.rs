@@ -284,3 +284,47 @@ fn roster(f: &mut Formatter<'_>, it: Option<&Roster>) -> fmt::Result {
     let paired = if it.paired { " paired" } else { "" };
     write!(f, " roster {}.{}.{} {primary} {secondary}{paired}", it.generation, it.seq, it.version)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::market::tests::order;
+    use crate::model::step::{ConnId, Lost, ReplyId};
+    use crate::types::{OrderKind, PeerId, Term, Token};
+
+    fn sells(count: u32) -> Vec<Order> {
+        (1..=count).map(|k| order(4, k, OrderKind::Sell, 0, 1)).collect()
+    }
+
+    fn asks(orders: Vec<Order>) -> Message {
+        Message::TradeAsk(TradeAsk { orders, ..TradeAsk::default() })
+    }
+
+    #[test]
+    fn few_orders_are_named_and_many_counted() {
+        assert_eq!(Input::Said(ConnId(3), asks(sells(2))).to_string(), "said s3 trade 4-1 4-2");
+        assert_eq!(Effect::Send(ConnId(3), asks(sells(9))).to_string(), "send s3 trade 4-1..4-9 (9)");
+        let batch = Message::SettleAsk(SettleAsk { term: Term(3), orders: sells(1), ..SettleAsk::default() });
+        assert_eq!(batch.to_string(), "settle term 3 batch 0 4-1");
+    }
+
+    #[test]
+    fn a_token_is_in_no_trace() {
+        let token = Token([7; 32]);
+        let hello = Some(Box::new(Hello { peer: PeerId(4), token: Some(token), ..Hello::default() }));
+        let first = Message::TradeAsk(TradeAsk { hello, ..TradeAsk::default() });
+        let dial = Effect::Dial { conn: ConnId(1), addr: "there".into(), first };
+        assert_eq!(dial.to_string(), "dial s1 there trade hello of 4");
+        assert_eq!(Input::Token(token).to_string(), "token");
+    }
+
+    #[test]
+    fn ends_and_answers_say_how() {
+        let lost = |refused| Lost { refused, why: "reset".into() };
+        assert_eq!(Input::Ended(ConnId(1), lost(true)).to_string(), "ended s1 refused: reset");
+        assert_eq!(Input::Ended(ConnId(1), lost(false)).to_string(), "ended s1: reset");
+        let roster = Box::new(Roster { seq: Seq(2), paired: false, ..Roster::default() });
+        let answer = Answer::Roster(crate::types::Stamp(9), roster);
+        assert_eq!(Effect::Reply(ReplyId(2), Ok(answer)).to_string(), "reply r2 offices roster 0.2.0 - -");
+    }
+}

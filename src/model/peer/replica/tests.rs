@@ -6,7 +6,6 @@ use crate::model::message::{Message, ReplicaAnswer, ReplicaAsk};
 use crate::model::peer::testing::*;
 use crate::types::{Order, PeerId, Seq, Stamp, Term};
 
-const MINE: Term = Term(3);
 const THEIRS: Term = Term(4);
 
 fn answer(answer: ReplicaAnswer) -> Message {
