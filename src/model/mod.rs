@@ -20,5 +20,6 @@ pub mod row;
 pub mod session;
 pub mod shopper;
 pub mod step;
+mod trace;
 pub mod trader;
 pub mod warehouse;

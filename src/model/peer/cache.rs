@@ -85,3 +85,6 @@ impl Cache {
         self.line.conn().into_iter()
     }
 }
+
+#[cfg(test)]
+mod tests;

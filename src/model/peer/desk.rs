@@ -304,3 +304,6 @@ impl Rooms {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

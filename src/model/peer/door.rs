@@ -200,3 +200,6 @@ pub(super) fn not_taken(guest: &Guest) -> Vec<(crate::types::OrderId, NotTaken)>
     });
     orders.map(|order| (order.id, NotTaken::NoSession)).collect()
 }
+
+#[cfg(test)]
+mod tests;

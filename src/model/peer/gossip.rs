@@ -154,3 +154,6 @@ fn news_for(facts: &Facts, peer: PeerId, news: &BTreeMap<PeerId, PeerId>) -> Opt
     let members: Vec<Member> = news.filter_map(|(id, _)| facts.membership.get(*id)).cloned().collect();
     (!members.is_empty()).then_some(PeerWord::Members(members))
 }
+
+#[cfg(test)]
+mod tests;

@@ -134,3 +134,6 @@ impl Rooms {
         cx.reply(reply, Ok(Answer::Taken(taken)));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -139,6 +139,7 @@ impl Rooms {
     fn end(&mut self, cx: &mut Cx<'_>) {
         self.shop.close(cx);
         self.desk.refuse_submits(cx);
+        self.offices.refuse_to_resign(cx, "the peer is stopping");
         for (_, _, reply) in self.door.close() {
             let refusal = cx.refusal(NotTaken::NotHome);
             cx.reply(reply, Err(refusal));
@@ -184,3 +185,6 @@ impl Rooms {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -95,10 +95,11 @@ impl Links {
         }
     }
 
-    /// Where a peer listens: by the membership, else as the topology says.
+    /// Where a peer listens: by the membership, else as the topology says, else by its office.
     pub(super) fn addr_of(&self, facts: &Facts, peer: PeerId) -> Option<String> {
-        let member = facts.membership.get(peer).filter(|member| !member.addr.is_empty());
-        member.map(|member| member.addr.clone()).or_else(|| self.neighbours.get(&peer).cloned())
+        let member = facts.membership.get(peer).map(|member| &member.addr).filter(|addr| !addr.is_empty());
+        let seat = || facts.roster.held_by(peer).map(|(_, seat)| &seat.addr).filter(|addr| !addr.is_empty());
+        member.or_else(|| self.neighbours.get(&peer)).or_else(seat).cloned()
     }
 
     /// To whom links are kept up.
@@ -381,3 +382,6 @@ impl Rooms {
         true
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,6 +40,10 @@ mod shop;
 mod state;
 mod takeover;
 mod tally;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use facts::Me;
 use facts::{Cx, Facts};

@@ -239,7 +239,14 @@ impl Offices {
 
     pub(super) fn resigned(&mut self, cx: &mut Cx<'_>, term: Term, result: Result<Answer, CallError>) {
         let error = match result {
-            Ok(Answer::Roster(_, roster)) => return cx.hear_roster(*roster),
+            Ok(Answer::Roster(_, roster)) => {
+                cx.hear_roster(*roster);
+                // Then the term ends at the end of this step.
+                if cx.news.roster.is_some() && cx.granted() != cx.state.grant {
+                    return;
+                }
+                "it shows the office as it was".to_owned()
+            }
             Ok(other) => format!("it answered {other:?}"),
             Err(error) => error.to_string(),
         };
@@ -251,9 +258,13 @@ impl Offices {
         // Only a peer that stops goes without its office being vacant; another one may give it up later.
         self.ended_early = cx.stopping.then_some(term);
         self.giving_up = None;
+        self.refuse_to_resign(cx, &format!("the warehouse did not take the office back: {error}"));
+    }
+
+    /// People who have asked this trader to resign are told why it does not.
+    pub(super) fn refuse_to_resign(&mut self, cx: &mut Cx<'_>, why: &str) {
         for reply in std::mem::take(&mut self.resign_replies) {
-            let text = format!("the warehouse did not take the office back: {error}");
-            cx.reply(reply, Err(Refusal::Unavailable(text)));
+            cx.reply(reply, Err(Refusal::Unavailable(why.to_owned())));
         }
     }
 
@@ -328,3 +339,6 @@ fn standing_wait_ms(facts: &Facts) -> u64 {
     let quiet = MEMBERSHIP_QUIET_MS.saturating_sub(facts.membership.quiet_for_ms(facts.now()));
     if facts.roster.seq == Seq(0) { quiet } else { quiet.min(STANDING_WAIT_MAX_MS.saturating_sub(up)) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -159,3 +159,6 @@ impl Rooms {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

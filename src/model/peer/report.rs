@@ -53,3 +53,6 @@ impl Rooms {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -186,3 +186,6 @@ fn enter_generation(cx: &mut Cx<'_>, generation: u64) {
     cx.keep_ledger_seen();
     cx.news.generation = true;
 }
+
+#[cfg(test)]
+mod tests;

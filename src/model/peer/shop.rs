@@ -412,3 +412,6 @@ fn as_told(outcome: &Outcome) -> Told {
     let Outcome { id, kind, reason, filled, amount, seq, .. } = *outcome;
     Told { number: id.number, kind, reason, filled, amount, seq }
 }
+
+#[cfg(test)]
+mod tests;

@@ -62,9 +62,9 @@ impl PeerState {
         present.map_or(Number(self.last.0 + 1), |(number, _)| *number)
     }
 
-    /// The number of the next order.
+    /// The number of the next order. Above all that were given, whatever epoch the warehouse says: none is given twice.
     pub fn next_number(&self, epoch: Epoch) -> Number {
-        Number::new(epoch, if self.last.epoch() == epoch { self.last.k() + 1 } else { 1 })
+        Number::new(epoch, 1).max(Number(self.last.0 + 1))
     }
 
     /// How many more orders may be placed while everything below `acknowledged` is durably answered: placing number

@@ -107,3 +107,6 @@ impl Takeover {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,223 @@
+use crate::codec::encode;
+use crate::limits::{REPLICA_CHUNK_ORDERS_MAX, REPLICA_PARTS_IN_FLIGHT_MAX};
+use crate::model::call::{Answer, CallError};
+use crate::model::entry::Entry;
+use crate::model::message::{Message, ReplicaAnswer, ReplicaAsk};
+use crate::model::peer::testing::*;
+use crate::types::{Order, PeerId, Seq, Stamp, Term};
 
+const THEIRS: Term = Term(4);
+
+fn answer(answer: ReplicaAnswer) -> Message {
+    Message::ReplicaAnswer(ReplicaAnswer { clock: Stamp(1), ..answer })
+}
+
+fn greeted() -> Message {
+    answer(ReplicaAnswer { hello: Some(hello(6)), ..ReplicaAnswer::default() })
+}
+
+fn durable() -> Message {
+    answer(ReplicaAnswer { term: THEIRS, ..ReplicaAnswer::default() })
+}
+
+fn chunk(term: Term, chunk: u64, orders: &[Order], below: u64) -> Message {
+    let orders = if orders.is_empty() { Vec::new() } else { encode(&orders.to_vec()).unwrap() };
+    let (chunk, settled_below) = (Seq(chunk), Seq(below));
+    Message::ReplicaAsk(ReplicaAsk { clock: Stamp(1), hello: None, term, chunk, orders, settled_below })
+}
+
+/// A primary, whose secondary 6 is not up to date yet.
+fn syncing() -> Bench {
+    let mut bench = Bench::in_market(offices(2, Some((ME, 3)), Some((6, 4))));
+    bench.settle_up();
+    bench.greeted("from-10", trade(Some(hello(10)), &[]));
+    bench.forget_what_happened();
+    bench
+}
+
+/// A pair of which this is the primary; the secondary's stream to this one is there, too.
+fn pair() -> Bench {
+    let mut bench = syncing();
+    bench.say("replicate", greeted());
+    bench.say("replicate", durable());
+    bench.granted("pair", paired(3, (ME, 3), (6, 4)));
+    let hello = ReplicaAsk { hello: Some(hello(6)), term: THEIRS, ..ReplicaAsk::default() };
+    bench.greeted("from-6", Message::ReplicaAsk(hello));
+    bench.forget_what_happened();
+    bench
+}
+
+/// With less the secondary would answer for orders that it does not have.
+#[test]
+fn the_pair_is_asked_for_when_the_last_part_of_the_snapshot_is_acknowledged() {
+    let mut bench = syncing();
+    bench.say("from-10", trade(None, &[order(10, 1), order(10, 2)]));
+    let at = bench.journal.seq;
+    let lines = bench.say("replicate", greeted());
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(lines[0].starts_with(&format!("send replicate replicate term 3 chunk {at} (")), "{lines:?}");
+    assert_eq!(lines[1], format!("send replicate replicate term 3 empty chunk {at} settled below {at}"));
+    assert_eq!(bench.say("replicate", durable()), [""; 0], "one of two parts");
+    assert_eq!(bench.say("replicate", durable()), ["call warehouse pair terms 3 4"]);
+    assert_eq!(bench.say("replicate", durable()), [""; 0], "one acknowledgement too many");
+}
+
+#[test]
+fn a_refused_pair_is_asked_for_again_with_back_off() {
+    let mut bench = syncing();
+    bench.say("replicate", greeted());
+    assert_eq!(bench.say("replicate", durable()), ["call warehouse pair terms 3 4"]);
+    for wait_ms in [10, 20] {
+        assert_eq!(bench.came("pair", Err(no_answer())), [""; 0]);
+        assert_eq!(bench.after(wait_ms - 1), [""; 0]);
+        assert_eq!(bench.after(1), ["call warehouse pair terms 3 4"]);
+    }
+}
+
+#[test]
+fn an_order_is_replicated_and_forwarded_in_one_turn_and_answered_after_its_outcome() {
+    let mut bench = pair();
+    let one = order(10, 1);
+    let lines = bench.say("from-10", trade(None, &[one]));
+    let at = bench.journal.seq;
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert_eq!(lines[0], "send settle settle term 3 batch 1 10-1");
+    assert!(lines[1].starts_with(&format!("send replicate replicate term 3 chunk {at} (")), "{lines:?}");
+    assert_eq!(bench.say("replicate", durable()), [""; 0], "the partner's copy is no outcome");
+    let lines = bench.decided(1, &[one]);
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert_eq!(lines[0], "send from-10 trade 10-1 deposited");
+    assert!(lines[1].contains("settled below"), "and the partner may forget it: {lines:?}");
+}
+
+/// Otherwise the partner's disk is lost together with the trader's, and an order that was told to be safe is nowhere.
+#[test]
+fn a_copy_is_acknowledged_when_it_is_durable() {
+    let mut bench = pair();
+    bench.disk_works = false;
+    let copy = chunk(THEIRS, 7, &[order(11, 1)], 0);
+    let lines = bench.say("from-6", copy);
+    assert_eq!(lines, ["send from-6 replicate term 3 durable 7 (this turn)"]);
+    assert!(matches!(bench.recorded()[..], [Entry::Mirrored { chunk: Seq(7), .. }]));
+    let lines = bench.say("from-6", chunk(THEIRS, 8, &[], 0));
+    assert_eq!(lines, ["send from-6 replicate term 3 durable 8 (before)"], "after what stands before it");
+}
+
+#[test]
+fn a_copy_of_another_term_counts_nothing() {
+    let mut bench = pair();
+    assert_eq!(bench.say("from-6", chunk(Term(2), 7, &[order(11, 1)], 0)), [""; 0]);
+    assert_eq!(bench.recorded(), []);
+}
+
+#[test]
+fn settled_chunks_of_a_mirror_are_forgotten() {
+    let mut bench = pair();
+    bench.say("from-6", chunk(THEIRS, 7, &[order(11, 1)], 0));
+    bench.say("from-6", chunk(THEIRS, 9, &[order(11, 2)], 8));
+    let mirror = &bench.journal.mirrors[&(PeerId(6), THEIRS)];
+    assert_eq!(mirror.iter().map(|(at, _)| at.0).collect::<Vec<_>>(), [9]);
+}
+
+#[test]
+fn a_second_hello_or_too_many_bytes_cut_the_stream() {
+    let mut bench = pair();
+    let again = ReplicaAsk { hello: Some(hello(6)), ..ReplicaAsk::default() };
+    assert_eq!(bench.say("from-6", Message::ReplicaAsk(again.clone())), ["hang up from-6"]);
+    bench.greeted("from-6", Message::ReplicaAsk(again));
+    let many = ReplicaAsk { term: THEIRS, orders: vec![0; 100_000], ..ReplicaAsk::default() };
+    assert_eq!(bench.say("from-6", Message::ReplicaAsk(many)), ["hang up from-6"]);
+}
+
+/// It stood before the grant that its hello brought, and was never acknowledged.
+#[test]
+fn a_copy_that_waited_at_the_door_behind_the_grant_is_acknowledged() {
+    let mut bench = Bench::in_market(offices(2, Some((26, 4)), None));
+    let mut theirs = hello(26);
+    theirs.roster = offices(3, Some((26, 4)), Some((ME, 5)));
+    let first = ReplicaAsk { hello: Some(theirs), term: THEIRS, ..ReplicaAsk::default() };
+    bench.greeted("from-26", Message::ReplicaAsk(first));
+    bench.say("from-26", chunk(THEIRS, 7, &[order(10, 1)], 0));
+    let lines = bench.came("session", Ok(Answer::Session(Stamp(1), Some(session(26)))));
+    assert!(lines.contains(&"send from-26 replicate term 5 durable 7 (this turn)".to_owned()), "{lines:?}");
+}
+
+/// Otherwise its chunk waits for it for ever, and with it all later ones: neither end forgets anything any more.
+#[test]
+fn what_was_settled_while_a_snapshot_was_under_way_holds_no_chunk_open() {
+    let mut bench = syncing();
+    let count = (REPLICA_PARTS_IN_FLIGHT_MAX as u32 + 2) * REPLICA_CHUNK_ORDERS_MAX as u32 / 4;
+    for peer in 7..=10 {
+        let all: Vec<Order> = (1..=count).map(|k| order(peer, k)).collect();
+        let name = format!("of-{peer}");
+        bench.greeted(&name, trade(Some(hello(peer)), &[]));
+        bench.say(&name, trade(None, &all));
+    }
+    bench.say("replicate", greeted());
+    assert!(!bench.peer.rooms.replica.snapshot.is_empty(), "not all of it is sent at once");
+    let meanwhile = [order(12, 1), order(12, 2)];
+    bench.greeted("of-12", trade(Some(hello(12)), &meanwhile));
+    bench.decided(5, &meanwhile[..1]);
+    while bench.peer.rooms.replica.acked < bench.peer.rooms.replica.sent {
+        bench.say("replicate", durable());
+    }
+    assert!(bench.peer.rooms.replica.snapshot.is_empty());
+    let accepted: Vec<Order> = bench.journal.accepted.values().map(|it| it.order).collect();
+    assert_eq!(accepted.len(), 4 * count as usize + 1);
+    bench.decided(6, &accepted);
+    let open: Vec<u64> = bench.peer.rooms.replica.chunks.iter().map(|chunk| chunk.open).collect();
+    assert!(open.is_empty(), "{open:?}");
+}
+
+#[test]
+fn a_stream_that_breaks_is_dialed_again_and_begins_with_all_that_is_unsettled() {
+    let mut bench = pair();
+    bench.say("from-10", trade(None, &[order(10, 1)]));
+    bench.say("replicate", durable());
+    assert_eq!(bench.broken("replicate"), [""; 0]);
+    assert_eq!(bench.after(10), ["dial replicate peer-6 replicate term 3 hello of 4"]);
+    let lines = bench.say("replicate", greeted());
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(lines[0].contains("bytes"), "the order, and the end of the snapshot: {lines:?}");
+}
+
+#[test]
+fn the_end_of_the_pair_closes_the_stream() {
+    let mut bench = pair();
+    let lines = bench.hear(offices(5, Some((ME, 3)), None));
+    assert!(lines.contains(&"hang up replicate".to_owned()), "{lines:?}");
+}
+
+/// A secondary that does not come up to date would keep the primary without a partner for ever.
+#[test]
+fn a_stuck_secondary_is_passed_over_after_suspect_after_and_not_before() {
+    let mut bench = syncing();
+    bench.say("replicate", greeted());
+    assert!(!bench.after(4_999).iter().any(|line| line.starts_with("call")));
+    let lines = bench.after(1);
+    assert!(lines.contains(&"call warehouse fence term 4 by 4".to_owned()), "{lines:?}");
+    let lines = bench.granted("fence", offices(3, Some((ME, 3)), None));
+    assert!(lines.contains(&"hang up replicate".to_owned()), "{lines:?}");
+}
+
+#[test]
+fn a_secondary_that_goes_on_is_not_passed_over_and_nor_is_one_whose_pair_is_not_journaled() {
+    let mut bench = syncing();
+    bench.after(4_000);
+    bench.say("replicate", greeted());
+    bench.after(900);
+    assert_eq!(bench.say("replicate", durable()), ["call warehouse pair terms 3 4"]);
+    bench.after(20_000);
+    assert_eq!(bench.calls("fence"), 0, "that is the warehouse's affair");
+}
+
+#[test]
+fn a_pair_of_an_ended_term_is_not_asked_for() {
+    let mut bench = syncing();
+    bench.say("replicate", greeted());
+    bench.say("replicate", durable());
+    bench.came("pair", Err(CallError::Unknown("busy".into())));
+    bench.hear(offices(3, Some((6, 5)), None));
+    bench.after(5_000);
+    assert_eq!(bench.calls("pair"), 0);
+}

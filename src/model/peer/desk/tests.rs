@@ -1,0 +1,286 @@
+use crate::limits::CLIENT_CLOCK_LEAD_MAX;
+use crate::model::call::Ask;
+use crate::model::entry::Entry;
+use crate::model::hello::Hello;
+use crate::model::market::NotTaken;
+use crate::model::message::{Message, ReplicaAsk, SettleAnswer, Stream, TradeAsk};
+use crate::model::offices::Roster;
+use crate::model::peer::testing::*;
+use crate::types::{Batch, Order, OrderKind, PeerId, Seq, Stamp, Term};
+
+const HELLO: &str = "trade hello of 4 roster 0.2.0 4(3) -";
+
+/// The only trader, whose settle stream is up.
+fn in_office() -> Bench {
+    let mut bench = Bench::in_market(offices(2, Some((ME, 3)), None));
+    bench.settle_up();
+    bench.forget_what_happened();
+    bench
+}
+
+/// The same with a stream of peer 10.
+fn trading() -> Bench {
+    let mut bench = in_office();
+    assert_eq!(bench.greeted("from-10", trade(Some(hello(10)), &[])), [format!("send from-10 {HELLO}")]);
+    bench
+}
+
+fn submit(peer: u32, order: Order) -> Ask {
+    Ask::Submit(Box::new(Hello { clock: Stamp(50), ..*hello(peer) }), order)
+}
+
+#[test]
+fn a_grant_opens_the_desk() {
+    let mut bench = Bench::in_market(Roster::default());
+    assert_eq!(
+        bench.hear(offices(2, Some((ME, 3)), None)),
+        [
+            "dial settle warehouse settle term 3 hello of 4",
+            "dial watch warehouse watch",
+            "dial home peer-4 trade hello of 4"
+        ]
+    );
+    assert_eq!(
+        bench.happened,
+        [
+            "line Dear buyers and sellers, my ID is 4 and I am the primary trader (term 3)",
+            "offices roster 0.2.0 4(3) -"
+        ]
+    );
+    let office = crate::types::Office::Primary;
+    assert_eq!(bench.recorded(), [Entry::Granted { office, term: Term(3) }]);
+}
+
+#[test]
+fn an_order_goes_on_its_way_at_once_and_is_answered_when_it_is_decided() {
+    let mut bench = trading();
+    let one = order(10, 1);
+    let lines = bench.say("from-10", trade(None, &[one]));
+    assert_eq!(lines, ["send settle settle term 3 batch 1 10-1"]);
+    assert_eq!(bench.recorded(), [Entry::Accepted { term: Term(3), order: one }]);
+    assert_eq!(bench.decided(1, &[one]), ["send from-10 trade 10-1 deposited"]);
+    let (peer, first) = (PeerId(10), one.id.number);
+    assert_eq!(bench.recorded(), [Entry::Settled { peer, first, last: first }]);
+    assert_eq!(bench.decided(1, &[one]), [""; 0], "once");
+}
+
+#[test]
+fn an_order_asked_again_is_not_queued_again_and_answered_on_the_newest_stream() {
+    let mut bench = trading();
+    let one = order(10, 1);
+    bench.say("from-10", trade(None, &[one]));
+    bench.greeted("again-10", trade(Some(hello(10)), &[]));
+    assert_eq!(bench.say("again-10", trade(None, &[one])), [""; 0]);
+    assert_eq!(bench.peer.rooms.desk.duplicates, 1);
+    assert_eq!(bench.decided(1, &[one]), ["send again-10 trade 10-1 deposited"]);
+    bench.broken("again-10");
+    assert!(!bench.peer.rooms.desk.trades_with(PeerId(10)), "the older stream is not its way back");
+}
+
+/// Otherwise a later number is decided first, and the order of the peer's own orders is lost.
+#[test]
+fn after_a_number_that_is_not_taken_no_later_one_is_before_it_comes_again() {
+    let mut bench = trading();
+    let odd = Order { product: crate::types::ProductId(9), ..order(10, 2) };
+    let lines = bench.say("from-10", trade(None, &[order(10, 1), odd, order(10, 3)]));
+    assert_eq!(
+        lines,
+        [
+            "send from-10 trade 10-2 not taken (UnknownProduct) 10-3 not taken (Window) roster 0.2.0 4(3) -",
+            "send settle settle term 3 batch 1 10-1"
+        ]
+    );
+    let lines = bench.say("from-10", trade(None, &[order(10, 4)]));
+    assert_eq!(lines, ["send from-10 trade 10-4 not taken (Window) roster 0.2.0 4(3) -"]);
+    let lines = bench.say("from-10", trade(None, &[order(10, 2), order(10, 3)]));
+    assert_eq!(lines, ["send settle settle term 3 batch 2 10-2 10-3"]);
+}
+
+#[test]
+fn nobody_orders_in_anothers_name() {
+    let mut bench = trading();
+    let lines = bench.say("from-10", trade(None, &[order(11, 1)]));
+    assert_eq!(lines, ["send from-10 trade 11-1 not taken (NoSession) roster 0.2.0 4(3) -"]);
+    let lines = bench.ask(1, submit(10, order(11, 1)));
+    assert!(lines[0].starts_with("reply r1 refused"), "{lines:?}");
+    let forged = Order { stamp: Stamp(51), ..order(10, 1) };
+    let lines = bench.ask(2, submit(10, forged));
+    assert!(lines[0].starts_with("reply r2 refused"), "a stamp above its own clock: {lines:?}");
+}
+
+#[test]
+fn a_second_hello_cuts_the_stream() {
+    let mut bench = trading();
+    assert_eq!(bench.say("from-10", trade(Some(hello(11)), &[])), ["hang up from-10"]);
+}
+
+/// What its other side had sent before it knew must not end another room's stream, nor this one twice.
+#[test]
+fn what_comes_on_a_stream_that_was_cut_is_nobodys() {
+    let mut bench = trading();
+    let inputs = [
+        bench.said("from-10", trade(Some(hello(10)), &[])),
+        bench.said("from-10", trade(None, &[order(10, 1)])),
+        bench.said("settle", trade(None, &[order(10, 2)])),
+        bench.said("control", Message::ReplicaAsk(ReplicaAsk::default())),
+    ];
+    assert_eq!(bench.turn(inputs), ["hang up from-10"]);
+    assert!(bench.has("settle") && bench.has("control"));
+}
+
+#[test]
+fn a_batch_that_was_not_taken_ends_the_stream_and_all_goes_again_in_order() {
+    let mut bench = trading();
+    bench.say("from-10", trade(None, &[order(10, 1)]));
+    bench.say("from-10", trade(None, &[order(10, 2)]));
+    let refused = Some(NotTaken::NotHome);
+    let answer = SettleAnswer { batch: Batch(1), refused, ..SettleAnswer::default() };
+    assert_eq!(bench.say("settle", settled(answer)), ["hang up settle"]);
+    assert_eq!(bench.say("from-10", trade(None, &[order(10, 3)])), [""; 0], "it waits");
+    assert_eq!(bench.after(10), ["dial settle warehouse settle term 3 hello of 4"]);
+    assert_eq!(bench.settle_up(), ["send settle settle term 3 batch 3 10-1 10-2 10-3"]);
+}
+
+#[test]
+fn a_settle_stream_that_breaks_is_dialed_again_with_back_off_until_a_batch_comes_back() {
+    let mut bench = trading();
+    for wait_ms in [10, 20, 40] {
+        assert_eq!(bench.broken("settle"), [""; 0]);
+        assert_eq!(bench.after(wait_ms - 1), [""; 0]);
+        assert_eq!(bench.after(1), ["dial settle warehouse settle term 3 hello of 4"]);
+        bench.settle_up();
+    }
+    bench.say("from-10", trade(None, &[order(10, 1)]));
+    bench.decided(1, &[order(10, 1)]);
+    bench.broken("settle");
+    assert_eq!(bench.after(10), ["dial settle warehouse settle term 3 hello of 4"]);
+}
+
+/// What another ledger decides would be undone when that is found out.
+#[test]
+fn a_settle_stream_to_another_ledger_is_cut() {
+    let mut bench = trading();
+    bench.broken("settle");
+    bench.after(10);
+    let theirs = Box::new(Hello { generation: 7, ..*hello(0) });
+    let answer = SettleAnswer { hello: Some(theirs), ..SettleAnswer::default() };
+    assert_eq!(bench.say("settle", settled(answer)), ["hang up settle"]);
+}
+
+/// Whoever waits asks at the new home; what was accepted stays in the journal, for its hand-over.
+#[test]
+fn the_end_of_a_term_closes_the_desk_and_refers_all_to_the_new_home() {
+    let mut bench = trading();
+    bench.say("from-10", trade(None, &[order(10, 1)]));
+    bench.ask(1, submit(12, order(12, 1)));
+    let lines = bench.hear(offices(3, Some((6, 5)), None));
+    assert_eq!(
+        lines,
+        [
+            "hang up settle",
+            "send from-10 trade roster 0.3.0 6(5) -",
+            "reply r1 refused: not this peer's home (this turn)",
+            "hang up watch",
+            "hang up home",
+            "dial home peer-6 trade hello of 4",
+            "call peer-6 hand over of 4 10-1 12-1"
+        ]
+    );
+    let lines = bench.say("from-10", trade(None, &[order(10, 2)]));
+    assert_eq!(lines, ["send from-10 trade 10-2 not taken (NotHome) roster 0.3.0 6(5) -"]);
+}
+
+#[test]
+fn a_unary_order_is_answered_once_it_is_decided() {
+    let mut bench = in_office();
+    let one = order(12, 1);
+    assert_eq!(bench.ask(1, submit(12, one)), ["send settle settle term 3 batch 1 12-1"]);
+    let again = bench.ask(2, submit(12, one));
+    assert_eq!(again, ["reply r1 refused: the same order was asked for again (before)"]);
+    assert_eq!(bench.decided(1, &[one]), ["reply r2 outcome 12-1 deposited"]);
+    bench.ask(3, submit(12, order(12, 2)));
+    let not_taken = vec![(order(12, 2).id, NotTaken::Stale)];
+    let answer = SettleAnswer { batch: Batch(2), not_taken, ..SettleAnswer::default() };
+    let text = "decided long ago; only the peer's own journal has the outcome";
+    assert_eq!(bench.say("settle", settled(answer)), [format!("reply r3 refused: {text}")]);
+}
+
+#[test]
+fn a_full_disk_takes_no_orders_and_says_so() {
+    let mut bench = trading();
+    bench.at.disk_low = true;
+    let lines = bench.say("from-10", trade(None, &[order(10, 1)]));
+    assert_eq!(lines, ["send from-10 trade 10-1 not taken (DiskFull) roster 0.2.0 4(3) -"]);
+    let lines = bench.ask(1, Ask::Status);
+    assert_eq!(lines, ["reply r1 status of 4: disk almost full: orders are refused (before)"]);
+}
+
+#[test]
+fn a_void_takes_the_place_of_its_order() {
+    let mut bench = trading();
+    bench.say("from-10", trade(None, &[order(10, 1)]));
+    let void = Order { kind: OrderKind::Void, ..order(10, 1) };
+    assert_eq!(bench.say("from-10", trade(None, &[void])), ["send settle settle term 3 batch 2 10-1"]);
+    assert_eq!(bench.journal.accepted[&void.id].order, void);
+}
+
+/// Anybody may become a client: a token proves no more than that it is the same one as before.
+#[test]
+fn no_client_ends_a_term_with_a_roster_of_its_own() {
+    let mut bench = in_office();
+    let forged = Roster { generation: u64::MAX, seq: Seq(u64::MAX), ..Roster::default() };
+    let client = Box::new(Hello { roster: forged, ..*hello(CLIENT) });
+    let lines = bench.greeted("trade", trade(Some(client.clone()), &[]));
+    assert_eq!(lines, [format!("send trade {HELLO}")], "it may trade");
+    let copies = ReplicaAsk { hello: Some(client.clone()), ..ReplicaAsk::default() };
+    assert_eq!(bench.greeted("copies", Message::ReplicaAsk(copies)), ["hang up copies"]);
+    let link = word(crate::model::message::PeerWord::Hello(client));
+    assert_eq!(bench.greeted("link", link), ["hang up link"]);
+    assert_eq!(bench.peer.roster().seq, Seq(2));
+}
+
+#[test]
+fn no_client_puts_a_traders_clock_out_of_reach() {
+    let mut bench = in_office();
+    let start = bench.clock().0;
+    let trade = |clock: u64| Message::TradeAsk(TradeAsk { clock: Stamp(clock), ..TradeAsk::default() });
+    let client = Box::new(Hello { clock: Stamp(2), ..*hello(CLIENT) });
+    bench.greeted("client", Message::TradeAsk(TradeAsk { hello: Some(client), ..TradeAsk::default() }));
+    let near = bench.clock().0 + CLIENT_CLOCK_LEAD_MAX / 2;
+    assert_eq!(bench.say("client", trade(near)), [""; 0], "it may have heard more than this trader");
+    let far = near + CLIENT_CLOCK_LEAD_MAX;
+    assert_eq!(
+        bench.say("client", trade(far)),
+        ["hang up client"],
+        "what clients said is no ground to go further"
+    );
+    assert!(bench.clock().0 <= start + CLIENT_CLOCK_LEAD_MAX);
+    bench.greeted("peer", Message::TradeAsk(TradeAsk { hello: Some(hello(10)), ..TradeAsk::default() }));
+    assert_eq!(bench.say("peer", trade(far)), [""; 0], "a peer's word counts");
+    assert!(bench.clock() > Stamp(far));
+}
+
+#[test]
+fn a_backlog_goes_in_batches_and_smallest_stamps_first() {
+    let mut bench = Bench::in_market(offices(2, Some((ME, 3)), None));
+    bench.greeted("from-10", trade(Some(hello(10)), &[]));
+    bench.greeted("from-11", trade(Some(hello(11)), &[]));
+    let (late, early) = (order(10, 7), order(11, 2));
+    bench.say("from-10", trade(None, &[late]));
+    bench.say("from-11", trade(None, &[early]));
+    assert_eq!(bench.settle_up(), ["send settle settle term 3 batch 1 11-2 10-7"]);
+}
+
+#[test]
+fn a_stream_for_the_warehouse_is_turned_away() {
+    for stream in [Stream::Settle, Stream::Control, Stream::Watch] {
+        let mut bench = in_office();
+        let opened = bench.opened("lost", stream);
+        bench.turn([opened]);
+        let first = match stream {
+            Stream::Watch => Message::Watch,
+            _ => trade(Some(hello(10)), &[]),
+        };
+        assert_eq!(bench.say("lost", first), ["hang up lost"]);
+    }
+}

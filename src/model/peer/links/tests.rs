@@ -1,0 +1,145 @@
+use crate::limits::BACKOFF_MAX;
+use crate::model::membership::Member;
+use crate::model::message::PeerWord;
+use crate::model::peer::testing::*;
+use crate::types::{PeerId, ProcessId};
+
+/// A peer of a market with both traders, 8 and 9, which it knows by name only.
+fn peer() -> Bench {
+    Bench::in_market(offices(2, Some((8, 3)), Some((9, 4))))
+}
+
+fn kept(bench: &Bench) -> Vec<u32> {
+    bench.peer.rooms.links.kept().iter().map(|peer| peer.0).collect()
+}
+
+fn dialed(lines: &[String]) -> Vec<&str> {
+    lines.iter().filter_map(|line| line.strip_prefix("dial to-")?.split(' ').next()).collect()
+}
+
+/// Nobody could vouch for a peer without a session.
+#[test]
+fn neighbours_are_dialed_when_there_is_a_session() {
+    let neighbours = |parts: &mut crate::model::peer::Parts| {
+        parts.neighbours = vec![(PeerId(2), addr(2)), (PeerId(6), addr(6))];
+        parts.join = vec!["somewhere".into()];
+    };
+    let mut bench = Bench::with(neighbours);
+    assert_eq!(dialed(&bench.after(5_000)), [""; 0]);
+    let lines = bench.came("open", Ok(opened(0, offices(2, None, None))));
+    assert_eq!(
+        lines[1..],
+        [
+            "dial to-2 peer-2 link hello of 4",
+            "send to-2 link members 4",
+            "dial to-6 peer-6 link hello of 4",
+            "send to-6 link members 4",
+            "dial somewhere somewhere link hello of 4",
+            "send somewhere link members 4"
+        ]
+    );
+}
+
+#[test]
+fn a_link_that_is_kept_up_is_dialed_again_with_back_off() {
+    let mut bench = peer();
+    bench.met(6, &[]);
+    for wait_ms in [10, 20, 40] {
+        bench.refused("to-6");
+        assert_eq!(dialed(&bench.after(wait_ms - 1)), [""; 0]);
+        assert_eq!(dialed(&bench.after(1)), ["6"]);
+    }
+    bench.say("to-6", greeting(6));
+    bench.broken("to-6");
+    assert_eq!(dialed(&bench.after(10)), ["6"], "it had answered");
+}
+
+/// So the links join all living peers to one another, whoever dies.
+#[test]
+fn the_ring_passes_over_those_that_do_not_answer() {
+    let mut bench = peer();
+    bench.met(2, &[5, 7, 10]);
+    assert_eq!(kept(&bench), [5]);
+    assert_eq!(dialed(&bench.refused("to-5")), ["7"]);
+    assert_eq!(kept(&bench), [5, 7]);
+    assert_eq!(dialed(&bench.refused("to-7")), ["10"]);
+    bench.after(10);
+    bench.say("to-5", greeting(5));
+    assert_eq!(kept(&bench), [5], "it answers again");
+}
+
+#[test]
+fn a_node_that_is_joined_by_address_becomes_a_neighbour() {
+    let join = |parts: &mut crate::model::peer::Parts| parts.join = vec!["somewhere".into()];
+    let mut bench = Bench::with(join).enter(offices(2, Some((8, 3)), Some((9, 4))));
+    let mut theirs = hello(7);
+    theirs.roster = offices(5, Some((7, 6)), Some((9, 4)));
+    assert_eq!(bench.say("somewhere", word(PeerWord::Hello(theirs)))[..1], ["hang up home"]);
+    assert_eq!(kept(&bench), [7]);
+    assert_eq!(bench.peer.roster().seq.0, 5);
+    bench.say("somewhere", word(PeerWord::Members(vec![member(7), member(10)])));
+    assert!(bench.peer.facts.membership.get(PeerId(10)).is_some(), "what it says comes on the same stream");
+    bench.broken("somewhere");
+    assert_eq!(dialed(&bench.after(10)), ["7"]);
+}
+
+#[test]
+fn a_node_that_is_this_peer_or_does_not_answer_is_no_neighbour() {
+    let join = |parts: &mut crate::model::peer::Parts| parts.join = vec!["here".into(), "there".into()];
+    let mut bench = Bench::with(join).enter(offices(2, Some((8, 3)), Some((9, 4))));
+    assert_eq!(bench.say("here", greeting(ME)), ["hang up here"]);
+    bench.refused("there");
+    let wait_ms = BACKOFF_MAX.as_millis() as u64;
+    assert_eq!(bench.after(wait_ms - 1), [""; 0]);
+    assert_eq!(bench.after(1), ["dial there there link hello of 4", "send there link members 4"]);
+}
+
+#[test]
+fn a_restarted_peer_is_dialed_where_it_listens_now() {
+    let mut bench = peer();
+    bench.met(6, &[]);
+    let process = ProcessId { starts: 2, ..process(6) };
+    let moved = Member { addr: "elsewhere".into(), process, ..member(6) };
+    let lines = bench.say("from-6", word(PeerWord::Members(vec![moved])));
+    assert_eq!(
+        lines,
+        ["hang up to-6", "dial elsewhere elsewhere link hello of 4", "send elsewhere link members 4 6"]
+    );
+}
+
+#[test]
+fn a_peer_that_left_is_told_nothing() {
+    let mut bench = peer();
+    bench.met(6, &[2]);
+    let left = Member { left: true, ..member(6) };
+    let lines = bench.say("from-6", word(PeerWord::Members(vec![left])));
+    assert!(lines.contains(&"hang up to-6".to_owned()), "{lines:?}");
+    assert_eq!(kept(&bench), [2]);
+    assert_eq!(dialed(&bench.after(60_000)), [""; 0]);
+}
+
+/// An election leaves a link to everybody.
+#[test]
+fn links_over_which_nothing_is_said_are_ended() {
+    let mut bench = Bench::in_market(offices(2, None, None));
+    bench.met(2, &[5, 7, 10]);
+    bench.after(1_000);
+    let before = ["to-5", "to-7", "to-10"].map(|name| bench.has(name));
+    assert_eq!(before, [true; 3]);
+    bench.granted("claim", offices(3, Some((8, 3)), Some((9, 4))));
+    bench.after(10_000);
+    let after = ["to-5", "to-7", "to-10"].map(|name| bench.has(name));
+    assert_eq!(after, [true, false, false], "but for the next in the ring");
+}
+
+#[test]
+fn two_links_of_one_peer_are_two_streams() {
+    let mut bench = peer();
+    bench.met(6, &[]);
+    bench.greeted("again", greeting(6));
+    bench.broken("from-6");
+    assert_eq!(
+        bench.say("again", word(PeerWord::Heartbeat(3))),
+        ["send again link heartbeat answer 3 (before)"]
+    );
+}

@@ -1,0 +1,154 @@
+use crate::model::call::{Answer, CallError, OLDER_COPY, OTHER_CLUSTER, OpenAnswer};
+use crate::model::entry::Entry;
+use crate::model::message::ControlDown;
+use crate::model::offices::Roster;
+use crate::model::peer::testing::*;
+use crate::model::step::Input;
+use crate::model::warehouse::Opened;
+use crate::types::{Epoch, Hash, Number, PeerId, Seq, Stamp, Token};
+
+fn open_answer(epoch: u32, highest: u32, generation: u64) -> Answer {
+    let opened = Opened {
+        peer: PeerId(ME),
+        epoch: Epoch(epoch),
+        floor: Number::new(Epoch(epoch), 1),
+        highest: Number::new(Epoch(epoch), highest),
+        new: false,
+    };
+    let roster = Roster { generation, ..offices(2, Some((6, 1)), None) };
+    Answer::Opened(Box::new(OpenAnswer { opened, clock: Stamp(70), roster, generation }))
+}
+
+fn refused(reason: &str) -> CallError {
+    CallError::Refused { reason: reason.into(), text: "no".into() }
+}
+
+fn heartbeat(number: u64) -> crate::model::message::Message {
+    down(ControlDown { heartbeat: number, ..ControlDown::default() })
+}
+
+#[test]
+fn the_session_comes_first_then_what_rests_on_it() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.idle(), ["call warehouse open 4 generation 0"]);
+    let lines = bench.came("open", Ok(open_answer(0, 0, 0)));
+    assert_eq!(
+        lines,
+        ["dial control warehouse control hello of 4", "dial home peer-6 trade hello of 4"],
+        "the roster says who the home is"
+    );
+    assert_eq!(bench.recorded(), [Entry::Opened { peer: PeerId(ME), epoch: Epoch(0) }]);
+    assert!(bench.clock() > crate::types::Stamp(70), "the first clock of a process has no bound");
+}
+
+#[test]
+fn the_session_is_asked_for_again_after_ever_longer_waits() {
+    let mut bench = Bench::new();
+    bench.idle();
+    for wait_ms in [10, 20, 40] {
+        assert_eq!(bench.came("open", Err(no_answer())), [""; 0]);
+        assert_eq!(bench.after(wait_ms - 1), [""; 0]);
+        assert_eq!(bench.after(1), ["call warehouse open 4 generation 0"]);
+    }
+}
+
+/// Another ledger may be in the warehouse's place by then.
+#[test]
+fn a_broken_control_stream_opens_the_session_anew() {
+    let mut bench = Bench::in_market(offices(2, Some((6, 1)), None));
+    assert_eq!(bench.broken("control"), [""; 0]);
+    assert_eq!(bench.after(10), ["call warehouse open 4 generation 0"]);
+    let lines = bench.came("open", Ok(open_answer(0, 0, 0)));
+    assert_eq!(lines, ["dial control warehouse control hello of 4"], "the line home stays");
+    assert_eq!(bench.recorded(), [], "the same session is no news");
+}
+
+/// Without it a stuck disk goes on answering, and nobody takes its office over.
+#[test]
+fn a_heartbeat_is_answered_when_what_was_recorded_is_durable() {
+    let mut bench = Bench::in_market(offices(2, Some((6, 1)), None));
+    assert_eq!(bench.say("control", heartbeat(7)), ["send control control answer 7 (before)"]);
+    let sessions = vec![crate::model::call::SessionInfo { epoch: Epoch(1), ..session(9) }];
+    let news = down(ControlDown { sessions, heartbeat: 8, ..ControlDown::default() });
+    assert_eq!(bench.say("control", news), ["send control control answer 8 (this turn)"]);
+}
+
+#[test]
+fn what_was_seen_of_the_ledger_is_journaled_with_a_heartbeat_and_shown() {
+    let mut bench = Bench::new();
+    bench.idle();
+    bench.came("open", Ok(open_answer(0, 0, 0)));
+    let mut theirs = hello(0);
+    theirs.ledger = (Seq(30), Hash::of(&[3]));
+    bench.say("control", down(ControlDown { hello: Some(theirs), ..ControlDown::default() }));
+    bench.recorded();
+    bench.say("control", heartbeat(1));
+    assert_eq!(bench.recorded(), [Entry::LedgerSeen { generation: 0, seq: Seq(30), hash: Hash::of(&[3]) }]);
+    // A warehouse that ends before it is an older copy: nothing is heard of it.
+    bench.broken("control");
+    bench.after(10);
+    bench.came("open", Ok(open_answer(0, 0, 0)));
+    let roster = Some(Box::new(offices(9, Some((4, 9)), None)));
+    let older = down(ControlDown { hello: Some(hello(0)), roster, ..ControlDown::default() });
+    assert_eq!(bench.say("control", older), ["hang up control"]);
+    assert_eq!(bench.peer.roster().seq, Seq(2));
+    assert_eq!(bench.after(20), ["call warehouse open 4 generation 0"], "and it is asked again");
+}
+
+/// With its numbers a second store of this peer would name two orders alike.
+#[test]
+fn an_old_copy_of_a_store_takes_a_new_token() {
+    let mut bench = Bench::new();
+    bench.idle();
+    assert_eq!(bench.came("open", Ok(open_answer(0, 17, 0))), ["renew token"]);
+    assert_eq!(bench.after(5_000), [""; 0], "nothing before the token is on disk");
+    let fresh = Token([99; 32]);
+    assert_eq!(bench.turn([Input::Token(fresh)]), ["call warehouse open 4 generation 0"]);
+    let lines = bench.came("open", Ok(open_answer(1, 0, 0)));
+    assert!(lines.contains(&"dial control warehouse control hello of 4".to_owned()), "{lines:?}");
+    assert_eq!(bench.recorded(), [Entry::Opened { peer: PeerId(ME), epoch: Epoch(1) }]);
+    assert_eq!(bench.peer.facts.me.token, fresh);
+    assert_eq!(
+        bench.peer.facts.me.process.epoch,
+        Epoch(1),
+        "in the process id, too: it outranks the lost store"
+    );
+}
+
+#[test]
+fn after_a_restore_the_line_home_is_dialed_anew_and_the_generation_is_journaled() {
+    let mut bench = Bench::in_market(offices(2, Some((6, 1)), None));
+    assert!(bench.has("home"));
+    bench.broken("control");
+    bench.after(10);
+    let lines = bench.came("open", Ok(open_answer(0, 0, 5)));
+    assert_eq!(
+        lines,
+        ["dial control warehouse control hello of 4", "hang up home", "dial home peer-6 trade hello of 4"]
+    );
+    assert_eq!(bench.recorded(), [Entry::LedgerSeen { generation: 5, seq: Seq(0), hash: Hash::default() }]);
+}
+
+#[test]
+fn another_markets_warehouse_ends_the_process() {
+    let mut bench = Bench::new();
+    bench.idle();
+    assert_eq!(bench.came("open", Err(refused(OTHER_CLUSTER))), ["exit 7: no"]);
+}
+
+/// The older copy may not believe a word of this peer before it has seen its token.
+#[test]
+fn an_older_copy_of_the_warehouse_is_shown_what_this_peer_has_seen() {
+    let mut bench = Bench::new();
+    bench.idle();
+    assert_eq!(bench.came("open", Err(refused(OLDER_COPY))), ["dial control warehouse control hello of 4"]);
+    assert!(!bench.peer.facts.session_open);
+}
+
+#[test]
+fn only_the_last_token_opens_and_only_once() {
+    let mut bench = Bench::new();
+    bench.idle();
+    assert_eq!(bench.after(60_000), [""; 0], "one call at a time, however long it takes");
+    assert_eq!(bench.calls("open"), 1);
+}
