@@ -33,6 +33,6 @@ fn threads_change_nothing() {
 
 #[test]
 fn a_panic_is_a_failure_like_others() {
-    let outcome = run(1, &Options { peers: 0..=0, ..Options::default() });
-    assert_eq!(outcome.failed.unwrap().check, "panic");
+    let (failed, orders, ..) = guarded(|| panic!("of {}", "old age"));
+    assert_eq!((failed, orders), (Some(Failure::new("panic", "of old age")), 0));
 }
