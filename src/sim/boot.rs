@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::chance::Chance;
 use super::disks::Disk;
-use super::node::{Engine, Running, View, World, addr};
+use super::engine::{Engine, Running, View};
+use super::node::{World, addr};
 use super::port::{Outbox, SimPort};
 use crate::journal::{Birth, Journal, Meta, OpenError, Pump, Recovered, Recovery};
 use crate::limits::TRADER_QUEUE_ORDERS_MAX;

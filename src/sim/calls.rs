@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::network::{self, Delivery, Lag, Process, put};
+use super::lag::Lag;
+use super::network::{self, Delivery, Process, put};
 use super::queue::Queue;
 use super::world;
 use crate::limits::{CALL_DEADLINE, PROBE_MAX};

@@ -70,6 +70,12 @@ impl Disk {
         (self.memory.open().reader(), self.memory.mark().newest())
     }
 
+    /// The store on it.
+    #[cfg(test)]
+    pub fn store(&self) -> Box<dyn crate::journal::Store> {
+        self.memory.open()
+    }
+
     /// It names a checkpoint.
     pub fn has_checkpoint(&self) -> bool {
         matches!(self.look().0.get(Tree::Meta, b"checkpoint"), Ok(Some(_)))

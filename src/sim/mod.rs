@@ -22,7 +22,9 @@ mod calls;
 mod chance;
 mod check;
 mod disks;
+mod engine;
 mod faults;
+mod lag;
 mod load;
 mod marks;
 mod network;
@@ -83,22 +85,27 @@ pub struct Outcome {
     pub lines: Vec<String>,
 }
 
+/// What is left of a world.
+type Lived = (Option<Failure>, u64, Counts, Seen);
+
 /// Lives through one seed's world and checks it. A panic in it is a failure like others.
 pub fn run(seed: u64, options: &Options) -> Outcome {
     let trace = Trace::new(options.trace);
-    let peers =
-        Chance::of(seed, "peers").between((*options.peers.start()).into(), (*options.peers.end()).into());
-    let setting = Setting { seed, peers: peers as u32, orders: options.orders, faults: &options.faults };
-    let lived = catch_unwind(AssertUnwindSafe(|| {
+    let (failed, orders, faults, marks) = guarded(|| {
+        let (least, most) = (*options.peers.start(), *options.peers.end());
+        let peers = Chance::of(seed, "peers").between(least.into(), most.into()) as u32;
+        let setting = Setting { seed, peers, orders: options.orders, faults: &options.faults };
         let mut world = World::new(&setting, trace.clone());
-        let failed = world.run().err();
-        (failed, world.orders(), world.faults().clone(), world.marks().clone())
-    }));
-    let (failed, orders, faults, marks) = lived.unwrap_or_else(|panic| {
-        let failure = Failure::new("panic", panic_text(&*panic));
-        (Some(failure), 0, Counts::new(), Seen::new())
+        (world.run().err(), world.orders(), world.faults().clone(), world.marks().clone())
     });
     Outcome { seed, failed, orders, faults, marks, hash: trace.hash(), lines: trace.take_lines() }
+}
+
+fn guarded(live: impl FnOnce() -> Lived) -> Lived {
+    catch_unwind(AssertUnwindSafe(live)).unwrap_or_else(|panic| {
+        let failure = Failure::new("panic", panic_text(&*panic));
+        (Some(failure), 0, Counts::new(), Seen::new())
+    })
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {

@@ -8,8 +8,8 @@
 use std::collections::BTreeMap;
 
 use super::calls::{self, Back, Calls};
-use super::chance::Chance;
-use super::queue::{MS, Moment, Queue};
+use super::lag::Lag;
+use super::queue::{Moment, Queue};
 use super::world;
 use crate::model::call::Ask;
 use crate::model::message::Stream;
@@ -64,33 +64,6 @@ pub(super) enum Event {
     End(u64, Side, Lost),
     /// Of a unary call.
     Call(calls::Event),
-}
-
-/// How long messages take: drawn per seed, then per message.
-pub(super) struct Lag {
-    chance: Chance,
-    least: u64,
-    most: u64,
-    /// One in so many takes long; 0: none.
-    slow_one_in: u64,
-}
-
-/// The longest that a slow message takes.
-const SLOW: u64 = 150 * MS;
-
-impl Lag {
-    fn of(seed: u64) -> Lag {
-        let mut chance = Chance::of(seed, "network");
-        let scale = chance.pick(&[100, MS, 8 * MS]);
-        let slow_one_in = chance.pick(&[0, 1_000, 50]);
-        Lag { chance, least: scale / 2, most: scale * 3 / 2, slow_one_in }
-    }
-
-    /// Microseconds that the next message takes.
-    pub fn draw(&mut self) -> u64 {
-        let most = if self.chance.one_in(self.slow_one_in) { SLOW } else { self.most };
-        self.chance.between(self.least, most)
-    }
 }
 
 /// What goes to one end of a stream.
@@ -232,8 +205,8 @@ impl Network {
         }
         let left = gone.other();
         let way = line.way(left);
-        if may_lose && way.last > now && lag.chance.one_in(2) {
-            way.cut = Some(Moment(lag.chance.between(now.0, way.last.0)));
+        if may_lose && way.last > now && lag.loses() {
+            way.cut = Some(lag.cut(now, way.last));
         }
         let heard = now.after(lag.draw()).max(way.cut.unwrap_or(way.last).after(1));
         let lost = Lost { refused: false, why: why.to_owned() };

@@ -5,93 +5,20 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::boot::{self, Booted};
 use super::chance::Chance;
 use super::disks::Disk;
+use super::engine::{Engine, View};
 use super::load::Load;
 use super::network::{Delivery, Process};
-use super::port::{Outbox, SimPort};
+use super::port::Outbox;
 use super::queue::{Moment, Queue};
 use super::world::Event;
-use crate::journal::{HandTime, OpenError, Pump, Recovery, StoreError};
+use crate::journal::{HandTime, OpenError, Recovery, StoreError};
 use crate::model::call::Ask;
-use crate::model::market::Market;
-use crate::model::peer::PeerState;
-use crate::model::step::{At, Effect, Input, Machine, Numbers, ReplyId};
-use crate::node::driver::Driver;
+use crate::model::step::{At, Effect, Input, Numbers, ReplyId};
 use crate::types::{Now, PeerId};
-
-/// What may be looked at of a running machine.
-pub(super) enum View<'a> {
-    /// The warehouse's.
-    Market(&'a Market),
-    /// A peer's.
-    Peer(&'a PeerState),
-}
-
-impl<'a> From<&'a Market> for View<'a> {
-    fn from(market: &'a Market) -> Self {
-        View::Market(market)
-    }
-}
-
-impl<'a> From<&'a PeerState> for View<'a> {
-    fn from(state: &'a PeerState) -> Self {
-        View::Peer(state)
-    }
-}
-
-/// A driver of either machine, with its journal's pump.
-pub(super) trait Engine {
-    fn turn(&mut self, at: At, inbox: &mut VecDeque<Input>);
-    fn due(&self) -> Option<Now>;
-    fn has_room(&self) -> bool;
-    fn sync_due(&self) -> Option<Duration>;
-    fn begin_sync(&mut self) -> Result<bool, StoreError>;
-    fn finish_sync(&mut self) -> Result<(), StoreError>;
-    fn view(&self) -> View<'_>;
-}
-
-pub(super) struct Running<M: Machine> {
-    pub driver: Driver<M, SimPort>,
-    pub pump: Pump<M::State>,
-}
-
-impl<M: Machine> Engine for Running<M>
-where
-    for<'a> View<'a>: From<&'a M::State>,
-{
-    fn turn(&mut self, at: At, inbox: &mut VecDeque<Input>) {
-        let room = self.driver.has_room();
-        self.driver.turn(at, None, || if room { inbox.pop_front() } else { None });
-    }
-
-    fn due(&self) -> Option<Now> {
-        self.driver.due()
-    }
-
-    fn has_room(&self) -> bool {
-        self.driver.has_room()
-    }
-
-    fn sync_due(&self) -> Option<Duration> {
-        self.pump.due()
-    }
-
-    fn begin_sync(&mut self) -> Result<bool, StoreError> {
-        self.pump.begin_sync()
-    }
-
-    fn finish_sync(&mut self) -> Result<(), StoreError> {
-        self.pump.finish_sync()
-    }
-
-    fn view(&self) -> View<'_> {
-        self.driver.machine().state().into()
-    }
-}
 
 /// A process while it lives.
 struct Life {

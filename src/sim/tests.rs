@@ -30,3 +30,9 @@ fn a_seed_is_the_same_run_every_time() {
 fn threads_change_nothing() {
     assert_eq!(batch(1..=12, 1), batch(1..=12, 2));
 }
+
+#[test]
+fn a_panic_is_a_failure_like_others() {
+    let (failed, orders, ..) = guarded(|| panic!("of {}", "old age"));
+    assert_eq!((failed, orders), (Some(Failure::new("panic", "of old age")), 0));
+}

@@ -12,11 +12,12 @@ use std::sync::Arc;
 use super::chance::Chance;
 use super::check::{self, Failure, Told};
 use super::disks::Disk;
+use super::engine::View;
 use super::faults::{Counts, Faults, Kind};
 use super::load::Load;
 use super::marks::{Mark, Marks, Seen};
 use super::network::{self, Delivery, Network, Process};
-use super::node::{Node, View, World as Surroundings};
+use super::node::{Node, World as Surroundings};
 use super::queue::{MS, Moment, Queue};
 use super::trace::Trace;
 use crate::journal::{HandTime, Recovery};
@@ -131,19 +132,33 @@ impl World {
     /// # Errors
     /// Something that must hold does not.
     pub fn run(&mut self) -> Result<(), Failure> {
+        let lived = self.live();
+        self.look_back()?;
+        lived.and_then(|()| self.check())
+    }
+
+    fn live(&mut self) -> Result<(), Failure> {
         while let Some(event) = self.queue.next() {
             self.time.set(self.queue.now().duration());
             self.bounds()?;
             self.handle(event)?;
             if self.phase_is_over() && !self.next_phase() {
-                break;
+                return Ok(());
             }
         }
-        if self.phase < Phase::Rest {
-            return Err(Failure::new("liveness", format!("nothing happens any more; {}", self.waits_for())));
+        match self.phase {
+            Phase::Rest => Ok(()),
+            _ => Err(Failure::new("liveness", format!("nothing happens any more; {}", self.waits_for()))),
         }
+    }
+
+    /// What can be seen best at the end.
+    fn look_back(&mut self) -> Result<(), Failure> {
         self.marks.count(Mark::Refused, self.network.refused());
-        self.check()
+        let checkpoints = self.nodes.iter().filter(|node| node.disk.has_checkpoint()).count();
+        self.marks.count(Mark::Checkpoint, checkpoints as u64);
+        check::ledger(&self.nodes[0].disk)?.iter().for_each(|(record, _)| self.marks.row(record));
+        Ok(())
     }
 
     fn bounds(&mut self) -> Result<(), Failure> {
@@ -249,16 +264,14 @@ impl World {
         effects.into_iter().try_for_each(|effect| self.perform(process, effect))
     }
 
-    fn check(&mut self) -> Result<(), Failure> {
+    fn check(&self) -> Result<(), Failure> {
         let disks: Vec<(PeerId, &Disk)> = self.nodes.iter().map(|node| (node.id, &node.disk)).collect();
-        let mut done: BTreeMap<OrderId, Outcome> = BTreeMap::new();
-        for (record, outcome) in check::ledger(&self.nodes[0].disk)? {
-            self.marks.row(&record);
-            done.extend(outcome.map(|outcome| (outcome.id, outcome)));
-        }
-        let checkpoints = disks.iter().filter(|(_, disk)| disk.has_checkpoint()).count();
-        self.marks.count(Mark::Checkpoint, checkpoints as u64);
         check::audited(&disks)?;
+        let outcomes = check::ledger(&self.nodes[0].disk)?.into_iter().filter_map(|(_, outcome)| outcome);
+        let done: BTreeMap<OrderId, Outcome> = outcomes.map(|outcome| (outcome.id, outcome)).collect();
         check::told_is_done(&self.told, &done)
     }
 }
+
+#[cfg(test)]
+mod tests;

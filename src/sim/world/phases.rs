@@ -10,7 +10,8 @@
 use super::{Event, World};
 use crate::limits::PASS_OVER_MS;
 use crate::model::call::Ask;
-use crate::sim::node::{Node, View};
+use crate::sim::engine::View;
+use crate::sim::node::Node;
 use crate::sim::queue::{MS, SECOND};
 use crate::types::{PeerId, node_name};
 

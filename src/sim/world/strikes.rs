@@ -1,9 +1,9 @@
 //! What goes wrong in the world: faults as they come about.
 
 use super::{Event, World};
+use crate::sim::engine::View;
 use crate::sim::faults::{Kind, Seats};
 use crate::sim::marks::Mark;
-use crate::sim::node::View;
 
 impl World {
     pub(super) fn plan_fault(&mut self) {
