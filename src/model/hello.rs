@@ -26,4 +26,17 @@ pub struct Hello {
     pub cluster: String,
     /// Where it listens; empty for a client.
     pub addr: String,
+    /// Counts the streams that this process has dialed, from 1; 0: it does not count them.
+    pub stream: u64,
 }
+
+impl Hello {
+    /// Which of two streams of one peer was dialed later: the one with the higher value. Without it: a connection that
+    /// was given up arrives after its successor, is taken for the newest, and answers go where nobody reads.
+    pub fn dialed(&self) -> Dialed {
+        (self.process, self.stream)
+    }
+}
+
+/// See [`Hello::dialed`].
+pub type Dialed = (ProcessId, u64);

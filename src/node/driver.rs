@@ -37,7 +37,7 @@ pub struct Driver<M: Machine, P: Port> {
     ticket: Ticket,
     /// The machine's clock at that step: a leap since then is reserved on disk before it is shown.
     staged_clock: Stamp,
-    /// Of the last step with a leap: until it is durable nothing leaves.
+    /// Until this one is durable nothing leaves: a leap waits for it, or something that must not overtake one.
     leap: Ticket,
     /// What waited for this one has left.
     released: Ticket,
@@ -125,15 +125,15 @@ impl<M: Machine, P: Port> Driver<M, P> {
             self.ticket = self.journal.stage(Step { records, time: at.time, clock, urgency });
             self.staged_clock = clock;
         }
-        if leaps {
+        self.release();
+        if leaps || self.leap > self.released {
             self.leap = self.ticket;
         }
-        self.release();
         let mut effects = self.turn.take_effects();
         for (when, effect) in effects.drain(..) {
             match when {
                 // The clock that it shows has no reserve on disk yet; what is said later must not overtake it.
-                _ if leaps || self.leap > self.released => self.held.until(self.ticket, effect),
+                _ if self.leap > self.released => self.held.until(self.ticket, effect),
                 When::Now(_) => self.leave(effect),
                 When::Before => self.held.until(before, effect),
                 When::ThisTurn => self.held.until(self.ticket, effect),

@@ -130,6 +130,7 @@ pub(super) fn hello_out(hello: &Hello) -> proto::Hello {
         ledger_hash: hash_out(hello.ledger.1),
         cluster: hello.cluster.clone(),
         addr: hello.addr.clone(),
+        stream: hello.stream,
     }
 }
 
@@ -150,6 +151,7 @@ pub(super) fn hello_in(hello: proto::Hello) -> Hello {
         ledger: (Seq(hello.ledger_seq), hash_in(&hello.ledger_hash)),
         cluster: hello.cluster,
         addr: hello.addr,
+        stream: hello.stream,
     }
 }
 

@@ -11,7 +11,7 @@ use super::line::Line;
 use super::rooms::Rooms;
 use crate::model::call::{Answer, Refusal};
 use crate::model::entry::Entry;
-use crate::model::hello::Hello;
+use crate::model::hello::{Dialed, Hello};
 use crate::model::market::NotTaken;
 use crate::model::message::{Message, TradeAnswer, TradeAsk};
 use crate::model::row::Outcome;
@@ -22,6 +22,7 @@ use crate::types::{Now, Number, Order, OrderId, PeerId, Seq};
 /// A stream on which a peer trades here.
 struct TradeStream {
     peer: PeerId,
+    dialed: Dialed,
     /// Nothing above this number is taken before it comes again.
     blocked: Option<Number>,
 }
@@ -73,6 +74,11 @@ impl Desk {
     /// The peer is who it says: what it says of the clock counts from here on, and of the offices if it is no client.
     pub(super) fn welcome(&mut self, cx: &mut Cx<'_>, conn: ConnId, theirs: &Hello) -> bool {
         let peer = theirs.peer;
+        let newest = self.by_peer.get(&peer).and_then(|conn| self.streams.get(conn));
+        if newest.is_some_and(|newest| newest.dialed > theirs.dialed()) {
+            cx.hang_up(conn);
+            return false;
+        }
         if !cx.hear_orderer(peer, theirs.clock) {
             cx.hang_up(conn);
             return false;
@@ -81,7 +87,7 @@ impl Desk {
         if !peer.is_client() {
             cx.hear_roster(theirs.roster.clone());
         }
-        self.streams.insert(conn, TradeStream { peer, blocked: None });
+        self.streams.insert(conn, TradeStream { peer, dialed: theirs.dialed(), blocked: None });
         self.by_peer.insert(peer, conn);
         let (hello, roster) = (Some(cx.hello(false)), Some(Box::new(cx.roster.clone())));
         let answer = TradeAnswer { hello, roster, ..TradeAnswer::default() };

@@ -114,6 +114,8 @@ pub(super) struct Facts {
     /// Words to other peers that the links are to carry at the end of the step.
     pub(super) words: VecDeque<(PeerId, PeerWord)>,
     calls: BTreeMap<CallId, Purpose>,
+    /// Streams that this process has dialed.
+    dialed: u64,
 }
 
 impl Facts {
@@ -146,6 +148,7 @@ impl Facts {
             news: News::default(),
             words: VecDeque::new(),
             calls: BTreeMap::new(),
+            dialed: 0,
         }
     }
 
@@ -192,7 +195,14 @@ impl Facts {
             ledger: (self.ledger_seen.1, self.ledger_seen.2),
             cluster: self.me.cluster.clone(),
             addr: self.me.addr.clone(),
+            stream: 0,
         })
+    }
+
+    /// The hello of a stream that is dialed now.
+    pub(super) fn first_hello(&mut self, prove: bool) -> Box<Hello> {
+        self.dialed += 1;
+        Box::new(Hello { stream: self.dialed, ..*self.hello(prove) })
     }
 
     /// Whether the ledger is the one that this peer had seen up to `shown` when it dialed, or goes on from there; if not,

@@ -39,12 +39,15 @@ impl Rooms {
     /// A proven hello on a stream of another peer. A peer that we know by name may show another process: the old one is
     /// dead.
     pub(super) fn met(&mut self, cx: &mut Cx<'_>, conn: ConnId, hello: Hello) {
-        let peer = hello.peer;
+        if self.links.is_abandoned(&hello) {
+            return cx.hang_up(conn);
+        }
+        let (peer, dialed) = (hello.peer, hello.dialed());
         cx.hear(hello.clock);
         let member = Member { id: peer, addr: hello.addr, process: hello.process, left: false };
         self.learn(cx, peer, vec![member]);
         cx.hear_roster(hello.roster);
-        self.links.met(cx, conn, peer);
+        self.links.met(cx, conn, peer, dialed);
     }
 
     /// A word on a stream of another peer.

@@ -11,7 +11,7 @@ use super::facts::{Cx, Facts};
 use super::rooms::Rooms;
 use crate::limits::{BACKOFF_MAX, LINKS_MAX, NEIGHBOUR_LINKS_MAX, PEERS_MAX};
 use crate::model::backoff::Backoff;
-use crate::model::hello::Hello;
+use crate::model::hello::{Dialed, Hello};
 use crate::model::membership::next_in_ring;
 use crate::model::message::{Message, PeerMessage, PeerWord};
 use crate::model::step::{Because, ConnId, Lost};
@@ -27,6 +27,7 @@ struct Link {
 /// A proven stream of another peer to this one.
 struct Incoming {
     peer: PeerId,
+    dialed: Dialed,
     /// It told its members: it is told news on this stream.
     gossips: bool,
 }
@@ -233,6 +234,11 @@ impl Links {
         self.incoming.get(&conn).map(|incoming| incoming.peer)
     }
 
+    /// A stream that the peer dialed later is here already.
+    pub(super) fn is_abandoned(&self, hello: &Hello) -> bool {
+        self.incoming.values().any(|it| it.peer == hello.peer && it.dialed > hello.dialed())
+    }
+
     /// One of its streams ended.
     pub(super) fn ended_incoming(&mut self, conn: ConnId) -> bool {
         self.incoming.remove(&conn).is_some()
@@ -251,8 +257,8 @@ impl Links {
     }
 
     /// A peer's proven hello on a stream of its own.
-    pub(super) fn met(&mut self, cx: &mut Cx<'_>, conn: ConnId, peer: PeerId) {
-        self.incoming.insert(conn, Incoming { peer, gossips: false });
+    pub(super) fn met(&mut self, cx: &mut Cx<'_>, conn: ConnId, peer: PeerId, dialed: Dialed) {
+        self.incoming.insert(conn, Incoming { peer, dialed, gossips: false });
         let hello = PeerWord::Hello(cx.hello(false));
         say_on(cx, conn, hello);
     }
@@ -329,7 +335,7 @@ impl Links {
 
 /// Opens a link; the hello comes first.
 fn dial_link(cx: &mut Cx<'_>, addr: &str) -> ConnId {
-    let word = PeerWord::Hello(cx.hello(true));
+    let word = PeerWord::Hello(cx.first_hello(true));
     let first = PeerMessage { clock: cx.clock.tick(), word };
     cx.dial(addr, Message::Peer(first))
 }

@@ -101,7 +101,7 @@ impl Session {
             return;
         }
         self.shown = cx.ledger_seen.1;
-        let up = ControlUp { clock: cx.clock.tick(), hello: Some(cx.hello(true)), heartbeat_answer: 0 };
+        let up = ControlUp { clock: cx.clock.tick(), hello: Some(cx.first_hello(true)), heartbeat_answer: 0 };
         let addr = cx.warehouse.clone();
         self.control.dial(cx, &addr, Message::ControlUp(up));
     }

@@ -9,7 +9,7 @@ impl Rooms {
     /// Dials the settle stream of the present term, unless it is there.
     pub(super) fn dial_settle(&mut self, cx: &mut Cx<'_>) {
         let Some(term) = cx.term().filter(|_| !self.desk.settle.is_dialed()) else { return };
-        let (clock, hello) = (cx.clock.tick(), Some(cx.hello(false)));
+        let (clock, hello) = (cx.clock.tick(), Some(cx.first_hello(false)));
         self.desk.shown = cx.ledger_seen.1;
         let (addr, ask) = (cx.warehouse.clone(), SettleAsk { clock, hello, term, ..SettleAsk::default() });
         self.desk.settle.dial(cx, &addr, Message::SettleAsk(ask));

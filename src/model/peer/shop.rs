@@ -266,7 +266,8 @@ impl Shop {
             return;
         }
         let addr = seat.addr.clone();
-        let first = TradeAsk { clock: cx.clock.tick(), hello: Some(cx.hello(true)), orders: Vec::new() };
+        let first =
+            TradeAsk { clock: cx.clock.tick(), hello: Some(cx.first_hello(true)), orders: Vec::new() };
         self.home.line.dial(cx, &addr, Message::TradeAsk(first));
         (self.home.seat, self.home.sent) = (Some(target), Number(0));
         (self.home.not_before, self.home.refused) = (None, None);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Conn, Denied, Warehouse};
-use crate::model::hello::Hello;
+use crate::model::hello::{Dialed, Hello};
 use crate::model::membership::Member;
 use crate::model::message::ControlUp;
 use crate::model::offices::{Grant, Offices};
@@ -25,6 +25,7 @@ pub(super) struct Presence {
 struct Present {
     conn: ConnId,
     process: ProcessId,
+    dialed: Dialed,
     addr: String,
     /// When the oldest unanswered heartbeat was sent.
     asked: Option<Now>,
@@ -46,7 +47,8 @@ impl Presence {
         if let Some(term) = held {
             self.lost.remove(&term);
         }
-        let present = Present { conn, process: hello.process, addr: hello.addr.clone(), asked: None };
+        let Hello { process, addr, .. } = hello.clone();
+        let present = Present { conn, process, dialed: hello.dialed(), addr, asked: None };
         self.present.insert(hello.peer, present);
     }
 
@@ -63,6 +65,12 @@ impl Presence {
     /// The process whose control stream is up.
     pub(super) fn process_of(&self, peer: PeerId) -> Option<ProcessId> {
         self.present.get(&peer).map(|present| present.process)
+    }
+
+    /// The peer's process has dialed a later control stream, which is here already.
+    fn has_later(&self, hello: &Hello) -> bool {
+        let present = self.present.get(&hello.peer).filter(|present| present.process == hello.process);
+        present.is_some_and(|present| present.dialed > hello.dialed())
     }
 
     /// Where a peer listens that is present.
@@ -149,6 +157,9 @@ impl Warehouse {
             // Before all else: an older copy may not even know the peer's session.
             if let Some(exit) = self.older_copy(hello, turn.past()) {
                 return turn.at_once(Because::TellsNothing, Effect::Exit(exit));
+            }
+            if self.presence.has_later(hello) {
+                return self.hang_up(conn, "a stream that its process dialed later is here", turn);
             }
             if let Err(denied) = self.control_up(at, conn, hello, turn) {
                 return self.hang_up(conn, &denied.to_string(), turn);

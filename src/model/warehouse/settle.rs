@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Conn, Warehouse};
 use crate::limits::{BATCH_ORDERS_MAX, MESSAGE_BYTES_MAX};
-use crate::model::hello::Hello;
+use crate::model::hello::{Dialed, Hello};
 use crate::model::market::{NotTaken, Settling, Verdict};
 use crate::model::message::{Message, SettleAnswer, SettleAsk, outcome_weight};
 use crate::model::row::{Outcome, Record};
@@ -15,6 +15,7 @@ use crate::types::{Batch, Number, Order, OrderId, OrderKind, PeerId, ProcessId, 
 pub(super) struct Settler {
     peer: PeerId,
     process: ProcessId,
+    dialed: Dialed,
     /// Why a batch was not taken: no later one of this stream is.
     refused: Option<NotTaken>,
     /// Numbers that were not taken: nothing of their peer above them is taken before they come again.
@@ -35,7 +36,8 @@ pub(super) struct Job {
 
 impl Settler {
     fn new(hello: &Hello) -> Settler {
-        Settler { peer: hello.peer, process: hello.process, refused: None, blocked: BTreeMap::new() }
+        let (peer, process, dialed) = (hello.peer, hello.process, hello.dialed());
+        Settler { peer, process, dialed, refused: None, blocked: BTreeMap::new() }
     }
 
     /// A number above one that was not taken waits for it; the number itself, or one below, lifts the block. Without
@@ -65,6 +67,9 @@ impl Warehouse {
         let SettleAsk { clock, hello, term, batch, orders } = ask;
         match (hello, matches!(self.conns.get(&conn), Some(Conn::Settle(Some(_))))) {
             (None, true) => {}
+            (Some(hello), false) if self.has_later_settler(&hello) => {
+                return self.hang_up(conn, "a stream that its process dialed later is here", turn);
+            }
             (Some(hello), false) => {
                 self.conns.insert(conn, Conn::Settle(Some(Settler::new(&hello))));
                 let hello = Some(Box::new(self.hello()));
@@ -81,6 +86,15 @@ impl Warehouse {
         let busy = (orders.len() > BATCH_ORDERS_MAX).then_some(NotTaken::Busy);
         let refused = if leap { Some(NotTaken::Clock) } else { busy };
         self.jobs.push(Job { conn, batch, term, orders, refused });
+    }
+
+    fn has_later_settler(&self, hello: &Hello) -> bool {
+        let dialed = hello.dialed();
+        let settler = |conn: &Conn| match conn {
+            Conn::Settle(Some(it)) => it.peer == hello.peer && it.dialed > dialed,
+            _ => false,
+        };
+        self.conns.values().any(settler)
     }
 
     /// Whether the term is the present grant of the stream's process.

@@ -197,6 +197,20 @@ fn a_turn_in_which_the_clock_leaps_says_nothing_before_its_reserve_is_on_disk() 
     assert!(recovered.clock.0 >= CLOCK_RESERVE);
 }
 
+/// Otherwise: order 8 is at the trader before order 7, and a clock is shown that no reserve covers.
+#[test]
+fn what_is_said_after_a_leap_does_not_overtake_what_waits_for_it() {
+    let mut bench = bench();
+    assert_eq!(bench.turn(&[LEAP, NOW]), [""; 0]);
+    assert_eq!(bench.turn(&[RECORD, HOLD]), [""; 0]);
+    bench.pump.write_group().unwrap();
+    assert_eq!(bench.turn(&[NOW]), ["now", "held", "now"]);
+    bench.turn(&[LEAP, NOW]);
+    bench.sync();
+    bench.turn(&[RECORD]);
+    assert_eq!(bench.turn(&[NOW]), ["now"], "the leap is over, whatever else is on its way");
+}
+
 #[test]
 fn a_new_token_counts_when_it_is_durable() {
     let mut bench = bench();

@@ -7,7 +7,7 @@ use crate::codec::decode;
 use crate::limits::{ORDER_BYTES_MAX, REPLICA_CHUNK_ORDERS_MAX};
 use crate::model::entry::Entry;
 use crate::model::happening::Replayed;
-use crate::model::hello::Hello;
+use crate::model::hello::{Dialed, Hello};
 use crate::model::message::{Message, ReplicaAnswer, ReplicaAsk};
 use crate::model::peer::facts::Cx;
 use crate::model::step::{Because, ConnId, Effect};
@@ -16,9 +16,13 @@ use crate::types::{Order, PeerId, Term};
 impl Replica {
     /// A trader's proven hello on a stream of its own.
     pub(in crate::model::peer) fn greeted(&mut self, cx: &mut Cx<'_>, conn: ConnId, hello: &Hello) {
+        let later = |(peer, dialed): &(PeerId, Dialed)| *peer == hello.peer && *dialed > hello.dialed();
+        if self.incoming.values().any(later) {
+            return cx.hang_up(conn);
+        }
         cx.hear(hello.clock);
         cx.hear_roster(hello.roster.clone());
-        self.incoming.insert(conn, hello.peer);
+        self.incoming.insert(conn, (hello.peer, hello.dialed()));
         let (clock, hello) = (cx.clock.tick(), Some(cx.hello(false)));
         let answer = ReplicaAnswer { clock, hello, ..ReplicaAnswer::default() };
         cx.send(Because::TellsNothing, conn, Message::ReplicaAnswer(answer));
@@ -26,7 +30,7 @@ impl Replica {
 
     /// A copy of what the other trader has accepted; acknowledged when it is durable here.
     pub(in crate::model::peer) fn mirror(&mut self, cx: &mut Cx<'_>, conn: ConnId, ask: ReplicaAsk) {
-        let Some(trader) = self.incoming.get(&conn).copied() else { return };
+        let Some((trader, _)) = self.incoming.get(&conn).copied() else { return };
         if ask.hello.is_some() || ask.orders.len() > REPLICA_CHUNK_ORDERS_MAX * ORDER_BYTES_MAX {
             self.incoming.remove(&conn);
             return cx.hang_up(conn);

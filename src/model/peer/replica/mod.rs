@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use super::line::Line;
 use crate::model::backoff::Backoff;
 use crate::model::happening::Replayed;
+use crate::model::hello::Dialed;
 use crate::model::market::NotTaken;
 use crate::model::row::Outcome;
 use crate::model::step::ConnId;
@@ -51,7 +52,7 @@ pub(super) struct Replica {
     /// The secondary's term that is being brought up to date, and when that last went on.
     syncing: Option<(Term, Now)>,
     /// Streams of the other trader to this one.
-    incoming: BTreeMap<ConnId, PeerId>,
+    incoming: BTreeMap<ConnId, (PeerId, Dialed)>,
     /// Orders of a dead trader that are not settled here yet, and what became of the others.
     adopted: BTreeSet<OrderId>,
     counted: Replayed,

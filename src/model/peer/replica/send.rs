@@ -50,7 +50,7 @@ impl Replica {
         if self.seat == Some(target) && self.line.is_dialed() {
             return;
         }
-        let (clock, hello) = (cx.clock.tick(), Some(cx.hello(true)));
+        let (clock, hello) = (cx.clock.tick(), Some(cx.first_hello(true)));
         let first = ReplicaAsk { clock, hello, term, ..ReplicaAsk::default() };
         self.line.dial(cx, &seat.addr, Message::ReplicaAsk(first));
         (self.seat, self.pairing) = (Some(target), false);

@@ -124,6 +124,7 @@ impl Any {
 
     fn hello(&mut self) -> Box<Hello> {
         Box::new(Hello {
+            stream: self.n(),
             peer: self.peer(),
             epoch: Epoch(self.n32()),
             token: self.some(|any| Token(any.bytes())),
