@@ -31,10 +31,15 @@ pub struct Hello {
 }
 
 impl Hello {
-    /// Which of two streams of one peer was dialed later: the one with the higher value. Without it: a connection that
-    /// was given up arrives after its successor, is taken for the newest, and answers go where nobody reads.
+    /// Tells streams of one peer apart by when they were dialed: the later one has the higher value.
     pub fn dialed(&self) -> Dialed {
         (self.process, self.stream)
+    }
+
+    /// Its stream was dialed before that one of the same peer. Without this: the bytes of a connection that was given up
+    /// arrive after those of its successor, the dead stream is taken for the newest, and answers go where nobody reads.
+    pub fn was_dialed_before(&self, other: Dialed) -> bool {
+        self.stream != 0 && self.dialed() < other
     }
 }
 

@@ -75,7 +75,7 @@ impl Desk {
     pub(super) fn welcome(&mut self, cx: &mut Cx<'_>, conn: ConnId, theirs: &Hello) -> bool {
         let peer = theirs.peer;
         let newest = self.by_peer.get(&peer).and_then(|conn| self.streams.get(conn));
-        if newest.is_some_and(|newest| newest.dialed > theirs.dialed()) {
+        if newest.is_some_and(|newest| theirs.was_dialed_before(newest.dialed)) {
             cx.hang_up(conn);
             return false;
         }

@@ -236,7 +236,7 @@ impl Links {
 
     /// A stream that the peer dialed later is here already.
     pub(super) fn is_abandoned(&self, hello: &Hello) -> bool {
-        self.incoming.values().any(|it| it.peer == hello.peer && it.dialed > hello.dialed())
+        self.incoming.values().any(|it| it.peer == hello.peer && hello.was_dialed_before(it.dialed))
     }
 
     /// One of its streams ended.

@@ -70,7 +70,7 @@ impl Presence {
     /// The peer's process has dialed a later control stream, which is here already.
     fn has_later(&self, hello: &Hello) -> bool {
         let present = self.present.get(&hello.peer).filter(|present| present.process == hello.process);
-        present.is_some_and(|present| present.dialed > hello.dialed())
+        present.is_some_and(|present| hello.was_dialed_before(present.dialed))
     }
 
     /// Where a peer listens that is present.

@@ -89,9 +89,8 @@ impl Warehouse {
     }
 
     fn has_later_settler(&self, hello: &Hello) -> bool {
-        let dialed = hello.dialed();
         let settler = |conn: &Conn| match conn {
-            Conn::Settle(Some(it)) => it.peer == hello.peer && it.dialed > dialed,
+            Conn::Settle(Some(it)) => it.peer == hello.peer && hello.was_dialed_before(it.dialed),
             _ => false,
         };
         self.conns.values().any(settler)

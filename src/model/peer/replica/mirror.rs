@@ -16,7 +16,8 @@ use crate::types::{Order, PeerId, Term};
 impl Replica {
     /// A trader's proven hello on a stream of its own.
     pub(in crate::model::peer) fn greeted(&mut self, cx: &mut Cx<'_>, conn: ConnId, hello: &Hello) {
-        let later = |(peer, dialed): &(PeerId, Dialed)| *peer == hello.peer && *dialed > hello.dialed();
+        let later =
+            |(peer, dialed): &(PeerId, Dialed)| *peer == hello.peer && hello.was_dialed_before(*dialed);
         if self.incoming.values().any(later) {
             return cx.hang_up(conn);
         }
