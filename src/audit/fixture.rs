@@ -93,7 +93,7 @@ impl Market {
         market
     }
 
-    /// Every peer has seen the ledger's end.
+    /// Every peer sees the ledger's end.
     fn see(&mut self) {
         let ((_, tip), generation) = (chain(&self.ledger), self.generation);
         let peers: Vec<u32> = self.journals.keys().map(|peer| peer.0).collect();

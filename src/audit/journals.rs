@@ -17,7 +17,7 @@ use crate::types::{Epoch, Hash, Order, OrderId, OrderKind, PeerId, Seq, node_nam
 pub(super) struct Journals {
     folds: BTreeMap<PeerId, JournalFold>,
     live: bool,
-    /// What they saw of the ledger and it was not asked for yet.
+    /// What they saw of the ledger, and has not been compared with it yet.
     seen: BTreeMap<Seq, BTreeSet<(PeerId, u64, Hash)>>,
     /// What the ledger does not have, until all its restores are known.
     doubts: Vec<Doubt>,
@@ -26,11 +26,11 @@ pub(super) struct Journals {
 /// Something that a journal holds and the ledger lacks: a violation, unless a restore lost it.
 struct Doubt {
     checks: &'static [Check],
-    /// Of which ledger the journal's session was.
+    /// The generation of the ledger that the journal's session was of.
     generation: u64,
     /// Where in it.
     seq: Seq,
-    /// The order's, if it is one: of an epoch that is open nothing can be lost.
+    /// The order's epoch, if the doubt is about an order: nothing of an open epoch can be lost.
     epoch: Option<Epoch>,
     example: Example,
 }
@@ -92,7 +92,7 @@ impl Journals {
         peers.filter(|peer| !peer.is_client() && !self.folds.contains_key(peer)).collect()
     }
 
-    /// The ledger has a block that ends at `last`: whoever saw that, or a sequence inside the block, is judged.
+    /// The ledger has a block that ends at `last`. Judges what journals saw of it, or of a sequence inside the block.
     pub(super) fn seen_at(&mut self, last: Seq, hash: Hash, alarms: &mut Alarms) {
         while let Some(entry) = self.seen.first_entry().filter(|entry| *entry.key() <= last) {
             let (seq, seen) = entry.remove_entry();
@@ -113,7 +113,7 @@ impl Journals {
         let Some(decision) = record.decision() else { return };
         let Some(fold) = self.folds.get(&outcome.id.peer) else { return };
         match fold.orders.get(&outcome.id.number) {
-            // Of a number that its store gave up the ledger has what another copy of the store did.
+            // The store gave this number up: the ledger has what another copy of the store did under it.
             Some(own) if own.forgotten => {}
             Some(own) => {
                 alarms.check(Check::ToldIsDone, same_order(&own.placed, &decision.order), || {
@@ -159,7 +159,7 @@ impl Journals {
             for id in fold.accepted.keys() {
                 self.accounted_for(*id, &format!("was accepted by {node}"), ledger, all_there, alarms);
             }
-            // It was given up since it had an outcome elsewhere.
+            // A number is given up only since the ledger has an outcome of it.
             for (number, _) in fold.orders.iter().filter(|(_, own)| own.forgotten) {
                 let id = OrderId { peer: *node, number: *number };
                 self.accounted_for(id, "was given up by its store", ledger, all_there, alarms);

@@ -130,7 +130,7 @@ pub fn audit(sources: &mut [Source], examples_max: usize) -> Result<Audit, Sourc
         absent = journals.absent(&ledger.sessions);
         journals.against(ledger, absent.is_empty(), &mut alarms);
     }
-    // The nodes' own folds trust the rows: they are asked only when nothing is wrong with those.
+    // The folds of the nodes trust the rows, so they are compared only if nothing is wrong with those.
     if alarms.failed().is_empty() {
         sources.iter_mut().try_for_each(|source| checkpoint(source.as_mut(), &mut alarms))?;
     }

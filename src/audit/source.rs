@@ -43,7 +43,7 @@ pub enum Fact {
 /// What a source says of the node whose blocks it gives.
 #[derive(Clone, Debug, Default)]
 pub struct SourceMeta {
-    /// Whose; 0 is the warehouse.
+    /// The node; 0 is the warehouse.
     pub node: PeerId,
     /// What the node was made as.
     pub role: String,
@@ -85,9 +85,9 @@ impl SourceMeta {
 pub enum CheckpointVerdict {
     /// There is none, or the source cannot tell.
     Absent,
-    /// It is, up to here.
+    /// It is the fold of the log up to here.
     Equal(Seq),
-    /// It is not; what differs.
+    /// It is not; says what differs.
     Differs(String),
 }
 
@@ -104,7 +104,7 @@ pub struct StockCache {
 
 /// Raw blocks of one node, oldest first.
 pub trait BlockSource {
-    /// Whose they are.
+    /// The node that the blocks are of.
     fn meta(&self) -> &SourceMeta;
 
     /// The blocks from the one that holds `from`. May be asked again; a live source then gives what is there by then.

@@ -85,14 +85,15 @@ fn meta(store: &Offline, origin: String) -> SourceMeta {
     }
 }
 
-/// Whose store it is. A client's is born before the warehouse gives it a number: its journal has it.
+/// The node that the store belongs to. A client's store is made before the warehouse gives it a number, which only its
+/// journal has.
 fn identity(store: &Offline) -> PeerId {
     if store.meta.role != CLIENT {
         return store.meta.node;
     }
     let blocks = store.blocks(Seq(1)).filter_map(|bytes| Block::<Entry>::decode(&bytes.ok()?).ok());
     let opened = |entry: Entry| if let Entry::Opened { peer, .. } = entry { Some(peer) } else { None };
-    // After a restore it may have been given another one.
+    // After a restore the client may have been given another number: the last one counts.
     blocks.flat_map(|block| block.records).filter_map(opened).last().unwrap_or_default()
 }
 

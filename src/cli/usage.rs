@@ -19,7 +19,7 @@ pub struct Stop {
 /// Exit code of a usage error.
 const USAGE: u8 = 2;
 
-/// Turns clap's word into ours.
+/// Turns clap's message into this program's form.
 pub(super) fn stop(error: &clap::Error, args: &[OsString]) -> Stop {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {

@@ -50,7 +50,7 @@ fn good(file: &Path, name: &str, item: &Item) -> Result<Good, ConfigError> {
     }
 }
 
-/// Whether `GOOD=N` can be typed with it on a command line.
+/// Whether it can be the `GOOD` of `GOOD=N` on a command line.
 fn is_name(name: &str) -> bool {
     let plain = |c: char| !c.is_whitespace() && !c.is_control() && c != '=' && c != ',';
     !name.is_empty() && name.len() <= PRODUCT_NAME_MAX && !name.starts_with('-') && name.chars().all(plain)

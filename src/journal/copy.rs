@@ -50,14 +50,14 @@ pub struct StoreCopy {
     log: Tree,
     tip: Tip,
     unsynced_bytes: usize,
-    /// Names that were not there before, to be taken away if this comes to nothing.
+    /// What was made here, to be removed if no store comes of it.
     made_dir: bool,
     named: bool,
     _lock: File,
 }
 
 impl StoreCopy {
-    /// Takes a directory that has no store, and makes an empty one aside.
+    /// Takes a directory that has no store, and makes an empty store aside.
     ///
     /// # Errors
     /// A store is there, or things that are not ours; a process has the directory; the disk fails.
@@ -159,7 +159,7 @@ impl Drop for StoreCopy {
         if self.node.store().exists() {
             return;
         }
-        // What cannot be taken away is no store all the same.
+        // Files that cannot be removed do no harm: they are no store.
         let _ = fs::remove_dir_all(self.node.store_tmp());
         if !self.named {
             let _ = fs::remove_file(self.node.node_json());

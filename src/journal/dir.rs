@@ -122,7 +122,7 @@ impl NodeDir {
         sync_dir(&self.dir)
     }
 
-    /// Who had it open last, for "in use by".
+    /// The process that had it open last, for "in use by".
     pub(super) fn owner(&self) -> String {
         match self.read_node_json() {
             Some(json) => {

@@ -31,7 +31,7 @@ pub enum OpenError {
     InUse {
         /// Which directory.
         dir: PathBuf,
-        /// Who, as `node.json` says.
+        /// The process that has it, as `node.json` says.
         by: String,
     },
     /// It belongs to another market.
@@ -39,9 +39,9 @@ pub enum OpenError {
     OtherCluster {
         /// Which directory.
         dir: PathBuf,
-        /// Whose it is.
+        /// The market that it belongs to.
         found: String,
-        /// Whose it should be.
+        /// The market that it should belong to.
         expected: String,
     },
     /// A warehouse's directory was given to a peer, or the other way round.

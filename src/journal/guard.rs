@@ -1,4 +1,4 @@
-//! Runs what may panic or never return: sled over a damaged file does either.
+//! Runs what may panic or never return: sled may do either over a damaged file.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};

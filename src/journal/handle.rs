@@ -43,7 +43,7 @@ pub fn exit_on_failure() -> Fatal {
     })
 }
 
-/// The journal could not be closed: its writer failed before, and `fatal` has said why; or it has a pump that was not
+/// The journal could not be closed. Its writer failed before, and `fatal` has said why; or it has a pump that was not
 /// closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the journal failed before it was closed")]

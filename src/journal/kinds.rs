@@ -5,8 +5,8 @@ use crate::codec::{CodecError, decode, encode};
 use crate::model::entry::Entry;
 use crate::model::row::Record;
 
-/// The numbers are written in stores: a new kind takes the next one, none is ever given twice. A kind that is missing
-/// here does not compile.
+/// The numbers are written in stores: a new kind takes the next one, and none is ever given twice. If a kind is missing
+/// here the tests do not compile.
 fn record_number(record: &Record) -> u8 {
     match record {
         Record::Stocked { .. } => 0,

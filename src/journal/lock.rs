@@ -1,8 +1,8 @@
-//! Who has a directory: its owner, one at a time, or offline readers, for the time of a copy.
+//! Who may use a directory: its owner, one at a time, or offline readers, while they copy it.
 //!
 //! The owner holds a lock on the directory itself from before birth to its end, and sled holds one on `store/db` while
-//! it is open. Readers take a shared lock on `store/db`, which keeps sled out and which sled's keeps out. Left-over files
-//! of a killed recovery are removed only under the exclusive lock: of a recovery that runs they are not left over.
+//! it is open. Readers take a shared lock on `store/db`, which keeps sled out and which sled's keeps out. Left-over
+//! files of a killed recovery are removed only under the exclusive lock, since a recovery that runs still needs them.
 
 use std::fs::File;
 use std::io;

@@ -81,7 +81,7 @@ pub(super) fn make_dir(dir: &Path) -> io::Result<()> {
     }
 }
 
-/// What can be told from outside the store is told before sled opens, hence changes, it.
+/// Refuses what can be refused from outside the store, before sled opens, hence changes, it.
 fn refuse_unopened(node: &NodeDir, mark: Option<Mark>, cluster: Option<&str>) -> Result<(), OpenError> {
     let dir = || node.path().to_owned();
     let mark = mark.ok_or_else(|| OpenError::StoreWithoutMark(dir()))?;
@@ -111,7 +111,7 @@ fn give_birth(node: &NodeDir, birth: &Birth, log: Tree, addr: &str) -> Result<()
     move_in(node, &cluster, Tip::default())
 }
 
-/// Says whose the directory is going to be.
+/// Writes down which node the directory is going to belong to.
 pub(super) fn name_node(node: &NodeDir, birth: &Birth, addr: &str) -> Result<(), OpenError> {
     let Birth { cluster, node: id, role, .. } = birth;
     let written = node.write_node_json(cluster, *id, role, addr, std::process::id(), wall_now());
@@ -122,7 +122,8 @@ pub(super) fn name_node(node: &NodeDir, birth: &Birth, addr: &str) -> Result<(),
 pub(super) fn move_in(node: &NodeDir, cluster: &str, tip: Tip) -> Result<(), OpenError> {
     let (at, temporary) = (OpenError::io, node.store_tmp());
     sync_tree(&temporary).map_err(at(&temporary))?;
-    // A mark that a cut-off birth left may say another cluster; that of a lost store, another end.
+    // A mark may be there already: a birth that was cut off may have left one of another cluster, a lost store one of
+    // another end.
     let mark = node.mark();
     let fresh = fs::remove_file(&mark).or_else(|error| match error.kind() {
         io::ErrorKind::NotFound => Ok(()),
@@ -160,7 +161,8 @@ fn recover<F: Fold>(
     })
 }
 
-/// Removes left-over files and opens, both under a lock; between the two a reader may come, which ends soon.
+/// Removes left-over files, then opens, each under a lock. Between the two a reader may take the lock; it gives it back
+/// soon.
 fn open_store(node: &NodeDir, log: Tree, lock: File, deadline: Instant) -> Result<SledStore, OpenError> {
     let db = node.db();
     let mut keep = Some(lock);

@@ -24,7 +24,7 @@ pub enum ReadError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// What it gave is no block.
+    /// What the store gave is no block.
     #[error(transparent)]
     Block(#[from] BlockError),
 }

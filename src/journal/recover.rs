@@ -89,13 +89,13 @@ impl Recovery {
 }
 
 /// Recovers `store` and starts its writer, and the watchdog over it. The writer sleeps by the system's clock, so
-/// `setup.time` must go as fast.
+/// `setup.time` must run at the same speed.
 pub fn start<F: Fold>(store: Box<dyn Store>, setup: Setup) -> Result<Recovered<F>, OpenError> {
     let (dir, fatal) = (setup.dir.clone(), setup.fatal.clone());
     let (mut recovered, Pump { writer, done }) = start_by_hand(store, setup)?;
     let shortage = writer.shortage();
-    // A flush of sled's that found no room may never come back: the reason is the disk's fill, not its speed. It is not
-    // asked for now, when that might hang, too.
+    // A flush of sled that found no room may never come back. Then the disk is full, not slow. The free space that was
+    // asked for last is used here: asking now might hang, too.
     let stalled: Fatal = Arc::new(move |why| match shortage() {
         Some(free) => fatal(format!("{why}; it is full, {free} bytes were free at last")),
         None => fatal(why),
@@ -252,9 +252,9 @@ impl<F: Fold> Replay<F> {
 
 /// What stops a replay.
 enum Fault {
-    /// Not the block that belongs here: the end of what was written whole.
+    /// The block that belongs here is not there or not whole: what was written whole ends before it.
     Break(String),
-    /// The right block, with records that this version cannot read: nothing that a power cut does.
+    /// The block that belongs here, with records that this version cannot read. No power cut does that.
     Unreadable(BlockError),
 }
 

@@ -26,7 +26,7 @@ pub enum Urgency {
     Lazy,
 }
 
-/// What one turn of a node's loop has to say to the disk.
+/// What one turn of a node's loop gives to the disk.
 #[derive(Clone, Debug)]
 pub struct Step<R> {
     /// Its records; may be empty, then the ticket says when everything before is durable.
@@ -80,7 +80,7 @@ pub(super) struct Staging<F: Fold> {
     pub records: AtomicUsize,
     /// A checkpoint should be taken.
     pub checkpoint_due: AtomicBool,
-    /// One was given to the writer and is not done with.
+    /// A checkpoint was given to the writer, and is not finished.
     pub checkpointing: AtomicBool,
     /// Set while free space is below the low-water mark.
     pub disk_low: AtomicBool,

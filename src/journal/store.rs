@@ -1,7 +1,7 @@
 //! What the journal asks of a store: ordered trees of small values, written by one thread, read by any.
 //!
 //! Holds for every store: what was written before a `sync` that returned `Ok` survives anything; of what came after,
-//! any part may survive. A reader sees writes at once, synced or not: who reads must know what is durable.
+//! any part may survive. A reader sees writes at once, synced or not, so it must know what is durable.
 
 use std::sync::Arc;
 

@@ -24,7 +24,8 @@ impl Time for RealTime {
     }
 }
 
-/// A clock that stands still until it is set. It is for journals without a thread: a writer thread would sleep by it.
+/// A clock that stands still until it is set. It is for journals without a thread: a writer thread could not sleep by
+/// it.
 #[derive(Default)]
 pub struct HandTime {
     nanos: AtomicU64,

@@ -30,7 +30,7 @@ use crate::limits::{CHECKPOINT_BYTES, CHECKPOINT_EVERY, CLOCK_RESERVE, GROUP_BYT
 use crate::model::fold::Fold;
 use crate::types::Stamp;
 
-/// Free space is asked for at most this often with groups, and this often while it is short.
+/// While groups are written free space is asked for at most this often; while it is short, exactly this often.
 const SPACE_EVERY: Duration = Duration::from_millis(5);
 const SPACE_RETRY: Duration = Duration::from_millis(250);
 
@@ -55,7 +55,7 @@ pub(super) struct Writer<F: Fold> {
     due: Due,
 }
 
-/// When what is to be done next.
+/// When each of these things is to be done next; `None`: it is not.
 #[derive(Default)]
 struct Due {
     /// When free space was asked for last.
@@ -67,7 +67,7 @@ struct Due {
     bytes_since_checkpoint: u64,
 }
 
-/// What one group came to: everything that its sync makes durable.
+/// A group that is written: everything that its sync makes durable.
 struct Group {
     began: Duration,
     ticket: Ticket,
@@ -141,8 +141,8 @@ impl<F: Fold> Writer<F> {
         !self.backlog.is_empty() || self.writing.is_some()
     }
 
-    /// Until told to stop; a failure ends in `fatal`, and so does a panic inside the store. What `done` gets is the
-    /// last that happens; the store is dropped after it, when the process most likely ends anyway.
+    /// Until told to stop; a failure ends in `fatal`, and so does a panic inside the store. The last thing that it does
+    /// is to tell `done`; the store is dropped after that, when the process most likely ends anyway.
     pub fn run(mut self, done: mpsc::Sender<Durable>) {
         let outcome = catch_unwind(AssertUnwindSafe(|| self.serve()));
         self.pulse.end();

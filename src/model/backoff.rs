@@ -13,7 +13,7 @@ impl Backoff {
         self.0
     }
 
-    /// It went well: the next failure is a new one.
+    /// The try went well: the next failure is the first one again.
     pub fn reset(&mut self) {
         self.0 = 0;
     }

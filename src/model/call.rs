@@ -74,7 +74,7 @@ pub enum Answer {
 /// A store asks for its session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Opening {
-    /// Whose it is; 0: a new client's.
+    /// The peer that it belongs to; 0: a new client.
     pub peer: PeerId,
     /// BLAKE3 of its token.
     pub store: Hash,
@@ -115,7 +115,7 @@ pub struct Catalogue {
 /// A peer's session as traders need it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionInfo {
-    /// Whose.
+    /// The peer.
     pub peer: PeerId,
     /// Which of its stores.
     pub epoch: Epoch,
@@ -126,7 +126,7 @@ pub struct SessionInfo {
 /// What a peer did before it left.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Farewell {
-    /// Who.
+    /// The peer.
     pub peer: PeerId,
     /// The office that it gave up.
     pub office: Option<(Office, Term)>,
@@ -203,7 +203,7 @@ pub enum Probe {
     Alive(ProcessId),
     /// Nobody listens there: the process is dead.
     Dead,
-    /// Neither within [`crate::limits::PROBE_MAX`].
+    /// It neither answered nor refused the connection within [`crate::limits::PROBE_MAX`].
     Silent,
 }
 

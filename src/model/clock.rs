@@ -2,18 +2,19 @@
 //!
 //! In: local events and the clocks of received messages. Out: stamps. It never goes back, and a stamp that it gives is
 //! greater than every stamp that it gave or took before, so stamp order extends happens-before. One clock that is far
-//! ahead, by a bug or by malice, would drag every node's along for ever: such a leap is refused. That the clock outlives
-//! its process is the node's care: it starts one at the value reserved on disk.
+//! ahead, by a bug or by malice, would drag every node's along for ever: such a leap is refused. The node makes the
+//! clock outlive its process: it starts one at the value that is reserved on disk.
 
 use crate::limits::CLOCK_LEAP_MAX;
 use crate::types::Stamp;
 
-/// A received clock was more than [`CLOCK_LEAP_MAX`] ahead of the own one. The own clock is unchanged; the message it
-/// came with is not to be taken either.
+/// A received clock was more than [`CLOCK_LEAP_MAX`] ahead of this node's, which is unchanged. The receiver decides
+/// what becomes of the message: Trade and Control end, a batch on Settle is refused; everywhere else the message is
+/// taken, and only its clock is ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a clock of {other} is more than {CLOCK_LEAP_MAX} ahead of the own {own}")]
 pub struct ClockLeap {
-    /// The own clock.
+    /// This node's clock.
     pub own: Stamp,
     /// The clock that was received.
     pub other: Stamp,

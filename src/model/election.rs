@@ -5,7 +5,7 @@
 //! [`Effect`]s. A peer runs two of these, one per office. What differs from the paper:
 //! - winning is not holding. The winner claims the office at the warehouse, which grants it once; COORDINATOR is told
 //!   only after the grant. So a wrong winner (lost or late messages) costs an answer, never a second holder;
-//! - COORDINATOR does not end a round, it only holds the next one off: the roster does, by [`Election::filled`]. A late
+//! - COORDINATOR only holds the next round off; what ends a round is the roster, by [`Election::filled`]. A late
 //!   COORDINATOR of a trader that died since could otherwise end the round that was to replace it;
 //! - a peer whose connection is refused is not waited for.
 //!
@@ -57,7 +57,7 @@ enum Phase {
     Resting,
     /// ELECTION was sent; these have neither answered nor turned out unreachable. Never empty.
     Asking { silent: BTreeSet<PeerId> },
-    /// These said that they take it from here. Never empty.
+    /// These said that they go on with the election. Never empty.
     Awaiting { promised: BTreeSet<PeerId> },
     /// The warehouse has the claim.
     Claiming,
@@ -106,8 +106,9 @@ impl Election {
     }
 
     /// A peer's message. `may_stand`: by the newest roster, the message's own included, the office can be claimed and
-    /// this peer may hold it. Then ELECTION from a lower id is answered and starts an own round: that peer may have seen
-    /// the vacancy first. Otherwise it is ignored, and the lower id finds out at the warehouse.
+    /// this peer may hold it. Then ELECTION from a lower id is answered, and this peer starts a round, too: the lower
+    /// id may have seen the vacancy first. Otherwise ELECTION is ignored, and the lower id learns from the warehouse
+    /// what is wrong with its claim.
     pub fn received(
         &mut self,
         now: Now,
@@ -129,7 +130,7 @@ impl Election {
     }
 
     /// The connection to a peer is refused or broken: it does not answer this round. If no other higher id is left to
-    /// wait for, claims at once; if it had promised to take over, and nobody else had, starts a new round.
+    /// wait for, claims at once; if only this peer had promised to take over, starts a new round.
     pub fn unreachable(&mut self, now: Now, peer: PeerId) -> Vec<Effect> {
         let (Phase::Asking { silent: open } | Phase::Awaiting { promised: open }) = &mut self.phase else {
             return Vec::new();
@@ -162,8 +163,8 @@ impl Election {
     }
 
     /// The warehouse granted our claim: COORDINATOR to everyone else. Announces even if the roster came before the
-    /// answer and ended the round. If a still newer roster shows that the grant has ended by now, say
-    /// [`Election::refused`] instead: the vacancy that this roster told of was left to the open claim.
+    /// answer and ended the round. If a still newer roster shows that the grant has ended by now, call
+    /// [`Election::refused`] instead: no round was begun for that vacancy, since the claim was still open.
     pub fn granted(&mut self, everyone: &BTreeSet<PeerId>) -> Vec<Effect> {
         self.filled();
         let send = |&to| Effect::Send { to, message: Message::Coordinator };
@@ -196,8 +197,8 @@ impl Election {
         effects
     }
 
-    /// Somebody takes it from here, or has it. The first such word starts the wait for the roster; later ones do not
-    /// prolong it, so that a stream of them cannot hold a round off for ever.
+    /// Another peer goes on with the election, or holds the office. The first such word starts the wait for the roster;
+    /// later ones do not prolong it, so that a stream of them cannot hold a round off for ever.
     fn promised(&mut self, now: Now, from: PeerId) -> Vec<Effect> {
         match &mut self.phase {
             Phase::Asking { .. } => {

@@ -10,12 +10,12 @@ use crate::types::{
     Epoch, Hash, Money, Number, Office, Order, OrderKind, PeerId, ProductId, Quantity, Seq, Stamp, Term,
 };
 
-/// An own order as placed; the peer is the journal's.
+/// An order of this peer as it was placed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Placed {
     /// Its number.
     pub number: Number,
-    /// The own clock.
+    /// This peer's clock at placing.
     pub stamp: Stamp,
     /// Buy, sell or void.
     pub kind: OrderKind,
@@ -47,21 +47,21 @@ pub struct Told {
 pub enum Entry {
     /// 0: numbered, stamped, and durable before it is sent.
     Placed(Placed),
-    /// 1: outcomes learned, all through one trader. The block's time is `told_at`. Written lazily.
+    /// 1: outcomes that this peer was told, all by one trader. The block's time is `told_at`. Written lazily.
     Answered {
         /// The trader that told.
         via: PeerId,
         /// What it told.
         told: Vec<Told>,
     },
-    /// 2: the own session was opened at the warehouse.
+    /// 2: this peer's session was opened at the warehouse.
     Opened {
-        /// The peer id (clients learn theirs here).
+        /// The peer's id; a client learns it here.
         peer: PeerId,
         /// Epoch of this store.
         epoch: Epoch,
     },
-    /// 3: another peer's session, as the warehouse told it: who may order in its name.
+    /// 3: another peer's session, as the warehouse told it: the store that may order in its name.
     Known {
         /// Whose.
         peer: PeerId,
@@ -84,7 +84,7 @@ pub enum Entry {
     },
     /// 6: an order taken under a term.
     Accepted {
-        /// The own term.
+        /// This trader's term.
         term: Term,
         /// The order.
         order: Order,
@@ -145,14 +145,14 @@ pub enum Entry {
         /// The lowest chunk that is still needed.
         below: Seq,
     },
-    /// 13: an own open order is given up: the warehouse has an outcome of its number that this store, an old copy, does
-    /// not hold and never will.
+    /// 13: an open order of this peer is given up. The warehouse has an outcome of its number that this store, an old
+    /// copy, does not hold and never will.
     Forgotten {
         /// Which order.
         number: Number,
     },
-    /// 14: own orders that had been sent before were asked for again, or their outcome was looked up here. Changes
-    /// nothing; it is for whoever reads an order's life. Written lazily.
+    /// 14: orders of this peer that had been sent before were asked for again, or their outcome was looked up here. It
+    /// changes no state; it is for a reader of an order's life. Written lazily.
     AskedAgain {
         /// The lowest number.
         first: Number,

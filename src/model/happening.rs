@@ -28,7 +28,7 @@ pub enum What {
     Done,
     /// A trader suspects another.
     Suspected(PeerId),
-    /// First decision under a term that replaced this trader's.
+    /// The first order was decided under a term that replaced this trader's.
     TookOver(PeerId),
     /// All orders that this dead trader had accepted are settled.
     Replayed(PeerId, Replayed),

@@ -1,4 +1,4 @@
-//! What a node says first on every stream.
+//! What a node says first on every stream but Watch.
 
 use super::offices::Roster;
 use crate::types::{Epoch, Hash, PeerId, ProcessId, Seq, Stamp, Token};
@@ -10,7 +10,7 @@ pub struct Hello {
     pub peer: PeerId,
     /// Epoch of its store.
     pub epoch: Epoch,
-    /// Proof that it is the one: shown once per stream, by the client side only.
+    /// Proof that the speaker is this peer. Only the side that dials or calls shows it, and not on Settle.
     pub token: Option<Token>,
     /// This life.
     pub process: ProcessId,
@@ -26,7 +26,8 @@ pub struct Hello {
     pub cluster: String,
     /// Where it listens; empty for a client.
     pub addr: String,
-    /// Counts the streams that this process has dialed, from 1; 0: it does not count them.
+    /// Counts the streams that this process has dialed, from 1. 0: it does not count them, or this hello is an answer
+    /// or comes with a call.
     pub stream: u64,
 }
 

@@ -9,7 +9,8 @@
 //! | Replicate | trader -> its partner | accepted orders; acknowledgements come back |
 //! | Link | peer <-> peer | membership, elections, heartbeats |
 //!
-//! The first message of the side that dialed is a hello with its token, and so is the first answer, without one.
+//! The side that dials says a hello first, and shows its store's token in it. Settle shows none, since there the term
+//! vouches; Watch has no hello, only its request. Where a hello came the first answer is one, too, without a token.
 
 use super::call::SessionInfo;
 use super::hello::Hello;
@@ -222,7 +223,7 @@ pub enum PeerWord {
     Hello(Box<Hello>),
     /// News of the membership.
     Members(Vec<Member>),
-    /// News of the offices.
+    /// News of the offices: taken in if it is newer. No node of this version sends it; hellos carry the roster.
     Roster(Box<Roster>),
     /// To be answered with the same number.
     Heartbeat(u64),

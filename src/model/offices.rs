@@ -1,8 +1,9 @@
-//! The two offices: grants, terms, fences, pairs, and who is whose home.
+//! The two offices: grants, terms, fences, pairs, and each peer's home.
 //!
 //! Bully finds a candidate; what makes it a trader is a grant of the warehouse. A write is admitted iff its term equals
 //! the present grant, so a trader that was replaced without knowing can do no harm. `Offices` is the fold of the
-//! ledger's office, fence, paired and restored rows; `Roster` is what others are told of it, with who is seen alive.
+//! ledger's office, fence, paired and restored rows; `Roster` is what others are told of it, and of which holders are
+//! seen alive.
 
 use serde::{Deserialize, Serialize};
 

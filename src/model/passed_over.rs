@@ -1,8 +1,8 @@
-//! Candidates that are passed over for a while: who could not be brought up to date as secondary, or gave its office up
-//! by a person's word. Otherwise Bully would find the same highest id again at once.
+//! Candidates that are passed over for a while: a secondary that could not be brought up to date, and a trader that
+//! gave its office up by a person's word. Without this Bully would find the same highest id again at once.
 //!
-//! Kept in memory by the warehouse and told in the roster. A new process of the peer starts with a clean slate. When
-//! everybody who is present and answers is passed over nobody is: a bad trader is better than none.
+//! Kept in memory by the warehouse and told in the roster. A new process of the peer starts with a clean slate. If no
+//! other peer is present and answers, nobody is passed over: a bad trader is better than none.
 
 use std::collections::BTreeMap;
 
@@ -19,8 +19,8 @@ impl PassedOver {
         self.0.insert(peer, (process, now.after_ms(PASS_OVER_MS)));
     }
 
-    /// Who is passed over now, of those that are `present`, with their processes and whether they answer: who does not
-    /// cannot take the place of one who is passed over.
+    /// The peers that are passed over now. `present` lists the present peers with their processes, and whether each
+    /// answers: a peer that does not answer cannot take the place of one that is passed over.
     pub fn among(&self, now: Now, present: impl Iterator<Item = (PeerId, ProcessId, bool)>) -> Vec<PeerId> {
         let is = |(peer, process, _): &(PeerId, ProcessId, bool)| {
             self.0.get(peer).is_some_and(|(passed, until)| passed == process && *until > now)

@@ -22,7 +22,7 @@ pub enum Pushed {
     New,
     /// It is here already, waiting or in flight, or its void is: there will be one outcome for both.
     Same,
-    /// Another order has its id; that one, unchanged.
+    /// Another order has its id. It is given here, and stays as it is.
     OtherContent(Order),
 }
 
@@ -45,8 +45,8 @@ fn place(order: &Order) -> QueueKey {
 impl Queue {
     /// Takes an accepted order in, to wait for its turn.
     ///
-    /// A void replaces its order even in flight and then waits itself: decided by then, the warehouse gives the order's
-    /// recorded outcome.
+    /// A void replaces its order, even in flight, and waits in its place. If the order is decided by then, the
+    /// warehouse answers the void with its recorded outcome.
     pub fn push(&mut self, order: Order) -> Pushed {
         match self.orders.get(&order.id).copied() {
             None => {}

@@ -83,8 +83,8 @@ impl Window {
         self.decided += 1;
     }
 
-    /// Records the outcome of number `k` of an epoch whose outcomes a restore lost: what is undecided below is so for
-    /// ever, and its peer, which holds those outcomes durably since it went on to `k`, never asks for it again.
+    /// Records the outcome of number `k` of an epoch whose outcomes a restore lost. The numbers below `k` stay
+    /// undecided for ever. Their peer never asks for them again: it went on to `k`, so it holds their outcomes durably.
     pub fn decide_lost(&mut self, k: u32, decided: Decided) {
         let gone = (k - self.floor + 1).saturating_sub(SESSION_WINDOW);
         self.slots.drain(..self.slots.len().min(gone as usize));
@@ -144,7 +144,7 @@ impl Session {
         self.windows.get(&epoch)
     }
 
-    /// Its numbers are not of a generation that a restore of the warehouse ended.
+    /// Whether it was opened in this generation: a restore of the warehouse closes all sessions before it.
     pub fn is_open(&self, generation: u64) -> bool {
         !is_lost(self.epoch, generation)
     }
@@ -160,8 +160,8 @@ impl Session {
     }
 }
 
-/// The lowest epoch that a session opened in this generation may have: peers that the backup knows little of, or not
-/// at all, may have used any below it.
+/// The lowest epoch that a session opened in this generation may have. The peers may have used any epoch below it,
+/// since the backup need not know of all of them.
 pub fn first_epoch(generation: u64) -> Epoch {
     Epoch(u32::try_from(generation).unwrap_or(u32::MAX))
 }
@@ -171,7 +171,7 @@ pub fn is_lost(epoch: Epoch, generation: u64) -> bool {
     epoch < first_epoch(generation)
 }
 
-/// Whether `asked` is the order that was decided. A void asks about whatever its number was.
+/// Whether `asked` is the order that was decided. A void has the content of any order with its number.
 pub fn same_content(decided: &Order, asked: &Order) -> bool {
     matches!(asked.kind, OrderKind::Void) || decided == asked || matches!(decided.kind, OrderKind::Void)
 }

@@ -75,7 +75,7 @@ impl Shopper {
 
     /// What is due now, at most `max`, with `open` orders unanswered. All of it counts as placed.
     ///
-    /// The next is due one interval from *now*: however late this is called, one order is made up, not all missed ones.
+    /// The next order is due one interval from *now*: a late call gives one order, not all that were missed.
     pub fn wishes(&mut self, now: Now, open: usize, max: usize) -> Vec<Wish> {
         if now < self.next {
             return Vec::new();

@@ -45,12 +45,13 @@ id!(
     'c'
 );
 id!(
-    /// Whoever waits for the answer to a unary call to this node.
+    /// The caller that waits for the answer to a unary call to this node.
     ReplyId,
     'r'
 );
 
-/// Gives each number once. One per process: the driver has it, and whoever accepts the node's streams a copy.
+/// Gives each number once. A process has one: the driver holds it, and the port a copy, for the streams that it
+/// accepts.
 #[derive(Clone, Debug, Default)]
 pub struct Numbers(Arc<AtomicU64>);
 
@@ -128,7 +129,7 @@ pub enum Effect {
         /// What is said first; it tells which stream it is.
         first: Message,
     },
-    /// Say something on a stream, whoever dialed it. A stream that is gone has nobody to tell.
+    /// Say something on a stream, whoever dialed it. Nobody hears what is said on a stream that is gone.
     Send(ConnId, Message),
     /// End a stream.
     HangUp(ConnId),

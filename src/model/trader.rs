@@ -18,7 +18,7 @@ use crate::types::{Batch, Number, Order, OrderId, OrderKind, PeerId, Quantity};
 pub enum Admitted {
     /// To be journaled as accepted; it is queued.
     New,
-    /// It is here already: whoever asks now gets the answer when it comes.
+    /// It is here already: its peer gets the answer when it comes.
     Attached,
 }
 
@@ -42,7 +42,7 @@ pub struct Trader {
     stream_up: bool,
     products: u16,
     queue_max: usize,
-    /// Orders here, by peer: nobody may fill the queue for all.
+    /// How many orders of each peer are here: no peer may fill the queue for all.
     by_peer: BTreeMap<PeerId, u32>,
 }
 

@@ -258,7 +258,7 @@ struct Start {
 struct Stops {
     /// The machine is to end.
     stop: Stop,
-    /// The loop runs: from here on it is asked before the process ends.
+    /// The loop runs: from here on it is told to stop first, and the process ends when it has.
     begun: Stop,
     /// The server is to end.
     closed: Stop,
@@ -267,7 +267,8 @@ struct Stops {
 type Server = Pin<Box<dyn Future<Output = Result<(), ServeError>> + Send>>;
 
 impl Start {
-    /// First of all the end is watched for: a start may take long, and has to end with the parent and at signals, too.
+    /// Signals and the parent's pipe are watched from the beginning: a start may take long, and must be ended by them,
+    /// too.
     fn new(settings: Settings) -> Result<Start, BootError> {
         let (wire, stops) = (wire_runtime()?, Stops::default());
         wire.block_on(async { stop_at_signals(stops.stop.clone(), stops.begun.clone()) })?;
@@ -333,7 +334,8 @@ impl Start {
     }
 }
 
-/// A new peer's store belongs to the warehouse's market and knows its goods: waits for the warehouse to say so.
+/// What a new peer's store is made with: the market and the goods of the warehouse. Waits until the warehouse tells
+/// them.
 fn peer_birth(wire: &Runtime, addr: &str, node: PeerId, role: Role) -> Result<Birth, BootError> {
     let catalogue = wire
         .block_on(catalogue_within(addr, crate::limits::START_MAX))

@@ -33,13 +33,14 @@ pub struct Driver<M: Machine, P: Port> {
     durable: watch::Receiver<Durable>,
     turn: Turn<Record<M>>,
     held: Held<Effect>,
-    /// Of the last step that was staged.
+    /// The ticket of the last step that was staged.
     ticket: Ticket,
     /// The machine's clock at that step: a leap since then is reserved on disk before it is shown.
     staged_clock: Stamp,
-    /// Until this one is durable nothing leaves: a leap waits for it, or something that must not overtake one.
+    /// Until this ticket is durable nothing leaves: a leap of the clock waits for it, or something that must not
+    /// overtake the leap.
     leap: Ticket,
-    /// What waited for this one has left.
+    /// What waited for this ticket, or an earlier one, has left.
     released: Ticket,
     /// What the machine was last told.
     told: Seq,
@@ -132,7 +133,8 @@ impl<M: Machine, P: Port> Driver<M, P> {
         let mut effects = self.turn.take_effects();
         for (when, effect) in effects.drain(..) {
             match when {
-                // The clock that it shows has no reserve on disk yet; what is said later must not overtake it.
+                // A clock that leapt has no reserve on disk yet, so no effect that may show it leaves; and what is said
+                // later must not overtake what was said before.
                 _ if self.leap > self.released => self.held.until(self.ticket, effect),
                 When::Now(_) => self.leave(effect),
                 When::Before => self.held.until(before, effect),
@@ -201,7 +203,7 @@ impl<M: Machine, P: Port> Driver<M, P> {
         self.machine.has_ended()
     }
 
-    /// Makes everything durable, and says what waited for that.
+    /// Makes everything durable, and performs the effects that waited for that.
     ///
     /// # Errors
     /// The journal failed before.
@@ -229,7 +231,7 @@ impl Past for Log {
     }
 }
 
-/// Runs a driver until its machine is done: after `stop` it has its time for what is due to others.
+/// Runs a driver until its machine is done. `stop` only tells the machine to end: it first does what is due to others.
 ///
 /// # Errors
 /// Closing the journal failed.

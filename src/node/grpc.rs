@@ -43,7 +43,7 @@ pub struct Grpc {
 }
 
 impl Grpc {
-    /// The port of node `me`. `numbers` is a copy of the driver's; who watches subscribes to `happenings`.
+    /// The port of node `me`. `numbers` is a copy of the driver's; watchers subscribe to `happenings`.
     pub fn new(
         me: PeerId,
         dialer: Dialer,
@@ -53,7 +53,7 @@ impl Grpc {
         Grpc { me, dialer, numbers, happenings, conns: BTreeMap::new(), replies: BTreeMap::new() }
     }
 
-    /// How many streams are open, and how many askers wait: what its machine believes, too.
+    /// How many streams are open, and how many callers wait: the machine's own counts must be the same.
     #[cfg(test)]
     pub(crate) fn open(&self) -> (usize, usize) {
         (self.conns.len(), self.replies.len())
@@ -65,7 +65,7 @@ impl Grpc {
     }
 
     fn send(&self, conn: ConnId, message: Message) {
-        // A stream that was cut or is gone has nobody to tell: its other end asks again.
+        // Nobody hears what is said on a stream that was cut or is gone: its other end asks again.
         if let Some(conn) = self.conns.get(&conn) {
             conn.outbox.send(message);
         }

@@ -9,7 +9,7 @@ pub trait Port {
     /// What comes in before it has its numbers.
     type Arrival;
 
-    /// An arrival as an input. None: it is of a stream that was hung up, and nobody waits for it.
+    /// An arrival as an input. None: its stream was hung up, so the machine is not told.
     fn arrive(&mut self, arrival: Self::Arrival) -> Option<Input>;
 
     /// Does what a machine wants done; never waits.
@@ -21,6 +21,6 @@ pub trait Port {
     /// There is no randomness to be had.
     fn draw_token(&mut self) -> Result<Token, String>;
 
-    /// Somebody is told what happens at this node.
+    /// Whether somebody watches what happens at this node.
     fn is_watched(&self) -> bool;
 }

@@ -72,7 +72,7 @@ fn first_line(process: &mut Process) -> std::sync::mpsc::Receiver<String> {
     if let Some(stdout) = process.stdout.take() {
         std::thread::spawn(move || {
             let mut line = String::new();
-            // No line: the sender is dropped, which says so.
+            // Without a line the sender is dropped, and the receiver hears that.
             if BufReader::new(stdout).read_line(&mut line).is_ok_and(|read| read > 0) {
                 let _ = sender.send(line.trim_end().to_owned());
             }

@@ -47,7 +47,7 @@ pub fn warehouse_at(addr: &str, global: &Global) -> Result<Source, Failure> {
 
 /// How running nodes are asked.
 pub(super) struct Asking {
-    /// A thread of its own, so that connections live on while what they brought is looked at.
+    /// It has a thread of its own, so that connections live on while what they brought is looked at.
     runtime: Rc<Runtime>,
     timeout: Duration,
     quiet: bool,
@@ -95,7 +95,8 @@ impl Asking {
         Ok(sources)
     }
 
-    /// The node that has a directory open. A client has one only for the time of an order, and listens nowhere.
+    /// The node that has a directory open. None for a client: it has its directory only for the time of an order, and
+    /// listens nowhere.
     fn owner(&self, dir: &Path, error: &OpenError) -> Result<Option<Source>, Failure> {
         let json = NodeDir::new(dir).read_node_json().ok_or_else(|| directory(error))?;
         if json.addr.is_empty() {

@@ -110,7 +110,7 @@ fn failure(error: BootError) -> Failure {
     }
 }
 
-/// The failure that a directory comes to which cannot be used.
+/// The failure for a directory that cannot be used.
 pub(crate) fn directory(error: &OpenError) -> Failure {
     error.into()
 }

@@ -192,7 +192,7 @@ impl RowWriter<'_> {
         self.settled(decision, None);
     }
 
-    /// Of an order that only its peer's `void` is known of there is neither stamp nor product.
+    /// Where only the peer's `void` of an order is known there is neither stamp nor product.
     fn void(&mut self, decision: &Decision, reason: &str) {
         self.order(decision);
         self.put("outcome", OutcomeKind::Voided.name());

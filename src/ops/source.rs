@@ -60,7 +60,7 @@ fn node_number(name: &str) -> Option<u32> {
     }
 }
 
-/// What becomes of a directory that a process has open: a source to read instead, nothing, or a failure.
+/// Says what to do about a directory that a process has open: read another source instead, leave it out, or fail.
 pub type InUse<'a> = dyn FnMut(&Path, &OpenError) -> Result<Option<Source>, Failure> + 'a;
 
 /// Opens every store that `dirs` stand for, each once. `in_use` is asked for those that a running node has open. A
@@ -75,8 +75,8 @@ pub fn open_stores(dirs: &[PathBuf], in_use: &mut InUse<'_>) -> Result<Vec<Sourc
     Ok(opened.into_iter().flatten().filter(|source| !source.meta().never_ordered()).collect())
 }
 
-/// A process that was just killed keeps its lock until its last sync returns, and answers no more; one that starts does
-/// not answer yet. Both are tried again.
+/// A process that was just killed keeps its lock until its last sync returns, but does not answer any more; a process
+/// that starts does not answer yet. In both cases the directory is tried again.
 fn open_or_ask(node: &Path, in_use: &mut InUse<'_>) -> Result<Option<Source>, Failure> {
     let deadline = Instant::now() + OWNER_RETRY_MAX;
     loop {

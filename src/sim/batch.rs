@@ -13,7 +13,7 @@ use super::marks::{Mark, Seen};
 use super::{Options, Outcome, run};
 use crate::types::Hash;
 
-/// Seeds from which on a batch with all faults must have seen every kind and mark.
+/// A batch of at least so many seeds, with all faults, must have seen every kind and mark.
 pub const SEEDS_TELLING: u64 = 200;
 
 /// What came of a batch.
@@ -80,7 +80,7 @@ pub struct Batch {
     pub seeds: RangeInclusive<u64>,
     /// Threads.
     pub jobs: u32,
-    /// The first seed that fails is the last that counts.
+    /// Stop at the first seed that fails: seeds after it do not count.
     pub until_failure: bool,
 }
 

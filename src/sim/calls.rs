@@ -67,9 +67,9 @@ struct Call {
     from: Process,
     call: CallId,
     addr: String,
-    /// Until it is delivered.
+    /// The question, until it is delivered.
     ask: Option<Vec<u8>>,
-    /// Who answers, once it is connected.
+    /// The process that answers, once the call is connected.
     to: Option<(Process, ReplyId)>,
 }
 
@@ -114,7 +114,8 @@ impl Calls {
         }
     }
 
-    /// A process is killed: its calls are forgotten, and who waits for its answers hears that the connection broke.
+    /// A process is killed: its calls are forgotten, and callers that wait for its answers hear that the connection
+    /// broke.
     pub fn kill(&mut self, process: Process, lag: &mut Lag, queue: &mut Events) {
         let of_process = (process, ReplyId(0))..=(process, ReplyId(u64::MAX));
         let waiting: Vec<_> = self.replies.range(of_process).map(|(reply, id)| (*reply, *id)).collect();
@@ -126,7 +127,7 @@ impl Calls {
         self.calls.retain(|_, call| call.from != process);
     }
 
-    /// Something got on. Gives what arrives at a process by it.
+    /// A step on a call's way. Gives what arrives at a process by it.
     pub fn handle(
         &mut self,
         event: Event,

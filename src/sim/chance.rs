@@ -1,6 +1,6 @@
 //! Chance from a seed: one stream of draws per purpose, so that a new draw in one place does not shift the others.
 //!
-//! Whole numbers only: what the mathematics library makes of a float may differ from machine to machine.
+//! Whole numbers only: floats may come out differently on another machine.
 
 use crate::types::Hash;
 

@@ -87,7 +87,7 @@ pub(super) fn told_is_done(told: &[Told], done: &BTreeMap<OrderId, Outcome>) -> 
     Ok(())
 }
 
-/// Equal but for what is not part of the recorded fact.
+/// Whether they are equal, apart from what is not part of the recorded fact.
 fn same(told: &Outcome, done: &Outcome) -> bool {
     Outcome { repeated: done.repeated, ..told.clone() } == *done
 }

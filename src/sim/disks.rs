@@ -44,7 +44,7 @@ impl Disk {
             birth: Some(birth),
             mark: Some(self.memory.mark()),
             time,
-            // The pump tells its failures itself.
+            // The pump's methods give its failures.
             fatal: Arc::new(|_| ()),
         };
         start_by_hand(self.memory.open(), setup)
@@ -56,8 +56,8 @@ impl Disk {
         self.chance.between(self.least, most)
     }
 
-    /// The process that wrote to it is killed: a drawn part of what it had not synced is there, the first writes of it.
-    /// Gives how many writes that are, and how many are lost.
+    /// The process that wrote to it is killed. Of the writes that it had not synced the first ones are there, as many
+    /// as are drawn. Gives how many those are, and how many are lost.
     pub fn kill(&mut self) -> (u64, u64) {
         let unsynced = self.memory.unsynced() as u64;
         let kept = self.chance.between(0, unsynced);

@@ -13,9 +13,9 @@ use crate::types::Now;
 
 /// What may be looked at of a running machine.
 pub(super) enum View<'a> {
-    /// The warehouse's.
+    /// The state of a warehouse.
     Market(&'a Market),
-    /// A peer's.
+    /// The state of a peer.
     Peer(&'a PeerState),
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::chance::Chance;
 use super::queue::{MS, SECOND};
 
-/// Something that goes wrong.
+/// A kind of fault: something that goes wrong on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// kill -9 of a process or of several at once; they are started again later.
@@ -34,7 +34,7 @@ impl Kind {
 /// How often each kind came about.
 pub type Counts = BTreeMap<Kind, u64>;
 
-/// Whom a fault is for.
+/// Which nodes a fault is aimed at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Aim {
     Anyone,
@@ -57,7 +57,7 @@ const AIMS: [Aim; 8] = [
     Aim::All,
 ];
 
-/// Where the goods and the offices are: who is aimed at.
+/// How many peers there are and who holds the offices: faults are aimed by it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Seats {
     pub peers: u32,

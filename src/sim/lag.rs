@@ -16,7 +16,7 @@ pub(super) struct Lag {
 const SLOW: u64 = 150 * MS;
 
 impl Lag {
-    /// That of a seed.
+    /// The lag of a seed.
     pub fn of(seed: u64) -> Lag {
         let mut chance = Chance::of(seed, "network");
         let scale = chance.pick(&[100, MS, 8 * MS]);
@@ -30,12 +30,12 @@ impl Lag {
         self.chance.between(self.least, most)
     }
 
-    /// Whether something that is on its way is lost with who said it.
+    /// Whether something that is on its way is lost with the process that said it.
     pub fn loses(&mut self) -> bool {
         self.chance.one_in(2)
     }
 
-    /// From when on it is lost.
+    /// A moment between the two, from which on what is on its way is lost.
     pub fn cut(&mut self, from: Moment, to: Moment) -> Moment {
         Moment(self.chance.between(from.0, to.0))
     }

@@ -27,7 +27,7 @@ pub(super) struct Load {
     /// Microseconds in which they are placed if nothing goes wrong.
     pub takes: u64,
     plans: Vec<PeerPlan>,
-    /// All are placed: nobody who is started from now on places more.
+    /// All orders are placed: a peer that is started from now on places none.
     pub over: bool,
 }
 
@@ -93,7 +93,7 @@ fn roles(peers: u32, chance: &mut Chance) -> Vec<Role> {
     };
     let mut roles: Vec<Role> = (0..peers - idle).map(shopper).collect();
     roles.resize(peers as usize, Role::Idle);
-    // Which of them is on top, hence in office, is drawn, too.
+    // The highest ids get the offices, so which roles they have is drawn, too.
     for at in (1..roles.len()).rev() {
         roles.swap(at, chance.between(0, at as u64) as usize);
     }

@@ -20,7 +20,7 @@ use crate::wire::convert::frame;
 /// A life of a node: it is started on its disk, and killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Process {
-    /// Whose.
+    /// The node.
     pub node: PeerId,
     /// Counts its lives.
     pub life: u32,
@@ -69,9 +69,9 @@ pub(super) enum Event {
 /// What goes to one end of a stream.
 #[derive(Default)]
 struct Way {
-    /// When the last message is there.
+    /// When the last message arrives.
     last: Moment,
-    /// What would come later is lost.
+    /// What would arrive later than this is lost.
     cut: Option<Moment>,
 }
 
@@ -176,7 +176,7 @@ impl Network {
         }
     }
 
-    /// A process ends a stream. What is dialed is dropped with what it still had to say.
+    /// A process ends a stream. If the process had dialed it, what it said last may be lost.
     pub fn hang_up(&mut self, from: Process, conn: ConnId, queue: &mut Events) {
         if let Some((id, side)) = self.ends.remove(&(from, conn)) {
             self.part(id, side, side == Side::Dialer, "ended by the other side", queue);
@@ -195,7 +195,8 @@ impl Network {
         self.calls.kill(process, &mut self.lag, queue);
     }
 
-    /// One end is gone. The other one hears of it after what still arrives there, of which the last may be lost.
+    /// One end is gone. The other end hears of it after all that is still on its way there; with `may_lose` the last of
+    /// that may be lost.
     fn part(&mut self, id: u64, gone: Side, may_lose: bool, why: &str, queue: &mut Events) {
         let (now, lag) = (queue.now(), &mut self.lag);
         let Some(line) = self.lines.get_mut(&id) else { return };
@@ -223,7 +224,7 @@ impl Network {
         self.calls.reply(from, reply, answer, &mut self.lag, queue);
     }
 
-    /// Something got on. Gives what arrives at a process by it.
+    /// A step on the way of a stream or call. Gives what arrives at a process by it.
     pub fn handle(&mut self, event: Event, queue: &mut Events) -> Option<Delivery> {
         match event {
             Event::Connect(id) => {
@@ -269,7 +270,7 @@ impl Network {
         Some(Delivery { to, input: Input::Said(conn, said), bytes: message })
     }
 
-    /// Whose this end is, if what arrives there now is not lost.
+    /// The process at this end with its number for the stream; none if what arrives there now is lost.
     fn arrives(&mut self, id: u64, side: Side, now: Moment) -> Option<(Process, ConnId)> {
         let line = self.lines.get_mut(&id)?;
         let lost = line.way(side).cut.is_some_and(|cut| now > cut);

@@ -147,7 +147,7 @@ impl Node {
         self.wake(soon, queue);
     }
 
-    /// Has a turn taken then, unless an earlier one is.
+    /// Plans a turn for that moment, unless an earlier one is planned.
     fn wake(&mut self, at: Moment, queue: &mut Queue<Event>) {
         let process = self.process();
         if let Some(life) = self.life.as_mut().filter(|life| life.serving)
@@ -218,7 +218,7 @@ impl Node {
             (life.syncing, life.sync_at) = (true, Some(end));
             queue.put(end, Event::Sync(process));
         } else {
-            // It may have asked the loop for a checkpoint.
+            // The journal may have asked for a checkpoint.
             self.wake_soon(queue);
         }
         self.plan_sync(queue);

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::queue::Moment;
 use crate::types::{Hash, PeerId, node_name};
 
-/// What a run was so far. Outlives the world, so that what led to a panic can be shown.
+/// What has happened in a run so far. It outlives the world, so that what led to a panic can be shown.
 #[derive(Clone, Default)]
 pub(super) struct Trace(Rc<RefCell<Recorder>>);
 

@@ -2,8 +2,8 @@
 //! numbers.
 //!
 //! Holds: of each stream first `Opened` (if another node dialed it), then `Said`, then `Ended`, once; none of another
-//! stream's. Waiting for room in the inbox happens in the task of the stream that says too much, so that HTTP/2 flow
-//! control slows that sender and nobody else.
+//! stream's. A stream that says too much waits for room in the inbox in its own task, so that HTTP/2 flow control slows
+//! that sender and nobody else.
 
 use std::convert::Infallible;
 
@@ -32,7 +32,8 @@ pub enum Arrival {
     Came(CallId, Result<Answer, CallError>),
 }
 
-/// What lives as long as something can be said on a stream, and its end.
+/// A pair: the first half lives as long as something can be said on a stream; the second resolves when the first is
+/// dropped.
 pub(super) fn lifetime() -> (oneshot::Sender<Infallible>, impl Future<Output = ()> + Send + 'static) {
     let (alive, over) = oneshot::channel();
     let over = async move {

@@ -189,7 +189,7 @@ pub(super) fn order_out(order: &Order) -> proto::Order {
 
 pub(super) fn order_in(order: &proto::Order) -> Checked<Order> {
     let id = OrderId { peer: PeerId(order.peer), number: Number(order.number) };
-    // An index beyond any catalogue stays beyond this one: the trader answers "unknown product".
+    // An index that is too large for the type becomes one beyond any catalogue: the trader answers "unknown product".
     let product = ProductId(order.product.min(PRODUCTS_MAX as u32) as u16);
     let quantity = Quantity(order.quantity);
     Ok(Order { id, stamp: Stamp(order.stamp), kind: kind_in(order.kind)?, product, quantity })

@@ -53,7 +53,7 @@ impl<T: Weigh> Outbox<T> {
         if full {
             self.load.cut.store(true, Ordering::Relaxed);
         }
-        // Sent all the same: it wakes the stream, which finds that it is cut.
+        // The message is sent although the stream is cut: it wakes the stream, which then finds that it is cut.
         if self.sender.try_send(message).is_err() {
             self.load.cut.store(true, Ordering::Relaxed);
         }

@@ -31,11 +31,11 @@ pub struct ByHand {
     pub market: Market,
     pub host: String,
     flags: Vec<String>,
-    /// Who listens elsewhere than at first.
+    /// Nodes that listen elsewhere than at first.
     moved: BTreeMap<u32, u32>,
     /// What single nodes are told on their command line.
     told: BTreeMap<u32, Vec<String>>,
-    /// Who tells others another address than its own.
+    /// Nodes that tell others another address than the one they listen at.
     advertised: BTreeMap<u32, String>,
     nodes: BTreeMap<u32, Running>,
     _one: std::sync::MutexGuard<'static, ()>,
@@ -239,7 +239,7 @@ impl ByHand {
         until(&what, SOON, || (self.holder(office)? == peer).then_some(()));
     }
 
-    /// Living shoppers out of office: who should be trading.
+    /// Living shoppers out of office: these should be trading.
     fn shoppers(&self) -> Vec<u32> {
         let roster = until("the warehouse answers", SOON, || self.roster());
         let trades = |id: &&u32| role(**id) != "idle" && roster.held_by(PeerId(**id)).is_none();
@@ -251,7 +251,8 @@ impl ByHand {
     pub fn trade_goes_on(&self, what: &str, since: Instant) -> Duration {
         let mut waiting = BTreeMap::new();
         until(&format!("trade goes on after {what}"), SOON, || {
-            // Who came into office, or answers no more, is not waited for: one look at the roster per round.
+            // A peer that came into office, or does not answer any more, is not waited for: one look at the roster per
+            // round.
             for id in self.shoppers() {
                 let Some(shopping) = self.status(id).map(|report| report.shopping) else { continue };
                 let enough = waiting.entry(id).or_insert(shopping.answered + shopping.open + 1);

@@ -107,7 +107,7 @@ fn full_and_freed(id: u32, refused: &str) {
         let report = hands.status(id)?;
         (report.disk_low && report.health.contains("disk almost full")).then_some(())
     });
-    // Peer 2 trades with 6, which settles with the warehouse: whichever is full, it hears no.
+    // Peer 2 trades with 6, which settles with the warehouse: if either disk is full, the peer is refused.
     until("orders are refused", SOON, || {
         PEERS.iter().any(|peer| hands.log(*peer).contains(refused)).then_some(())
     });

@@ -56,7 +56,7 @@ fn shoot(up: &Up<'_>, office: Office, signal: Signal) -> Shot {
     shot
 }
 
-/// From the shot to the first answer that each peer which it hit was given by another trader.
+/// Per peer that the shot hit: the time from the shot to the first answer by another trader.
 fn served_again(market: &Market, shot: &Shot) -> Vec<Duration> {
     let first = |buyer: u32| {
         let orders = market.dump("orders", &market.node_dir(&format!("peer-{buyer}")));

@@ -426,7 +426,7 @@ fn bytes_that_are_no_grpc_are_cut_off() {
     assert!(matches!(refused, CallError::Refused { .. }), "{refused:?}");
     bazaar.still_serves(&mut good, seq, "a message above the limit");
 
-    // Connections that say nothing cost a descriptor each and nobody his turn.
+    // Connections that say nothing cost a descriptor each, and keep nobody else from being served.
     let seq = bazaar.up.ledger_seq();
     let silent: Vec<TcpStream> =
         (0..100).flat_map(|_| bazaar.nodes().map(|node| TcpStream::connect(node).unwrap())).collect();

@@ -78,7 +78,7 @@ fn carry(link: &Arc<Link>, dialed: TcpStream, target: &str, id: u32, other: u32)
     assert_ne!(id, other);
     let ends = (dialed.peer_addr(), dialed.local_addr());
     let (Ok(from), Ok(to)) = ends else { return };
-    // Who is gone already has nothing to say. Whoever is no node is a test that asks for a status.
+    // A process that is gone already has nothing to say. A process that is no node is a test that asks for a status.
     let cut = (dialer(from, to) == Some(other)).then(|| link.clone());
     if cut.as_ref().is_some_and(|link| !link.carries()) {
         link.cut.fetch_add(1, Ordering::SeqCst);

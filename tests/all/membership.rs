@@ -46,7 +46,7 @@ fn a_buyer_leaves_and_comes_back() {
     hands.ends_well("a buyer left and came back elsewhere", Duration::ZERO);
 }
 
-/// Nobody else's order is left without an answer; who left is neither elected nor missed.
+/// No other peer's order is left without an answer; a peer that left is neither elected nor missed.
 fn a_trader_leaves(office: Office, id: u32) {
     let mut hands = ByHand::trading(&[]);
     let left = Instant::now();
@@ -105,7 +105,7 @@ fn a_peer_that_nobody_knew_joins_at_any_node_and_trades() {
         });
     }
     wait_until_healthy(&hands, "two joins");
-    // One who joined at it is known to all, and stays so when the node that it joined at is gone.
+    // A peer that joined at it is known to all, and stays so when the node that it joined at is gone.
     hands.kill(&[1]);
     hands.start(&[1]);
     wait_until_healthy(&hands, "a restart");

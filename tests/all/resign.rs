@@ -1,5 +1,5 @@
-//! An office given up by a person's word, under load: another takes over, nothing is left unanswered, and who resigned
-//! is not elected again at once although it has the highest id.
+//! An office given up by a person's word, under load: another takes over, nothing is left unanswered, and the trader
+//! that resigned is not elected again at once although it has the highest id.
 
 use bazaar::types::Office;
 

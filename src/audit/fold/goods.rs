@@ -82,7 +82,8 @@ impl Goods {
         }
     }
 
-    /// What was given up, or came from a closed epoch, was never checked: it may name no product at all.
+    /// Whether its product is known. An order that was given up, or is of a closed epoch, was never checked: it may
+    /// name no product at all.
     fn is_known(&self, decision: &Decision) -> bool {
         decision.order.kind != OrderKind::Void && usize::from(decision.order.product.0) < self.0.len()
     }

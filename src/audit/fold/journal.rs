@@ -32,7 +32,7 @@ pub(crate) struct OwnOrder {
     pub(crate) placed: Placed,
     /// Absent while open.
     pub(crate) answer: Option<Answer>,
-    /// Given up: the ledger has an outcome of this number that this store never held.
+    /// The order was given up: the ledger has an outcome of its number that this store never held.
     pub(crate) forgotten: bool,
 }
 
@@ -122,7 +122,7 @@ impl JournalFold {
         before.filter(|(_, waiting)| waiting.order.product == order.product).count() + 1
     }
 
-    /// Waits here, with or without its `void`.
+    /// Whether the order, or its `void`, waits here.
     pub(crate) fn waits(&self, id: OrderId) -> bool {
         self.by_id.range((id, LOWEST)..).next().is_some_and(|(waiting, _)| *waiting == id)
     }

@@ -47,7 +47,7 @@ impl Offices {
                 });
                 self.paired = holds;
             }
-            // Nobody holds what was granted in the lost part, and its terms are never granted again.
+            // No grant of the lost part is held any more, and its terms are never granted again.
             Record::Restored { generation, .. } => {
                 let terms = self.terms.max(Term(*generation));
                 *self = Offices { terms, ..Offices::default() };

@@ -1,4 +1,4 @@
-//! Restores: which rows stand where others were lost, and what of a journal belongs to those.
+//! Restores: from which row on other rows were lost, and what of a journal belonged to those.
 
 use crate::audit::{Alarms, Check, Example};
 use crate::model::row::{Place, Record};
@@ -23,13 +23,14 @@ impl Restores {
         self.0.push((place.seq, *generation));
     }
 
-    /// The row whose restore closed an epoch, if one did: its undecided orders are decided no more.
+    /// The `restored` row of the restore that closed an epoch, if one did: orders of it that were undecided then stay
+    /// so.
     pub(crate) fn closed_by(&self, epoch: Epoch) -> Option<Seq> {
         self.0.iter().find(|(_, it)| *it > u64::from(epoch.0)).map(|(row, _)| *row)
     }
 
-    /// The row whose restore lost what the ledger of `generation` held at `seq`, if one did. Of a generation that this
-    /// ledger never was it is not known where it branched off: all of it may be lost.
+    /// The `restored` row of the restore that lost what the ledger of `generation` held at `seq`, if one did. If this
+    /// ledger never had that generation, it is not known where the two parted: all of it may be lost.
     pub(crate) fn lost_at(&self, generation: u64, seq: Seq) -> Option<Seq> {
         let own = generation == 0 || self.0.iter().any(|(_, it)| *it == generation);
         let (row, _) = self.0.iter().find(|(_, it)| *it > generation)?;

@@ -1,4 +1,4 @@
-//! What becomes of an order: read from the state, which stays as it is.
+//! What becomes of an order. The state is read and not changed.
 //!
 //! In: an order, and under whose grant it is decided. Out: a [`Verdict`], whose variants stand in the order of the checks.
 

@@ -157,7 +157,7 @@ fn after_a_restore_orders_of_lost_epochs_are_closed_for_ever() {
     apply(&mut market, Record::Session { peer: PeerId(1), epoch: Epoch(900), store, clock: Stamp(4) });
     assert_eq!(outcome(&mut market, &fresh), OutcomeKind::Bought);
     assert_eq!(outcome(&mut market, &order(1, 8_999, BUY, 0, 1)), OutcomeKind::Voided);
-    // Whoever placed 9,000 held the outcome of 3 durably.
+    // The peer held the outcome of 3 durably when it placed 9,000.
     assert_eq!(market.decide(&order(1, 3, BUY, 0, 1), &by()), Verdict::NotTaken(NotTaken::Stale));
 
     let mut checkpointed = Market::default();

@@ -33,7 +33,7 @@ pub(super) struct Desk {
     streams: BTreeMap<ConnId, TradeStream>,
     /// The newest stream of each peer: where its outcomes go.
     by_peer: BTreeMap<PeerId, ConnId>,
-    /// Unary orders that wait for their outcome.
+    /// Unary calls that wait for the outcome of an order.
     submits: BTreeMap<OrderId, ReplyId>,
     /// The office is being given up: nothing more is taken.
     closing: bool,
@@ -71,7 +71,8 @@ impl Desk {
 
     // ---- streams
 
-    /// The peer is who it says: what it says of the clock counts from here on, and of the offices if it is no client.
+    /// The peer has proven who it is. From here on its clock counts, and its roster, too, unless it is a client. False
+    /// if the stream is cut.
     pub(super) fn welcome(&mut self, cx: &mut Cx<'_>, conn: ConnId, theirs: &Hello) -> bool {
         let peer = theirs.peer;
         let newest = self.by_peer.get(&peer).and_then(|conn| self.streams.get(conn));
@@ -136,7 +137,7 @@ impl Desk {
 
     // ---- answers
 
-    /// Each outcome goes to whoever asks for it now: a stream of its peer, a unary call, or nobody.
+    /// Each outcome goes to its peer's newest stream, to the unary call that waits for it, or to nobody.
     pub(super) fn answer(
         &mut self,
         cx: &mut Cx<'_>,
@@ -166,7 +167,7 @@ impl Desk {
         }
     }
 
-    /// The term is over: nothing is settled here any more, and whoever waits asks at the new home.
+    /// The term is over: nothing is settled here any more. Peers and callers that wait ask at the new home.
     pub(super) fn close(&mut self, cx: &mut Cx<'_>) {
         self.settle.close(cx);
         self.trader.close();
@@ -208,7 +209,7 @@ impl Rooms {
     pub(super) fn asked(&mut self, cx: &mut Cx<'_>, conn: ConnId, ask: TradeAsk) {
         let Some(stream) = self.desk.streams.get(&conn) else { return };
         let peer = stream.peer;
-        // A hello comes once, and a clock from too far ahead is not believed.
+        // A second hello, or a clock from too far ahead, ends the stream.
         if ask.hello.is_some() || !cx.hear_orderer(peer, ask.clock) {
             return self.desk.cut(cx, conn);
         }
@@ -249,7 +250,8 @@ impl Rooms {
             return Err(why);
         }
         let Some(term) = cx.term() else { return Err(NotTaken::NotHome) };
-        // A stamp from too far ahead would stand last in every queue, and drag all clocks along.
+        // An order with a stamp from too far ahead would stand last in every queue, and its stamp would drag all clocks
+        // along.
         if !cx.hear_orderer(order.id.peer, order.stamp) {
             return Err(NotTaken::Clock);
         }
@@ -296,7 +298,7 @@ impl Rooms {
         let believed = order.stamp <= hello.clock && cx.hear_orderer(hello.peer, hello.clock);
         let admitted = if believed { self.admit(cx, order) } else { Err(NotTaken::Clock) };
         match admitted {
-            // One open order per peer this way: an earlier asker of the same order has given up.
+            // A peer has one open order this way. An earlier caller for the same order has given up.
             Ok(()) => {
                 if let Some(before) = self.desk.submits.insert(order.id, reply) {
                     let text = "the same order was asked for again".to_owned();

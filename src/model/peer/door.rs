@@ -1,9 +1,9 @@
 //! Strangers wait here: streams and orders of peers whose session is not known yet.
 //!
-//! In: every stream that others open to this peer, until its hello is proven; unary orders whose hello is not. Out: who
-//! may come in, with what it has said meanwhile, and who is turned away. A peer's session is asked of the warehouse once
-//! at a time. Holds: nothing that a stranger says counts, not even its clock, before its token is known to be that of its
-//! peer's store; what waits is bounded by stream.
+//! In: every stream that others open to this peer, until its hello is proven; unary orders whose hello is not proven
+//! yet. Out: the guests that may come in, with what they have said meanwhile, and those that are turned away. A peer's
+//! session is asked of the warehouse once at a time. Holds: nothing that a stranger says counts, not even its clock,
+//! before its token is known to be that of its peer's store; what waits is bounded by stream.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -101,7 +101,7 @@ impl Door {
         cx.hang_up(conn);
     }
 
-    /// An order waits for its peer's session; false if too many do.
+    /// An order waits for its peer's session; false if too many orders wait already.
     pub(super) fn wait(&mut self, cx: &mut Cx<'_>, caller: Caller) -> bool {
         if self.callers.len() >= BATCH_ORDERS_MAX {
             return false;
@@ -119,7 +119,8 @@ impl Door {
         }
     }
 
-    /// The warehouse's word, or none: everybody who waits for it comes in or goes.
+    /// The warehouse has told the peer's session, or failed to: every stream and order that waits for it comes in or
+    /// goes.
     pub(super) fn session_came(
         &mut self,
         cx: &mut Cx<'_>,
@@ -142,7 +143,7 @@ impl Door {
         Opened { guests, turned_away, callers }
     }
 
-    /// The process ends: who still waits is not heard any more.
+    /// The process ends: gives the callers that still wait.
     pub(super) fn close(&mut self) -> Vec<Caller> {
         std::mem::take(&mut self.callers)
     }
@@ -159,14 +160,15 @@ impl Door {
 }
 
 impl Stranger {
-    /// Not more than a peer may have open, and a few words.
+    /// Whether the message may wait: no more orders than a peer may have open, and few messages.
     fn may_wait(&self, message: &Message) -> bool {
         let orders: usize = self.early.iter().map(Message::orders).sum();
         self.early.len() < EARLY_WORDS_MAX && orders + message.orders() <= SESSION_WINDOW as usize
     }
 }
 
-/// Anybody may become a client, and none is a trader or has a say among peers.
+/// Whether such a stream may come in from that peer. Anybody may become a client; a client is no trader and has no say
+/// among peers.
 fn may_enter(cx: &Cx<'_>, stream: Stream, hello: &Hello) -> bool {
     match stream {
         Stream::Trade => true,
@@ -192,7 +194,7 @@ fn split_hello(message: Message) -> Option<(Box<Hello>, Option<Message>)> {
     }
 }
 
-/// What those are told who are turned away: their orders stay with them.
+/// What a guest that is turned away is told: its orders are not taken.
 pub(super) fn not_taken(guest: &Guest) -> Vec<(crate::types::OrderId, NotTaken)> {
     let orders = guest.early.iter().flat_map(|message| match message {
         Message::TradeAsk(ask) => ask.orders.as_slice(),

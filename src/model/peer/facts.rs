@@ -103,9 +103,9 @@ pub(super) struct Facts {
     pub(super) session_open: bool,
     /// The control stream is up: the warehouse sees this peer.
     pub(super) present: bool,
-    /// It was told to end: it takes on nothing more.
+    /// This process was told to end: it takes on nothing more.
     pub(super) stopping: bool,
-    /// It goes for good: it takes on nothing more.
+    /// This peer goes for good: it takes on nothing more.
     pub(super) leaving: bool,
     /// Of the present step.
     pub(super) at: At,
@@ -205,8 +205,8 @@ impl Facts {
         Box::new(Hello { stream: self.dialed, ..*self.hello(prove) })
     }
 
-    /// Whether the ledger is the one that this peer had seen up to `shown` when it dialed, or goes on from there; if not,
-    /// nothing is said or heard on that stream.
+    /// Whether the warehouse's ledger goes on from what this peer had seen when it dialed, which was up to `shown`. If
+    /// not, nothing is said or heard on that stream.
     pub(super) fn trusts(&self, hello: &Hello, shown: Seq) -> bool {
         let own = (self.ledger_seen.0, shown);
         let trusts = hello.generation == own.0 && hello.ledger.0 >= own.1;
@@ -234,7 +234,7 @@ impl Facts {
         }
     }
 
-    /// The clock of a node.
+    /// Takes in the clock of a node. A leap is ignored.
     pub(super) fn hear(&mut self, clock: Stamp) {
         match self.clock.receive(clock) {
             Ok(_) => self.trusted_clock = self.trusted_clock.max(clock),
@@ -242,8 +242,9 @@ impl Facts {
         }
     }
 
-    /// The clock of a peer or client that trades here. Anybody may become a client: its clock counts only as far as it
-    /// is near to what nodes have said, or a few hellos would put this peer out of the warehouse's reach for ever.
+    /// Takes in the clock of a peer or client that trades here; false if it is too far ahead. Anybody may become a
+    /// client. So a client's clock must be near to what nodes have said: otherwise a few hellos would carry this peer's
+    /// clock so far ahead that the warehouse never believes it again.
     pub(super) fn hear_orderer(&mut self, from: PeerId, clock: Stamp) -> bool {
         if from.is_client() {
             let near = clock.0 <= self.trusted_clock.0.saturating_add(CLIENT_CLOCK_LEAD_MAX);
@@ -317,7 +318,7 @@ impl Cx<'_> {
         }
     }
 
-    /// A session as the warehouse told it. Journaled: a restarted trader knows whom to serve.
+    /// A session as the warehouse told it. It is journaled, so that a restarted trader knows the peers that it serves.
     pub(super) fn know(&mut self, session: SessionInfo) {
         let SessionInfo { peer, epoch, store } = session;
         if self.state.known.get(&peer) != Some(&(epoch, store)) {
@@ -352,7 +353,7 @@ impl Cx<'_> {
         self.turn.at_once(Because::TellsNothing, Effect::HangUp(conn));
     }
 
-    /// Calls the warehouse; the answer comes back to whoever `purpose` says.
+    /// Calls the warehouse; `purpose` says which room gets the answer.
     pub(super) fn call_warehouse(&mut self, purpose: Purpose, ask: Ask) {
         let addr = self.warehouse.clone();
         self.call(purpose, addr, ask);

@@ -19,7 +19,7 @@ use crate::types::{Now, PeerId};
 /// News of the membership that waits for its time.
 #[derive(Default)]
 pub(super) struct Gossip {
-    /// About whom, and who told it.
+    /// The members that the news is about, each with the peer that told it.
     news: BTreeMap<PeerId, PeerId>,
     /// News goes out again from here on.
     not_before: Now,
@@ -36,8 +36,7 @@ impl Gossip {
 }
 
 impl Rooms {
-    /// A proven hello on a stream of another peer. A peer that we know by name may show another process: the old one is
-    /// dead.
+    /// A proven hello on a stream of another peer. If it shows a newer process of a known peer, the older one is dead.
     pub(super) fn met(&mut self, cx: &mut Cx<'_>, conn: ConnId, hello: Hello) {
         if self.links.is_abandoned(&hello) {
             return cx.hang_up(conn);
@@ -56,7 +55,7 @@ impl Rooms {
             PeerWord::Heartbeat(number) => {
                 cx.hear(message.clock);
                 self.partner.sign_of_life(cx.now(), from);
-                // Held like any effect, so that a stuck disk falls silent.
+                // The answer is held like any effect, so that a peer with a stuck disk falls silent.
                 let word = PeerWord::HeartbeatAnswer(number);
                 let answer = PeerMessage { clock: cx.clock.tick(), word };
                 cx.turn.hold(Effect::Send(conn, Message::Peer(answer)));
@@ -70,7 +69,8 @@ impl Rooms {
         }
     }
 
-    /// A peer that first tells what it knows is told what it does not know, on the same stream; from then on, news.
+    /// The first time that a peer tells what it knows it is told the rest, on the same stream; from then on it is told
+    /// news.
     fn answer_members(&mut self, cx: &mut Cx<'_>, conn: ConnId, told: &[Member]) {
         let told: BTreeMap<PeerId, &Member> = told.iter().map(|member| (member.id, member)).collect();
         let unknown = |member: &&Member| told.get(&member.id) != Some(member);
@@ -151,7 +151,7 @@ impl Rooms {
     }
 }
 
-/// Nobody is told what it told us.
+/// A peer is not told what it told itself.
 fn news_for(facts: &Facts, peer: PeerId, news: &BTreeMap<PeerId, PeerId>) -> Option<PeerWord> {
     let news = news.iter().filter(|(_, from)| **from != peer);
     let members: Vec<Member> = news.filter_map(|(id, _)| facts.membership.get(*id)).cloned().collect();

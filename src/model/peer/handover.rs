@@ -1,4 +1,5 @@
-//! Orders of terms that ended: what this store took under one goes to its present home, to this desk or by a call.
+//! Orders of terms that ended. What this store took under such a term goes to its present home: to this peer's desk, or
+//! to another trader by a call.
 
 use super::facts::{Cx, Purpose};
 use super::rooms::Rooms;
@@ -64,7 +65,7 @@ impl Rooms {
         if home == cx.me.id { self.keep(cx, orders) } else { self.send_over(cx, addr, orders) }
     }
 
-    /// This desk is their home.
+    /// This peer's desk is their home.
     fn keep(&mut self, cx: &mut Cx<'_>, orders: Vec<Order>) {
         tracing::info!(orders = orders.len(), "pending orders of an earlier term are queued again");
         let kept = orders.into_iter().map(|order| self.admit(cx, order)).filter(Result::is_ok).count();
@@ -101,7 +102,7 @@ impl Rooms {
         tracing::info!(orders = ids.len(), "pending orders of an earlier term are at their home");
         let term = cx.term();
         for id in ids {
-            // Taken again by this desk meanwhile: it is settled here.
+            // This desk has taken it again meanwhile, and settles it.
             if cx.state.accepted.get(id).is_none_or(|it| Some(it.term) == term) {
                 continue;
             }
@@ -126,7 +127,8 @@ impl Rooms {
         let mut taken = 0;
         for order in orders {
             match self.admit(cx, order) {
-                // Decided long ago or a copy of other content: settling it shows which, so it may leave its sender.
+                // With other content: another order of this number is here, and settling it shows what became of the
+                // number. So the order may leave its sender.
                 Ok(()) | Err(NotTaken::OtherContent) => taken += 1,
                 Err(_) => break,
             }

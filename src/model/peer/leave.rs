@@ -1,10 +1,10 @@
-//! Ending: what this peer owes is done, its office given up, what it holds handed over; and when it goes for good, its own
-//! orders are finished first, and the others told last.
+//! Ending. The peer does what it owes, gives its office up, and hands over what it holds. When it goes for good it
+//! finishes its own orders first, and tells the others last.
 //!
 //! In: a person's word, or the process's end. Out: what was done, answered when it is durable, and the end of the machine.
 //! Each part has a bound, so that it ends also in a market without traders; what is not done then stays in the store, for
-//! the day that the peer is started again. The others are told last: a peer that still holds orders must be asked for
-//! them.
+//! the day that the peer is started again. The others are told last: as long as the peer holds orders they must be able
+//! to ask it for them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,7 +24,8 @@ struct Leaving {
     until: Now,
     office: Option<(Office, Term)>,
     handed_over: u64,
-    /// Who has not confirmed yet that it knows, with the heartbeat that it has to answer. None: nobody was told yet.
+    /// The peers that have not confirmed yet that they know, each with the heartbeat that it has to answer. None:
+    /// nobody was told yet.
     untold: Option<BTreeMap<PeerId, u64>>,
     told: u32,
 }
@@ -107,13 +108,13 @@ impl Rooms {
         self.give_up_office(cx, PeerId(0));
     }
 
-    /// Admits no more; once the desk is empty the office goes to `successor` (0: to nobody).
+    /// The trader takes no more orders. Once its desk is empty the office goes to `successor` (0: to nobody).
     pub(super) fn give_up_office(&mut self, cx: &mut Cx<'_>, successor: PeerId) {
         self.offices.give_up(cx, successor);
         self.desk.set_closing(self.offices.is_giving_up());
     }
 
-    /// Own orders have their outcomes, or had time enough: the rest is what every stopping peer does.
+    /// This peer's orders have their outcomes, or had time enough. From here on it does what every stopping peer does.
     pub(super) fn stop_when_finished(&mut self, cx: &mut Cx<'_>) {
         let Some(leaving) = self.leave.leaving.as_mut().filter(|_| !cx.stopping) else { return };
         if cx.state.open.is_empty() || cx.now() >= leaving.until {
@@ -156,8 +157,8 @@ impl Rooms {
 
     // ---- telling the others
 
-    /// Nobody has to be told, or whoever can be told knows. A heartbeat behind the news shows, when it is answered, that
-    /// the news has arrived: a stream that ends with its process may lose what was said last.
+    /// Whether every peer that can be told knows. A stream that ends with its process may lose what was said last; so
+    /// each peer is sent a heartbeat behind the news, and its answer shows that the news has arrived.
     fn has_said_farewell(&mut self, cx: &mut Cx<'_>) -> bool {
         if self.leave.leaving.as_ref().is_some_and(|leaving| leaving.untold.is_none()) {
             self.say_farewell(cx);

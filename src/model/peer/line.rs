@@ -47,8 +47,8 @@ impl Line {
         self.up = true;
     }
 
-    /// It does what it is for: the next break is a new one. Coming up alone proves nothing, or a busy trader would be
-    /// dialed without end.
+    /// The line does what it is for: its next break is the first one again. That it came up proves nothing: a trader
+    /// that is busy would be dialed without end.
     pub(super) fn works(&mut self) {
         self.backoff.reset();
     }

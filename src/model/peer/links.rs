@@ -1,9 +1,9 @@
 //! Streams to and from other peers: words of elections, heartbeats, and the membership.
 //!
-//! Who has something to say dials. Links over which membership spreads are kept up: each peer keeps those to the next few
-//! of its neighbours (the topology's, and the nodes that it joined at), and one to the next peer in the ring of all ids,
-//! past those that do not answer. So the links join all living peers to one another, whoever dies or leaves, and each peer
-//! keeps few of them, however many there are. What flows over them is in [`super::gossip`].
+//! A peer that has something to say dials. Links over which membership spreads are kept up: each peer keeps those to
+//! the next few of its neighbours (the topology's, and the nodes that it joined at), and one to the next peer in the
+//! ring of all ids, past those that do not answer. So the links join all living peers to one another, whichever die or
+//! leave, and each peer keeps few links, however many peers there are. What flows over them is in [`super::gossip`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -48,7 +48,7 @@ struct Silence {
 
 /// See the module's text.
 pub(super) struct Links {
-    /// Neighbours of the topology and peers joined at, by what they were first known as.
+    /// Neighbours of the topology and peers joined at, each with the address that was first known.
     neighbours: BTreeMap<PeerId, String>,
     join: Vec<Join>,
     join_at: Option<Now>,
@@ -138,8 +138,8 @@ impl Links {
         true
     }
 
-    /// Dials whom it was told of at its start. Without a session nobody could vouch for us: then they are dialed when
-    /// there is one.
+    /// Dials the peers that this one was told of at its start. Without a session nobody could vouch for it, so they are
+    /// dialed when it has one.
     pub(super) fn dial_neighbours(&mut self, cx: &mut Cx<'_>) {
         if cx.state.opened.is_none() {
             return;
@@ -199,7 +199,8 @@ impl Links {
         }
     }
 
-    /// A newer process may listen elsewhere, and has not failed to answer yet. A peer that left is told nothing.
+    /// A newer process of a peer may listen elsewhere, and has not failed to answer yet. A peer that left is told
+    /// nothing.
     pub(super) fn follow(&mut self, cx: &mut Cx<'_>, peer: PeerId, addr: &str, left: bool) {
         self.silent.remove(&peer);
         let moved = self.out.get(&peer).is_some_and(|link| link.addr != addr);
@@ -229,12 +230,12 @@ impl Links {
         self.join.iter().position(|join| join.conn == Some(conn))
     }
 
-    /// The peer whose stream it is.
+    /// The peer that dialed this stream.
     pub(super) fn incoming(&self, conn: ConnId) -> Option<PeerId> {
         self.incoming.get(&conn).map(|incoming| incoming.peer)
     }
 
-    /// A stream that the peer dialed later is here already.
+    /// Whether a stream that the peer dialed later is here already.
     pub(super) fn is_abandoned(&self, hello: &Hello) -> bool {
         self.incoming.values().any(|it| it.peer == hello.peer && hello.was_dialed_before(it.dialed))
     }
@@ -244,7 +245,7 @@ impl Links {
         self.incoming.remove(&conn).is_some()
     }
 
-    /// Streams on which others are told news: the newest of each.
+    /// The streams on which others are told news: each peer's newest.
     pub(super) fn listeners(&self) -> BTreeMap<PeerId, ConnId> {
         let listening = self.incoming.iter().filter(|(_, incoming)| incoming.gossips);
         listening.map(|(conn, incoming)| (incoming.peer, *conn)).collect()
@@ -263,8 +264,8 @@ impl Links {
         say_on(cx, conn, hello);
     }
 
-    /// A message came: it answers again. Coming up alone proves nothing: a peer that does not know us cuts the stream
-    /// right away.
+    /// A message came, so the peer answers again. That the stream came up proves nothing: a peer that does not know
+    /// this one cuts it right away.
     pub(super) fn answers(&mut self, cx: &mut Cx<'_>, peer: PeerId) {
         if self.silent.remove(&peer).is_some() {
             self.keep_up(cx);
@@ -298,7 +299,8 @@ impl Links {
         true
     }
 
-    /// A node of which we only knew the address says who it is: from now on it is a neighbour, and this its link.
+    /// A node of which only the address was known says who it is. From now on it is a neighbour, and this stream is the
+    /// link to it.
     fn heard_joined(&mut self, cx: &mut Cx<'_>, conn: ConnId, message: PeerMessage) {
         let PeerWord::Hello(hello) = message.word else { return };
         let Some(at) = self.joined(conn) else { return };
@@ -319,7 +321,7 @@ impl Links {
         self.silent.remove(&hello.peer);
         self.kept.insert(hello.peer);
         self.hang_up_on(cx, hello.peer);
-        // What it has still to say comes on this very stream.
+        // The rest of what that node says comes on this very stream.
         let addr = if hello.addr.is_empty() { addr } else { hello.addr };
         self.out.insert(hello.peer, Link { conn, addr, used: true });
         cx.hear_roster(hello.roster);

@@ -76,7 +76,7 @@ pub struct Parts {
     pub neighbours: Vec<(PeerId, String)>,
     /// Addresses of nodes to join at, whoever they are.
     pub join: Vec<String>,
-    /// A higher id does not take the primary office over.
+    /// A higher id never takes the primary office over from a lower one.
     pub no_preempt: bool,
     /// Orders that it queues in office.
     pub queue_max: usize,
@@ -124,7 +124,7 @@ impl Peer {
 
     fn begin(&mut self, at: At) {
         self.facts.at = at;
-        // Woken long after the time that was planned.
+        // This turn comes long after the time that was planned.
         if at.now.ms_since(self.planned) > self.facts.me.suspect_after_ms / 2 {
             self.rooms.was_away(at.now);
         }

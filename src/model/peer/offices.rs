@@ -24,9 +24,9 @@ struct Race {
 
 /// The office is being given up: nothing more is taken, and it goes once the desk is empty.
 struct GivingUp {
-    /// To whom it goes; 0: to nobody.
+    /// The peer that it goes to; 0: nobody.
     to: PeerId,
-    /// What is at the desk by then stays for whoever comes next. None: the warehouse is being told.
+    /// What is still at the desk then is left to the next holder. None: the warehouse is being told.
     until: Option<Now>,
 }
 
@@ -43,7 +43,7 @@ pub(super) struct Offices {
     resign_replies: Vec<ReplyId>,
     /// A term that this process was told to end with, and that the warehouse did not take back.
     ended_early: Option<Term>,
-    /// The other trader whose office is being claimed since it fell silent.
+    /// The other trader, if its office is being claimed because it fell silent.
     claimed_from: Option<PeerId>,
 }
 
@@ -142,7 +142,7 @@ impl Offices {
         self.elect(cx, office, effects);
     }
 
-    /// A peer cannot be told anything: elections do not wait for it.
+    /// A peer cannot be reached: elections do not wait for it.
     pub(super) fn unreachable(&mut self, cx: &mut Cx<'_>, peer: PeerId) {
         for office in Office::BOTH {
             let effects = self.races[index(office)].election.unreachable(cx.now(), peer);
@@ -158,12 +158,13 @@ impl Offices {
         }
     }
 
-    /// The other trader's term was fenced: that tells of its death, and no claim needs to.
+    /// The other trader's term was fenced. The fence tells of its death, so the claim need not.
     pub(super) fn partner_fenced(&mut self) {
         self.claimed_from = None;
     }
 
-    /// The warehouse's answer to a claim. If the office is this process's now: of which silent trader, if of one.
+    /// The warehouse's answer to a claim. `None`: this process does not hold the office. Otherwise gives the silent
+    /// trader whose office it took, if it took one.
     pub(super) fn claimed(
         &mut self,
         cx: &mut Cx<'_>,
@@ -179,7 +180,7 @@ impl Offices {
         let holds = cx.granted().is_some_and(|(held, _)| held == office);
         let everyone = cx.membership.others();
         let election = &mut self.races[index(office)].election;
-        // Granted and already over by a newer roster: the round goes on, or nobody would elect.
+        // If a newer roster shows that the grant is over already, the round goes on; otherwise nobody would elect.
         let effects = if holds { election.granted(&everyone) } else { election.refused(cx.now()) };
         self.elect(cx, office, effects);
         if !holds && !cx.roster.claimable(office) {
@@ -218,7 +219,7 @@ impl Offices {
         self.giving_up.is_some()
     }
 
-    /// Takes no more; once the desk is empty the office goes to a successor (0: to nobody).
+    /// The trader takes no more orders. Once its desk is empty the office goes to a successor (0: to nobody).
     pub(super) fn give_up(&mut self, cx: &mut Cx<'_>, to: PeerId) {
         if cx.term().is_some() && self.giving_up.is_none() {
             let until = Some(cx.now().after_ms(DRAIN_MAX.as_millis() as u64));
@@ -255,7 +256,8 @@ impl Offices {
             return;
         }
         tracing::warn!(%term, error, "the office could not be given up; the warehouse will find it vacant");
-        // Only a peer that stops goes without its office being vacant; another one may give it up later.
+        // Only a peer that stops ends while the warehouse still counts its office as held; any other may give the
+        // office up later.
         self.ended_early = cx.stopping.then_some(term);
         self.giving_up = None;
         self.refuse_to_resign(cx, &format!("the warehouse did not take the office back: {error}"));
@@ -277,7 +279,7 @@ impl Offices {
         self.give_up(cx, to);
     }
 
-    /// The term is over: whoever asked for that is told.
+    /// The term is over: the people who asked for that are told.
     pub(super) fn term_ended(&mut self, cx: &mut Cx<'_>, office: Office, term: Term) {
         self.giving_up = None;
         for reply in std::mem::take(&mut self.resign_replies) {

@@ -1,7 +1,8 @@
 //! The other trader of the pair: heartbeats, suspicion, probes.
 //!
-//! Any message is a sign of life. What was sent and is unanswered for `suspect-after` is death, a broken stream a reason
-//! to ask at once, a refused connection or another process a proof.
+//! Each word of the partner on a link is a sign of life, and clears a heartbeat that it owes. On Replicate only an
+//! acknowledgement clears what is owed there. An answer that is overdue by `suspect-after` counts as death. A broken
+//! stream is a reason to probe; a refused connection, or another process at its address, is proof of death.
 
 use super::facts::{Cx, Purpose};
 use super::replica::Replica;
@@ -106,7 +107,8 @@ impl Partner {
 }
 
 impl Rooms {
-    /// Every heartbeat makes sure that something is sent; an answer that is overdue is death.
+    /// Once per heartbeat the partner is asked, if nothing was heard of it meanwhile. An answer that is overdue counts
+    /// as death.
     pub(super) fn watch_partner_when_due(&mut self, cx: &mut Cx<'_>) {
         let now = cx.now();
         if self.partner.overdue_at.take_if(|at| *at <= now).is_some() {
@@ -151,7 +153,8 @@ impl Rooms {
         }
     }
 
-    /// Another process of the partner is the death of the one that holds the term: hearsay, so it is asked.
+    /// News of another process of the partner would mean that the one which holds the term is dead. It is hearsay, so
+    /// the partner is probed.
     pub(super) fn check_partner_process(&mut self, cx: &mut Cx<'_>, member: &Member) {
         let held = cx.roster.held_by(member.id).map(|(_, seat)| seat.process);
         if self.partner.who == Some(member.id) && held.is_some_and(|process| process < member.process) {

@@ -1,8 +1,7 @@
 //! The rooms of a peer, and which of them an input is for.
 //!
-//! A room owns its fields; it reads [`Facts`](super::facts::Facts) and no other room's fields. What crosses rooms is a
-//! method of [`Rooms`] that is named for what it means, or follows from a change at the end of the step
-//! ([`super::follow`]).
+//! A room owns its fields; it reads [`Facts`] and no other room's fields. What crosses rooms is a method of [`Rooms`]
+//! that is named for what it means, or follows from a change at the end of the step ([`super::follow`]).
 
 use super::cache::Cache;
 use super::desk::Desk;
@@ -80,7 +79,7 @@ impl Rooms {
         }
     }
 
-    /// A stranger is known now.
+    /// A stranger's hello is proven: its stream goes to its room.
     fn come_in(&mut self, cx: &mut Cx<'_>, guest: Guest) {
         let Guest { conn, stream, hello, early } = guest;
         match stream {
@@ -90,7 +89,7 @@ impl Rooms {
             _ => self.met(cx, conn, *hello),
         }
         for message in early {
-            // Each is heard as if it came now: its hello may have brought the roster that it rests on.
+            // Each message is heard as if it came now: it may rest on the roster that the hello brought.
             self.follow(cx);
             self.said(cx, conn, message);
         }
@@ -161,7 +160,7 @@ impl Rooms {
         }
     }
 
-    /// Everybody who waits for this peer's session comes in, or goes.
+    /// Every stream and order that waits for this peer's session comes in, or goes.
     fn session_came(
         &mut self,
         cx: &mut Cx<'_>,
@@ -208,8 +207,8 @@ impl Rooms {
         self.shop.send(cx);
         self.end_when_done(cx);
         self.deliver_words(cx);
-        // With entries that are written anyway, so that an older copy of the ledger is found out even by a market that
-        // was killed and started again.
+        // Kept with entries that are written anyway, so that a market which was killed and started again still finds
+        // out an older copy of the ledger.
         if !cx.turn.is_quiet() && cx.now().ms_since(cx.ledger_kept) >= LEDGER_SEEN_EVERY_MS {
             cx.keep_ledger_seen();
         }
@@ -234,8 +233,7 @@ impl Rooms {
         rooms.into_iter().flatten().min()
     }
 
-    /// This process was stopped for a while. What others have answered meanwhile waits unread, so nobody is silent
-    /// because of that.
+    /// This process was stopped for a while. Answers of others wait unread, so nobody may be taken for silent.
     pub(super) fn was_away(&mut self, now: Now) {
         self.partner.restart_waiting(now);
         self.replica.restart_waiting(now);

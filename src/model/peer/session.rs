@@ -62,7 +62,7 @@ impl Session {
             }
             Err(CallError::Refused { reason, text }) if reason == OLDER_COPY => {
                 tracing::error!(text, "the warehouse is an older copy; this peer waits for the right one");
-                // It may not believe a word of ours before it has seen our token.
+                // An older copy may not know this peer's session: only the token in a hello convinces it.
                 self.dial_control(cx);
             }
             other => {
@@ -140,7 +140,7 @@ impl Session {
         }
     }
 
-    /// The answer is held like any effect: a stuck disk falls silent.
+    /// The answer is held like any effect, so that a peer with a stuck disk falls silent.
     fn answer_heartbeat(&mut self, cx: &mut Cx<'_>, heartbeat: u64) {
         cx.keep_ledger_seen();
         let up = ControlUp { clock: cx.clock.tick(), hello: None, heartbeat_answer: heartbeat };

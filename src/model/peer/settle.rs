@@ -39,7 +39,8 @@ impl Rooms {
     }
 
     pub(super) fn heard_settle(&mut self, cx: &mut Cx<'_>, answer: SettleAnswer) {
-        // Another ledger than the session's: what it decides would be undone when it is found out.
+        // The warehouse has another ledger than that of the session. What such a ledger decides is undone when it is
+        // found out.
         if answer.hello.as_ref().is_some_and(|hello| !cx.trusts(hello, self.desk.shown)) {
             tracing::warn!("the settle stream leads to another ledger");
             return self.cut_settle(cx);
@@ -61,7 +62,8 @@ impl Rooms {
         self.desk.duplicates += answer.outcomes.iter().filter(|outcome| outcome.repeated).count() as u64;
         self.replica.count_replayed(&answer.outcomes, &answer.not_taken);
         let settled = self.desk.trader.settled(answer.batch, answer.outcomes, answer.not_taken);
-        // The copies first: where an order's copy is, its journaled acceptance tells, which the entries below remove.
+        // The copies come first: the accepted entry of an order says which chunk holds its copy, and the entries below
+        // remove it.
         let ids = settled.outcomes.iter().map(|outcome| outcome.id);
         for id in ids.chain(settled.not_taken.iter().map(|(id, _)| *id)) {
             if let Some(accepted) = cx.state.accepted.get(&id) {

@@ -30,7 +30,7 @@ const TOLD_PER_ENTRY: usize = 256;
 const TOLD_BYTES_MAX: usize = 9 + 1 + 2 + 9 + 9 + 9;
 const _: () = assert!(TOLD_PER_ENTRY * TOLD_BYTES_MAX + RECORD_BYTES_TYPICAL_MAX < BLOCK_BYTES_MAX);
 
-/// An own order without outcome, as this process knows it.
+/// An order of this peer without outcome, as this process knows it.
 struct Asking {
     since_us: u64,
     /// The person who waits for it.
@@ -221,7 +221,8 @@ impl Shop {
         }
         let from = Number(self.home.sent.0 + 1);
         if let Some((first, _)) = cx.state.open.range(from..=self.sendable).next() {
-            // The number that the trader waits for on this line has an outcome by now, and never comes again.
+            // The number that the trader waits for on this line has an outcome by now, so it never comes again: only a
+            // new line helps.
             if self.home.refused.is_some_and(|refused| refused < *first) {
                 return self.dial_again(cx);
             }
@@ -273,7 +274,7 @@ impl Shop {
         (self.home.not_before, self.home.refused) = (None, None);
     }
 
-    /// The line is not what it was dialed for any more.
+    /// The line is given up: it was dialed for another home or session.
     pub(super) fn leave_home(&mut self, cx: &mut Cx<'_>) {
         self.home.line.close(cx);
         self.home.seat = None;
@@ -307,9 +308,10 @@ impl Shop {
         self.not_taken(cx, &answer.not_taken);
     }
 
-    /// The trader takes no number before the first that it did not take: all start again from there. A trader that has no
-    /// room now has taken the numbers before it and answers them on this line, which stays: dialed anew, the line would
-    /// begin with those same numbers, be refused at the same place, and bring no outcome ever.
+    /// The trader takes no higher number before the lowest one that it did not take comes again, so sending goes on
+    /// from there. If the trader only had no room, the line stays: the trader has taken the lower numbers, and answers
+    /// them on this line. A line dialed anew would begin with those same numbers and be refused at the same place, and
+    /// no outcome would ever come.
     fn not_taken(&mut self, cx: &mut Cx<'_>, not_taken: &[(OrderId, NotTaken)]) {
         if let Some((id, why)) = not_taken.first() {
             tracing::info!(order = %id, %why, orders = not_taken.len(), "not taken");
@@ -328,8 +330,8 @@ impl Shop {
         self.home.not_before = Some(self.home.line.put_off(cx.now()));
     }
 
-    /// The number has an outcome that this store, an old copy, does not hold: it is given up, or it would be asked for
-    /// ever.
+    /// The number has an outcome that this store, an old copy, does not hold. It is given up; otherwise it would be
+    /// asked for ever.
     fn forget(&mut self, cx: &mut Cx<'_>, number: Number, why: NotTaken) {
         if !cx.state.open.contains_key(&number) {
             return;
@@ -365,7 +367,7 @@ impl Shop {
         self.floor_moved(cx);
     }
 
-    /// What has no outcome begins elsewhere now: it counts once this is durable.
+    /// The lowest number without an outcome is another one now. That counts once the record is durable.
     fn floor_moved(&mut self, cx: &Cx<'_>) {
         self.answered.push_back((cx.state.seq, cx.state.floor()));
     }

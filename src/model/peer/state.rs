@@ -57,12 +57,13 @@ pub struct PeerState {
 impl PeerState {
     /// The lowest number of the present epoch without an outcome: everything below it is answered.
     pub fn floor(&self) -> Number {
-        // Orders of an earlier epoch are asked in that epoch's window, which is closed.
+        // Orders of an earlier epoch do not count: that epoch's window is closed.
         let present = self.open.range(Number::new(self.last.epoch(), 0)..).next();
         present.map_or(Number(self.last.0 + 1), |(number, _)| *number)
     }
 
-    /// The number of the next order. Above all that were given, whatever epoch the warehouse says: none is given twice.
+    /// The number of the next order. It is above all that this store gave before, whatever epoch the warehouse tells,
+    /// so that none is given twice.
     pub fn next_number(&self, epoch: Epoch) -> Number {
         Number::new(epoch, 1).max(Number(self.last.0 + 1))
     }

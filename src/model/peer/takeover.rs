@@ -13,12 +13,12 @@ use crate::types::{PeerId, Term};
 pub(super) struct Takeover {
     /// A fence is under way.
     fencing: bool,
-    /// The trader whose duties this one took over, until it was announced: trade may go on before this one has the
+    /// The trader whose duties this one took over, until that is announced: trade may go on before this one has the
     /// other's office.
     unannounced: Option<PeerId>,
-    /// The same, until a first outcome shows that trade goes on.
+    /// That trader, until a first outcome shows that trade goes on.
     replaced: Option<PeerId>,
-    /// The same, until all is settled that was adopted of it.
+    /// That trader, until all that was adopted of it is settled.
     settling_for: Option<PeerId>,
 }
 
@@ -66,7 +66,7 @@ impl Takeover {
     }
 
     /// An office is granted. If its holder was the other trader, and the warehouse had found it silent before this one
-    /// did, taking its office is a takeover, too. A fence that is under way tells the same.
+    /// did, taking its office is a takeover, too. A fence that is under way tells of the same takeover.
     pub(super) fn granted(&mut self, cx: &mut Cx<'_>, silent: Option<PeerId>) {
         if let Some(dead) = silent.filter(|_| !self.fencing) {
             cx.happen(What::Suspected(dead));

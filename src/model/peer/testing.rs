@@ -18,7 +18,7 @@ mod words;
 
 pub(super) use words::*;
 
-/// The log cannot tell, which is no reason to doubt.
+/// A log that was pruned: it cannot tell, so it says yes.
 struct Pruned;
 
 impl Past for Pruned {
@@ -34,7 +34,7 @@ pub(super) struct Bench {
     /// All records so far come to this.
     pub(super) journal: PeerState,
     records: Vec<Entry>,
-    /// What is recorded is durable at the next turn. If not: when a test says so.
+    /// True: what is recorded is durable at the next turn. False: when a test says so.
     pub(super) disk_works: bool,
     durable: Seq,
     conns: BTreeMap<ConnId, String>,

@@ -22,7 +22,7 @@ use crate::types::{
     Term, Token,
 };
 
-/// Who is at work: two more peers than there are offices, a stranger, a client, the peer itself.
+/// The nodes of a test: two more peers than there are offices, a stranger, a client, the peer itself.
 const CAST: [u32; 8] = [2, 6, 8, 10, 11, 20, CLIENT, ME];
 
 /// One thing that happens, told by a few numbers.

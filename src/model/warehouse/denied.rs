@@ -15,7 +15,7 @@ pub enum Denied {
     /// Another process of the peer is connected.
     #[error("another store of peer {0} is connected; stop that process first")]
     StoreAlive(PeerId),
-    /// The office is held by someone who is seen alive.
+    /// The office's holder is seen alive.
     #[error("{office} is held by peer {holder}, which is alive")]
     Held {
         /// Which office.
@@ -23,13 +23,13 @@ pub enum Denied {
         /// By whom.
         holder: PeerId,
     },
-    /// The claimant has no control stream, so nobody would notice its death.
+    /// The claimant's process has no control stream, so nobody would notice its death.
     #[error("peer {0} has no control stream to the warehouse")]
     NotPresent(PeerId),
     /// Only the paired partner or the holder's own peer may fence.
     #[error("term {0} can be fenced only by its paired partner or its own peer")]
     NotPartner(Term),
-    /// It could not be brought up to date, or has resigned, a short while ago.
+    /// A short while ago the claimant could not be brought up to date, or resigned.
     #[error("peer {0} is passed over for a while")]
     PassedOver(PeerId),
     /// No more client identities.

@@ -76,9 +76,9 @@ struct Me {
 
 /// A stream of a peer to the warehouse.
 enum Conn {
-    /// With the peer, once it has said who it is.
+    /// The peer, once it has proven who it is.
     Control(Option<PeerId>),
-    /// With the trader, once it has said who it is.
+    /// The trader, once it has said who it is.
     Settle(Option<Settler>),
     /// The stock is told on it.
     Watch,
@@ -136,8 +136,8 @@ impl Warehouse {
 
     /// What comes before anything else of a turn, whatever it begins with.
     fn begin(&mut self, at: At, turn: &mut Turn<Record>) {
-        // Woken long after the time that was asked for: this process was stopped, and those whose answers wait unread
-        // were not.
+        // Woken long after the time that was asked for: this process was stopped. The peers were not, and their answers
+        // wait unread.
         if at.now.ms_since(self.due) > self.rules.suspect_after_ms / 2 {
             self.presence.was_away(at.now);
             self.due = at.now;
@@ -148,8 +148,8 @@ impl Warehouse {
     }
 
     /// Puts the initial goods in, before anything else is recorded or told. Otherwise a peer that is born in the first
-    /// turn learns an empty catalogue, and a first record of another kind would make the ledger look as if it had its
-    /// goods: killed there, the market would have none for ever.
+    /// turn learns an empty catalogue. And if the first record were of another kind, the ledger would look as if it had
+    /// its goods: a warehouse killed there would have none for ever.
     fn stock(&mut self, time: WallMicros, turn: &mut Turn<Record>) {
         for (name, quantity, unit_price) in std::mem::take(&mut self.goods) {
             let clock = self.clock.tick();
@@ -176,7 +176,7 @@ impl Warehouse {
         match (self.conns.get(&conn), message) {
             (Some(Conn::Settle(_)), Message::SettleAsk(ask)) => self.batch(conn, ask, turn),
             (Some(Conn::Control(_)), Message::ControlUp(up)) => self.control(at, conn, up, turn),
-            // It is the request that opened the stream, and was answered then.
+            // This is the request; it was answered when the stream was opened.
             (Some(Conn::Watch), Message::Watch) => {}
             (Some(_), _) => self.hang_up(conn, "its message belongs on another stream", turn),
             (None, _) => {}
@@ -212,7 +212,7 @@ impl Warehouse {
         }
     }
 
-    /// A stream is over. Whether there was one.
+    /// A stream is over. Gives whether there was one.
     fn forget(&mut self, conn: ConnId) -> bool {
         let known = self.conns.remove(&conn);
         if let Some(Conn::Control(_)) = &known {
@@ -236,7 +236,7 @@ impl Machine for Warehouse {
                 turn.hold(Effect::Reply(reply, answer));
             }
             Input::Stop => self.stopped = true,
-            // It calls nobody, keeps its token, and waits for no record: the driver holds what it says.
+            // The warehouse calls nobody, keeps its token, and waits for no record: the driver holds what it says.
             Input::Came(..) | Input::Token(_) | Input::Durable(_) => {}
         }
     }

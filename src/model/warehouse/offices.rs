@@ -12,7 +12,7 @@ use crate::types::{Now, Office, PeerId, ProcessId, Term, WallMicros};
 pub struct GivenUp {
     /// The grant.
     pub term: Term,
-    /// To whom it goes; 0: to nobody.
+    /// The peer that it goes to; 0: nobody.
     pub to: PeerId,
     /// The holder is not to be elected again for a while.
     pub pass_over: bool,
@@ -65,7 +65,8 @@ impl Warehouse {
         let peer = self.authenticate(hello)?;
         let offices = &self.market.offices;
         let Some(grant) = offices.present(term).copied() else { return Ok(()) };
-        // A secondary that could not be brought up to date has no partner's rights, but the primary may end it.
+        // A secondary that could not be brought up to date is no partner: it may not fence the primary, but the primary
+        // may fence it.
         let office = offices.held_by(peer).filter(|own| own.process == hello.process);
         let partner = office.is_some_and(|own| offices.paired || own.office == Office::Primary);
         if grant.peer != peer && !partner {
@@ -104,8 +105,8 @@ impl Warehouse {
     }
 
     /// The primary says that the secondary holds all that it has accepted: from now on they are partners, share the
-    /// peers, and each may fence the other. Denied if one of the terms is not the present grant, or the word is not the
-    /// primary's; nothing changed.
+    /// peers, and each may fence the other. Denied if one of the terms is not the present grant, or the caller is not
+    /// the primary; then nothing changed.
     pub(super) fn pair(
         &mut self,
         at: At,

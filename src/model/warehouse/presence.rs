@@ -12,7 +12,7 @@ use crate::model::row::Record;
 use crate::model::step::{At, Because, ConnId, Effect, Exit, Past, Turn};
 use crate::types::{Now, PeerId, ProcessId, Term};
 
-/// Who is seen, in this life of the warehouse.
+/// The peers that are seen, in this life of the warehouse.
 pub(super) struct Presence {
     started: Now,
     suspect_after_ms: u64,
@@ -42,7 +42,7 @@ impl Presence {
         }
     }
 
-    /// A control stream is up; it proves that the term lives which its process holds.
+    /// A control stream is up. It proves that the term which its process holds is alive.
     fn came(&mut self, hello: &Hello, conn: ConnId, held: Option<Term>) {
         if let Some(term) = held {
             self.lost.remove(&term);
@@ -73,7 +73,7 @@ impl Presence {
         present.is_some_and(|present| hello.was_dialed_before(present.dialed))
     }
 
-    /// Where a peer listens that is present.
+    /// Where a present peer listens; empty for any other.
     pub(super) fn addr_of(&self, peer: PeerId) -> String {
         self.present.get(&peer).map_or(String::new(), |present| present.addr.clone())
     }
@@ -96,7 +96,7 @@ impl Presence {
         }
     }
 
-    /// Any message is a sign of life.
+    /// Any message on a peer's control stream is a sign of life.
     fn alive(&mut self, conn: ConnId) {
         if let Some(present) = self.present.values_mut().find(|present| present.conn == conn) {
             present.asked = None;
@@ -199,11 +199,11 @@ impl Warehouse {
         Ok(())
     }
 
-    /// A peer that was told of more than this ledger holds proves that the store is an older copy: whoever is served by
-    /// one is told what never was, so nobody is.
+    /// A peer that was told of more than this ledger holds proves that the store is an older copy. An older copy would
+    /// tell peers what never was, so it serves nobody: the process ends.
     fn older_copy(&self, hello: &Hello, past: &dyn Past) -> Option<Exit> {
         let (generation, own) = (hello.generation, self.market.generation);
-        // Anybody may become a client; those are no witnesses.
+        // Anybody may become a client, so a client is no witness.
         if generation < own || hello.peer.is_client() || !self.knows(hello) {
             return None;
         }

@@ -71,7 +71,8 @@ impl Warehouse {
             return Err(Denied::OlderCopy { seen: generation, own });
         }
         let owner = self.market.owner(store);
-        // The id of a client that the backup does not know may be another's by now: it is a new client.
+        // The id of a client that the backup does not know may belong to another client by now: the store gets a new
+        // id.
         let is_new =
             peer == PeerId::WAREHOUSE || (peer.is_client() && generation < own && owner != Some(peer));
         let owner = owner.filter(|owner| is_new || *owner == peer);
@@ -130,8 +131,8 @@ impl Warehouse {
         Some(SessionInfo { peer, epoch: session.epoch, store: session.store })
     }
 
-    /// Whether the hello's token is that of the peer's last store, whatever became of its session: what it says of the
-    /// ledger is believed.
+    /// Whether the hello's token is that of the peer's last store. Then what the hello says of the ledger is believed,
+    /// even if a restore has closed the session.
     pub(super) fn knows(&self, hello: &Hello) -> bool {
         let session = self.market.sessions.get(&hello.peer);
         let store = hello.token.map(|token| token.store_id());

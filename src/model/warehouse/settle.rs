@@ -16,9 +16,9 @@ pub(super) struct Settler {
     peer: PeerId,
     process: ProcessId,
     dialed: Dialed,
-    /// Why a batch was not taken: no later one of this stream is.
+    /// Why a batch of this stream was not taken. After it no later batch of the stream is taken.
     refused: Option<NotTaken>,
-    /// Numbers that were not taken: nothing of their peer above them is taken before they come again.
+    /// The number of each peer that was not taken: no higher number of that peer is taken before it comes again.
     blocked: BTreeMap<PeerId, Number>,
 }
 
@@ -30,7 +30,7 @@ pub(super) struct Job {
     term: Term,
     /// In queue order.
     orders: Vec<Order>,
-    /// It is not even looked at.
+    /// Why the batch is refused without a look at its orders.
     refused: Option<NotTaken>,
 }
 
@@ -78,7 +78,8 @@ impl Warehouse {
             (Some(_), true) => return self.hang_up(conn, "it says a second hello", turn),
             (None, false) => return self.hang_up(conn, "it says no hello", turn),
         }
-        // Only the holder of a term moves the clock; what anybody else sends is refused with its term.
+        // Only the holder of a term moves the clock; a batch of anybody else is refused, since its term is not the
+        // present grant.
         let leap = self.holds(conn, term) && self.clock.receive(clock).is_err();
         if orders.is_empty() {
             return;
@@ -109,7 +110,7 @@ impl Warehouse {
             return;
         }
         let mut jobs = std::mem::take(&mut self.jobs);
-        // Nobody is told what becomes of a batch whose stream is gone: its orders are asked again.
+        // A batch whose stream is gone is dropped, since nobody would hear the outcomes: its orders are asked again.
         jobs.retain(|job| self.conns.contains_key(&job.conn));
         let mut answers: Vec<SettleAnswer> = jobs.iter().map(|job| self.empty_answer(at, job)).collect();
         self.decide_all(at.time, &jobs, &mut answers, turn);
@@ -133,7 +134,8 @@ impl Warehouse {
         SettleAnswer { batch: job.batch, outcomes, refused, roster, ..SettleAnswer::default() }
     }
 
-    /// Why a whole batch is not taken. After it no later one of its stream is: a peer's numbers come in order.
+    /// Why a whole batch is not taken. After it no later batch of its stream is taken, so that a peer's numbers are
+    /// decided in order.
     fn refuse(&mut self, job: &Job, disk_low: bool) -> Option<NotTaken> {
         let fenced = (!self.holds(job.conn, job.term)).then_some(NotTaken::Fenced);
         let Some(Conn::Settle(Some(settler))) = self.conns.get_mut(&job.conn) else {
@@ -212,7 +214,7 @@ impl Warehouse {
     }
 }
 
-/// Cuts outcomes where they would fill half a message; what is cut off, if anything.
+/// Cuts outcomes where they would fill half a message, and gives what was cut off.
 fn split_off_heavy(outcomes: &mut Vec<Outcome>) -> Option<Vec<Outcome>> {
     let mut weight = 0;
     let cut = outcomes.iter().skip(1).position(|outcome| {

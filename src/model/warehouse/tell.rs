@@ -91,8 +91,8 @@ impl Warehouse {
         turn.hold(Effect::Happen(What::Roster(self.roster.clone())));
     }
 
-    /// Traders are told the peers' sessions when they take office, and each new one: they check who orders in whose
-    /// name. Clients may be many; traders fetch their sessions.
+    /// Traders are told the peers' sessions when they take office, and each new one: with them a trader checks that an
+    /// order comes from its peer's store. Clients may be many: traders fetch the sessions of those.
     fn sessions_for(&self, peer: PeerId) -> Vec<SessionInfo> {
         if self.market.offices.held_by(peer).is_none() {
             return Vec::new();

@@ -12,7 +12,7 @@ use crate::types::{Epoch, Now, PeerId, Seq, Stamp, Term, Token};
 
 use super::*;
 
-/// Does what its inputs say: each is a connection whose number picks an act.
+/// A machine for tests: each input is a connection, whose number says what to do.
 #[derive(Default)]
 struct Puppet {
     state: PeerState,
@@ -197,7 +197,7 @@ fn a_turn_in_which_the_clock_leaps_says_nothing_before_its_reserve_is_on_disk() 
     assert!(recovered.clock.0 >= CLOCK_RESERVE);
 }
 
-/// Otherwise: order 8 is at the trader before order 7, and a clock is shown that no reserve covers.
+/// Otherwise order 8 is at the trader before order 7, and a clock is shown that no reserve covers.
 #[test]
 fn what_is_said_after_a_leap_does_not_overtake_what_waits_for_it() {
     let mut bench = bench();

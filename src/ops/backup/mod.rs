@@ -98,8 +98,8 @@ fn say(global: &Global, object: &serde_json::Value, line: &str) -> Result<u8, Fa
     Ok(exit::DONE)
 }
 
-/// Generations are seconds: this one is over before it begins to count, so that the next restore, of the same backup
-/// perhaps and after a kill of this process, finds a later one.
+/// A generation is the second of its restore. Waits until that second is over, so that a next restore, even of the same
+/// backup after a kill of this process, gets a later generation.
 fn wait_out(generation: u64) {
     let now = wall_now().0;
     if now / MICROS == generation {
@@ -109,7 +109,7 @@ fn wait_out(generation: u64) {
 
 // ---- which directories
 
-/// The warehouse's directory that DIR is, or is the market of.
+/// The warehouse's directory: DIR itself, or the one in the market's directory DIR.
 fn warehouse_dir(dir: &Path) -> Result<PathBuf, Failure> {
     if dir.is_file() {
         return Err(OpenError::NotADirectory(dir.to_owned()).into());
@@ -118,7 +118,8 @@ fn warehouse_dir(dir: &Path) -> Result<PathBuf, Failure> {
     Ok(if within.is_dir() { within } else { dir.to_owned() })
 }
 
-/// Where the restored store goes: DIR itself if it is, or is named like, a warehouse's; else that of the market DIR.
+/// Where the restored store goes: DIR itself if it is a warehouse's directory or has such a name; else the warehouse's
+/// directory in the market DIR.
 fn target(dir: &Path) -> PathBuf {
     let node = ["node.json", "mark", "store", "store.tmp"].iter().any(|name| dir.join(name).exists());
     if node || dir.file_name().is_some_and(|name| name == ROLE) { dir.to_owned() } else { dir.join(ROLE) }
@@ -161,7 +162,7 @@ fn refuse_target(into: &Path, market: &Path, cluster: &str) -> Result<(), Failur
 
 fn occupied(dir: &Path) -> Failure {
     let what = format!("{} has a store: restore puts a backup only where one is lost", dir.display());
-    // Not within the market's directory, where other names are refused.
+    // The lost store moves out of the market's directory, where other names are refused.
     let hint = format!("move it away first: mv {} lost-warehouse", dir.display());
     Failure::new(exit::DIRECTORY, what).hint(hint)
 }
@@ -212,7 +213,8 @@ impl Copied {
         }
     }
 
-    /// A clock that the lost ledger cannot have reached by now: else its peers would be too far ahead to be believed.
+    /// A clock that the lost ledger cannot have reached by now. With a lower one its peers might be too far ahead to be
+    /// believed.
     fn clock_at(&self, now: WallMicros) -> Stamp {
         let seconds = now.0.saturating_sub(self.time.0) / MICROS + 1;
         let lead = seconds.saturating_mul(CLOCK_TICKS_PER_SECOND_MAX).min(1 << 60);
@@ -220,7 +222,8 @@ impl Copied {
     }
 }
 
-/// Copies the whole ledger, each block checked. What stands torn behind the mark of a killed warehouse was never durable.
+/// Copies the whole ledger, each block checked. A torn end behind the mark of a killed warehouse is left out: it was
+/// never durable.
 fn copy(source: &mut dyn BlockSource, into: &Path) -> Result<(Copied, StoreCopy), Failure> {
     refuse_kind(source)?;
     let (meta, mut copied) = (source.meta().clone(), Copied::default());

@@ -84,7 +84,7 @@ fn rates(target: &BenchTarget, global: &Global) -> Result<u8, Failure> {
     Ok(exit::THRESHOLD)
 }
 
-/// `None` after a first Ctrl-C; dropping the run ends its processes.
+/// Runs until a first Ctrl-C, then gives `None`: the run is dropped, which ends its processes.
 async fn unless_interrupted<T>(run: impl Future<Output = Result<T, Failure>>) -> Result<Option<T>, Failure> {
     tokio::select! {
         done = run => done.map(Some),

@@ -1,8 +1,8 @@
 //! `bench recovery`: a warehouse with a long ledger is killed by `kill -9` under load, and started again on its store.
 //!
 //! The time runs from the kill until the new process serves: the end of the old one, opening the store, the checkpoint,
-//! the fold of what came after it, and the sync before anything is said. That it serves is shown by the load that
-//! follows, of which each kill is the end. Afterwards `verify` reads it all.
+//! the fold of what came after it, and the sync before anything is said. The load that follows shows that it serves;
+//! the next kill ends that load. Afterwards `verify` reads it all.
 
 use std::io::{self, Write as _};
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use crate::cli::{BenchFlags, Global, RecoveryFlags};
 use crate::ops::output::{Failure, exit, rounded};
 use crate::ops::runtime::runtime;
 
-/// Time in which any machine fills the longest ledger that is asked for, or is not fit for this.
+/// Time to fill the ledger; a machine that needs longer is not fit for this.
 const FILL_MAX: Duration = Duration::from_secs(600);
 /// Rows of load between a start and the next kill, at least.
 const ROWS_BETWEEN: u64 = 100_000;

@@ -147,7 +147,7 @@ fn in_journal(
     Ok(())
 }
 
-/// How a journal holds the order before some entry.
+/// What a journal knows of the order before some entry.
 #[derive(Default)]
 struct Held {
     /// It waits in the queue.

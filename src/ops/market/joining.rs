@@ -52,7 +52,7 @@ pub(crate) fn way_in(args: &PeerArgs, limit: Duration, timeout: Duration) -> Res
     })
 }
 
-/// Waits for a signal. Nothing was begun yet, so it ends the process at once, and well.
+/// Waits for a signal. Nothing was begun yet, so the process may end at once, with exit 0.
 async fn told_to_stop() {
     let (term, int) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
     match (term, int) {
@@ -115,8 +115,8 @@ fn check_market(args: &PeerArgs, addr: &str, report: &Report) -> Result<(), Fail
     }
 }
 
-/// Two peers of one id would take the session from each other: refuses if one answers where the market says that this id
-/// listens.
+/// Refuses if a peer of this id answers where the market says that it listens: two peers of one id would take the
+/// session from each other.
 async fn refuse_twins(id: PeerId, answer: &Report, timeout: Duration) -> Result<(), Failure> {
     let known = answer.members.iter().find(|member| member.id == id && !member.left);
     let addr = match known {

@@ -1,7 +1,7 @@
 //! Where the market is: its directory, its warehouse, its nodes.
 //!
-//! In: how a command was told to find it. Out: addresses and reports. Files are a hint of the last start; which node
-//! answers at an address, it says itself.
+//! In: how a command was told to find it. Out: addresses and reports. Files are only a hint from the last start: a node
+//! that answers at an address says itself which one it is.
 
 mod cluster_json;
 mod joining;

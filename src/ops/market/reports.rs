@@ -53,7 +53,8 @@ pub(crate) async fn reports(seeds: Vec<(Option<PeerId>, String)>, timeout: Durat
             Err(_) => {}
         }
     }
-    // Silent is also the old address of a node that answers at its present one, or of one that left on purpose.
+    // An old address is silent, too, of a node that answers at its present one or that left on purpose: those do not
+    // count.
     let left = left(reports.answered.values());
     reports.silent.retain(|node, _| !reports.answered.contains_key(node) && !left.contains(node));
     reports.left = left.into_iter().filter(|node| !reports.answered.contains_key(node)).collect();

@@ -57,7 +57,7 @@ pub(super) struct Asker {
     warehouse: String,
     limits: Limits,
     roster: Roster,
-    /// The roster is old news: something went wrong since.
+    /// The roster may be out of date: something went wrong since it came.
     outdated: bool,
     /// Traders to ask before the home of the roster: the one that a person named, then referrals.
     round: VecDeque<String>,
@@ -135,7 +135,7 @@ impl Asker {
         !self.round.is_empty()
     }
 
-    /// Connects to whom to ask next.
+    /// Connects to the trader that is to be asked next.
     async fn next(&mut self, client: &mut Client) -> Result<Node, String> {
         let addr = match self.round.pop_front() {
             Some(addr) => addr,
@@ -157,7 +157,7 @@ impl Asker {
         home.map(|seat| seat.addr.clone()).ok_or_else(|| "no trader is in office".to_owned())
     }
 
-    /// After something that did not work out: a while later everybody may be asked again, by a new roster.
+    /// Waits after a failure. Then all traders may be asked again, by a new roster.
     async fn pause(&mut self) {
         self.backoff.pause(self.limits.left()).await;
         self.outdated = true;

@@ -30,7 +30,7 @@ const ROLE: &str = "client";
 /// Records that a command replays before it leaves a checkpoint for the next one.
 const REPLAY_MAX: u64 = 2_000;
 
-/// An order that the own journal has an outcome of.
+/// An order with the outcome that this journal has of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Past {
     pub(super) placed: Placed,
@@ -83,8 +83,8 @@ impl Client {
         let (me, epoch) = state.opened.unwrap_or_default();
         let process = ProcessId { epoch, starts: meta.starts, random: u64::from(std::process::id()) };
         let cluster = meta.cluster.clone();
-        // What was stamped here is in this journal, and what the market has reached the catalogue tells: the reserve of
-        // a store that is opened for one order at a time would be a leap with each of them.
+        // The clock starts from the stamps of this journal and from the catalogue's clock, not from the reserve on
+        // disk: this store is opened for one order at a time, and each order would leap by a whole reserve.
         let mut clock = Clock::starting_at(state.stamp);
         clock.adopt(catalogue.clock);
         Ok(Client { journal, state, clock, token, process, cluster, me, epoch, replayed: recovery.replayed })
@@ -102,8 +102,8 @@ impl Client {
         if self.state.opened != Some((peer, epoch)) {
             self.record(Entry::Opened { peer, epoch }).await;
         }
-        // The session's generation, journaled after its number: with the later one alone another client's number would
-        // be taken for the own.
+        // The session's generation is journaled after this client's number. Otherwise, with the later generation alone,
+        // another client's number would be taken for its own.
         if self.state.ledger_seen.0 != answer.generation {
             let (generation, seq, hash) = (answer.generation, Seq(0), Hash::default());
             self.record(Entry::LedgerSeen { generation, seq, hash }).await;
@@ -209,7 +209,7 @@ impl Client {
         let _ = self.journal.durable().wait_for(|durable| durable.ticket >= ticket).await;
     }
 
-    /// Looks an answered order up in the own journal.
+    /// Looks an answered order up in this journal.
     pub(super) fn past(&self, number: Number) -> Result<Option<Past>, Failure> {
         let damaged =
             |why: String| Failure::new(exit::UNDETERMINED, format!("the own journal cannot be read: {why}"));
@@ -252,7 +252,7 @@ fn refused(error: &OpenError) -> Failure {
     }
 }
 
-/// The blocks of the own journal, one after the other.
+/// The blocks of this journal, one after the other.
 struct Entries {
     reader: Reader,
     from: Seq,

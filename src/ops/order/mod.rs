@@ -132,13 +132,13 @@ impl Errand<'_> {
             client.asked_again(placed.number).await;
             return self.settle(client, asker, placed, None).await;
         }
-        // Only when a trader is there is anything journaled: what was not sent now must not be bought later.
+        // Nothing is journaled before a trader is reached: an order that was not sent now must not be done later.
         let trader = asker.reach(client).await.map_err(nothing_sent)?;
         let placed = client.place(self.wanted.kind, product, self.wanted.quantity).await;
         self.settle(client, asker, placed, Some(trader)).await
     }
 
-    /// Reads `--number` against the own journal.
+    /// Looks `--number` up in this client's journal.
     fn which(&self, client: &Client, product: ProductId, catalogue: &Catalogue) -> Result<Which, Failure> {
         let Some(number) = self.flags.number else { return Ok(Which::New) };
         let next = client.next_number();
@@ -287,7 +287,7 @@ impl Errand<'_> {
     }
 }
 
-/// An order of the own journal, in words.
+/// An order of this client's journal, in words.
 fn wanted_by(placed: &Placed, catalogue: &Catalogue) -> Wanted {
     let good = catalogue.goods.get(usize::from(placed.product.0));
     let good = good.map_or_else(|| format!("#{}", placed.product), |(name, _)| name.clone());

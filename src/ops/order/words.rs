@@ -42,7 +42,7 @@ impl Wanted {
     }
 }
 
-/// An outcome with what was asked for. From the own journal some of it is not to be had.
+/// An outcome with what was asked for. The client's journal does not have all of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Done {
     pub(super) wanted: Wanted,
@@ -69,7 +69,7 @@ impl Done {
         Done { wanted, id, kind, reason, filled, amount, sellers, left, trader, seq, time, repeated }
     }
 
-    /// As the own journal has it, which was told it at `time`.
+    /// The outcome as the client's journal has it, which was told it at `time`.
     pub(super) fn remembered(
         wanted: Wanted,
         me: PeerId,

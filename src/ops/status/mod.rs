@@ -121,7 +121,7 @@ impl Picture {
         if ready { exit::DONE } else { exit::UNREACHABLE }
     }
 
-    /// Who knows the stock best: the warehouse, else the freshest cache.
+    /// The node that knows the stock best: the warehouse, else the trader with the freshest cache.
     fn stock(&self) -> Option<&Report> {
         let warehouse = self.reports.answered.get(&PeerId::WAREHOUSE);
         warehouse.or_else(|| self.reports.answered.values().max_by_key(|report| report.stock_seq))

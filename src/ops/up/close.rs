@@ -27,7 +27,8 @@ impl Up<'_> {
         }
     }
 
-    /// In the order of their end: when the primary goes, no secondary is left to be elected.
+    /// In the order in which they end: the secondary first, so that when the primary goes no secondary can take its
+    /// office over.
     fn traders(&self) -> Vec<PeerId> {
         let seats = [Office::Secondary, Office::Primary].into_iter().filter_map(|it| self.roster.get(it));
         seats.map(|seat| seat.peer).collect()

@@ -68,7 +68,7 @@ impl MarketDir {
         peers.iter().filter_map(|name| peer_id(name)).max().map_or(0, |peer| peer.0)
     }
 
-    /// A new ledger among the stores of an older one would belong to nobody.
+    /// Refuses peers' stores without their warehouse's: a new ledger would not be the one that they know.
     fn check_warehouse(&self, names: &[String]) -> Result<(), Failure> {
         let born = |name: &str| self.dir.join(name).join("store").is_dir();
         let peers = names.iter().filter(|name| peer_id(name).is_some() && born(name)).count();

@@ -8,9 +8,9 @@ use crate::types::PeerId;
 /// A trader's end and what came after. Times are Unix microseconds.
 #[derive(Clone, Debug)]
 pub(super) struct Failover {
-    /// Who died.
+    /// The trader that died.
     from: PeerId,
-    /// Who took over.
+    /// The trader that took over.
     to: Option<PeerId>,
     /// When its process ended, as far as is known.
     ended: u64,

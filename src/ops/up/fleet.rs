@@ -43,7 +43,7 @@ pub(super) struct Death {
 }
 
 impl Death {
-    /// It may do better when it is started again.
+    /// Whether it is worth starting again.
     pub(super) fn is_crash(&self) -> bool {
         !self.status.success() && !is_refusal(self.status)
     }

@@ -242,7 +242,7 @@ impl<'a> Up<'a> {
         self.args.shopper.requests.is_some() && self.awaited().iter().all(|peer| self.done.contains(peer))
     }
 
-    /// Buyers are done by what they said; what they say now counts.
+    /// The buyers' events say that they are done; their reports, asked for now, decide.
     async fn settled(&mut self) -> bool {
         for peer in self.awaited() {
             let report = self.fleet.ask(peer, self.global.timeout).await;

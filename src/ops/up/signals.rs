@@ -4,7 +4,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::ops::output::{Failure, exit};
 
-/// Caught from before the first child is started: a Ctrl-C meanwhile closes the market as soon as it stands.
+/// Signals are caught from before the first child is started: a Ctrl-C during the start closes the market as soon as it
+/// is up.
 pub(super) struct Signals {
     pub(super) int: Signal,
     pub(super) term: Signal,

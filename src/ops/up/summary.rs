@@ -34,7 +34,7 @@ pub(super) struct Summary {
 }
 
 impl Summary {
-    /// What can be said before the ledger is counted. Asks the living peers, while they live.
+    /// The figures that are known before the ledger is counted. Asks the peers while they live.
     pub(super) async fn gather(
         fleet: &Fleet<'_>,
         roster: &Roster,

@@ -25,7 +25,7 @@ pub(super) fn node(peer: PeerId, addr: String, news: mpsc::Sender<News>) {
             && let Ok(mut happenings) = node.events().await
         {
             if let Ok(report) = node.status().await {
-                // Nothing takes it any more when `up` is ending.
+                // An error means that `up` is ending.
                 let _ = news.send(News::Report(peer, Box::new(report))).await;
             }
             while let Some(happening) = happenings.next().await {

@@ -13,8 +13,7 @@ use crate::wire::convert::frame;
 impl World {
     /// Does one effect.
     ///
-    /// # Errors
-    /// The process ends itself: nothing that goes wrong here is a reason for that.
+    /// # Errors The process ends itself. No fault of the simulator is a reason for that.
     pub(super) fn perform(&mut self, from: Process, effect: Effect) -> Result<(), Failure> {
         self.marks.effect(from, &effect);
         let (now, node, queue) = (self.queue.now(), from.node, &mut self.queue);

@@ -152,7 +152,7 @@ impl World {
         }
     }
 
-    /// What can be seen best at the end.
+    /// Counts what can be seen best at the end.
     fn look_back(&mut self) -> Result<(), Failure> {
         self.marks.count(Mark::Refused, self.network.refused());
         let checkpoints = self.nodes.iter().filter(|node| node.disk.has_checkpoint()).count();
@@ -206,7 +206,7 @@ impl World {
         }
     }
 
-    /// Where the process is, if it is the one that runs.
+    /// The index of the process's node, if the process is the one that runs there.
     fn living(&self, process: Process) -> Option<usize> {
         let at = process.node.0 as usize;
         (self.nodes[at].process() == process && self.nodes[at].is_alive()).then_some(at)

@@ -15,15 +15,15 @@ use crate::sim::node::Node;
 use crate::sim::queue::{MS, SECOND};
 use crate::types::{PeerId, node_name};
 
-/// All faults have come about by then, or no more do.
+/// If faults are still to come by then, they do not come any more.
 pub(super) const FAULTS_MAX: u64 = 120 * SECOND;
 /// All orders are placed this long after the last fault.
 const ORDERS_MAX: u64 = 300 * SECOND;
 /// All orders are answered this long after the last was placed.
 const ANSWERS_MAX: u64 = 30 * SECOND;
-/// The offices are held by paired traders this long after: who was passed over may be needed again.
+/// The offices are held by paired traders this long after that: a peer that is passed over may be needed again.
 const OFFICES_MAX: u64 = PASS_OVER_MS * MS + 30 * SECOND;
-/// Then what is written lazily gets to the disks.
+/// How long the rest lasts: what is written lazily gets to the disks meanwhile.
 const REST: u64 = 2 * SECOND;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,7 +59,7 @@ impl World {
         }
     }
 
-    /// False if there is none.
+    /// Goes on to the next phase; false if there is none.
     pub(super) fn next_phase(&mut self) -> bool {
         let Some((next, lasts)) = self.phase.next() else { return false };
         (self.phase, self.phase_ends) = (next, self.queue.now().after(lasts));

@@ -43,8 +43,8 @@ impl Drop for Dialed {
 }
 
 impl Dialer {
-    /// Opens a stream; `first` tells which, and is said first on it. Its [`Arrival::Said`]s come when it is up, its one
-    /// [`Arrival::Ended`] at the end, or if it never comes up.
+    /// Opens a stream; `first` tells which, and is said first on it. Then come an [`Arrival::Said`] for each message,
+    /// and one [`Arrival::Ended`] at the end, or if the stream never comes up.
     pub fn dial(&self, conn: ConnId, addr: String, first: Message) -> (Outbox<Message>, Dialed) {
         let (stream, (outbox, out)) = (first.stream(), outbox());
         outbox.send(first);
@@ -102,7 +102,7 @@ fn lost(error: &CallError) -> Lost {
     Lost { refused, why: error.to_string() }
 }
 
-/// What is said on a stream, as its protos, and when that is over: the stream was cut.
+/// What is said on a stream, as its protos, and a future that resolves when the stream is cut.
 fn requests<P>(
     outgoing: Outgoing<Message>,
 ) -> (impl Flow<Item = P> + Send + 'static, impl Future<Output = ()>)
@@ -112,7 +112,8 @@ where
     let (alive, over) = lifetime();
     let said = outgoing.map_while(move |message| {
         let _alive = &alive;
-        // A machine that says what is another stream's has a bug: the stream ends, and the log says why.
+        // Only a machine with a bug says a message of another kind of stream here: the stream ends, and the log says
+        // why.
         P::try_from(message).inspect_err(|odd| tracing::error!(%odd, "not sent")).ok()
     });
     (said, over)

@@ -50,7 +50,7 @@ impl Dumped {
         Ok(Some(reply.blocks))
     }
 
-    /// Who is dumped; known after the first `next`.
+    /// The node that is dumped; known after the first `next`.
     pub fn head(&self) -> Option<&DumpHead> {
         self.head.as_ref()
     }

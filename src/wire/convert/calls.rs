@@ -10,7 +10,7 @@ use crate::model::warehouse::GivenUp;
 
 /// An ask was given to another method than its own.
 const OTHER_METHOD: Odd = Odd("request, of another method");
-/// A machine answered another question than it was asked.
+/// A machine gave the answer to another question than the one it was asked.
 const OTHER_ANSWER: Odd = Odd("answer, to another question");
 
 /// Each line: the proto, the ask that becomes it and how; what comes of a received one.

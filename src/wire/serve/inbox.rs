@@ -73,7 +73,7 @@ impl Inbox {
         let ((alive, over), inbox) = (lifetime(), self.arrivals.clone());
         tokio::spawn(async move {
             let why = hear(conn, said, over, &inbox).await;
-            // The node is stopping if nobody takes it.
+            // If nobody takes it the node is stopping.
             let _ = inbox.send(Arrival::Ended(conn, Lost { refused: false, why })).await;
         });
         let answers = outgoing.map(move |message| {

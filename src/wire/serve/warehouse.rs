@@ -79,7 +79,7 @@ impl proto::warehouse_server::Warehouse for Warehouse {
         &self,
         request: Request<proto::WatchRequest>,
     ) -> Result<Response<Answers<proto::StockPush>>, Status> {
-        // It says its request, and then nothing: only its end tells that the watcher has gone.
+        // A watcher says its request and nothing after it: only the end of the stream tells that it has gone.
         let said = tokio_stream::once(Ok(request.into_inner())).chain(tokio_stream::pending());
         self.0.open(Stream::Watch, said).await
     }

@@ -167,7 +167,7 @@ fn a_settle_stream_to_another_ledger_is_cut() {
     assert_eq!(bench.say("settle", settled(answer)), ["hang up settle"]);
 }
 
-/// Whoever waits asks at the new home; what was accepted stays in the journal, for its hand-over.
+/// Peers that wait ask at the new home; what was accepted stays in the journal, for its hand-over.
 #[test]
 fn the_end_of_a_term_closes_the_desk_and_refers_all_to_the_new_home() {
     let mut bench = trading();

@@ -70,7 +70,7 @@ impl Replica {
         for (chunk, bytes) in &chunks {
             match decode::<Vec<Order>>(bytes) {
                 Ok(part) => orders.extend(part),
-                // Its blocks' hashes were right: the partner sent it so. The peers ask again.
+                // The hashes of its blocks were right, so the partner sent it like this. The peers ask again.
                 Err(error) => tracing::error!(%trader, %chunk, %error, "a mirrored chunk does not decode"),
             }
         }

@@ -36,7 +36,7 @@ pub(super) struct Replica {
     fresh: Vec<Order>,
     chunks: VecDeque<Chunk>,
     trimmed: Seq,
-    /// Above the last chunk that held orders.
+    /// The place right above the last chunk that held orders.
     chunk_end: Seq,
     /// Messages sent on this line and acknowledged there, each once and in order.
     sent: u64,
@@ -69,7 +69,7 @@ impl Replica {
             self.counted.duplicates += u64::from(outcome.repeated);
         }
         for (_, why) in not_taken.iter().filter(|(id, _)| self.adopted.remove(id)) {
-            // Stale: it was decided long ago, and its peer knows how.
+            // A stale order was decided long ago, and its peer has the outcome.
             self.counted.lost += u64::from(*why != NotTaken::Stale);
         }
     }

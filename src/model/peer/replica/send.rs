@@ -79,7 +79,7 @@ impl Replica {
             self.line.came_up();
             return self.send_snapshot(cx);
         }
-        // More acknowledgements than chunks acknowledge nothing.
+        // An acknowledgement that no chunk waits for is ignored.
         if self.seat.is_none_or(|(_, term)| term != answer.term) || self.acked == self.sent {
             return;
         }
@@ -150,7 +150,7 @@ impl Replica {
             return;
         }
         let mut fresh = std::mem::take(&mut self.fresh);
-        // What was settled while it waited, or given up by a void, would hold its chunk open for ever.
+        // An order that was settled, or given up by a void, while it waited would hold its chunk open for ever.
         fresh.retain(|order| cx.state.accepted.get(&order.id).is_some_and(|it| it.order == *order));
         if fresh.is_empty() {
             return self.tell_trim(cx, desk_is_empty);
@@ -212,15 +212,16 @@ impl Replica {
         }
     }
 
-    /// Since when the secondary has not come further up to date.
+    /// When the secondary last came nearer to being up to date; none if it need not.
     pub(in crate::model::peer) fn syncing_since(&self, facts: &Facts) -> Option<Now> {
         let waits = facts.is_primary() && !facts.roster.paired;
         let seat = facts.roster.secondary.as_ref().filter(|seat| waits && seat.present)?;
         self.syncing.filter(|(term, _)| *term == seat.term).map(|(_, since)| since)
     }
 
-    /// The secondary that this primary has not been able to bring up to date for `suspect_after`: its stream does not
-    /// come up, or nothing is acknowledged on it. That the pair is not journaled is the warehouse's affair.
+    /// The secondary, if this primary could not bring it nearer to being up to date for `suspect_after`: its stream
+    /// does not come up, or nothing is acknowledged on it. A secondary that is up to date is not blamed when the
+    /// warehouse does not journal the pair.
     pub(in crate::model::peer) fn stuck_secondary(&self, facts: &Facts) -> Option<(PeerId, Term)> {
         let since = self.syncing_since(facts)?;
         let seat = facts.roster.secondary.as_ref()?;
@@ -233,7 +234,7 @@ impl Replica {
         self.snapshot.is_empty() && self.acked == self.sent
     }
 
-    /// The other trader that owes an acknowledgement for longer than `suspect_after`, if it does.
+    /// The other trader, if it has owed an acknowledgement for `suspect_after`.
     pub(in crate::model::peer) fn silent(&self, facts: &Facts) -> Option<PeerId> {
         let asked = self.waiting_since()?;
         let overdue = facts.now().ms_since(asked) >= facts.me.suspect_after_ms;
@@ -241,7 +242,7 @@ impl Replica {
     }
 }
 
-/// Orders as bytes; none are none.
+/// Orders as bytes; no bytes for no orders.
 fn encode_orders(orders: &[Order]) -> Vec<u8> {
     if orders.is_empty() {
         return Vec::new();

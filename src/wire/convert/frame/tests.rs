@@ -9,7 +9,8 @@ use crate::model::offices::{Roster, Seat};
 use crate::model::warehouse::Denied;
 use crate::types::{PeerId, ProcessId, Term};
 
-/// Each of `kinds`, many times, decodes to the same, and that to the same bytes: a token does not show itself in `Debug`.
+/// Values of each of `kinds` decode to the same, and encode to the same bytes again: bytes are compared, too, since
+/// `Debug` does not show a token.
 #[track_caller]
 fn come_back<T: Debug>(
     kinds: u8,
