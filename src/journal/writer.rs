@@ -30,7 +30,8 @@ use crate::limits::{CHECKPOINT_BYTES, CHECKPOINT_EVERY, CLOCK_RESERVE, GROUP_BYT
 use crate::model::fold::Fold;
 use crate::types::Stamp;
 
-/// While groups are written free space is asked for at most this often; while it is short, exactly this often.
+/// Free space is asked for beside groups, at most this often; while it is short it is asked for this often without
+/// them, too.
 const SPACE_EVERY: Duration = Duration::from_millis(5);
 const SPACE_RETRY: Duration = Duration::from_millis(250);
 
@@ -397,7 +398,7 @@ impl<F: Fold> Writer<F> {
         }
     }
 
-    /// Looks at most every [`SPACE_EVERY`].
+    /// Asks at most every [`SPACE_EVERY`].
     fn ask_space(&mut self, now: Duration) -> Result<(), StoreError> {
         if self.due.space_asked.is_some_and(|asked| now < asked + SPACE_EVERY) {
             return Ok(());

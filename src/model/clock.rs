@@ -9,8 +9,8 @@ use crate::limits::CLOCK_LEAP_MAX;
 use crate::types::Stamp;
 
 /// A received clock was more than [`CLOCK_LEAP_MAX`] ahead of this node's, which is unchanged. The receiver decides
-/// what becomes of the message: Trade and Control end, a batch on Settle is refused; everywhere else the message is
-/// taken, and only its clock is ignored.
+/// what becomes of the message: Trade and Control end, a batch on Settle and an order by a call are refused; everywhere
+/// else the message is taken, and only its clock is ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a clock of {other} is more than {CLOCK_LEAP_MAX} ahead of the own {own}")]
 pub struct ClockLeap {

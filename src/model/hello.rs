@@ -37,8 +37,9 @@ impl Hello {
         (self.process, self.stream)
     }
 
-    /// Its stream was dialed before that one of the same peer. Without this: the bytes of a connection that was given up
-    /// arrive after those of its successor, the dead stream is taken for the newest, and answers go where nobody reads.
+    /// Whether its stream was dialed before that other one of the same peer. Without this: the bytes of a connection
+    /// that was given up arrive after those of its successor, the dead stream is taken for the newest, and answers go
+    /// where nobody reads.
     pub fn was_dialed_before(&self, other: Dialed) -> bool {
         self.stream != 0 && self.dialed() < other
     }

@@ -53,8 +53,8 @@ pub(crate) async fn reports(seeds: Vec<(Option<PeerId>, String)>, timeout: Durat
             Err(_) => {}
         }
     }
-    // An old address is silent, too, of a node that answers at its present one or that left on purpose: those do not
-    // count.
+    // A node may be silent at an old address and answer at its present one, or have left on purpose: it is not counted
+    // as silent then.
     let left = left(reports.answered.values());
     reports.silent.retain(|node, _| !reports.answered.contains_key(node) && !left.contains(node));
     reports.left = left.into_iter().filter(|node| !reports.answered.contains_key(node)).collect();
