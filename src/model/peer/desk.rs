@@ -15,7 +15,7 @@ use crate::model::hello::{Dialed, Hello};
 use crate::model::market::NotTaken;
 use crate::model::message::{Message, TradeAnswer, TradeAsk};
 use crate::model::row::Outcome;
-use crate::model::step::{Because, ConnId, ReplyId};
+use crate::model::step::{Because, ConnId, Effect, ReplyId};
 use crate::model::trader::{Admitted, Trader};
 use crate::types::{Now, Number, Order, OrderId, PeerId, Seq};
 
@@ -119,6 +119,17 @@ impl Desk {
     fn answer_on(&self, cx: &mut Cx<'_>, because: Because, conn: ConnId, answer: TradeAnswer) {
         let clock = cx.clock.tick();
         cx.send(because, conn, Message::TradeAnswer(TradeAnswer { clock, ..answer }));
+    }
+
+    /// That an order stays with its peer tells nothing, unless it is that its number has other content here: that may
+    /// tell of an order which is not durable yet. Without the wait: the peer gives its number up, power fails here, and
+    /// neither of the two orders is anywhere.
+    fn refuse_on(&self, cx: &mut Cx<'_>, conn: ConnId, answer: TradeAnswer) {
+        if answer.not_taken.iter().all(|(_, why)| *why != NotTaken::OtherContent) {
+            return self.answer_on(cx, Because::TellsNothing, conn, answer);
+        }
+        let clock = cx.clock.tick();
+        cx.turn.hold(Effect::Send(conn, Message::TradeAnswer(TradeAnswer { clock, ..answer })));
     }
 
     // ---- admission
@@ -239,8 +250,7 @@ impl Rooms {
         }
         if !not_taken.is_empty() {
             let roster = Some(Box::new(cx.roster.clone()));
-            let answer = TradeAnswer { not_taken, roster, ..TradeAnswer::default() };
-            self.desk.answer_on(cx, Because::TellsNothing, conn, answer);
+            self.desk.refuse_on(cx, conn, TradeAnswer { not_taken, roster, ..TradeAnswer::default() });
         }
     }
 

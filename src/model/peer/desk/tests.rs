@@ -25,6 +25,19 @@ fn trading() -> Bench {
     bench
 }
 
+/// Otherwise: the peer gives its number up, power fails here, and neither of the two orders is anywhere.
+#[test]
+fn other_content_is_refused_only_when_what_it_tells_of_is_durable() {
+    let mut bench = trading();
+    bench.disk_works = false;
+    let one = order(10, 1);
+    bench.say("from-10", trade(None, &[one]));
+    let other = Order { stamp: Stamp(one.stamp.0 + 1), ..one };
+    let lines = bench.say("from-10", trade(None, &[other]));
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].starts_with("send from-10") && lines[0].ends_with("(before)"), "{lines:?}");
+}
+
 fn submit(peer: u32, order: Order) -> Ask {
     Ask::Submit(Box::new(Hello { clock: Stamp(50), ..*hello(peer) }), order)
 }
