@@ -114,7 +114,7 @@ impl Seq {
 /// Names an order for ever: the placing peer and its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct OrderId {
-    /// Who placed it.
+    /// The peer that placed it.
     pub peer: PeerId,
     /// Its number at that peer.
     pub number: Number,
@@ -341,7 +341,7 @@ impl OrderKind {
 /// An order: immutable content, numbered, stamped and journaled by its peer before it is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
-    /// Who placed it and its number there.
+    /// The peer that placed it, and its number there.
     pub id: OrderId,
     /// The placing peer's clock.
     pub stamp: Stamp,

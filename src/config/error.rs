@@ -73,7 +73,7 @@ pub enum ConfigError {
         file: PathBuf,
         /// The entry.
         nodes: u32,
-        /// Who.
+        /// The peer.
         peer: PeerId,
     },
     /// A buyer or seller that the topology does not know.
@@ -85,7 +85,7 @@ pub enum ConfigError {
         nodes: u32,
         /// `buyer` or `seller`.
         role: &'static str,
-        /// Who.
+        /// The peer.
         peer: PeerId,
     },
     /// A link leads to a peer that does not exist, or back to the peer itself.
@@ -95,7 +95,7 @@ pub enum ConfigError {
         file: PathBuf,
         /// The entry.
         nodes: u32,
-        /// Whose neighbour.
+        /// The peer that lists it.
         peer: PeerId,
         /// The neighbour.
         neighbour: PeerId,

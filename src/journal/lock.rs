@@ -1,4 +1,4 @@
-//! Who may use a directory: its owner, one at a time, or offline readers, while they copy it.
+//! A lock on a directory says which process may use it: one owner, or offline readers while they copy it.
 //!
 //! The owner holds a lock on the directory itself from before birth to its end, and sled holds one on `store/db` while
 //! it is open. Readers take a shared lock on `store/db`, which keeps sled out and which sled's keeps out. Left-over

@@ -34,9 +34,9 @@ pub enum Message {
 pub enum Effect {
     /// Tell a peer; if it cannot be reached, say so with [`Election::unreachable`].
     Send {
-        /// Whom.
+        /// The peer.
         to: PeerId,
-        /// What.
+        /// What it is told.
         message: Message,
     },
     /// Call [`Election::timer`] with the token, not before the time. It replaces any earlier timer of this office.

@@ -63,7 +63,7 @@ pub enum Entry {
     },
     /// 3: another peer's session, as the warehouse told it: the store that may order in its name.
     Known {
-        /// Whose.
+        /// The peer.
         peer: PeerId,
         /// Which of its stores.
         epoch: Epoch,
@@ -92,7 +92,7 @@ pub enum Entry {
     /// 7: orders of one peer that the warehouse has decided, or that are stale: numbers `first..=last` leave the queue.
     /// Written lazily: decided once more, the warehouse gives the recorded outcome.
     Settled {
-        /// Whose orders.
+        /// The peer that placed them.
         peer: PeerId,
         /// The lowest number.
         first: Number,
@@ -101,7 +101,7 @@ pub enum Entry {
     },
     /// 8: like `Settled`, but durable at another home now.
     HandedOver {
-        /// Whose orders.
+        /// The peer that placed them.
         peer: PeerId,
         /// The lowest number.
         first: Number,
@@ -131,14 +131,14 @@ pub enum Entry {
     /// 11: a mirror became accepted orders of this store (entries of their own, before this one): the partner is dead,
     /// or its term is over.
     Adopted {
-        /// Whose mirror.
+        /// The trader that had accepted its orders.
         trader: PeerId,
         /// Of which term.
         from: Term,
     },
     /// 12: chunks of a mirror below this one are settled. Written lazily.
     Trimmed {
-        /// Whose mirror.
+        /// The trader that had accepted its orders.
         trader: PeerId,
         /// Of which term.
         term: Term,

@@ -15,7 +15,7 @@ use crate::types::{Office, PeerId, ProcessId, Seq, Term};
 pub struct Grant {
     /// Which post.
     pub office: Office,
-    /// Who holds it.
+    /// The peer that holds it.
     pub peer: PeerId,
     /// In which life.
     pub process: ProcessId,
@@ -28,9 +28,9 @@ pub struct Grant {
 pub struct Offices {
     /// The last grant's number.
     pub last_term: Term,
-    /// Who holds the first post.
+    /// The grant of the first post.
     pub primary: Option<Grant>,
-    /// Who holds the second.
+    /// The grant of the second.
     pub secondary: Option<Grant>,
     /// The two are journaled as partners.
     pub paired: bool,
@@ -106,7 +106,7 @@ impl Offices {
 /// A holder as others see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seat {
-    /// Who.
+    /// The peer.
     pub peer: PeerId,
     /// In which life.
     pub process: ProcessId,
@@ -133,7 +133,7 @@ pub struct Roster {
     pub secondary: Option<Seat>,
     /// They share the peers.
     pub paired: bool,
-    /// Who is not to stand for an office now.
+    /// Peers that are not to stand for an office now.
     pub passed_over: Vec<PeerId>,
 }
 

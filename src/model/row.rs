@@ -34,7 +34,7 @@ pub struct Decision {
     pub clock: Stamp,
     /// All of the product after this decision, allotted and frozen pieces included.
     pub stock_after: Quantity,
-    /// Who settled it.
+    /// The trader that settled it.
     pub trader: PeerId,
     /// Under which grant.
     pub term: Term,
@@ -115,7 +115,7 @@ pub enum Record {
     },
     /// 6: a store opened its session.
     Session {
-        /// Whose.
+        /// The peer.
         peer: PeerId,
         /// Which of its stores, counted from 0.
         epoch: Epoch,
@@ -128,7 +128,7 @@ pub enum Record {
     Office {
         /// Which post.
         office: Office,
-        /// Who holds it from now on.
+        /// The peer that holds it from now on.
         trader: PeerId,
         /// The holder's process.
         process: ProcessId,
@@ -141,7 +141,7 @@ pub enum Record {
     Fence {
         /// Which post it was.
         office: Office,
-        /// Whose term.
+        /// The trader that held it.
         trader: PeerId,
         /// The term that ended.
         term: Term,
@@ -198,7 +198,7 @@ pub enum Record {
     },
     /// 13 (reserved): all sales of an ended term are reported.
     Complete {
-        /// Who reported.
+        /// The trader that reported.
         trader: PeerId,
         /// Under which term.
         term: Term,
@@ -371,7 +371,7 @@ pub struct Outcome {
     pub filled: Quantity,
     /// What the buyer pays; 0 for a deposit.
     pub amount: Money,
-    /// Who sold.
+    /// What each seller gets.
     pub shares: Vec<Share>,
     /// What is left of the product.
     pub stock_after: Quantity,
@@ -379,7 +379,7 @@ pub struct Outcome {
     pub seq: Seq,
     /// When it was decided.
     pub time: WallMicros,
-    /// Who settled it.
+    /// The trader that settled it.
     pub trader: PeerId,
     /// It had been decided before this was asked. Not part of the recorded fact.
     #[serde(skip)]

@@ -4,10 +4,10 @@ use crate::audit::{Alarms, Check, Example};
 use crate::model::row::{Place, Record};
 use crate::types::{Office, PeerId, Seq, Term};
 
-/// Who holds an office.
+/// The holder of an office.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Holder {
-    /// Who.
+    /// The peer.
     pub(crate) trader: PeerId,
     /// Under which grant.
     pub(crate) term: Term,

@@ -198,7 +198,7 @@ struct Sent {
 /// What is sent and what came of it.
 struct Load {
     peers: Vec<Peer>,
-    /// Whose turn it is.
+    /// The index of the peer whose turn it is.
     turn: usize,
     products: u16,
     batch: u32,

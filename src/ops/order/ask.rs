@@ -52,7 +52,7 @@ pub(super) enum Answer {
     Open { sent: bool, why: String },
 }
 
-/// Whom to ask next.
+/// Decides which trader to ask next.
 pub(super) struct Asker {
     warehouse: String,
     limits: Limits,
