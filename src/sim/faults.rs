@@ -163,7 +163,7 @@ mod tests {
             std::iter::from_fn(|| faults.strike(seats)).count()
         };
         let counts: Vec<usize> = (0..100).map(strikes).collect();
-        assert!(counts.iter().any(|count| *count == 0));
+        assert!(counts.contains(&0));
         assert!(counts.iter().all(|count| *count == 0 || (15..=30).contains(count)));
         assert!(Faults::draw(1, &[], SECOND).are_over());
     }
