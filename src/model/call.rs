@@ -208,7 +208,7 @@ pub enum CallError {
 
 /// What a probe of a suspect found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Probe {
+pub(crate) enum Probe {
     /// It answered, from this life.
     Alive(ProcessId),
     /// Nobody listens there: the process is dead.
@@ -219,7 +219,7 @@ pub enum Probe {
 
 impl Probe {
     /// What the answer to [`Ask::Probe`] says.
-    pub fn found(result: &Result<Answer, CallError>) -> Probe {
+    pub(crate) fn found(result: &Result<Answer, CallError>) -> Probe {
         match result {
             Ok(Answer::Alive(process)) => Probe::Alive(*process),
             Err(CallError::Unreachable { refused: true, .. }) => Probe::Dead,

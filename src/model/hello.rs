@@ -33,10 +33,10 @@ pub struct Hello {
 impl Hello {
     /// Which of two streams of one peer was dialed later: the one with the higher value. Without it: a connection that
     /// was given up arrives after its successor, is taken for the newest, and answers go where nobody reads.
-    pub fn dialed(&self) -> Dialed {
+    pub(crate) fn dialed(&self) -> Dialed {
         (self.process, self.stream)
     }
 }
 
 /// See [`Hello::dialed`].
-pub type Dialed = (ProcessId, u64);
+pub(crate) type Dialed = (ProcessId, u64);

@@ -11,17 +11,21 @@ use crate::types::{Now, PeerId, ProcessId};
 
 /// See the module's text.
 #[derive(Clone, Debug, Default)]
-pub struct PassedOver(BTreeMap<PeerId, (ProcessId, Now)>);
+pub(crate) struct PassedOver(BTreeMap<PeerId, (ProcessId, Now)>);
 
 impl PassedOver {
     /// From now on this process is passed over.
-    pub fn add(&mut self, now: Now, peer: PeerId, process: ProcessId) {
+    pub(crate) fn add(&mut self, now: Now, peer: PeerId, process: ProcessId) {
         self.0.insert(peer, (process, now.after_ms(PASS_OVER_MS)));
     }
 
     /// Who is passed over now, of those that are `present`, with their processes and whether they answer: who does not
     /// cannot take the place of one who is passed over.
-    pub fn among(&self, now: Now, present: impl Iterator<Item = (PeerId, ProcessId, bool)>) -> Vec<PeerId> {
+    pub(crate) fn among(
+        &self,
+        now: Now,
+        present: impl Iterator<Item = (PeerId, ProcessId, bool)>,
+    ) -> Vec<PeerId> {
         let is = |(peer, process, _): &(PeerId, ProcessId, bool)| {
             self.0.get(peer).is_some_and(|(passed, until)| passed == process && *until > now)
         };
@@ -31,7 +35,7 @@ impl PassedOver {
     }
 
     /// When the next of them stands again.
-    pub fn next_end(&self, now: Now) -> Option<Now> {
+    pub(crate) fn next_end(&self, now: Now) -> Option<Now> {
         self.0.values().map(|(_, until)| *until).filter(|until| *until > now).min()
     }
 }

@@ -7,7 +7,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::convert::Odd;
-pub use crate::model::call::{CallError, Cause, Refusal};
+pub(crate) use crate::model::call::{CallError, Cause, Refusal};
 use crate::model::market::NotTaken;
 use crate::model::offices::{Roster, Seat};
 use crate::model::warehouse::Denied;

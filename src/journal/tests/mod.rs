@@ -15,6 +15,7 @@ use tempfile::TempDir;
 
 use super::lock::try_lock;
 use super::mark::MarkFile;
+use super::meta::FORMAT;
 use super::sled_store::SledStore;
 use super::store::trees_of;
 use super::testing::{Count, Counts, add, birth, caught, never, step, until, wait};
