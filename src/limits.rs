@@ -7,152 +7,153 @@ use std::time::Duration;
 /// Largest gRPC message that a node takes (tonic's own default for decoding).
 pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
 /// Orders in one message of a stream: keeps one batch's latency below one sync.
-pub const BATCH_ORDERS_MAX: usize = 4_096;
+pub(crate) const BATCH_ORDERS_MAX: usize = 4_096;
 /// Records' bytes that one sync may cover.
-pub const GROUP_BYTES_MAX: usize = 1 << 20;
+pub(crate) const GROUP_BYTES_MAX: usize = 1 << 20;
 /// Bytes of one block, and of any value in any tree.
 pub const BLOCK_BYTES_MAX: usize = 16 << 10;
 /// Upper estimate of one record that is not a sale from many lots.
-pub const RECORD_BYTES_TYPICAL_MAX: usize = 128;
+pub(crate) const RECORD_BYTES_TYPICAL_MAX: usize = 128;
 /// Lots that one sale may fill from; beyond it a partial fill, or a refusal.
-pub const SALE_LOTS_MAX: usize = 128;
+pub(crate) const SALE_LOTS_MAX: usize = 128;
 /// Upper bound of one lot slice in a record (peer, number, quantity as varints).
-pub const LOT_SLICE_BYTES_MAX: usize = 5 + 9 + 9;
+pub(crate) const LOT_SLICE_BYTES_MAX: usize = 5 + 9 + 9;
 /// sled's segment; fixed for a store's life.
-pub const SEGMENT_BYTES: usize = 4 << 20;
+pub(crate) const SEGMENT_BYTES: usize = 4 << 20;
 /// sled keeps up to about this many values in one page.
-pub const VALUES_PER_PAGE: usize = 20;
+pub(crate) const VALUES_PER_PAGE: usize = 20;
 /// sled's page cache (its default is 1 GiB).
-pub const STORE_CACHE_BYTES: u64 = 64 << 20;
+pub(crate) const STORE_CACHE_BYTES: u64 = 64 << 20;
 /// Records staged and not yet durable before a loop stops taking input.
 pub const STAGED_RECORDS_MAX: usize = 65_536;
 /// Ticks of a Lamport clock in a second that no market reaches: bounds what a lost ledger can have got to.
-pub const CLOCK_TICKS_PER_SECOND_MAX: u64 = 10_000_000;
+pub(crate) const CLOCK_TICKS_PER_SECOND_MAX: u64 = 10_000_000;
 /// A peer's journal learns what the ledger held with the first entries after this time.
-pub const LEDGER_SEEN_EVERY_MS: u64 = 1_000;
+pub(crate) const LEDGER_SEEN_EVERY_MS: u64 = 1_000;
 /// Checkpoint after this many bytes of blocks,
-pub const CHECKPOINT_BYTES: u64 = 64 << 20;
+pub(crate) const CHECKPOINT_BYTES: u64 = 64 << 20;
 /// or after this much time with writes.
-pub const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
+pub(crate) const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
 /// Checkpoint chunks written with one group, so that a checkpoint delays no acknowledgement by much.
-pub const CHECKPOINT_CHUNKS_PER_GROUP: usize = 16;
+pub(crate) const CHECKPOINT_CHUNKS_PER_GROUP: usize = 16;
 /// Lazily written records (answered, settled) wait at most this long for a group to ride on.
 pub const LAZY_MAX: Duration = Duration::from_millis(100);
 /// The mark is renewed about this often while there are writes.
-pub const MARK_EVERY: Duration = Duration::from_secs(1);
+pub(crate) const MARK_EVERY: Duration = Duration::from_secs(1);
 /// A flush or sync that takes longer means a hung disk: the process says so and ends.
-pub const FLUSH_STALL_MAX: Duration = Duration::from_secs(10);
+pub(crate) const FLUSH_STALL_MAX: Duration = Duration::from_secs(10);
 /// Opening a store after an unclean stop may take this long.
-pub const OPEN_STALL_MAX: Duration = Duration::from_secs(120);
+pub(crate) const OPEN_STALL_MAX: Duration = Duration::from_secs(120);
 /// A starting node retries the lock of its directory this long.
-pub const LOCK_RETRY_MAX: Duration = Duration::from_secs(5);
+pub(crate) const LOCK_RETRY_MAX: Duration = Duration::from_secs(5);
 /// A reader tries again this long to read a store whose owner does not answer: it is about to serve, or was killed and
 /// still waits for its last sync.
-pub const OWNER_RETRY_MAX: Duration = Duration::from_secs(2);
+pub(crate) const OWNER_RETRY_MAX: Duration = Duration::from_secs(2);
 /// Space that is given up when the disk is full, so that the store can be opened.
-pub const BALLAST_BYTES: u64 = 16 << 20;
+pub(crate) const BALLAST_BYTES: u64 = 16 << 20;
 /// Space that one checkpoint may need.
-pub const CHECKPOINT_ROOM_BYTES: u64 = 16 << 20;
+pub(crate) const CHECKPOINT_ROOM_BYTES: u64 = 16 << 20;
 /// Free space below which one node on a disk takes no orders.
-pub const LOW_WATER_BYTES: u64 = BALLAST_BYTES + 2 * GROUP_BYTES_MAX as u64 + CHECKPOINT_ROOM_BYTES;
+pub(crate) const LOW_WATER_BYTES: u64 = BALLAST_BYTES + 2 * GROUP_BYTES_MAX as u64 + CHECKPOINT_ROOM_BYTES;
 
 /// Numbers of one peer that may be open; outcomes kept per peer.
 pub const SESSION_WINDOW: u32 = 4_096;
 /// Orders that a trader holds for the warehouse.
 pub const TRADER_QUEUE_ORDERS_MAX: usize = 1_000_000;
 /// Orders in one replicated chunk: it is stored as one entry of the partner's journal.
-pub const REPLICA_CHUNK_ORDERS_MAX: usize = 192;
+pub(crate) const REPLICA_CHUNK_ORDERS_MAX: usize = 192;
 /// Parts of a snapshot that may be unacknowledged.
-pub const REPLICA_PARTS_IN_FLIGHT_MAX: u64 = 64;
+pub(crate) const REPLICA_PARTS_IN_FLIGHT_MAX: u64 = 64;
 /// Upper bound of one encoded order.
-pub const ORDER_BYTES_MAX: usize = 48;
+pub(crate) const ORDER_BYTES_MAX: usize = 48;
 /// Settle batches of one trader that may be unanswered.
-pub const SETTLE_BATCHES_IN_FLIGHT_MAX: usize = 16;
+pub(crate) const SETTLE_BATCHES_IN_FLIGHT_MAX: usize = 16;
 /// Bytes waiting in one stream's outbox; beyond it the stream is cut.
-pub const OUTBOX_BYTES_MAX: usize = 8 << 20;
+pub(crate) const OUTBOX_BYTES_MAX: usize = 8 << 20;
 /// Messages waiting in one stream's outbox.
-pub const OUTBOX_MESSAGES_MAX: usize = 8_192;
+pub(crate) const OUTBOX_MESSAGES_MAX: usize = 8_192;
 /// Inputs waiting at a node's loop.
-pub const INBOX_MAX: usize = 1_024;
+pub(crate) const INBOX_MAX: usize = 1_024;
 /// Inputs that a loop takes in one step.
 pub const STEP_INPUTS_MAX: usize = 256;
 /// Orders that a loop takes in one step; the first input is always taken.
-pub const STEP_ORDERS_MAX: usize = 16_384;
+pub(crate) const STEP_ORDERS_MAX: usize = 16_384;
 /// Lines that wait for someone who watches a node; older ones are dropped.
-pub const EVENTS_MAX: usize = 4_096;
+pub(crate) const EVENTS_MAX: usize = 4_096;
 /// Streams that a peer keeps to other peers.
-pub const LINKS_MAX: usize = 1_024;
+pub(crate) const LINKS_MAX: usize = 1_024;
 /// Neighbours that a peer keeps a link to; more may keep one to it.
-pub const NEIGHBOUR_LINKS_MAX: usize = 4;
+pub(crate) const NEIGHBOUR_LINKS_MAX: usize = 4;
 /// News of the membership that comes within this of the last goes on together, at its end.
-pub const GOSSIP_EVERY_MS: u64 = 20;
+pub(crate) const GOSSIP_EVERY_MS: u64 = 20;
 /// Streams of one HTTP/2 connection.
-pub const CONNECTION_STREAMS_MAX: u32 = 256;
+pub(crate) const CONNECTION_STREAMS_MAX: u32 = 256;
 
 /// Pieces in one order.
 pub const QUANTITY_MAX: u64 = 1_000_000;
 /// Pieces of one product in the warehouse.
-pub const STOCK_MAX: u64 = 1_000_000_000_000;
+pub(crate) const STOCK_MAX: u64 = 1_000_000_000_000;
 /// A unit price in minor units.
-pub const UNIT_PRICE_MAX: i64 = 1_000_000;
+pub(crate) const UNIT_PRICE_MAX: i64 = 1_000_000;
 /// Goods in the catalogue.
 pub const PRODUCTS_MAX: usize = 1_000;
 /// Bytes in a good's name.
-pub const PRODUCT_NAME_MAX: usize = 64;
+pub(crate) const PRODUCT_NAME_MAX: usize = 64;
 /// Peers that may stand for office.
-pub const PEERS_MAX: u32 = 1_000;
+pub(crate) const PEERS_MAX: u32 = 1_000;
 /// Clients that may have an identity.
-pub const CLIENTS_MAX: u32 = 1_000_000;
+pub(crate) const CLIENTS_MAX: u32 = 1_000_000;
 /// A received clock may be ahead of the own one by at most this.
 pub const CLOCK_LEAP_MAX: u64 = 1 << 32;
 /// A client's clock may be ahead of what nodes have said by at most this: more than a trader falls behind the warehouse
 /// between two heartbeats, and so little that no number of clients drags it out of the others' reach.
-pub const CLIENT_CLOCK_LEAD_MAX: u64 = 1 << 26;
+pub(crate) const CLIENT_CLOCK_LEAD_MAX: u64 = 1 << 26;
 /// Clock values reserved on disk ahead of use.
-pub const CLOCK_RESERVE: u64 = 1 << 20;
+pub(crate) const CLOCK_RESERVE: u64 = 1 << 20;
 
 /// Bound of one unary call, unless `--timeout` says otherwise.
-pub const CALL_DEADLINE: Duration = Duration::from_secs(5);
+pub(crate) const CALL_DEADLINE: Duration = Duration::from_secs(5);
 /// Connecting to a node.
 pub const CONNECT_MAX: Duration = Duration::from_secs(1);
 /// Asking a suspect whether it lives.
-pub const PROBE_MAX: Duration = Duration::from_millis(200);
+pub(crate) const PROBE_MAX: Duration = Duration::from_millis(200);
 /// HTTP/2 keepalive: interval, and the wait for its answer.
-pub const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
+pub(crate) const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
 /// See [`KEEPALIVE_EVERY`].
-pub const KEEPALIVE_ANSWER_MAX: Duration = Duration::from_secs(10);
+pub(crate) const KEEPALIVE_ANSWER_MAX: Duration = Duration::from_secs(10);
 /// Reconnect back-off: first wait, doubled up to
 pub const BACKOFF_MIN: Duration = Duration::from_millis(10);
 /// this.
 pub const BACKOFF_MAX: Duration = Duration::from_secs(1);
 /// Bully: how long OKs are waited for,
-pub const ELECTION_OK_MS: u64 = 200;
+pub(crate) const ELECTION_OK_MS: u64 = 200;
 /// and the winner's announcement after an OK.
-pub const ELECTION_COORDINATOR_MS: u64 = 1_000;
+pub(crate) const ELECTION_COORDINATOR_MS: u64 = 1_000;
 /// Nobody stands for office until its membership has been unchanged this long.
-pub const MEMBERSHIP_QUIET_MS: u64 = 300;
+pub(crate) const MEMBERSHIP_QUIET_MS: u64 = 300;
 /// A peer that was just started waits for its membership to be unchanged at most this long.
-pub const STANDING_WAIT_MAX_MS: u64 = 1_000;
+pub(crate) const STANDING_WAIT_MAX_MS: u64 = 1_000;
 /// Words of a peer that is not known yet that are kept until its session has come.
-pub const EARLY_WORDS_MAX: usize = 64;
+pub(crate) const EARLY_WORDS_MAX: usize = 64;
 /// Who could not be brought up to date, or resigned by hand, holds no office for this long.
-pub const PASS_OVER_MS: u64 = 60_000;
+pub(crate) const PASS_OVER_MS: u64 = 60_000;
 /// A higher id takes the primary office over after this long without a membership change.
-pub const PREEMPT_QUIET_MS: u64 = 10_000;
+pub(crate) const PREEMPT_QUIET_MS: u64 = 10_000;
 /// A stopping node hands over and drains for at most this long.
-pub const DRAIN_MAX: Duration = Duration::from_secs(10);
+pub(crate) const DRAIN_MAX: Duration = Duration::from_secs(10);
 /// A leaving peer waits at most this long for others to confirm that they know.
-pub const FAREWELL_MAX: Duration = Duration::from_secs(1);
+pub(crate) const FAREWELL_MAX: Duration = Duration::from_secs(1);
 /// A peer has left within this: own orders, office and queue, farewell.
-pub const LEAVE_MAX: Duration = Duration::from_secs(2 * DRAIN_MAX.as_secs() + FAREWELL_MAX.as_secs() + 4);
+pub(crate) const LEAVE_MAX: Duration =
+    Duration::from_secs(2 * DRAIN_MAX.as_secs() + FAREWELL_MAX.as_secs() + 4);
 /// A stopping server waits for its streams at most this long.
-pub const CLOSE_MAX: Duration = Duration::from_millis(50);
+pub(crate) const CLOSE_MAX: Duration = Duration::from_millis(50);
 /// `up` and `buy`: no progress for this long is exit 6.
-pub const PROGRESS_MAX: Duration = Duration::from_secs(30);
+pub(crate) const PROGRESS_MAX: Duration = Duration::from_secs(30);
 /// A node whose parent is gone stops cleanly within this, or at once after it.
-pub const ORPHAN_MAX: Duration = Duration::from_millis(800);
+pub(crate) const ORPHAN_MAX: Duration = Duration::from_millis(800);
 /// Time in which all nodes of `up` must be serving.
-pub const START_MAX: Duration = Duration::from_secs(30);
+pub(crate) const START_MAX: Duration = Duration::from_secs(30);
 
 const _: () = {
     assert!(GOSSIP_EVERY_MS < MEMBERSHIP_QUIET_MS / 4, "who waits for quiet has heard the news of others");

@@ -61,26 +61,26 @@ impl PeerId {
     /// The owner of what was in stock at the start.
     pub const WAREHOUSE: PeerId = PeerId(0);
     /// The largest id of a peer; greater ids are clients, which never stand for office.
-    pub const PEER_MAX: PeerId = PeerId(1_000);
+    pub(crate) const PEER_MAX: PeerId = PeerId(1_000);
 
     /// A one-shot `buy` or `sell` identity, which the warehouse numbers from 1001.
-    pub fn is_client(self) -> bool {
+    pub(crate) fn is_client(self) -> bool {
         self > PeerId::PEER_MAX
     }
 
     /// Paired traders share the peers by the parity of their ids: the primary decides for the even ones.
-    pub fn is_even(self) -> bool {
+    pub(crate) fn is_even(self) -> bool {
         self.0.is_multiple_of(2)
     }
 }
 
 /// `warehouse` or `peer-4`: what a node is called in output, and its directory in a market's.
-pub fn node_name(node: PeerId) -> String {
+pub(crate) fn node_name(node: PeerId) -> String {
     if node == PeerId::WAREHOUSE { "warehouse".into() } else { format!("peer-{node}") }
 }
 
 /// The node that is called so; see [`node_name`].
-pub fn node_named(name: &str) -> Option<PeerId> {
+pub(crate) fn node_named(name: &str) -> Option<PeerId> {
     match name {
         "warehouse" => Some(PeerId::WAREHOUSE),
         name => name.strip_prefix("peer-")?.parse().ok().map(PeerId),
@@ -132,7 +132,7 @@ pub struct Money(pub i64);
 
 impl Money {
     /// `percent` of this amount, rounded down to a minor unit: what is left over stays with the seller.
-    pub fn percent(self, percent: u8) -> Money {
+    pub(crate) fn percent(self, percent: u8) -> Money {
         Money((i128::from(self.0) * i128::from(percent)).div_euclid(100) as i64)
     }
 }
@@ -208,12 +208,12 @@ impl Hash {
     }
 
     /// Reads 32 bytes, as they come over the wire.
-    pub fn from_slice(bytes: &[u8]) -> Option<Hash> {
+    pub(crate) fn from_slice(bytes: &[u8]) -> Option<Hash> {
         bytes.try_into().ok().map(Hash)
     }
 
     /// Its first eight bytes as a number, where a short digest will do.
-    pub fn first_u64(&self) -> u64 {
+    pub(crate) fn first_u64(&self) -> u64 {
         self.0.iter().take(8).fold(0, |number, &byte| number << 8 | u64::from(byte))
     }
 }
@@ -262,7 +262,7 @@ impl Office {
     pub const BOTH: [Office; 2] = [Office::Primary, Office::Secondary];
 
     /// The other post.
-    pub fn other(self) -> Office {
+    pub(crate) fn other(self) -> Office {
         match self {
             Office::Primary => Office::Secondary,
             Office::Secondary => Office::Primary,
@@ -270,7 +270,7 @@ impl Office {
     }
 
     /// As printed and in rows.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Office::Primary => "primary",
             Office::Secondary => "secondary",
@@ -298,7 +298,7 @@ pub enum Role {
 
 impl Role {
     /// As printed and typed.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Role::Buyer => "buyer",
             Role::Seller => "seller",
@@ -329,7 +329,7 @@ pub enum OrderKind {
 
 impl OrderKind {
     /// As printed.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             OrderKind::Buy { .. } => "buy",
             OrderKind::Sell => "sell",
@@ -355,14 +355,14 @@ pub struct Order {
 
 impl Order {
     /// Where the order stands in a queue: by stamp, then peer, then number.
-    pub fn key(&self) -> QueueKey {
+    pub(crate) fn key(&self) -> QueueKey {
         QueueKey { stamp: self.stamp, id: self.id }
     }
 }
 
 /// Queue order: (stamp, peer, number). It extends happens-before, since stamps are Lamport times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct QueueKey {
+pub(crate) struct QueueKey {
     /// Lamport time of placing.
     pub stamp: Stamp,
     /// Breaks ties.
@@ -386,12 +386,12 @@ pub struct Now(pub u64);
 
 impl Now {
     /// This much later.
-    pub fn after_ms(self, ms: u64) -> Now {
+    pub(crate) fn after_ms(self, ms: u64) -> Now {
         Now(self.0 + ms)
     }
 
     /// Milliseconds from `earlier` to this; 0 when `earlier` is later.
-    pub fn ms_since(self, earlier: Now) -> u64 {
+    pub(crate) fn ms_since(self, earlier: Now) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
 }

@@ -36,7 +36,7 @@ pub enum Check {
 
 impl Check {
     /// All, by number.
-    pub const ALL: [Check; 12] = [
+    pub(crate) const ALL: [Check; 12] = [
         Check::Goods,
         Check::NeverNegative,
         Check::ExactlyOnce,
@@ -52,17 +52,17 @@ impl Check {
     ];
 
     /// 1 for V01.
-    pub fn number(self) -> u8 {
+    pub(crate) fn number(self) -> u8 {
         self as u8
     }
 
     /// `V01`.
-    pub fn id(self) -> String {
+    pub(crate) fn id(self) -> String {
         format!("V{:02}", self.number())
     }
 
     /// In one or two words.
-    pub fn title(self) -> &'static str {
+    pub(crate) fn title(self) -> &'static str {
         match self {
             Check::Goods => "goods",
             Check::NeverNegative => "never negative",
@@ -82,7 +82,7 @@ impl Check {
 
 /// A case in which a check failed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Example {
+pub(crate) struct Example {
     /// What is wrong.
     pub what: String,
     /// Arguments of `bazaar dump` that show it.
@@ -113,7 +113,7 @@ impl Example {
 
 /// What one check found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub(crate) struct Tally {
     /// Cases looked at.
     pub checked: u64,
     /// Cases that failed.

@@ -27,7 +27,8 @@ mod tests;
 use std::collections::BTreeSet;
 
 pub(crate) use alarms::Alarms;
-pub use alarms::{Check, Example, Tally};
+pub use alarms::Check;
+pub(crate) use alarms::{Example, Tally};
 use caches::Caches;
 use chain::Chain;
 pub(crate) use fold::{JournalFold, LedgerFold, OwnOrder};
@@ -35,7 +36,7 @@ use journals::Journals;
 pub(crate) use pages::{Logged, Page, ReadRow, pages, rows};
 pub use source::{BlockSource, CheckpointVerdict, Fact, Source, SourceError, SourceMeta, StockCache};
 pub(crate) use stored::CLIENT;
-pub use stored::StoredSource;
+pub(crate) use stored::StoredSource;
 
 use crate::model::row::Record;
 use crate::types::{PeerId, Seq, Stamp, node_name};
@@ -65,23 +66,24 @@ pub struct Audit {
 
 impl Audit {
     /// Cases, failures and examples of one check.
-    pub fn of(&self, check: Check) -> &Tally {
+    pub(crate) fn of(&self, check: Check) -> &Tally {
         self.alarms.of(check)
     }
 
     /// The checks that failed.
-    pub fn failed(&self) -> Vec<Check> {
+    #[cfg(test)]
+    pub(crate) fn failed(&self) -> Vec<Check> {
         self.alarms.failed()
     }
 
     /// The failed cases that were kept as examples, by check; empty if nothing failed and at least one was to be kept.
-    pub fn failures(&self) -> Vec<(Check, Example)> {
+    pub(crate) fn failures(&self) -> Vec<(Check, Example)> {
         let of = |check: Check| self.of(check).examples.iter().map(move |example| (check, example.clone()));
         Check::ALL.into_iter().flat_map(of).collect()
     }
 
     /// What a check would have needed and did not have.
-    pub fn lacks(&self, check: Check) -> Vec<String> {
+    pub(crate) fn lacks(&self, check: Check) -> Vec<String> {
         match check {
             Check::Caches if self.alarms.of(check).checked == 0 => {
                 vec!["a running warehouse and trader".into()]
@@ -93,7 +95,7 @@ impl Audit {
     }
 
     /// Whether the check could not be made at all.
-    pub fn unchecked(&self, check: Check) -> bool {
+    pub(crate) fn unchecked(&self, check: Check) -> bool {
         let lacks_ledger = OF_LEDGER.contains(&check) && !self.warehouse;
         let tally = self.alarms.of(check);
         tally.failed == 0 && (lacks_ledger || (tally.checked == 0 && !self.lacks(check).is_empty()))
@@ -114,7 +116,7 @@ impl Audit {
 ///
 /// # Errors
 /// A source cannot be read. What it gives and cannot be decoded is no error but a failed check.
-pub fn audit(sources: &mut [Source], examples_max: usize) -> Result<Audit, SourceError> {
+pub(crate) fn audit(sources: &mut [Source], examples_max: usize) -> Result<Audit, SourceError> {
     let mut alarms = Alarms::new(examples_max);
     let mut journals = Journals::default();
     for source in sources.iter_mut().filter(|source| !source.meta().is_ledger()) {

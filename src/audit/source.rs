@@ -65,7 +65,7 @@ pub struct SourceMeta {
 
 impl SourceMeta {
     /// The blocks are the warehouse's ledger, not a peer's journal.
-    pub fn is_ledger(&self) -> bool {
+    pub(crate) fn is_ledger(&self) -> bool {
         self.node == PeerId::WAREHOUSE
     }
 

@@ -16,14 +16,14 @@ use crate::types::{Hash, PeerId, Seq};
 pub(crate) const CLIENT: &str = "client";
 
 /// See the module's text.
-pub struct StoredSource {
+pub(crate) struct StoredSource {
     meta: SourceMeta,
     store: Offline,
 }
 
 impl StoredSource {
     /// The copy of a directory; `origin` is its name.
-    pub fn new(store: Offline, origin: String) -> StoredSource {
+    pub(crate) fn new(store: Offline, origin: String) -> StoredSource {
         StoredSource { meta: meta(&store, origin), store }
     }
 
@@ -35,7 +35,7 @@ impl StoredSource {
     ///
     /// # Errors
     /// The store is damaged or cannot be read.
-    pub fn open(
+    pub(crate) fn open(
         store: Arc<dyn StoreRead>,
         mark: Option<(Seq, Hash)>,
         origin: &str,

@@ -35,7 +35,7 @@ pub enum View {
 
 impl View {
     /// As typed.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             View::Ledger => "ledger",
             View::Inventory => "inventory",
@@ -64,7 +64,7 @@ pub enum Format {
 
 /// What is read: stores on disk, or a running node.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
+pub(crate) enum Target {
     /// Directories of nodes or markets.
     Dirs(Vec<PathBuf>),
     /// A running node.
@@ -84,7 +84,7 @@ pub struct StoreFlags {
 
 impl StoreFlags {
     /// What is read.
-    pub fn target(&self) -> Target {
+    pub(crate) fn target(&self) -> Target {
         match self.connect {
             Some(addr) => Target::Node(addr),
             None => Target::Dirs(self.data_dir.clone()),
@@ -129,13 +129,13 @@ const TABLE_ROWS: usize = 50;
 
 impl DumpArgs {
     /// Rows to print at most.
-    pub fn limit(&self) -> usize {
+    pub(crate) fn limit(&self) -> usize {
         let unlimited = self.follow || self.format.unwrap_or_default() != Format::Table;
         self.limit_or(if unlimited { usize::MAX } else { TABLE_ROWS })
     }
 
     /// Rows to print at most, `default` unless said otherwise.
-    pub fn limit_or(&self, default: usize) -> usize {
+    pub(crate) fn limit_or(&self, default: usize) -> usize {
         self.limit.unwrap_or(default)
     }
 
@@ -210,7 +210,7 @@ pub struct VerifyArgs {
 
 impl VerifyArgs {
     /// Whether check `number` (1 for V01) is asked for.
-    pub fn wants(&self, number: u8) -> bool {
+    pub(crate) fn wants(&self, number: u8) -> bool {
         (self.check.is_empty() || self.check.contains(&number)) && !self.skip.contains(&number)
     }
 }

@@ -12,7 +12,7 @@ use crate::limits::PEERS_MAX;
 use crate::types::{Number, PeerId};
 
 /// The market's directory unless said otherwise.
-pub const MARKET_DIR: &str = "bazaar-data";
+pub(crate) const MARKET_DIR: &str = "bazaar-data";
 /// The entry of the configuration files unless said otherwise.
 const NODES: u32 = 6;
 
@@ -28,7 +28,7 @@ pub enum Restart {
 
 /// Who is in the market.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
+pub(crate) enum Shape {
     /// This entry of the configuration files.
     Configured {
         /// Number of peers.
@@ -83,7 +83,7 @@ pub struct UpArgs {
 
 impl UpArgs {
     /// Who is in the market.
-    pub fn shape(&self) -> Shape {
+    pub(crate) fn shape(&self) -> Shape {
         match (self.buyers, self.sellers) {
             (Some(buyers), Some(sellers)) => Shape::Ring { buyers, sellers },
             _ => Shape::Configured { nodes: self.nodes.unwrap_or(NODES) },

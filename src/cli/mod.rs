@@ -15,20 +15,18 @@ mod value;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use bench::{BenchArgs, BenchFlags, BenchLoadArgs, BenchTarget, RecoveryFlags};
+pub(crate) use bench::{BenchArgs, BenchFlags, BenchLoadArgs, BenchTarget, RecoveryFlags};
 use clap::{ArgAction, Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
-pub use inspect::{DumpArgs, Filter, Format, StoreFlags, Target, VerifyArgs, View};
-pub use keep::{BackupArgs, RestoreArgs};
-pub use market::{
+pub(crate) use inspect::{DumpArgs, Filter, Format, Target, VerifyArgs, View};
+pub(crate) use keep::{BackupArgs, RestoreArgs};
+pub(crate) use market::{
     BuyArgs, ConnectFlags, LeaveArgs, MARKET_DIR, OrderFlags, PeerFlags, ResignArgs, Restart, SellArgs,
     Shape, StatusArgs, UpArgs,
 };
-pub use node::{
-    BASE_PORT, JoinArgs, LogFormat, MarketFlags, NodeFlags, PeerArgs, ShopperFlags, TimerFlags, WarehouseArgs,
-};
-pub use simulate::SimulateArgs;
-pub use usage::Stop;
-pub use value::{Consistency, Pieces, Range, ValueError};
+pub(crate) use node::{BASE_PORT, JoinArgs, LogFormat, NodeFlags, PeerArgs, ShopperFlags, WarehouseArgs};
+pub(crate) use simulate::SimulateArgs;
+pub(crate) use usage::Stop;
+pub(crate) use value::Pieces;
 
 /// A peer-to-peer marketplace whose nodes can be killed at any instruction and lose nothing.
 #[derive(Clone, Debug, Parser)]
@@ -194,7 +192,7 @@ const PASSED_TO_PEERS: [&str; 8] =
     ["requests", "interval", "quantity", "partial", "deposit", "deposit_every", "seed", "no_preempt"];
 
 /// The command tree, for parsing, completions and man pages.
-pub fn command() -> clap::Command {
+pub(crate) fn command() -> clap::Command {
     let hide = |arg: clap::Arg| {
         let hidden = PASSED_TO_PEERS.contains(&arg.get_id().as_str());
         if hidden { arg.hide(true) } else { arg }

@@ -12,7 +12,7 @@ use crate::limits::TRADER_QUEUE_ORDERS_MAX;
 use crate::types::{PeerId, Role};
 
 /// The warehouse's port unless said otherwise; a peer's is this plus its id.
-pub const BASE_PORT: u16 = 7700;
+pub(crate) const BASE_PORT: u16 = 7700;
 
 /// How a node writes its log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -22,16 +22,6 @@ pub enum LogFormat {
     Pretty,
     /// One object per line.
     Json,
-}
-
-impl LogFormat {
-    /// As typed.
-    pub fn name(self) -> &'static str {
-        match self {
-            LogFormat::Pretty => "pretty",
-            LogFormat::Json => "json",
-        }
-    }
 }
 
 /// What both kinds of node take.
@@ -133,7 +123,7 @@ pub struct WarehouseArgs {
 
 impl WarehouseArgs {
     /// Where it listens.
-    pub fn listen(&self) -> SocketAddr {
+    pub(crate) fn listen(&self) -> SocketAddr {
         self.node.listen.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, BASE_PORT)))
     }
 }
@@ -169,13 +159,13 @@ pub struct PeerArgs {
 
 impl PeerArgs {
     /// Where it listens.
-    pub fn listen(&self) -> SocketAddr {
+    pub(crate) fn listen(&self) -> SocketAddr {
         let port = BASE_PORT + self.id.0 as u16;
         self.node.listen.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
     }
 
     /// Where its store is.
-    pub fn data_dir(&self) -> PathBuf {
+    pub(crate) fn data_dir(&self) -> PathBuf {
         self.data_dir.clone().unwrap_or_else(|| PathBuf::from(format!("bazaar-data/peer-{}", self.id)))
     }
 }

@@ -39,7 +39,7 @@ pub struct SimulateArgs {
 
 impl SimulateArgs {
     /// The seeds that were typed.
-    pub fn seeds(&self) -> RangeInclusive<u64> {
+    pub(crate) fn seeds(&self) -> RangeInclusive<u64> {
         match (&self.seeds, self.seed) {
             (Some(seeds), _) => seeds.clone(),
             (None, seed) => seed.unwrap_or_default()..=seed.unwrap_or_default(),
@@ -47,7 +47,7 @@ impl SimulateArgs {
     }
 
     /// How each seed's world is made.
-    pub fn options(&self) -> Options {
+    pub(crate) fn options(&self) -> Options {
         let (peers, orders, faults) = (self.peers.clone(), self.orders, self.faults.0.clone());
         Options { peers, orders, faults, trace: self.trace }
     }

@@ -9,7 +9,7 @@ use crate::types::{Number, OrderId, PeerId, Quantity};
 /// Why a value is refused, and how to write a right one. clap names the flag and the value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{why}")]
-pub struct ValueError {
+pub(crate) struct ValueError {
     /// What is wrong with it.
     pub why: String,
     /// How to write it.
@@ -36,7 +36,7 @@ impl std::fmt::Display for Range {
 }
 
 /// `1-3`, or `2` for `2-2`.
-pub fn range(text: &str) -> Result<Range, ValueError> {
+pub(crate) fn range(text: &str) -> Result<Range, ValueError> {
     let (min, max) = match text.split_once('-') {
         Some((min, max)) if !min.is_empty() => (quantity(min)?, quantity(max)?),
         _ => (quantity(text)?, quantity(text)?),
@@ -48,7 +48,7 @@ pub fn range(text: &str) -> Result<Range, ValueError> {
 }
 
 /// Pieces of one order.
-pub fn quantity(text: &str) -> Result<Quantity, ValueError> {
+pub(crate) fn quantity(text: &str) -> Result<Quantity, ValueError> {
     match text.parse::<u64>() {
         Ok(pieces) if (1..=QUANTITY_MAX).contains(&pieces) => Ok(Quantity(pieces)),
         Ok(0) => refuse("an order has at least 1 piece", format!("use 1 to {QUANTITY_MAX} pieces")),
@@ -67,7 +67,7 @@ pub struct Pieces {
 }
 
 /// `GOOD` or `GOOD=N`.
-pub fn wanted(text: &str) -> Result<Pieces, ValueError> {
+pub(crate) fn wanted(text: &str) -> Result<Pieces, ValueError> {
     let (good, pieces) = text.split_once('=').unwrap_or((text, "1"));
     if good.is_empty() {
         return refuse("the good has no name", "write it like fish=3");
@@ -76,7 +76,7 @@ pub fn wanted(text: &str) -> Result<Pieces, ValueError> {
 }
 
 /// `GOOD=N`.
-pub fn offered(text: &str) -> Result<Pieces, ValueError> {
+pub(crate) fn offered(text: &str) -> Result<Pieces, ValueError> {
     match text.contains('=') {
         true => wanted(text),
         false => refuse("the number of pieces is missing", format!("write it like {text}=10")),
@@ -84,7 +84,7 @@ pub fn offered(text: &str) -> Result<Pieces, ValueError> {
 }
 
 /// A time as people write it: `200ms`, `5s`, `1m 30s`.
-pub fn duration(text: &str) -> Result<Duration, ValueError> {
+pub(crate) fn duration(text: &str) -> Result<Duration, ValueError> {
     match humantime::parse_duration(text) {
         Ok(duration) => Ok(duration),
         Err(error) => refuse(error.to_string(), "write it like 200ms, 5s or 10m"),
@@ -92,7 +92,7 @@ pub fn duration(text: &str) -> Result<Duration, ValueError> {
 }
 
 /// A time above 0.
-pub fn period(text: &str) -> Result<Duration, ValueError> {
+pub(crate) fn period(text: &str) -> Result<Duration, ValueError> {
     match duration(text)? {
         Duration::ZERO => refuse("must be above 0", "write it like 200ms, 5s or 10m"),
         period => Ok(period),
@@ -100,7 +100,7 @@ pub fn period(text: &str) -> Result<Duration, ValueError> {
 }
 
 /// 0 to 100.
-pub fn percent(text: &str) -> Result<u8, ValueError> {
+pub(crate) fn percent(text: &str) -> Result<u8, ValueError> {
     match text.parse() {
         Ok(percent @ 0..=100) => Ok(percent),
         _ => refuse("not a percentage", "use a whole number from 0 to 100"),
@@ -108,7 +108,7 @@ pub fn percent(text: &str) -> Result<u8, ValueError> {
 }
 
 /// Orders that a trader queues.
-pub fn queue(text: &str) -> Result<usize, ValueError> {
+pub(crate) fn queue(text: &str) -> Result<usize, ValueError> {
     match text.parse() {
         Ok(orders @ 1..=TRADER_QUEUE_ORDERS_MAX) => Ok(orders),
         _ => refuse("not a length of a queue", format!("use 1 to {TRADER_QUEUE_ORDERS_MAX}")),
@@ -116,7 +116,7 @@ pub fn queue(text: &str) -> Result<usize, ValueError> {
 }
 
 /// The warehouse's port, with room for those of all peers above it; 0 takes any free ones.
-pub fn base_port(text: &str) -> Result<u16, ValueError> {
+pub(crate) fn base_port(text: &str) -> Result<u16, ValueError> {
     let highest = u16::MAX - PEERS_MAX as u16;
     match text.parse::<u16>() {
         Ok(port) if port <= highest => Ok(port),
@@ -129,7 +129,7 @@ pub fn base_port(text: &str) -> Result<u16, ValueError> {
 }
 
 /// `127.0.0.1:7700`, `:7700` or `7700` for this machine, `host:7700`.
-pub fn addr(text: &str) -> Result<SocketAddr, ValueError> {
+pub(crate) fn addr(text: &str) -> Result<SocketAddr, ValueError> {
     if let Ok(port) = text.trim_start_matches(':').parse::<u16>() {
         return Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
     }
@@ -141,7 +141,7 @@ pub fn addr(text: &str) -> Result<SocketAddr, ValueError> {
 }
 
 /// An id that may stand for office.
-pub fn peer(text: &str) -> Result<PeerId, ValueError> {
+pub(crate) fn peer(text: &str) -> Result<PeerId, ValueError> {
     match text.parse() {
         Ok(id @ 1..=PEERS_MAX) => Ok(PeerId(id)),
         _ => refuse("not a peer's id", format!("peers are 1 to {PEERS_MAX}")),
@@ -149,7 +149,7 @@ pub fn peer(text: &str) -> Result<PeerId, ValueError> {
 }
 
 /// A peer's or client's id.
-pub fn orderer(text: &str) -> Result<PeerId, ValueError> {
+pub(crate) fn orderer(text: &str) -> Result<PeerId, ValueError> {
     match text.parse() {
         Ok(id @ 1..) => Ok(PeerId(id)),
         _ => refuse(
@@ -160,7 +160,7 @@ pub fn orderer(text: &str) -> Result<PeerId, ValueError> {
 }
 
 /// An order's number at its peer.
-pub fn number(text: &str) -> Result<Number, ValueError> {
+pub(crate) fn number(text: &str) -> Result<Number, ValueError> {
     match text.parse() {
         Ok(number @ 1..) => Ok(Number(number)),
         _ => refuse("not an order's number", "numbers count from 1"),
@@ -168,7 +168,7 @@ pub fn number(text: &str) -> Result<Number, ValueError> {
 }
 
 /// `4-3`: order 3 of peer 4.
-pub fn order_id(text: &str) -> Result<OrderId, ValueError> {
+pub(crate) fn order_id(text: &str) -> Result<OrderId, ValueError> {
     let (peer, order) = match text.split_once('-') {
         Some(halves) => halves,
         None => return refuse("not an order", "write it like 4-3: peer 4, number 3"),
@@ -177,7 +177,7 @@ pub fn order_id(text: &str) -> Result<OrderId, ValueError> {
 }
 
 /// `2=127.0.0.1:7702`: a neighbour and where it listens.
-pub fn neighbour(text: &str) -> Result<(PeerId, SocketAddr), ValueError> {
+pub(crate) fn neighbour(text: &str) -> Result<(PeerId, SocketAddr), ValueError> {
     match text.split_once('=') {
         Some((id, at)) => Ok((peer(id)?, addr(at)?)),
         None => refuse("not a neighbour", "write it like 2=127.0.0.1:7702"),
@@ -193,7 +193,7 @@ pub enum Consistency {
 }
 
 /// The mode's name.
-pub fn consistency(text: &str) -> Result<Consistency, ValueError> {
+pub(crate) fn consistency(text: &str) -> Result<Consistency, ValueError> {
     match text {
         "cacheless" => Ok(Consistency::Cacheless),
         "cached" | "escrow" => refuse("not there yet, use cacheless", "--consistency cacheless"),

@@ -14,14 +14,14 @@ use crate::types::{PeerId, Role};
 
 /// The peers of a market, by ascending id.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Market {
+pub(crate) struct Market {
     /// At least two.
     pub peers: Vec<PeerPlan>,
 }
 
 /// One peer as planned.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PeerPlan {
+pub(crate) struct PeerPlan {
     /// Its id.
     pub id: PeerId,
     /// What it does for itself.
@@ -40,7 +40,7 @@ struct Lists {
 type Links = BTreeMap<PeerId, BTreeSet<PeerId>>;
 
 /// The entry for `nodes` peers of the two files in `dir`.
-pub fn market(dir: &Path, nodes: u32) -> Result<Market, ConfigError> {
+pub(crate) fn market(dir: &Path, nodes: u32) -> Result<Market, ConfigError> {
     if nodes < 2 {
         return Err(ConfigError::TooFewPeers { nodes });
     }
@@ -52,7 +52,7 @@ pub fn market(dir: &Path, nodes: u32) -> Result<Market, ConfigError> {
 }
 
 /// Buyers 1..=B, sellers B+1..=B+S and two idle peers on top, in a ring.
-pub fn ring(buyers: u32, sellers: u32) -> Market {
+pub(crate) fn ring(buyers: u32, sellers: u32) -> Market {
     let nodes = buyers + sellers + 2;
     let mut links = Links::new();
     for id in 1..=nodes {

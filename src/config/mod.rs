@@ -10,8 +10,8 @@ mod market;
 mod stock;
 
 pub use error::ConfigError;
-pub use market::{Market, PeerPlan, market, ring};
-pub use stock::{Good, stock};
+pub(crate) use market::{PeerPlan, market, ring};
+pub(crate) use stock::stock;
 
 /// Where the files are looked for unless `--config-dir` says otherwise.
-pub const DEFAULT_DIR: &str = "data";
+pub(crate) const DEFAULT_DIR: &str = "data";

@@ -10,7 +10,7 @@ use crate::types::{Money, Quantity};
 
 /// A good, its initial stock and its posted price.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Good {
+pub(crate) struct Good {
     /// As customers name it.
     pub name: String,
     /// Pieces at the start.
@@ -27,7 +27,7 @@ struct Item {
 }
 
 /// Reads `stock.json`; the goods keep the order of the file, which makes them product 0, 1, ...
-pub fn stock(dir: &Path) -> Result<Vec<Good>, ConfigError> {
+pub(crate) fn stock(dir: &Path) -> Result<Vec<Good>, ConfigError> {
     let file = file::read::<Item>(dir, "stock.json")?;
     let goods = file.entries.0.len();
     if goods == 0 || goods > PRODUCTS_MAX {

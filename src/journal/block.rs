@@ -18,7 +18,7 @@ use crate::limits::BLOCK_BYTES_MAX;
 use crate::types::{Hash, Seq, WallMicros};
 
 /// The layout above.
-pub const BLOCK_VERSION: u8 = 1;
+pub(crate) const BLOCK_VERSION: u8 = 1;
 const HEADER_BYTES: usize = 1 + 8 + 8 + 4 + 8 + 32;
 const HASH_BYTES: usize = 32;
 const LENGTH_BYTES: usize = 2;
@@ -78,7 +78,7 @@ pub struct BlockHeader {
 
 impl BlockHeader {
     /// Reads the header, without a look at the rest.
-    pub fn peek(bytes: &[u8]) -> Result<BlockHeader, BlockError> {
+    pub(crate) fn peek(bytes: &[u8]) -> Result<BlockHeader, BlockError> {
         if bytes.len() < HEADER_BYTES + HASH_BYTES {
             return Err(BlockError::Short(bytes.len()));
         }
@@ -110,7 +110,7 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 
 /// A block whose hash was found right; its records are still bytes.
 #[derive(Clone, Copy, Debug)]
-pub struct Sealed<'a> {
+pub(crate) struct Sealed<'a> {
     /// What the block says of itself.
     pub header: BlockHeader,
     /// Its hash.
@@ -120,7 +120,7 @@ pub struct Sealed<'a> {
 
 impl<'a> Sealed<'a> {
     /// Checks version and hash.
-    pub fn open(bytes: &'a [u8]) -> Result<Sealed<'a>, BlockError> {
+    pub(crate) fn open(bytes: &'a [u8]) -> Result<Sealed<'a>, BlockError> {
         let header = BlockHeader::peek(bytes)?;
         let (content, stored) = bytes.split_at(bytes.len() - HASH_BYTES);
         let hash = Hash::of(content);
@@ -131,7 +131,7 @@ impl<'a> Sealed<'a> {
     }
 
     /// The records one by one: one that does not decode leaves the others readable.
-    pub fn rows<R: DeserializeOwned>(self) -> impl Iterator<Item = (Seq, Result<R, CodecError>)> + 'a {
+    pub(crate) fn rows<R: DeserializeOwned>(self) -> impl Iterator<Item = (Seq, Result<R, CodecError>)> + 'a {
         self.slices().map(|(seq, bytes)| (seq, codec::decode(bytes)))
     }
 
@@ -177,7 +177,7 @@ impl<R: DeserializeOwned> Block<R> {
 
 impl<R> Block<R> {
     /// The records with their sequences.
-    pub fn rows(&self) -> impl Iterator<Item = (Seq, &R)> {
+    pub(crate) fn rows(&self) -> impl Iterator<Item = (Seq, &R)> {
         self.records.iter().zip(self.header.first.0..).map(|(record, seq)| (Seq(seq), record))
     }
 }
@@ -195,7 +195,7 @@ pub struct Tip {
 
 impl Tip {
     /// The end of the chain after a block.
-    pub fn after(sealed: &Sealed<'_>) -> Tip {
+    pub(crate) fn after(sealed: &Sealed<'_>) -> Tip {
         Tip { seq: sealed.header.last(), block: sealed.header.number, hash: sealed.hash }
     }
 
@@ -218,7 +218,7 @@ impl ChainWriter {
     }
 
     /// The end of the chain.
-    pub fn tip(&self) -> Tip {
+    pub(crate) fn tip(&self) -> Tip {
         self.tip
     }
 

@@ -19,11 +19,11 @@ use crate::model::fold::{Fold, Tree};
 use crate::types::{Hash, Seq};
 
 /// A fold's parts, each with its tree.
-pub type Parts<F> = Vec<(Tree, <F as Fold>::Part)>;
+pub(crate) type Parts<F> = Vec<(Tree, <F as Fold>::Part)>;
 
 /// Which checkpoint there is: the `meta` value.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Checkpoint {
+pub(crate) struct Checkpoint {
     /// State as of this record;
     pub seq: Seq,
     /// the block that ends there,
@@ -63,7 +63,7 @@ fn key(seq: Seq, index: u32) -> [u8; 12] {
 
 impl Checkpoint {
     /// The end of the chain that the state stands for.
-    pub fn tip(&self) -> Tip {
+    pub(crate) fn tip(&self) -> Tip {
         Tip { seq: self.seq, block: self.block, hash: self.hash }
     }
 
@@ -145,7 +145,7 @@ pub(super) enum Phase {
 
 impl<P: Serialize> Writing<P> {
     /// Begins to write `parts`, the state as of `tip`, in place of `old`.
-    pub fn new(tip: Tip, parts: Vec<(Tree, P)>, old: Option<&Checkpoint>) -> Writing<P> {
+    pub(crate) fn new(tip: Tip, parts: Vec<(Tree, P)>, old: Option<&Checkpoint>) -> Writing<P> {
         let named = Checkpoint { seq: tip.seq, block: tip.block, hash: tip.hash, trees: Vec::new() };
         let trees = old.map(|old| old.trees.as_slice()).unwrap_or_default();
         Writing {
@@ -159,7 +159,7 @@ impl<P: Serialize> Writing<P> {
     }
 
     /// Does the next share of the work.
-    pub fn advance(&mut self, store: &mut dyn Store) -> Result<Phase, StoreError> {
+    pub(crate) fn advance(&mut self, store: &mut dyn Store) -> Result<Phase, StoreError> {
         self.phase = match self.phase {
             Phase::Chunks => self.write_chunks(store)?,
             Phase::Name => {
@@ -172,7 +172,7 @@ impl<P: Serialize> Writing<P> {
     }
 
     /// What the store names from the moment that the group of [`Phase::Clean`] is synced.
-    pub fn into_named(self) -> Checkpoint {
+    pub(crate) fn into_named(self) -> Checkpoint {
         self.named
     }
 

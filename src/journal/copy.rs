@@ -24,7 +24,7 @@ use crate::types::{Stamp, WallMicros};
 
 /// Why a block was not taken.
 #[derive(Debug, thiserror::Error)]
-pub enum CopyError {
+pub(crate) enum CopyError {
     /// It is damaged.
     #[error(transparent)]
     Block(#[from] BlockError),
@@ -42,7 +42,7 @@ pub enum CopyError {
 }
 
 /// See the module's text.
-pub struct StoreCopy {
+pub(crate) struct StoreCopy {
     node: NodeDir,
     cluster: String,
     /// Absent once it is closed.
@@ -61,7 +61,7 @@ impl StoreCopy {
     ///
     /// # Errors
     /// A store is there, or things that are not ours; a process has the directory; the disk fails.
-    pub fn begin(dir: &Path, birth: &Birth, log: Tree) -> Result<StoreCopy, OpenError> {
+    pub(crate) fn begin(dir: &Path, birth: &Birth, log: Tree) -> Result<StoreCopy, OpenError> {
         let (node, made_dir) = (NodeDir::new(dir), !dir.exists());
         make_dir(dir).map_err(OpenError::io(dir))?;
         let lock = lock_until(dir, false, Instant::now()).map_err(OpenError::io(dir))?;
@@ -97,7 +97,7 @@ impl StoreCopy {
     ///
     /// # Errors
     /// See [`CopyError`]. Nothing was added.
-    pub fn put(&mut self, block: &[u8]) -> Result<(), CopyError> {
+    pub(crate) fn put(&mut self, block: &[u8]) -> Result<(), CopyError> {
         let sealed = Sealed::open(block)?;
         if !self.tip.links(&sealed.header) {
             return Err(CopyError::NotNext { number: sealed.header.number, after: self.tip.block });
@@ -110,7 +110,7 @@ impl StoreCopy {
     ///
     /// # Errors
     /// See [`CopyError`].
-    pub fn append<R: Serialize>(&mut self, record: &R, time: WallMicros) -> Result<(), CopyError> {
+    pub(crate) fn append<R: Serialize>(&mut self, record: &R, time: WallMicros) -> Result<(), CopyError> {
         let mut sealed = Vec::new();
         let keep = |_, bytes: &[u8]| {
             sealed.push(bytes.to_vec());
@@ -133,16 +133,11 @@ impl StoreCopy {
         Ok(())
     }
 
-    /// The end of what was added.
-    pub fn tip(&self) -> Tip {
-        self.tip
-    }
-
     /// Syncs everything and puts the store in its place. No clock up to `clock` is used by whoever opens it.
     ///
     /// # Errors
     /// The disk fails; the directory is as if nothing had been begun.
-    pub fn finish(mut self, clock: Stamp) -> Result<Tip, OpenError> {
+    pub(crate) fn finish(mut self, clock: Stamp) -> Result<Tip, OpenError> {
         let path = self.node.store_tmp();
         let Some(mut store) = self.store.take() else { unreachable!("open until it is finished") };
         let closed = meta::put_clock(&mut store, clock).and_then(|()| store.sync());

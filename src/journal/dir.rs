@@ -19,13 +19,13 @@ const NAMES: [&str; 7] = ["node.json", "node.json.tmp", "mark", "ballast", "log"
 
 /// Paths of a node's directory.
 #[derive(Clone, Debug)]
-pub struct NodeDir {
+pub(crate) struct NodeDir {
     dir: PathBuf,
 }
 
 /// `node.json`: for people and for error messages. Identity counts from the store's meta alone.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NodeJson {
+pub(crate) struct NodeJson {
     /// The market's name.
     pub cluster: String,
     /// The node; 0 is the warehouse.
@@ -51,37 +51,37 @@ pub(super) enum Life {
 
 impl NodeDir {
     /// The directory at this path, whatever is there.
-    pub fn new(dir: &Path) -> NodeDir {
+    pub(crate) fn new(dir: &Path) -> NodeDir {
         NodeDir { dir: dir.to_owned() }
     }
 
     /// The directory itself.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.dir
     }
 
     /// Who it is.
-    pub fn node_json(&self) -> PathBuf {
+    pub(crate) fn node_json(&self) -> PathBuf {
         self.dir.join("node.json")
     }
 
     /// The last durable (sequence, hash).
-    pub fn mark(&self) -> PathBuf {
+    pub(crate) fn mark(&self) -> PathBuf {
         self.dir.join("mark")
     }
 
     /// Space set aside.
-    pub fn ballast(&self) -> PathBuf {
+    pub(crate) fn ballast(&self) -> PathBuf {
         self.dir.join("ballast")
     }
 
     /// What the node prints.
-    pub fn log(&self) -> PathBuf {
+    pub(crate) fn log(&self) -> PathBuf {
         self.dir.join("log")
     }
 
     /// The sled store.
-    pub fn store(&self) -> PathBuf {
+    pub(crate) fn store(&self) -> PathBuf {
         self.dir.join("store")
     }
 
@@ -96,12 +96,12 @@ impl NodeDir {
     }
 
     /// Reads `node.json`; `None` if it is not there or not whole.
-    pub fn read_node_json(&self) -> Option<NodeJson> {
+    pub(crate) fn read_node_json(&self) -> Option<NodeJson> {
         serde_json::from_slice(&fs::read(self.node_json()).ok()?).ok()
     }
 
     /// Writes `node.json` by rename, so that it is whole at any time.
-    pub fn write_node_json(
+    pub(crate) fn write_node_json(
         &self,
         cluster: &str,
         node: PeerId,
@@ -175,7 +175,7 @@ impl NodeDir {
 }
 
 /// Whether there is a node's directory; false if it is absent, empty or was never born, so that a birth is needed.
-pub fn exists(dir: &Path) -> Result<bool, OpenError> {
+pub(crate) fn exists(dir: &Path) -> Result<bool, OpenError> {
     Ok(matches!(NodeDir::new(dir).life()?, Life::Born(_)))
 }
 

@@ -133,7 +133,7 @@ pub enum OpenError {
 
 impl OpenError {
     /// The process's exit code: 2 for a wrong place, 7 for a directory that cannot be used, 1 when the system failed.
-    pub fn exit_code(&self) -> u8 {
+    pub(crate) fn exit_code(&self) -> u8 {
         match self {
             OpenError::Absent(_) | OpenError::NotADirectory(_) => 2,
             OpenError::Io { .. } | OpenError::Store { .. } => 1,
@@ -142,7 +142,7 @@ impl OpenError {
     }
 
     /// What mends it.
-    pub fn hint(&self) -> String {
+    pub(crate) fn hint(&self) -> String {
         let text = match self {
             OpenError::Absent(_) => "start the node first, or name another directory with --data-dir",
             OpenError::NotADirectory(_) => "name another place with --data-dir",

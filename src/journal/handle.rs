@@ -92,7 +92,7 @@ impl<F: Fold> Journal<F> {
     }
 
     /// Stores a small fact under a name of the node's choice, durable with the ticket. At most a block long.
-    pub fn put_meta(&mut self, key: &str, value: Vec<u8>) -> Ticket {
+    pub(crate) fn put_meta(&mut self, key: &str, value: Vec<u8>) -> Ticket {
         let ticket = self.next_ticket();
         self.meta.extra.insert(key.to_owned(), value.clone());
         self.staging.push(Item::Meta { ticket, key: key.to_owned(), value }, Urgency::Now);
@@ -115,12 +115,12 @@ impl<F: Fold> Journal<F> {
     }
 
     /// The disk is nearly full: orders are to be refused. Recovers by itself when space returns.
-    pub fn disk_low(&self) -> bool {
+    pub(crate) fn disk_low(&self) -> bool {
         self.staging.disk_low.load(Ordering::Relaxed)
     }
 
     /// It is time for [`Journal::checkpoint`].
-    pub fn checkpoint_due(&self) -> bool {
+    pub(crate) fn checkpoint_due(&self) -> bool {
         self.staging.checkpoint_due.load(Ordering::Acquire)
     }
 
@@ -153,7 +153,7 @@ impl<F: Fold> Journal<F> {
     }
 
     /// The store's facts as of when it was opened, with later [`Journal::put_meta`].
-    pub fn meta(&self) -> &Meta {
+    pub(crate) fn meta(&self) -> &Meta {
         &self.meta
     }
 

@@ -20,7 +20,7 @@ const SLOT_SPACING: u64 = 4096;
 
 /// What a slot says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Mark {
+pub(crate) struct Mark {
     /// Everything up to here was durable;
     pub seq: Seq,
     /// this is the hash of the block that ends here.
@@ -41,7 +41,7 @@ pub trait MarkKeeper: Send {
 }
 
 /// The open file.
-pub struct MarkFile {
+pub(crate) struct MarkFile {
     file: File,
     newest: Option<Mark>,
     format: u32,
@@ -50,14 +50,14 @@ pub struct MarkFile {
 
 impl MarkFile {
     /// Opens or makes the file, for a store of that format and cluster.
-    pub fn open(path: &Path, format: u32, cluster: &str) -> io::Result<MarkFile> {
+    pub(crate) fn open(path: &Path, format: u32, cluster: &str) -> io::Result<MarkFile> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         let newest = newest(&file)?;
         Ok(MarkFile { file, newest, format, cluster: Hash::of(cluster.as_bytes()) })
     }
 
     /// Writes the older slot and syncs it. A failed write is not to be tried again.
-    pub fn write_slot(&mut self, seq: Seq, hash: Hash) -> io::Result<()> {
+    pub(crate) fn write_slot(&mut self, seq: Seq, hash: Hash) -> io::Result<()> {
         let count = self.newest.map_or(0, |mark| mark.count) + 1;
         let mark = Mark { seq, hash, format: self.format, cluster: self.cluster, count };
         self.file.write_all_at(&encode(&mark), (count % 2) * SLOT_SPACING)?;
@@ -78,7 +78,7 @@ impl MarkKeeper for MarkFile {
 }
 
 /// Reads the mark of a directory that is not opened; `None` if there is no file or no whole slot.
-pub fn read(path: &Path) -> io::Result<Option<Mark>> {
+pub(crate) fn read(path: &Path) -> io::Result<Option<Mark>> {
     match File::open(path) {
         Ok(file) => newest(&file),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -76,8 +76,6 @@ impl Disk {
 pub enum Survive {
     /// Nothing.
     None,
-    /// Everything.
-    All,
     /// The first so many, as of a log.
     First(usize),
     /// Any, by this seed; one value may be cut short or altered.
@@ -141,7 +139,7 @@ impl MemoryDisk {
     }
 
     /// The mark that is kept beside the store.
-    pub fn mark(&self) -> Box<dyn MarkKeeper> {
+    pub(crate) fn mark(&self) -> Box<dyn MarkKeeper> {
         Box::new(MemoryMark(self.clone()))
     }
 
@@ -193,7 +191,6 @@ fn apply(cells: &mut Cells, write: Write) {
 fn surviving(synced: &Cells, writes: &[Write], survive: Survive) -> Vec<Write> {
     match survive {
         Survive::None => Vec::new(),
-        Survive::All => writes.to_vec(),
         Survive::First(count) => writes[..count.min(writes.len())].to_vec(),
         Survive::Some(seed) => {
             let mut random = fastrand::Rng::with_seed(seed);

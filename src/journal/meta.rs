@@ -11,7 +11,7 @@ use crate::model::fold::Tree;
 use crate::types::{PeerId, Stamp, Token};
 
 /// Format of stores that this version writes; it reads no other yet.
-pub const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 1;
 
 const FORMAT_KEY: &[u8] = b"format";
 const IDENTITY_KEY: &[u8] = b"identity";
@@ -23,7 +23,7 @@ const SCAN_BYTES: usize = 1 << 20;
 
 /// Who the node is and what its journal keeps for it; as of when it was opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Meta {
+pub(crate) struct Meta {
     /// Format of the store.
     pub format: u32,
     /// The market's name.

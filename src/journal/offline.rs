@@ -27,7 +27,7 @@ use crate::model::fold::Fold;
 use crate::types::{Hash, Seq};
 
 /// A node's store, open for reading. A copy goes with this value.
-pub struct Offline {
+pub(crate) struct Offline {
     /// Who the node says it was at its last start; none of a store without a directory.
     pub node_json: Option<NodeJson>,
     /// Who it is.
@@ -42,7 +42,7 @@ pub struct Offline {
 }
 
 /// Copies the directory and opens the copy.
-pub fn open_copy(dir: &Path) -> Result<Offline, OpenError> {
+pub(crate) fn open_copy(dir: &Path) -> Result<Offline, OpenError> {
     let node = NodeDir::new(dir);
     let mark = match node.life()? {
         Life::Unborn => return Err(OpenError::Absent(dir.to_owned())),
@@ -102,7 +102,7 @@ impl Offline {
     ///
     /// # Errors
     /// It is damaged or cannot be read.
-    pub fn reading(
+    pub(crate) fn reading(
         store: Arc<dyn StoreRead>,
         mark: Option<(Seq, Hash)>,
     ) -> Result<Option<Offline>, StoreError> {
@@ -115,13 +115,13 @@ impl Offline {
 
     /// Raw blocks in order, from the one that contains `from`. They are not checked but for their headers: what is
     /// wrong with them is the caller's to find.
-    pub fn blocks(&self, from: Seq) -> Blocks<'_> {
+    pub(crate) fn blocks(&self, from: Seq) -> Blocks<'_> {
         let from = Seq(from.0.max(1)).0.to_be_bytes();
         Blocks { offline: self, next: Some(Position::Containing(from.to_vec())), buffer: Vec::new() }
     }
 
     /// The state that the checkpoint holds, in parts; `None` if there is no checkpoint.
-    pub fn checkpoint_parts<F: Fold>(&self) -> Result<Option<Parts<F>>, ReadError> {
+    pub(crate) fn checkpoint_parts<F: Fold>(&self) -> Result<Option<Parts<F>>, ReadError> {
         let parts = self.checkpoint.as_ref().map(|checkpoint| checkpoint.parts::<F>(&*self.store));
         Ok(parts.transpose()?)
     }
@@ -133,7 +133,7 @@ enum Position {
 }
 
 /// See [`Offline::blocks`]. Ends after an error.
-pub struct Blocks<'a> {
+pub(crate) struct Blocks<'a> {
     offline: &'a Offline,
     next: Option<Position>,
     buffer: Vec<Pair>,

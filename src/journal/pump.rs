@@ -22,7 +22,7 @@ impl<F: Fold> Pump<F> {
     /// checkpoint is being written, else when the first lazy step, the mark, a checkpoint or a look at a full disk is
     /// due. A time that has passed means now. `None` while a group is open, after a failure, and with nothing to wait
     /// for.
-    pub fn due(&self) -> Option<Duration> {
+    pub(crate) fn due(&self) -> Option<Duration> {
         self.writer.due()
     }
 

@@ -51,7 +51,7 @@ impl Reader {
     }
 
     /// Hash of the durable block that ends with record `seq`; `None` if no block ends there, or it is pruned.
-    pub fn hash_at(&self, seq: Seq) -> Result<Option<Hash>, ReadError> {
+    pub(crate) fn hash_at(&self, seq: Seq) -> Result<Option<Hash>, ReadError> {
         let blocks = self.blocks(seq, 1)?;
         let Some(block) = blocks.first() else { return Ok(None) };
         let ends_there = BlockHeader::peek(block)?.last() == seq;
@@ -64,7 +64,7 @@ impl Reader {
     }
 
     /// Tells when more becomes durable.
-    pub fn subscribe(&self) -> watch::Receiver<Durable> {
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Durable> {
         self.durable.clone()
     }
 }

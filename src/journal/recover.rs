@@ -79,7 +79,7 @@ pub struct Recovery {
 
 impl Recovery {
     /// The line that a node prints: `log` is `ledger` or `journal`, `pending` what it takes up again.
-    pub fn line(&self, log: &str, pending: usize) -> String {
+    pub(crate) fn line(&self, log: &str, pending: usize) -> String {
         let Recovery { first, last, torn_bytes, .. } = self;
         let ms = self.elapsed.as_millis();
         format!(

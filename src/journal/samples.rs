@@ -23,7 +23,7 @@ fn slices() -> Vec<Slice> {
 }
 
 /// All kinds of [`Record`], in the order of their numbers.
-pub fn records() -> Vec<Record> {
+pub(crate) fn records() -> Vec<Record> {
     let buy = decision(OrderKind::Buy { partial: true });
     let (trader, term, clock) = (PeerId(6), Term(3), Stamp(70_000));
     let (partner, partner_term, by) = (PeerId(5), Term(4), PeerId(5));
@@ -54,7 +54,7 @@ pub fn records() -> Vec<Record> {
 }
 
 /// All kinds of [`Entry`], in the order of their numbers.
-pub fn entries() -> Vec<Entry> {
+pub(crate) fn entries() -> Vec<Entry> {
     let (number, kind) = (Number::new(Epoch(1), 3), OrderKind::Buy { partial: false });
     let placed = Placed { number, stamp: Stamp(17), kind, product: ProductId(2), quantity: Quantity(300) };
     let told = Told {

@@ -29,7 +29,7 @@ impl From<sled::Error> for StoreError {
 }
 
 /// An open sled store. Dropping it flushes once more, which is harmless after a sync that went well.
-pub struct SledStore {
+pub(crate) struct SledStore {
     shared: Arc<SledRead>,
     file: File,
 }
@@ -46,7 +46,11 @@ struct SledRead {
 impl SledStore {
     /// Opens the store at `path`, or makes it there; the caller has seen to [`remove_leftovers`]. Takes the lock if that
     /// goes well.
-    pub fn open(path: &Path, trees: &[Tree], lock: &mut Option<File>) -> Result<SledStore, StoreError> {
+    pub(crate) fn open(
+        path: &Path,
+        trees: &[Tree],
+        lock: &mut Option<File>,
+    ) -> Result<SledStore, StoreError> {
         refuse_blobs(path)?;
         let db = sled::Config::new()
             .path(path)
@@ -76,7 +80,7 @@ fn not_opened(error: sled::Error) -> StoreError {
 }
 
 /// Half-written snapshots of a recovery that was killed.
-pub fn remove_leftovers(path: &Path) -> io::Result<()> {
+pub(crate) fn remove_leftovers(path: &Path) -> io::Result<()> {
     for entry in fs::read_dir(path)? {
         let entry = entry?;
         if entry.file_name().to_string_lossy().ends_with(".generating") {

@@ -13,13 +13,13 @@ use rustix::fs::FallocateFlags;
 use crate::limits::{BALLAST_BYTES, LOW_WATER_BYTES};
 
 /// Bytes that this process may still use on the disk that holds `path`.
-pub fn free_bytes(path: &Path) -> io::Result<u64> {
+pub(crate) fn free_bytes(path: &Path) -> io::Result<u64> {
     let disk = rustix::fs::statvfs(path)?;
     Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 /// How many nodes' directories there are beside `dir` on the same disk, itself included.
-pub fn nodes_beside(dir: &Path) -> u64 {
+pub(crate) fn nodes_beside(dir: &Path) -> u64 {
     let disk = |path: &Path| fs::metadata(path).ok().filter(fs::Metadata::is_dir).map(|at| at.dev());
     let own = disk(dir);
     let entries = dir.parent().and_then(|market| fs::read_dir(market).ok());
@@ -28,7 +28,7 @@ pub fn nodes_beside(dir: &Path) -> u64 {
 }
 
 /// Before the store is opened: below the low-water mark the ballast goes. Says whether it went.
-pub fn give_up_ballast(dir: &Path, ballast: &Path) -> io::Result<bool> {
+pub(crate) fn give_up_ballast(dir: &Path, ballast: &Path) -> io::Result<bool> {
     if free_bytes(dir)? >= LOW_WATER_BYTES || !ballast.exists() {
         return Ok(false);
     }
@@ -38,7 +38,7 @@ pub fn give_up_ballast(dir: &Path, ballast: &Path) -> io::Result<bool> {
 }
 
 /// After the store was opened: sets the ballast aside when there is room for it above the low-water mark.
-pub fn take_ballast(dir: &Path, ballast: &Path) -> io::Result<bool> {
+pub(crate) fn take_ballast(dir: &Path, ballast: &Path) -> io::Result<bool> {
     let whole = fs::metadata(ballast).is_ok_and(|file| file.len() == BALLAST_BYTES);
     if whole || free_bytes(dir)? < LOW_WATER_BYTES + BALLAST_BYTES {
         return Ok(false);

@@ -119,7 +119,7 @@ pub struct Stats {
 }
 
 impl Counters {
-    pub fn stats(&self) -> Stats {
+    pub(crate) fn stats(&self) -> Stats {
         Stats {
             syncs: self.syncs.load(Ordering::Relaxed),
             blocks: self.blocks.load(Ordering::Relaxed),
@@ -133,7 +133,7 @@ impl Counters {
 }
 
 impl<F: Fold> Staging<F> {
-    pub fn new(time: Arc<dyn Time>) -> Staging<F> {
+    pub(crate) fn new(time: Arc<dyn Time>) -> Staging<F> {
         let inner = Inner { items: Vec::new(), urgent: false, lazy_since: None, stop: None, waiting: false };
         Staging {
             time,
@@ -152,7 +152,7 @@ impl<F: Fold> Staging<F> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn push(&self, item: Item<F>, urgency: Urgency) {
+    pub(crate) fn push(&self, item: Item<F>, urgency: Urgency) {
         let mut inner = self.lock();
         inner.items.push(item);
         let news = match urgency {
@@ -166,14 +166,19 @@ impl<F: Fold> Staging<F> {
         }
     }
 
-    pub fn stop(&self, stop: Stop) {
+    pub(crate) fn stop(&self, stop: Stop) {
         self.lock().stop = Some(stop);
         self.wake.notify_one();
     }
 
     /// Moves all items to the back of `backlog`; waits for an urgent one, a lazy one's time, `deadline`, or the end. A
     /// writer that has `work` left does not wait.
-    pub fn take(&self, work: bool, deadline: Option<Duration>, backlog: &mut impl Extend<Item<F>>) -> Wake {
+    pub(crate) fn take(
+        &self,
+        work: bool,
+        deadline: Option<Duration>,
+        backlog: &mut impl Extend<Item<F>>,
+    ) -> Wake {
         let mut inner = self.lock();
         loop {
             let now = self.time.now();
@@ -189,7 +194,12 @@ impl<F: Fold> Staging<F> {
     }
 
     /// Like [`Staging::take`], but moves nothing where that would wait.
-    pub fn try_take(&self, work: bool, deadline: Option<Duration>, backlog: &mut impl Extend<Item<F>>) {
+    pub(crate) fn try_take(
+        &self,
+        work: bool,
+        deadline: Option<Duration>,
+        backlog: &mut impl Extend<Item<F>>,
+    ) {
         let inner = self.lock();
         if inner.wake(work, deadline, self.time.now()).is_some() {
             hand_over(inner, backlog);
@@ -197,7 +207,7 @@ impl<F: Fold> Staging<F> {
     }
 
     /// When [`Staging::take`] would return: now for urgent items and the end, else at a lazy one's time or `deadline`.
-    pub fn due(&self, deadline: Option<Duration>) -> Option<Duration> {
+    pub(crate) fn due(&self, deadline: Option<Duration>) -> Option<Duration> {
         let (inner, now) = (self.lock(), self.time.now());
         match inner.wake(false, None, now) {
             Some(_) => Some(now),

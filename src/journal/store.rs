@@ -9,7 +9,7 @@ use crate::limits::{BLOCK_BYTES_MAX, LOW_WATER_BYTES};
 use crate::model::fold::Tree;
 
 /// Every tree there is.
-pub const TREES: [Tree; 10] = [
+pub(crate) const TREES: [Tree; 10] = [
     Tree::Ledger,
     Tree::Inventory,
     Tree::Accounts,
@@ -23,7 +23,7 @@ pub const TREES: [Tree; 10] = [
 ];
 
 /// The trees of a store whose log is `log`: a warehouse's or a peer's.
-pub fn trees_of(log: Tree) -> &'static [Tree] {
+pub(crate) fn trees_of(log: Tree) -> &'static [Tree] {
     use Tree::{Accounts, Inventory, Journal, Ledger, Meta, Mirror, Offices, Orders, Queue, Sessions};
     match log {
         Ledger => &[Ledger, Inventory, Accounts, Sessions, Offices, Queue, Meta],
@@ -32,7 +32,7 @@ pub fn trees_of(log: Tree) -> &'static [Tree] {
 }
 
 /// The tree of that name.
-pub fn tree_named(name: &str) -> Option<Tree> {
+pub(crate) fn tree_named(name: &str) -> Option<Tree> {
     TREES.into_iter().find(|tree| tree.name() == name)
 }
 
@@ -67,7 +67,7 @@ impl From<std::io::Error> for StoreError {
 }
 
 /// A key and its value.
-pub type Pair = (Vec<u8>, Vec<u8>);
+pub(crate) type Pair = (Vec<u8>, Vec<u8>);
 
 /// The reading side; shared by any number of threads.
 pub trait StoreRead: Send + Sync {
@@ -102,7 +102,7 @@ pub trait Store: Send {
 }
 
 /// Refuses a value that would make pages so large that the store no longer syncs them.
-pub fn check_size(value: &[u8]) -> Result<(), StoreError> {
+pub(crate) fn check_size(value: &[u8]) -> Result<(), StoreError> {
     match value.len() {
         length if length > BLOCK_BYTES_MAX => Err(super::codec::CodecError::TooLong(length).into()),
         _ => Ok(()),
@@ -110,7 +110,7 @@ pub fn check_size(value: &[u8]) -> Result<(), StoreError> {
 }
 
 /// Removes every key of `tree` from `from` on, a scan at a time, and gives the bytes of their values.
-pub fn remove_from(store: &mut dyn Store, tree: Tree, from: &[u8]) -> Result<u64, StoreError> {
+pub(crate) fn remove_from(store: &mut dyn Store, tree: Tree, from: &[u8]) -> Result<u64, StoreError> {
     let reader = store.reader();
     let mut bytes = 0;
     loop {

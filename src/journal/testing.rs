@@ -11,13 +11,13 @@ use crate::model::fold::{Fold, Tree};
 use crate::types::{PeerId, Seq, Stamp, Token, WallMicros};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Count {
+pub(crate) enum Count {
     Add { name: u16, amount: u64 },
     Note(Vec<u8>),
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub(crate) struct Counts {
     pub counts: BTreeMap<u16, u64>,
     pub notes: u64,
     pub last: Seq,
@@ -26,7 +26,7 @@ pub struct Counts {
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub enum Part {
+pub(crate) enum Part {
     Counts(Vec<(u16, u64)>),
     Rest { notes: u64, last: Seq, time: WallMicros, order: u64 },
 }
@@ -69,40 +69,40 @@ impl Fold for Counts {
     }
 }
 
-pub fn add(name: u16, amount: u64) -> Count {
+pub(crate) fn add(name: u16, amount: u64) -> Count {
     Count::Add { name, amount }
 }
 
-pub fn step(records: Vec<Count>, clock: u64) -> Step<Count> {
+pub(crate) fn step(records: Vec<Count>, clock: u64) -> Step<Count> {
     Step { records, time: WallMicros(clock), clock: Stamp(clock), urgency: Urgency::Now }
 }
 
 impl Counts {
-    pub fn take(&mut self, time: u64, records: &[Count]) {
+    pub(crate) fn take(&mut self, time: u64, records: &[Count]) {
         for record in records {
             self.apply(self.last.next(), WallMicros(time), record);
         }
     }
 }
 
-pub fn birth() -> Birth {
+pub(crate) fn birth() -> Birth {
     Birth::new("test", PeerId(0), "warehouse", Token([7; 32]))
 }
 
 /// Fails the test when called.
-pub fn never() -> Fatal {
+pub(crate) fn never() -> Fatal {
     Arc::new(|why| panic!("{why}"))
 }
 
 /// Keeps what it was called with.
-pub fn caught() -> (Fatal, Arc<Mutex<Vec<String>>>) {
+pub(crate) fn caught() -> (Fatal, Arc<Mutex<Vec<String>>>) {
     let said = Arc::new(Mutex::new(Vec::new()));
     let keep = said.clone();
     (Arc::new(move |why| keep.lock().unwrap().push(why)), said)
 }
 
 /// Waits until `holds`, for 10 s.
-pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let end = Instant::now() + Duration::from_secs(10);
     while !holds() {
         assert!(Instant::now() < end, "waited 10 s until {what}");
@@ -110,7 +110,7 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-pub fn wait<F: Fold>(journal: &Journal<F>, ticket: Ticket) -> Durable {
+pub(crate) fn wait<F: Fold>(journal: &Journal<F>, ticket: Ticket) -> Durable {
     let reader = journal.reader();
     until("the ticket is durable", || reader.durable().ticket >= ticket);
     reader.durable()

@@ -27,13 +27,13 @@ impl Time for RealTime {
 /// A clock that stands still until it is set. It is for journals without a thread: a writer thread could not sleep by
 /// it.
 #[derive(Default)]
-pub struct HandTime {
+pub(crate) struct HandTime {
     nanos: AtomicU64,
 }
 
 impl HandTime {
     /// Sets the clock; a time before the present one changes nothing.
-    pub fn set(&self, now: Duration) {
+    pub(crate) fn set(&self, now: Duration) {
         let nanos = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
         self.nanos.fetch_max(nanos, Ordering::Relaxed);
     }

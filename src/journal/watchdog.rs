@@ -19,12 +19,12 @@ pub(super) struct Pulse {
 
 impl Pulse {
     /// A group begins or ends.
-    pub fn beat(&self) {
+    pub(crate) fn beat(&self) {
         self.beat.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The writer is gone.
-    pub fn end(&self) {
+    pub(crate) fn end(&self) {
         self.ended.store(true, Ordering::Relaxed);
     }
 }

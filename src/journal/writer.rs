@@ -96,7 +96,7 @@ pub(super) struct Start<F: Fold> {
 }
 
 impl<F: Fold> Writer<F> {
-    pub fn new(start: Start<F>) -> Writer<F> {
+    pub(crate) fn new(start: Start<F>) -> Writer<F> {
         let covered = start.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.seq.0);
         let checkpoint = (start.tip.seq.0 > covered).then(|| start.time.now() + CHECKPOINT_EVERY);
         Writer {
@@ -120,17 +120,17 @@ impl<F: Fold> Writer<F> {
     }
 
     /// Looks for the first time whether there is space, before the journal is used.
-    pub fn look_around(&mut self) -> Result<(), StoreError> {
+    pub(crate) fn look_around(&mut self) -> Result<(), StoreError> {
         self.once(|writer| writer.ask_space(writer.time.now()))
     }
 
     /// Beats while a group is being written.
-    pub fn pulse(&self) -> Arc<Pulse> {
+    pub(crate) fn pulse(&self) -> Arc<Pulse> {
         self.pulse.clone()
     }
 
     /// Tells how many bytes were free when they were last asked for, while they are too few.
-    pub fn shortage(&self) -> impl Fn() -> Option<u64> + Send + Sync + use<F> {
+    pub(crate) fn shortage(&self) -> impl Fn() -> Option<u64> + Send + Sync + use<F> {
         let staging = self.staging.clone();
         move || {
             let low = staging.disk_low.load(Ordering::Relaxed);
@@ -144,7 +144,7 @@ impl<F: Fold> Writer<F> {
 
     /// Until told to stop; a failure ends in `fatal`, and so does a panic inside the store. The last thing that it does
     /// is to tell `done`; the store is dropped after that, when the process most likely ends anyway.
-    pub fn run(mut self, done: mpsc::Sender<Durable>) {
+    pub(crate) fn run(mut self, done: mpsc::Sender<Durable>) {
         let outcome = catch_unwind(AssertUnwindSafe(|| self.serve()));
         self.pulse.end();
         match outcome {
@@ -167,7 +167,7 @@ impl<F: Fold> Writer<F> {
 
     /// Moves what is staged to the backlog if a thread would wake up now, or if it is to be `all`; not while a group is
     /// open, when a thread would be busy.
-    pub fn gather(&mut self, all: bool) {
+    pub(crate) fn gather(&mut self, all: bool) {
         if self.open.is_none() {
             let work = all || self.has_work();
             self.staging.try_take(work, self.deadline(), &mut self.backlog);
@@ -175,7 +175,7 @@ impl<F: Fold> Writer<F> {
     }
 
     /// When a thread would wake up; `None` while a group is open, and after a failure.
-    pub fn due(&self) -> Option<Duration> {
+    pub(crate) fn due(&self) -> Option<Duration> {
         match (&self.open, &self.failed) {
             (None, None) if self.has_work() => Some(self.time.now()),
             (None, None) => self.staging.due(self.deadline()),
@@ -184,14 +184,14 @@ impl<F: Fold> Writer<F> {
     }
 
     /// Everything that was gathered becomes durable, a checkpoint in progress is completed, and the mark is written.
-    pub fn finish(&mut self) -> Result<Durable, StoreError> {
+    pub(crate) fn finish(&mut self) -> Result<Durable, StoreError> {
         while self.turn()? {}
         self.once(Writer::write_mark)?;
         Ok(*self.publish.borrow())
     }
 
     /// One whole group, if there is one.
-    pub fn turn(&mut self) -> Result<bool, StoreError> {
+    pub(crate) fn turn(&mut self) -> Result<bool, StoreError> {
         let open = self.begin_sync()?;
         self.finish_sync()?;
         Ok(open)
@@ -199,7 +199,7 @@ impl<F: Fold> Writer<F> {
 
     /// Writes a group of the backlog to the store; false if there is nothing that [`Writer::finish_sync`] has to finish.
     /// While a group is open no other is begun.
-    pub fn begin_sync(&mut self) -> Result<bool, StoreError> {
+    pub(super) fn begin_sync(&mut self) -> Result<bool, StoreError> {
         self.once(|writer| match writer.open {
             Some(_) => Ok(true),
             None => writer.begin(),
@@ -207,7 +207,7 @@ impl<F: Fold> Writer<F> {
     }
 
     /// Syncs the open group and publishes it, if there is one.
-    pub fn finish_sync(&mut self) -> Result<(), StoreError> {
+    pub(super) fn finish_sync(&mut self) -> Result<(), StoreError> {
         self.once(|writer| match writer.open.take() {
             Some(group) => writer.sync(&group),
             None => Ok(()),

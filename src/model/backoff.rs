@@ -4,17 +4,17 @@ use crate::limits::{BACKOFF_MAX, BACKOFF_MIN};
 
 /// Milliseconds that were waited before the last try; 0: the last try went well.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Backoff(u64);
+pub(crate) struct Backoff(u64);
 
 impl Backoff {
     /// The try failed: how many milliseconds to wait now, from [`BACKOFF_MIN`] doubled up to [`BACKOFF_MAX`].
-    pub fn next_ms(&mut self) -> u64 {
+    pub(crate) fn next_ms(&mut self) -> u64 {
         self.0 = (self.0 * 2).clamp(BACKOFF_MIN.as_millis() as u64, BACKOFF_MAX.as_millis() as u64);
         self.0
     }
 
     /// The try went well: the next failure is the first one again.
-    pub fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.0 = 0;
     }
 }

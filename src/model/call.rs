@@ -157,10 +157,20 @@ pub enum Refusal {
     Unavailable(String),
 }
 
-/// Reason of a refused session: the store is another market's, and asking again is in vain.
-pub const OTHER_CLUSTER: &str = "OTHER_CLUSTER";
-/// Reason of a refused session: the store has seen a later generation of the ledger than there is.
-pub const OLDER_COPY: &str = "OLDER_COPY";
+/// Why a call was refused that asked for no order, as far as a program acts on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The store is another market's, and asking again is in vain.
+    OtherCluster,
+    /// The store has seen a later generation of the ledger than there is.
+    OlderCopy,
+    /// The node cannot serve this now.
+    Unavailable,
+    /// The request itself makes no sense.
+    Invalid,
+    /// Anything else: the text says what.
+    Other,
+}
 
 /// Why a unary call of ours failed.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -186,8 +196,8 @@ pub enum CallError {
     /// A definite no to anything else.
     #[error("{text}")]
     Refused {
-        /// A word for programs, such as `STORE_ALIVE`; may be empty.
-        reason: String,
+        /// For programs.
+        cause: Cause,
         /// For people.
         text: String,
     },
@@ -198,7 +208,7 @@ pub enum CallError {
 
 /// What a probe of a suspect found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Probe {
+pub(crate) enum Probe {
     /// It answered, from this life.
     Alive(ProcessId),
     /// Nobody listens there: the process is dead.
@@ -209,7 +219,7 @@ pub enum Probe {
 
 impl Probe {
     /// What the answer to [`Ask::Probe`] says.
-    pub fn found(result: &Result<Answer, CallError>) -> Probe {
+    pub(crate) fn found(result: &Result<Answer, CallError>) -> Probe {
         match result {
             Ok(Answer::Alive(process)) => Probe::Alive(*process),
             Err(CallError::Unreachable { refused: true, .. }) => Probe::Dead,

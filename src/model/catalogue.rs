@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::types::{Money, ProductId};
 
 /// Name in `meta` under which a peer's store keeps the catalogue.
-pub const GOODS: &str = "goods";
+pub(crate) const GOODS: &str = "goods";
 
 /// A good as the catalogue has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub struct Catalogue(pub Vec<Good>);
 
 impl Catalogue {
     /// Reads `[{"name", "unit_price"}]`; what is not of this form is left out.
-    pub fn from_json(json: &[u8]) -> Catalogue {
+    pub(crate) fn from_json(json: &[u8]) -> Catalogue {
         let goods: Vec<Value> = serde_json::from_slice(json).unwrap_or_default();
         let good = |good: &Value| {
             let unit_price = Money(good["unit_price"].as_i64()?);
@@ -35,13 +35,13 @@ impl Catalogue {
     }
 
     /// What [`Catalogue::from_json`] reads.
-    pub fn to_json(&self) -> Vec<u8> {
+    pub(crate) fn to_json(&self) -> Vec<u8> {
         let good = |good: &Good| json!({ "name": good.name, "unit_price": good.unit_price.0 });
         Value::from_iter(self.0.iter().map(good)).to_string().into_bytes()
     }
 
     /// The good's name; `#7` for a product that the catalogue lacks.
-    pub fn name(&self, product: ProductId) -> String {
+    pub(crate) fn name(&self, product: ProductId) -> String {
         let good = self.0.get(usize::from(product.0));
         good.map_or_else(|| format!("#{product}"), |good| good.name.clone())
     }

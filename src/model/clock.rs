@@ -13,7 +13,7 @@ use crate::types::Stamp;
 /// else the message is taken, and only its clock is ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a clock of {other} is more than {CLOCK_LEAP_MAX} ahead of the own {own}")]
-pub struct ClockLeap {
+pub(crate) struct ClockLeap {
     /// This node's clock.
     pub own: Stamp,
     /// The clock that was received.
@@ -31,12 +31,12 @@ impl Clock {
     }
 
     /// The time of the last event.
-    pub fn now(&self) -> Stamp {
+    pub(crate) fn now(&self) -> Stamp {
         self.0
     }
 
     /// A send or a local event: one more. Gives the event's time.
-    pub fn tick(&mut self) -> Stamp {
+    pub(crate) fn tick(&mut self) -> Stamp {
         self.0 = Stamp(self.0.0.saturating_add(1));
         self.0
     }
@@ -45,7 +45,7 @@ impl Clock {
     ///
     /// # Errors
     /// [`ClockLeap`], and the clock is unchanged, if `other` is more than [`CLOCK_LEAP_MAX`] ahead.
-    pub fn receive(&mut self, other: Stamp) -> Result<Stamp, ClockLeap> {
+    pub(crate) fn receive(&mut self, other: Stamp) -> Result<Stamp, ClockLeap> {
         if other.0.saturating_sub(self.0.0) > CLOCK_LEAP_MAX {
             return Err(ClockLeap { own: self.0, other });
         }
@@ -54,7 +54,7 @@ impl Clock {
 
     /// Like [`Clock::receive`] without the bound: for the first clock of a process, which the warehouse gives. A store
     /// that was lost starts at 0 in a market that may be any number of events old.
-    pub fn adopt(&mut self, other: Stamp) -> Stamp {
+    pub(crate) fn adopt(&mut self, other: Stamp) -> Stamp {
         self.0 = self.0.max(other);
         self.tick()
     }

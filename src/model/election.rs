@@ -16,7 +16,7 @@
 use std::collections::BTreeSet;
 
 use crate::limits::{BACKOFF_MAX, BACKOFF_MIN, ELECTION_COORDINATOR_MS, ELECTION_OK_MS};
-use crate::types::{Now, Office, PeerId};
+use crate::types::{Now, PeerId};
 
 /// What peers tell each other in the election of one office.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,7 +69,6 @@ enum Phase {
 #[derive(Clone, Debug)]
 pub struct Election {
     me: PeerId,
-    office: Office,
     phase: Phase,
     others: BTreeSet<PeerId>,
     token: u64,
@@ -79,25 +78,20 @@ pub struct Election {
 
 impl Election {
     /// No round runs yet.
-    pub fn new(me: PeerId, office: Office) -> Election {
+    pub(crate) fn new(me: PeerId) -> Election {
         let (phase, others) = (Phase::Resting, BTreeSet::new());
-        Election { me, office, phase, others, token: 0, backoff_ms: backoff_min_ms(), rounds: 0 }
-    }
-
-    /// Which office this is about.
-    pub fn office(&self) -> Office {
-        self.office
+        Election { me, phase, others, token: 0, backoff_ms: backoff_min_ms(), rounds: 0 }
     }
 
     /// Elections started, for `status`.
-    pub fn rounds(&self) -> u64 {
+    pub(crate) fn rounds(&self) -> u64 {
         self.rounds
     }
 
     /// The office can be claimed and this peer may stand: starts a round unless one runs. `others` are the other peers
     /// that may stand: no clients, none that left, for the secondary not the primary. To be called when the roster or
     /// the membership changes and this holds; calling it more often does no harm.
-    pub fn vacant(&mut self, now: Now, others: &BTreeSet<PeerId>) -> Vec<Effect> {
+    pub(crate) fn vacant(&mut self, now: Now, others: &BTreeSet<PeerId>) -> Vec<Effect> {
         self.others.clone_from(others);
         match self.phase {
             Phase::Resting => self.start(now),
@@ -109,7 +103,7 @@ impl Election {
     /// this peer may hold it. Then ELECTION from a lower id is answered, and this peer starts a round, too: the lower
     /// id may have seen the vacancy first. Otherwise ELECTION is ignored, and the lower id learns from the warehouse
     /// what is wrong with its claim.
-    pub fn received(
+    pub(crate) fn received(
         &mut self,
         now: Now,
         from: PeerId,
@@ -260,7 +254,7 @@ mod tests {
 
     /// Peer 4 of 2, 4, 6, 8 that has just asked 6 and 8.
     fn asking() -> (Election, Vec<Effect>) {
-        let mut election = Election::new(ME, Office::Primary);
+        let mut election = Election::new(ME);
         let effects = election.vacant(START, &peers(&[2, 6, 8]));
         (election, effects)
     }
@@ -283,7 +277,7 @@ mod tests {
 
     #[test]
     fn the_highest_claims_without_waiting_for_anybody() {
-        let mut election = Election::new(ME, Office::Secondary);
+        let mut election = Election::new(ME);
         assert_eq!(election.vacant(START, &peers(&[1, 2, 3, 4])), [Effect::Claim]);
         assert_eq!(election.vacant(START, &peers(&[1, 2, 3])), [], "one claim at a time");
     }
@@ -331,7 +325,7 @@ mod tests {
 
     #[test]
     fn a_lower_id_is_told_to_leave_it_to_us() {
-        let mut election = Election::new(ME, Office::Primary);
+        let mut election = Election::new(ME);
         let effects = election.received(START, PeerId(2), Message::Election, true, &peers(&[2]));
         assert_eq!(effects, [send(2, Message::Ok), Effect::Claim]);
         let effects = election.received(START, PeerId(3), Message::Election, true, &peers(&[2]));
@@ -340,7 +334,7 @@ mod tests {
 
     #[test]
     fn who_may_not_stand_keeps_silent() {
-        let mut election = Election::new(ME, Office::Secondary);
+        let mut election = Election::new(ME);
         assert_eq!(election.received(START, PeerId(2), Message::Election, false, &peers(&[2])), []);
         assert_eq!(election.received(START, PeerId(6), Message::Election, true, &peers(&[2])), []);
         assert_eq!(
@@ -377,7 +371,7 @@ mod tests {
 
     #[test]
     fn coordinator_is_told_to_everyone_but_ourselves_and_after_the_grant_only() {
-        let mut election = Election::new(ME, Office::Primary);
+        let mut election = Election::new(ME);
         assert_eq!(election.vacant(START, &peers(&[2])), [Effect::Claim]);
         election.filled(); // the roster overtakes the answer
         let announced = [send(2, Message::Coordinator), send(1_001, Message::Coordinator)];
@@ -386,7 +380,7 @@ mod tests {
 
     #[test]
     fn refused_claims_are_repeated_ever_more_slowly_up_to_a_bound() {
-        let mut election = Election::new(ME, Office::Primary);
+        let mut election = Election::new(ME);
         let mut now = START;
         assert_eq!(election.vacant(now, &peers(&[])), [Effect::Claim]);
         let mut pauses = Vec::new();

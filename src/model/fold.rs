@@ -31,7 +31,7 @@ pub enum Tree {
 
 impl Tree {
     /// Name in the store.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Tree::Ledger => "ledger",
             Tree::Inventory => "inventory",

@@ -33,7 +33,7 @@ pub struct Hello {
 
 impl Hello {
     /// Tells streams of one peer apart by when they were dialed: the later one has the higher value.
-    pub fn dialed(&self) -> Dialed {
+    pub(crate) fn dialed(&self) -> Dialed {
         (self.process, self.stream)
     }
 
@@ -46,4 +46,4 @@ impl Hello {
 }
 
 /// See [`Hello::dialed`].
-pub type Dialed = (ProcessId, u64);
+pub(crate) type Dialed = (ProcessId, u64);

@@ -37,7 +37,7 @@ impl Member {
 
 /// One node's view of all peers, itself included.
 #[derive(Clone, Debug)]
-pub struct Membership {
+pub(crate) struct Membership {
     me: PeerId,
     members: BTreeMap<PeerId, Member>,
     changed: Now,
@@ -45,14 +45,14 @@ pub struct Membership {
 
 impl Membership {
     /// A view that holds this peer alone.
-    pub fn new(me: Member, now: Now) -> Membership {
+    pub(crate) fn new(me: Member, now: Now) -> Membership {
         Membership { me: me.id, members: BTreeMap::from([(me.id, me)]), changed: now }
     }
 
     /// Takes in what a neighbour told, and gives what was news, by id: to be passed on to the other neighbours.
     ///
     /// The higher process id wins; of one process, the account that says it left. Anything else is no news.
-    pub fn merge(&mut self, now: Now, told: Vec<Member>) -> Vec<Member> {
+    pub(crate) fn merge(&mut self, now: Now, told: Vec<Member>) -> Vec<Member> {
         let mut news = BTreeSet::new();
         for member in told {
             if self.is_news(&member) {
@@ -67,51 +67,52 @@ impl Membership {
     }
 
     /// All members, those that left and this peer included, by id.
-    pub fn all(&self) -> impl Iterator<Item = &Member> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Member> {
         self.members.values()
     }
 
     /// What is known of one peer.
-    pub fn get(&self, peer: PeerId) -> Option<&Member> {
+    pub(crate) fn get(&self, peer: PeerId) -> Option<&Member> {
         self.members.get(&peer)
     }
 
     /// Whether this peer has heard that the other one left for good.
-    pub fn has_left(&self, peer: PeerId) -> bool {
+    pub(crate) fn has_left(&self, peer: PeerId) -> bool {
         self.get(peer).is_some_and(|member| member.left)
     }
 
     /// This peer, as it tells of itself.
-    pub fn own(&self) -> &Member {
+    pub(crate) fn own(&self) -> &Member {
         &self.members[&self.me]
     }
 
     /// The other peers that have not left. An election asks them.
-    pub fn others(&self) -> BTreeSet<PeerId> {
+    pub(crate) fn others(&self) -> BTreeSet<PeerId> {
         self.all().filter(|member| member.id != self.me && !member.left).map(|member| member.id).collect()
     }
 
     /// Milliseconds since the view last changed.
-    pub fn quiet_for_ms(&self, now: Now) -> u64 {
+    pub(crate) fn quiet_for_ms(&self, now: Now) -> u64 {
         now.ms_since(self.changed)
     }
 
     /// The warehouse gave this store another epoch, so this process has another name. Gives what to tell all neighbours.
-    pub fn set_own_process(&mut self, now: Now, process: ProcessId) -> Member {
+    pub(crate) fn set_own_process(&mut self, now: Now, process: ProcessId) -> Member {
         self.changed = now;
         self.own_mut().process = process;
         self.own().clone()
     }
 
     /// This peer leaves for good. Gives what to tell all neighbours.
-    pub fn leave(&mut self, now: Now) -> Member {
+    pub(crate) fn leave(&mut self, now: Now) -> Member {
         self.changed = now;
         self.own_mut().left = true;
         self.own().clone()
     }
 
     /// A digest of the whole view: equal at two nodes if they know the same of the same peers.
-    pub fn digest(&self) -> u64 {
+    #[cfg(test)]
+    pub(crate) fn digest(&self) -> u64 {
         digest(self.all())
     }
 
@@ -130,7 +131,7 @@ impl Membership {
 
 /// The next of `peers` behind `me` in the ring of ids: `wanted` that answer, and the silent ones between them, which may
 /// come back. If each peer keeps a link to the next one that answers, the links join all of them: they form the ring.
-pub fn next_in_ring(
+pub(crate) fn next_in_ring(
     me: PeerId,
     peers: &BTreeSet<PeerId>,
     answers: impl Fn(PeerId) -> bool,
@@ -151,7 +152,7 @@ pub fn next_in_ring(
 }
 
 /// The digest of a view that lists these members, ascending by id.
-pub fn digest<'a>(members: impl IntoIterator<Item = &'a Member>) -> u64 {
+pub(crate) fn digest<'a>(members: impl IntoIterator<Item = &'a Member>) -> u64 {
     let mut bytes = Vec::new();
     for member in members {
         bytes.extend(member.id.0.to_le_bytes());

@@ -66,7 +66,7 @@ pub enum Message {
 
 impl Message {
     /// The stream that carries it.
-    pub fn stream(&self) -> Stream {
+    pub(crate) fn stream(&self) -> Stream {
         match self {
             Message::TradeAsk(_) | Message::TradeAnswer(_) => Stream::Trade,
             Message::SettleAsk(_) | Message::SettleAnswer(_) => Stream::Settle,
@@ -78,7 +78,7 @@ impl Message {
     }
 
     /// Orders in it, for the bound of one turn.
-    pub fn orders(&self) -> usize {
+    pub(crate) fn orders(&self) -> usize {
         match self {
             Message::TradeAsk(ask) => ask.orders.len(),
             Message::SettleAsk(ask) => ask.orders.len(),
@@ -251,7 +251,7 @@ pub struct PeerMessage {
 }
 
 /// Upper estimate of an outcome's bytes on the wire: what answers are split by.
-pub fn outcome_weight(outcome: &Outcome) -> usize {
+pub(crate) fn outcome_weight(outcome: &Outcome) -> usize {
     const OUTCOME_BYTES: usize = 64;
     const SHARE_BYTES: usize = 24;
     OUTCOME_BYTES + SHARE_BYTES * outcome.shares.len()

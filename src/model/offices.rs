@@ -40,7 +40,7 @@ pub struct Offices {
 
 impl Offices {
     /// The grant of an office.
-    pub fn get(&self, office: Office) -> Option<&Grant> {
+    pub(crate) fn get(&self, office: Office) -> Option<&Grant> {
         match office {
             Office::Primary => self.primary.as_ref(),
             Office::Secondary => self.secondary.as_ref(),
@@ -55,22 +55,22 @@ impl Offices {
     }
 
     /// The grants there are.
-    pub fn grants(&self) -> impl Iterator<Item = &Grant> {
+    pub(crate) fn grants(&self) -> impl Iterator<Item = &Grant> {
         self.primary.iter().chain(&self.secondary)
     }
 
     /// The present grant with this number: what a write under `term` needs.
-    pub fn present(&self, term: Term) -> Option<&Grant> {
+    pub(crate) fn present(&self, term: Term) -> Option<&Grant> {
         self.grants().find(|grant| grant.term == term)
     }
 
     /// The grant that a peer holds.
-    pub fn held_by(&self, peer: PeerId) -> Option<&Grant> {
+    pub(crate) fn held_by(&self, peer: PeerId) -> Option<&Grant> {
         self.grants().find(|grant| grant.peer == peer)
     }
 
     /// Takes an office, fence, paired or restored row in; other rows change nothing.
-    pub fn apply(&mut self, seq: Seq, record: &Record) {
+    pub(crate) fn apply(&mut self, seq: Seq, record: &Record) {
         match record {
             Record::Office { office, trader, process, term, .. } => {
                 let other = self.slot(office.other());
@@ -166,12 +166,12 @@ impl Roster {
     }
 
     /// Whether this is news to someone who knows `other`.
-    pub fn newer_than(&self, other: &Roster) -> bool {
+    pub(crate) fn newer_than(&self, other: &Roster) -> bool {
         (self.generation, self.seq, self.version) > (other.generation, other.seq, other.version)
     }
 
     /// Whether the office can be claimed as far as the warehouse has said: vacant, or its holder is not seen alive.
-    pub fn claimable(&self, office: Office) -> bool {
+    pub(crate) fn claimable(&self, office: Office) -> bool {
         self.get(office).is_none_or(|seat| !seat.present)
     }
 }

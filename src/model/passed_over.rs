@@ -11,17 +11,21 @@ use crate::types::{Now, PeerId, ProcessId};
 
 /// See the module's text.
 #[derive(Clone, Debug, Default)]
-pub struct PassedOver(BTreeMap<PeerId, (ProcessId, Now)>);
+pub(crate) struct PassedOver(BTreeMap<PeerId, (ProcessId, Now)>);
 
 impl PassedOver {
     /// From now on this process is passed over.
-    pub fn add(&mut self, now: Now, peer: PeerId, process: ProcessId) {
+    pub(crate) fn add(&mut self, now: Now, peer: PeerId, process: ProcessId) {
         self.0.insert(peer, (process, now.after_ms(PASS_OVER_MS)));
     }
 
     /// The peers that are passed over now. `present` lists the present peers with their processes, and whether each
     /// answers: a peer that does not answer cannot take the place of one that is passed over.
-    pub fn among(&self, now: Now, present: impl Iterator<Item = (PeerId, ProcessId, bool)>) -> Vec<PeerId> {
+    pub(crate) fn among(
+        &self,
+        now: Now,
+        present: impl Iterator<Item = (PeerId, ProcessId, bool)>,
+    ) -> Vec<PeerId> {
         let is = |(peer, process, _): &(PeerId, ProcessId, bool)| {
             self.0.get(peer).is_some_and(|(passed, until)| passed == process && *until > now)
         };
@@ -31,7 +35,7 @@ impl PassedOver {
     }
 
     /// When the next of them stands again.
-    pub fn next_end(&self, now: Now) -> Option<Now> {
+    pub(crate) fn next_end(&self, now: Now) -> Option<Now> {
         self.0.values().map(|(_, until)| *until).filter(|until| *until > now).min()
     }
 }

@@ -79,23 +79,23 @@ impl Queue {
     }
 
     /// The order of this id, waiting or in flight.
-    pub fn get(&self, id: OrderId) -> Option<&Order> {
+    pub(crate) fn get(&self, id: OrderId) -> Option<&Order> {
         self.orders.get(&id)
     }
 
     /// A new settle stream begins: everything unsettled waits again and is repeated in queue order. Otherwise the
     /// warehouse could take an order from the new stream before a smaller one that was lost with the old.
-    pub fn requeue_in_flight(&mut self) {
+    pub(crate) fn requeue_in_flight(&mut self) {
         self.waiting.extend(std::mem::take(&mut self.in_flight));
     }
 
     /// Orders, waiting and in flight.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.orders.len()
     }
 
     /// Orders that wait for their turn.
-    pub fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.waiting.len()
     }
 
@@ -105,18 +105,19 @@ impl Queue {
     }
 
     /// The first in queue order, waiting or in flight.
-    pub fn oldest(&self) -> Option<&Order> {
+    pub(crate) fn oldest(&self) -> Option<&Order> {
         self.iter().next()
     }
 
     /// How many orders, waiting or in flight, stand before this one: 0 for the first. O(n), for `status`.
-    pub fn rank(&self, id: OrderId) -> Option<usize> {
+    #[cfg(test)]
+    pub(crate) fn rank(&self, id: OrderId) -> Option<usize> {
         let key = place(self.get(id)?);
         Some(self.waiting.range(..key).count() + self.in_flight.range(..key).count())
     }
 
     /// All orders in queue order, waiting and in flight.
-    pub fn iter(&self) -> impl Iterator<Item = &Order> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Order> {
         self.waiting.union(&self.in_flight).map(|key| &self.orders[&key.id])
     }
 

@@ -57,10 +57,11 @@ pub enum Reason {
 
 impl Reason {
     /// All, in the order of their codes.
-    pub const ALL: [Reason; 4] = [Reason::GivenUp, Reason::Closed, Reason::TooManyLots, Reason::StockFull];
+    pub(crate) const ALL: [Reason; 4] =
+        [Reason::GivenUp, Reason::Closed, Reason::TooManyLots, Reason::StockFull];
 
     /// As printed and in rows.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Reason::GivenUp => "given up",
             Reason::Closed => "closed",
@@ -213,7 +214,7 @@ pub enum Record {
 
 impl Record {
     /// The row's `kind`.
-    pub fn kind(&self) -> &'static str {
+    pub(crate) fn kind(&self) -> &'static str {
         match self {
             Record::Stocked { .. } => "stocked",
             Record::Deposit(_) => "deposit",
@@ -234,7 +235,7 @@ impl Record {
     }
 
     /// The warehouse's Lamport clock at the decision.
-    pub fn clock(&self) -> Stamp {
+    pub(crate) fn clock(&self) -> Stamp {
         match self {
             Record::Stocked { clock, .. }
             | Record::Session { clock, .. }
@@ -255,7 +256,7 @@ impl Record {
     }
 
     /// The decided order, if the record is an order's outcome.
-    pub fn decision(&self) -> Option<&Decision> {
+    pub(crate) fn decision(&self) -> Option<&Decision> {
         match self {
             Record::Deposit(decision)
             | Record::Sale { decision, .. }
@@ -270,7 +271,7 @@ impl Record {
 
 /// A record with its place: what a row is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub(crate) struct Place {
     /// The record's sequence.
     pub seq: Seq,
     /// The block's number, from 1.
@@ -294,7 +295,7 @@ pub struct Share {
 
 /// How a sale's money divides. `amount` = sum of the shares + `commission`, to the minor unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Split {
+pub(crate) struct Split {
     /// What the buyer pays: pieces times unit price.
     pub amount: Money,
     /// What the trader keeps.
@@ -305,7 +306,7 @@ pub struct Split {
 
 /// Divides a sale: pieces are summed per seller, and the commission is taken of each seller's gross, rounded down to
 /// a minor unit, so that a rest stays with the seller.
-pub fn split(unit_price: Money, commission_percent: u8, slices: &[Slice]) -> Split {
+pub(crate) fn split(unit_price: Money, commission_percent: u8, slices: &[Slice]) -> Split {
     let mut shares: Vec<Share> = Vec::with_capacity(1);
     for slice in slices {
         match shares.iter_mut().find(|share| share.peer == slice.lot.peer) {
@@ -345,7 +346,7 @@ pub enum OutcomeKind {
 
 impl OutcomeKind {
     /// As printed and in rows.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             OutcomeKind::Bought => "bought",
             OutcomeKind::PartlyBought => "partly_bought",

@@ -85,7 +85,7 @@ impl Window {
 
     /// Records the outcome of number `k` of an epoch whose outcomes a restore lost. The numbers below `k` stay
     /// undecided for ever. Their peer never asks for them again: it went on to `k`, so it holds their outcomes durably.
-    pub fn decide_lost(&mut self, k: u32, decided: Decided) {
+    pub(crate) fn decide_lost(&mut self, k: u32, decided: Decided) {
         let gone = (k - self.floor + 1).saturating_sub(SESSION_WINDOW);
         self.slots.drain(..self.slots.len().min(gone as usize));
         self.floor += gone;
@@ -93,32 +93,32 @@ impl Window {
     }
 
     /// The lowest number that may still be asked for.
-    pub fn floor(&self) -> u32 {
+    pub(crate) fn floor(&self) -> u32 {
         self.floor
     }
 
     /// The highest number decided; `floor - 1` if none above it.
-    pub fn highest(&self) -> u32 {
+    pub(crate) fn highest(&self) -> u32 {
         self.floor + self.slots.len() as u32 - 1
     }
 
     /// How many numbers were decided, ever.
-    pub fn decided(&self) -> u64 {
+    pub(crate) fn decided(&self) -> u64 {
         self.decided
     }
 
     /// The outcomes that are kept, ascending.
-    pub fn kept(&self) -> impl Iterator<Item = &Decided> {
+    pub(crate) fn kept(&self) -> impl Iterator<Item = &Decided> {
         self.slots.iter().flatten()
     }
 
     /// A window with this floor and nothing kept, for `restore_kept` to fill.
-    pub fn restored(floor: u32, decided: u64) -> Window {
+    pub(crate) fn restored(floor: u32, decided: u64) -> Window {
         Window { floor, slots: VecDeque::new(), decided }
     }
 
     /// Puts a kept outcome back; `restored` has counted it already.
-    pub fn restore_kept(&mut self, k: u32, decided: Decided) {
+    pub(crate) fn restore_kept(&mut self, k: u32, decided: Decided) {
         let at = (k - self.floor) as usize;
         if at >= self.slots.len() {
             self.slots.resize(at + 1, None);
@@ -140,39 +140,39 @@ pub struct Session {
 
 impl Session {
     /// The window of an epoch that has been opened, or of which an order was voided.
-    pub fn window(&self, epoch: Epoch) -> Option<&Window> {
+    pub(crate) fn window(&self, epoch: Epoch) -> Option<&Window> {
         self.windows.get(&epoch)
     }
 
     /// Whether it was opened in this generation: a restore of the warehouse closes all sessions before it.
-    pub fn is_open(&self, generation: u64) -> bool {
+    pub(crate) fn is_open(&self, generation: u64) -> bool {
         !is_lost(self.epoch, generation)
     }
 
     /// The lowest number of the present epoch that may be asked for.
-    pub fn floor(&self) -> Number {
+    pub(crate) fn floor(&self) -> Number {
         Number::new(self.epoch, self.windows.get(&self.epoch).map_or(1, Window::floor))
     }
 
     /// The highest number of the present epoch that was decided.
-    pub fn highest(&self) -> Number {
+    pub(crate) fn highest(&self) -> Number {
         Number::new(self.epoch, self.windows.get(&self.epoch).map_or(0, Window::highest))
     }
 }
 
 /// The lowest epoch that a session opened in this generation may have. The peers may have used any epoch below it,
 /// since the backup need not know of all of them.
-pub fn first_epoch(generation: u64) -> Epoch {
+pub(crate) fn first_epoch(generation: u64) -> Epoch {
     Epoch(u32::try_from(generation).unwrap_or(u32::MAX))
 }
 
 /// Whether the epoch was opened before the restore that began this generation.
-pub fn is_lost(epoch: Epoch, generation: u64) -> bool {
+pub(crate) fn is_lost(epoch: Epoch, generation: u64) -> bool {
     epoch < first_epoch(generation)
 }
 
 /// Whether `asked` is the order that was decided. A void has the content of any order with its number.
-pub fn same_content(decided: &Order, asked: &Order) -> bool {
+pub(crate) fn same_content(decided: &Order, asked: &Order) -> bool {
     matches!(asked.kind, OrderKind::Void) || decided == asked || matches!(decided.kind, OrderKind::Void)
 }
 

@@ -12,7 +12,7 @@ use crate::types::{Hash, Now, OrderKind, PeerId, ProductId, Quantity, Role};
 
 /// How a shopper behaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Habits {
+pub(crate) struct Habits {
     /// Buys, sells, or neither.
     pub role: Role,
     /// Orders that a buyer places in this run; `None`: for ever. Sellers deposit as long as the run lasts.
@@ -44,7 +44,7 @@ pub struct Wish {
 
 /// One peer's buyer or seller.
 #[derive(Clone, Debug)]
-pub struct Shopper {
+pub(crate) struct Shopper {
     habits: Habits,
     products: u16,
     rng: fastrand::Rng,
@@ -59,7 +59,7 @@ impl Shopper {
     ///
     /// # Panics
     /// If a range of `habits` is empty or leaves 1..=1,000,000: reading the flags has ruled that out.
-    pub fn new(habits: Habits, me: PeerId, products: u16, now: Now) -> Shopper {
+    pub(crate) fn new(habits: Habits, me: PeerId, products: u16, now: Now) -> Shopper {
         for (least, most) in [habits.deposit, habits.quantity] {
             assert!(1 <= least && least <= most && most <= QUANTITY_MAX, "pieces {least} to {most}");
         }
@@ -69,14 +69,14 @@ impl Shopper {
 
     /// When to place the next order, now at the earliest, with `open` orders unanswered. `None`: not until something
     /// changes (done, idle, paused, window full).
-    pub fn due(&self, now: Now, open: usize) -> Option<Now> {
+    pub(crate) fn due(&self, now: Now, open: usize) -> Option<Now> {
         (self.room(open) > 0).then(|| self.next.max(now))
     }
 
     /// What is due now, at most `max`, with `open` orders unanswered. All of it counts as placed.
     ///
     /// The next order is due one interval from *now*: a late call gives one order, not all that were missed.
-    pub fn wishes(&mut self, now: Now, open: usize, max: usize) -> Vec<Wish> {
+    pub(crate) fn wishes(&mut self, now: Now, open: usize, max: usize) -> Vec<Wish> {
         if now < self.next {
             return Vec::new();
         }
@@ -90,28 +90,29 @@ impl Shopper {
     }
 
     /// The peer took an office: it places nothing until [`Shopper::resume`].
-    pub fn pause(&mut self) {
+    pub(crate) fn pause(&mut self) {
         self.paused = true;
     }
 
     /// The peer is out of office: it goes on where it was.
-    pub fn resume(&mut self) {
+    pub(crate) fn resume(&mut self) {
         self.paused = false;
     }
 
     /// It places no more in this run.
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         self.stopped = true;
     }
 
     /// No run waits for more orders of this shopper: its quota is placed, it was stopped, or it is no buyer. A buyer
     /// that is paused below its quota is not done.
-    pub fn done(&self) -> bool {
+    pub(crate) fn done(&self) -> bool {
         self.stopped || self.habits.role != Role::Buyer || self.quota_left() == 0
     }
 
     /// Orders placed in this run.
-    pub fn placed(&self) -> u64 {
+    #[cfg(test)]
+    pub(crate) fn placed(&self) -> u64 {
         self.placed
     }
 

@@ -57,7 +57,7 @@ pub struct Numbers(Arc<AtomicU64>);
 
 impl Numbers {
     /// The next number, from 1.
-    pub fn next(&self) -> u64 {
+    pub(crate) fn next(&self) -> u64 {
         self.0.fetch_add(1, Ordering::Relaxed) + 1
     }
 }
@@ -100,7 +100,7 @@ pub enum Input {
 
 impl Input {
     /// Orders in it, for the bound of one turn.
-    pub fn orders(&self) -> usize {
+    pub(crate) fn orders(&self) -> usize {
         match self {
             Input::Said(_, message) => message.orders(),
             _ => 0,
@@ -220,49 +220,49 @@ impl<R> Turn<R> {
     }
 
     /// Somebody waits for this record.
-    pub fn record(&mut self, record: R) {
+    pub(crate) fn record(&mut self, record: R) {
         self.urgent = true;
         self.records.push(record);
     }
 
     /// This record rides on the next group, at the latest after [`LAZY_MAX`](crate::limits::LAZY_MAX).
-    pub fn record_lazily(&mut self, record: R) {
+    pub(crate) fn record_lazily(&mut self, record: R) {
         self.records.push(record);
     }
 
     /// The lazy records of this turn are wanted soon.
-    pub fn hurry(&mut self) {
+    pub(crate) fn hurry(&mut self) {
         self.urgent = true;
     }
 
     /// Nothing was recorded in this turn yet.
-    pub fn is_quiet(&self) -> bool {
+    pub(crate) fn is_quiet(&self) -> bool {
         self.records.is_empty()
     }
 
     /// An effect that leaves when what was recorded before it is durable.
-    pub fn hold(&mut self, effect: Effect) {
+    pub(crate) fn hold(&mut self, effect: Effect) {
         let when = if self.records.is_empty() { When::Before } else { When::ThisTurn };
         self.effects.push((when, effect));
     }
 
     /// An effect that need not wait.
-    pub fn at_once(&mut self, because: Because, effect: Effect) {
+    pub(crate) fn at_once(&mut self, because: Because, effect: Effect) {
         self.effects.push((When::Now(because), effect));
     }
 
     /// A number for a stream that is to be dialed.
-    pub fn conn(&self) -> ConnId {
+    pub(crate) fn conn(&self) -> ConnId {
         ConnId(self.numbers.next())
     }
 
     /// A number for a call.
-    pub fn call(&self) -> CallId {
+    pub(crate) fn call(&self) -> CallId {
         CallId(self.numbers.next())
     }
 
     /// What the node's own log holds.
-    pub fn past(&self) -> &dyn Past {
+    pub(crate) fn past(&self) -> &dyn Past {
         &*self.past
     }
 
@@ -277,7 +277,7 @@ impl<R> Turn<R> {
     }
 
     /// Gives the emptied vector back, to be filled again.
-    pub fn give_room(&mut self, effects: Vec<(When, Effect)>) {
+    pub(crate) fn give_room(&mut self, effects: Vec<(When, Effect)>) {
         debug_assert!(effects.is_empty() && self.effects.is_empty());
         self.effects = effects;
     }

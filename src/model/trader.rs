@@ -15,7 +15,7 @@ use crate::types::{Batch, Number, Order, OrderId, OrderKind, PeerId, Quantity};
 
 /// What became of an order at the desk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Admitted {
+pub(crate) enum Admitted {
     /// To be journaled as accepted; it is queued.
     New,
     /// It is here already: its peer gets the answer when it comes.
@@ -24,7 +24,7 @@ pub enum Admitted {
 
 /// A batch that came back, as entries to journal (lazily) and answers to give.
 #[derive(Debug, Default)]
-pub struct Settled {
+pub(crate) struct Settled {
     /// Orders that leave the queue.
     pub entries: Vec<Entry>,
     /// Outcomes of orders that are here.
@@ -35,7 +35,7 @@ pub struct Settled {
 
 /// See the module's text.
 #[derive(Default)]
-pub struct Trader {
+pub(crate) struct Trader {
     queue: Queue,
     in_flight: BTreeMap<Batch, usize>,
     last_batch: Batch,
@@ -48,17 +48,17 @@ pub struct Trader {
 
 impl Trader {
     /// An empty desk for a catalogue of so many goods, that takes up to `queue_max` orders.
-    pub fn new(products: u16, queue_max: usize) -> Trader {
+    pub(crate) fn new(products: u16, queue_max: usize) -> Trader {
         Trader { products, queue_max, ..Trader::default() }
     }
 
     /// The term is over: nothing is here any more.
-    pub fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         *self = Trader::new(self.products, self.queue_max);
     }
 
     /// No more orders are taken until some are settled.
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.queue.len() >= self.queue_max
     }
 
@@ -66,7 +66,7 @@ impl Trader {
     ///
     /// # Errors
     /// The order stays with its sender; nothing changed.
-    pub fn admit(&mut self, order: Order) -> Result<Admitted, NotTaken> {
+    pub(crate) fn admit(&mut self, order: Order) -> Result<Admitted, NotTaken> {
         if order.id.number.k() == 0 {
             return Err(NotTaken::Window);
         }
@@ -90,19 +90,19 @@ impl Trader {
     }
 
     /// A settle stream is up: everything unsettled goes again, smallest first.
-    pub fn stream_up(&mut self) {
+    pub(crate) fn stream_up(&mut self) {
         self.queue.requeue_in_flight();
         self.in_flight.clear();
         self.stream_up = true;
     }
 
     /// The settle stream is gone: nothing is sent until the next one is up.
-    pub fn stream_lost(&mut self) {
+    pub(crate) fn stream_lost(&mut self) {
         self.stream_up = false;
     }
 
     /// The next batch to send, if there is one and not too many are unanswered.
-    pub fn next_batch(&mut self) -> Option<(Batch, Vec<Order>)> {
+    pub(crate) fn next_batch(&mut self) -> Option<(Batch, Vec<Order>)> {
         if !self.stream_up
             || self.in_flight.len() >= SETTLE_BATCHES_IN_FLIGHT_MAX
             || self.queue.waiting() == 0
@@ -116,7 +116,7 @@ impl Trader {
     }
 
     /// A batch came back. An outcome of an order that is not here any more is dropped: it was told already.
-    pub fn settled(
+    pub(crate) fn settled(
         &mut self,
         batch: Batch,
         outcomes: Vec<Outcome>,
@@ -150,19 +150,19 @@ impl Trader {
     }
 
     /// A term begins: its batches are numbered from 1.
-    pub fn begin(&mut self) {
+    pub(crate) fn begin(&mut self) {
         self.last_batch = Batch(0);
         self.in_flight.clear();
         self.queue.requeue_in_flight();
     }
 
     /// How many orders are here, waiting and in flight.
-    pub fn depth(&self) -> usize {
+    pub(crate) fn depth(&self) -> usize {
         self.queue.len()
     }
 
     /// The order that has waited longest by stamp.
-    pub fn oldest(&self) -> Option<&Order> {
+    pub(crate) fn oldest(&self) -> Option<&Order> {
         self.queue.oldest()
     }
 }

@@ -33,11 +33,11 @@ use crate::wire::client::{CallError, Node};
 use crate::wire::serve::dump::{BlockReader, DumpHead};
 use crate::wire::serve::{ServeError, Serving, listen, serve_peer, serve_warehouse};
 
-pub use super::driver::TOKEN;
+pub(crate) use super::driver::TOKEN;
 
 /// Why a node did not start, or did not end well.
 #[derive(Debug, thiserror::Error)]
-pub enum BootError {
+pub(crate) enum BootError {
     /// The data directory cannot be used.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -73,7 +73,7 @@ pub enum BootError {
 
 /// What a warehouse is told.
 #[derive(Clone, Debug)]
-pub struct WarehouseSpec {
+pub(crate) struct WarehouseSpec {
     /// Common to all nodes.
     pub settings: Settings,
     /// The market's id, if somebody chose one; else a new store makes one.
@@ -86,7 +86,7 @@ pub struct WarehouseSpec {
 
 /// What a peer is told.
 #[derive(Clone, Debug)]
-pub struct PeerSpec {
+pub(crate) struct PeerSpec {
     /// Common to all nodes.
     pub settings: Settings,
     /// The market that its store must belong to, if somebody said so.
@@ -113,7 +113,7 @@ pub struct PeerSpec {
 ///
 /// # Errors
 /// There is none.
-pub fn new_token() -> Result<Token, getrandom::Error> {
+pub(crate) fn new_token() -> Result<Token, getrandom::Error> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes)?;
     Ok(Token(bytes))
@@ -161,7 +161,7 @@ impl BlockReader for Blocks {
 ///
 /// # Errors
 /// See [`BootError`].
-pub fn run_warehouse(spec: WarehouseSpec) -> Result<(), BootError> {
+pub(crate) fn run_warehouse(spec: WarehouseSpec) -> Result<(), BootError> {
     let start = Start::new(spec.settings)?;
     let birth = Birth::new(
         spec.cluster.as_deref().unwrap_or(&new_cluster()),
@@ -198,7 +198,7 @@ pub fn run_warehouse(spec: WarehouseSpec) -> Result<(), BootError> {
 ///
 /// # Errors
 /// See [`BootError`].
-pub fn run_peer(spec: PeerSpec) -> Result<(), BootError> {
+pub(crate) fn run_peer(spec: PeerSpec) -> Result<(), BootError> {
     let start = Start::new(spec.settings)?;
     let birth = match journal::exists(&start.settings.data_dir)? {
         true => None,
@@ -345,7 +345,7 @@ fn peer_birth(wire: &Runtime, addr: &str, node: PeerId, role: Role) -> Result<Bi
 }
 
 /// A new store in the market of this catalogue, which it keeps.
-pub fn birth_in(catalogue: &Catalogue, node: PeerId, role: &str, token: Token) -> Birth {
+pub(crate) fn birth_in(catalogue: &Catalogue, node: PeerId, role: &str, token: Token) -> Birth {
     let goods = catalogue::Catalogue::from_iter(catalogue.goods.iter().cloned());
     let extra = BTreeMap::from([(catalogue::GOODS.to_owned(), goods.to_json())]);
     Birth { extra, ..Birth::new(&catalogue.cluster, node, role, token) }
@@ -367,7 +367,7 @@ async fn catalogue_within(addr: &str, limit: Duration) -> Result<Catalogue, Call
 }
 
 /// The token that replaced the store's first one, if any.
-pub fn replaced_token(extra: &BTreeMap<String, Vec<u8>>) -> Option<Token> {
+pub(crate) fn replaced_token(extra: &BTreeMap<String, Vec<u8>>) -> Option<Token> {
     extra.get(TOKEN)?.as_slice().try_into().ok().map(Token)
 }
 

@@ -21,7 +21,7 @@ use crate::model::step::{At, Effect, Exit, Input, Machine, Numbers, Past, Turn, 
 use crate::types::{Hash, Now, Seq, Stamp, Token};
 
 /// Name in `meta` of a token that replaced the store's first one.
-pub const TOKEN: &str = "token";
+pub(crate) const TOKEN: &str = "token";
 
 type Record<M> = <<M as Machine>::State as Fold>::Record;
 
@@ -51,7 +51,7 @@ pub struct Driver<M: Machine, P: Port> {
 
 impl<M: Machine, P: Port> Driver<M, P> {
     /// A driver over a recovered machine. The port numbers the streams that it accepts with a copy of `numbers`.
-    pub fn new(machine: M, journal: Journal<M::State>, port: P, numbers: Numbers) -> Driver<M, P> {
+    pub(crate) fn new(machine: M, journal: Journal<M::State>, port: P, numbers: Numbers) -> Driver<M, P> {
         Driver {
             durable: journal.durable(),
             turn: Turn::new(numbers, Box::new(Log(journal.reader()))),
@@ -70,17 +70,17 @@ impl<M: Machine, P: Port> Driver<M, P> {
     }
 
     /// The machine, to look at.
-    pub fn machine(&self) -> &M {
+    pub(crate) fn machine(&self) -> &M {
         &self.machine
     }
 
-    /// The port, to look at.
-    pub fn port(&self) -> &P {
-        &self.port
-    }
-
     /// One turn: `first`, then whatever `more` gives, within the bounds of a turn.
-    pub fn turn(&mut self, at: At, first: Option<Input>, mut more: impl FnMut() -> Option<P::Arrival>) {
+    pub(crate) fn turn(
+        &mut self,
+        at: At,
+        first: Option<Input>,
+        mut more: impl FnMut() -> Option<P::Arrival>,
+    ) {
         let at = At { disk_low: self.journal.disk_low(), watched: self.port.is_watched(), ..at };
         self.tell_durable(at);
         let (mut next, mut orders) = (first, 0);
@@ -189,17 +189,17 @@ impl<M: Machine, P: Port> Driver<M, P> {
     }
 
     /// When the machine wants its next turn.
-    pub fn due(&self) -> Option<Now> {
+    pub(crate) fn due(&self) -> Option<Now> {
         self.machine.due()
     }
 
     /// More may be taken in: not too much waits for the disk.
-    pub fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         self.journal.staged_records() < STAGED_RECORDS_MAX
     }
 
     /// The machine is done: close it.
-    pub fn has_ended(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         self.machine.has_ended()
     }
 
@@ -207,7 +207,7 @@ impl<M: Machine, P: Port> Driver<M, P> {
     ///
     /// # Errors
     /// The journal failed before.
-    pub fn close(self) -> Result<(), String> {
+    pub(crate) fn close(self) -> Result<(), String> {
         let Driver { journal, mut held, mut port, .. } = self;
         let closed = journal.close().map_err(|error| error.to_string())?;
         while let Some(mut effect) = held.release(closed.ticket) {

@@ -33,7 +33,7 @@ struct Conn {
 
 /// See the module's text.
 #[derive(Debug)]
-pub struct Grpc {
+pub(crate) struct Grpc {
     me: PeerId,
     dialer: Dialer,
     numbers: Numbers,
@@ -44,7 +44,7 @@ pub struct Grpc {
 
 impl Grpc {
     /// The port of node `me`. `numbers` is a copy of the driver's; watchers subscribe to `happenings`.
-    pub fn new(
+    pub(crate) fn new(
         me: PeerId,
         dialer: Dialer,
         numbers: Numbers,

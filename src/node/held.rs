@@ -9,7 +9,7 @@ use crate::journal::Ticket;
 
 /// Effects in the order of their tickets.
 #[derive(Debug)]
-pub struct Held<E> {
+pub(crate) struct Held<E> {
     waiting: VecDeque<(Ticket, E)>,
 }
 
@@ -21,13 +21,13 @@ impl<E> Default for Held<E> {
 
 impl<E> Held<E> {
     /// Keeps an effect until `ticket` is durable. Tickets come in order.
-    pub fn until(&mut self, ticket: Ticket, effect: E) {
+    pub(crate) fn until(&mut self, ticket: Ticket, effect: E) {
         debug_assert!(self.waiting.back().is_none_or(|(last, _)| *last <= ticket), "tickets come in order");
         self.waiting.push_back((ticket, effect));
     }
 
     /// The next effect that may leave now that `durable` is reached.
-    pub fn release(&mut self, durable: Ticket) -> Option<E> {
+    pub(crate) fn release(&mut self, durable: Ticket) -> Option<E> {
         if self.waiting.front()?.0 > durable {
             return None;
         }

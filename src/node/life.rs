@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 /// What every node is told on its command line.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// Where to listen; port 0: any free one.
     pub listen: SocketAddr,
     /// What other nodes are told instead of the address listened at.
@@ -32,7 +32,7 @@ pub struct Settings {
 ///
 /// # Errors
 /// Threads cannot be made.
-pub fn wire_runtime() -> std::io::Result<Runtime> {
+pub(crate) fn wire_runtime() -> std::io::Result<Runtime> {
     Builder::new_multi_thread().worker_threads(2).thread_name("wire").enable_all().build()
 }
 
@@ -48,17 +48,17 @@ impl Default for Stop {
 
 impl Stop {
     /// Turns it.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.0.send_replace(true);
     }
 
     /// Whether it was turned.
-    pub fn is_stopped(&self) -> bool {
+    pub(crate) fn is_stopped(&self) -> bool {
         *self.0.borrow()
     }
 
     /// Resolves when it is turned.
-    pub fn stopped(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
+    pub(crate) fn stopped(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
         let mut receiver = self.0.subscribe();
         async move {
             // An error means that the switch is gone: stop, too.
@@ -72,7 +72,7 @@ impl Stop {
 ///
 /// # Errors
 /// Handlers cannot be installed.
-pub fn stop_at_signals(stop: Stop, begun: Stop) -> std::io::Result<()> {
+pub(crate) fn stop_at_signals(stop: Stop, begun: Stop) -> std::io::Result<()> {
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tokio::spawn(async move {
         tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
@@ -87,7 +87,7 @@ pub fn stop_at_signals(stop: Stop, begun: Stop) -> std::io::Result<()> {
 }
 
 /// Ends the process when its parent's pipe closes: a node never outlives the `up` that started it.
-pub fn end_with_parent(stop: Stop) {
+pub(crate) fn end_with_parent(stop: Stop) {
     std::thread::Builder::new()
         .name("parent".to_owned())
         .spawn(move || {
@@ -105,7 +105,7 @@ pub fn end_with_parent(stop: Stop) {
 ///
 /// # Errors
 /// The ready file cannot be written.
-pub fn announce(line: &str, addr: SocketAddr, ready_file: Option<&PathBuf>) -> std::io::Result<()> {
+pub(crate) fn announce(line: &str, addr: SocketAddr, ready_file: Option<&PathBuf>) -> std::io::Result<()> {
     tracing::info!(%addr, "{line}");
     // A reader that went away is no reason to end.
     let _ = writeln!(std::io::stdout(), "{line}");

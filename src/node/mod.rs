@@ -10,8 +10,8 @@ use crate::types::{Now, WallMicros};
 pub mod boot;
 pub mod driver;
 pub mod grpc;
-pub mod held;
-pub mod life;
+pub(crate) mod held;
+pub(crate) mod life;
 pub mod port;
 
 /// The wall clock, for the time in blocks and lines: nothing is ordered by it.
@@ -33,17 +33,17 @@ impl Default for Stopwatch {
 
 impl Stopwatch {
     /// The time that machines are given.
-    pub fn now(&self) -> Now {
+    pub(crate) fn now(&self) -> Now {
         Now(self.0.elapsed().as_millis() as u64)
     }
 
     /// Microseconds, for latencies.
-    pub fn micros(&self) -> u64 {
+    pub(crate) fn micros(&self) -> u64 {
         self.0.elapsed().as_micros() as u64
     }
 
     /// When `at` is, as tokio waits for it.
-    pub fn instant(&self, at: Now) -> tokio::time::Instant {
+    pub(crate) fn instant(&self, at: Now) -> tokio::time::Instant {
         (self.0 + std::time::Duration::from_millis(at.0)).into()
     }
 }

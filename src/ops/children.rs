@@ -14,7 +14,7 @@ use crate::limits::START_MAX;
 
 /// A node that this process started.
 #[derive(Debug)]
-pub struct Child {
+pub(crate) struct Child {
     /// `warehouse` or `peer-4`.
     pub name: String,
     /// Its directory.
@@ -30,7 +30,7 @@ pub struct Child {
 
 /// A child that was started and has not said yet that it serves.
 #[derive(Debug)]
-pub struct Starting {
+pub(crate) struct Starting {
     child: Child,
     lines: std::sync::mpsc::Receiver<String>,
 }
@@ -39,7 +39,7 @@ pub struct Starting {
 ///
 /// # Errors
 /// The directory or the process cannot be made.
-pub fn start(name: &str, dir: &Path, args: &[String]) -> Result<Starting, Failure> {
+pub(crate) fn start(name: &str, dir: &Path, args: &[String]) -> Result<Starting, Failure> {
     let failed = |error: std::io::Error| Failure::new(exit::FAILURE, format!("cannot start {name}: {error}"));
     fs::create_dir_all(dir).map_err(failed)?;
     let log = OpenOptions::new().create(true).append(true).open(NodeDir::new(dir).log()).map_err(failed)?;
@@ -82,16 +82,11 @@ fn first_line(process: &mut Process) -> std::sync::mpsc::Receiver<String> {
 }
 
 impl Starting {
-    /// Its process id of the operating system.
-    pub fn pid(&self) -> u32 {
-        self.child.process.id()
-    }
-
     /// Waits until it serves.
     ///
     /// # Errors
     /// It ended, or took longer than [`START_MAX`]; with the end of its log.
-    pub fn ready(mut self) -> Result<Child, Failure> {
+    pub(crate) fn ready(mut self) -> Result<Child, Failure> {
         match self.lines.recv_timeout(START_MAX) {
             Ok(line) => {
                 let json = NodeDir::new(&self.child.dir).read_node_json();
@@ -111,7 +106,7 @@ impl Starting {
 }
 
 /// What a node that ended said last.
-pub fn said_last(child: &Child, how: &str, code: u8) -> Failure {
+pub(crate) fn said_last(child: &Child, how: &str, code: u8) -> Failure {
     let log = NodeDir::new(&child.dir).log();
     let text = fs::read_to_string(&log).unwrap_or_default();
     let tail = text.rfind("error: ").map(|at| text[at + "error: ".len()..].trim_end().to_owned());
@@ -127,17 +122,17 @@ pub fn said_last(child: &Child, how: &str, code: u8) -> Failure {
 
 impl Child {
     /// Its process id of the operating system.
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.process.id()
     }
 
     /// How it ended, if it did.
-    pub fn ended(&mut self) -> Option<ExitStatus> {
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
         self.process.try_wait().ok().flatten()
     }
 
     /// Asks it to hand over, sync and end.
-    pub fn terminate(&self) {
+    pub(crate) fn terminate(&self) {
         if let Some(pid) = rustix::process::Pid::from_raw(self.process.id() as i32) {
             // Gone already: nothing to end.
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
@@ -145,7 +140,7 @@ impl Child {
     }
 
     /// Waits for its end; kills it when it takes longer.
-    pub fn wait(&mut self, limit: Duration) -> Option<ExitStatus> {
+    pub(crate) fn wait(&mut self, limit: Duration) -> Option<ExitStatus> {
         let began = Instant::now();
         while began.elapsed() < limit {
             if let Some(status) = self.ended() {
@@ -158,13 +153,13 @@ impl Child {
     }
 
     /// Processor time that it used so far, in seconds, and its resident memory in MiB.
-    pub fn usage(&self) -> (f64, f64) {
+    pub(crate) fn usage(&self) -> (f64, f64) {
         usage_of(self.process.id())
     }
 }
 
 /// Processor seconds and resident MiB of a process, from /proc; zeros where there is none.
-pub fn usage_of(pid: u32) -> (f64, f64) {
+pub(crate) fn usage_of(pid: u32) -> (f64, f64) {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let after = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
     let field =

@@ -14,10 +14,10 @@ use super::output::{Failure, exit};
 use super::runtime::runtime;
 use crate::cli::{Global, LeaveArgs};
 use crate::limits::LEAVE_MAX;
-use crate::model::call::Farewell;
+use crate::model::call::{CallError, Cause, Farewell};
 use crate::model::report::Report;
 use crate::types::PeerId;
-use crate::wire::client::{CallError, Node};
+use crate::wire::client::Node;
 
 /// What came of it.
 enum Done {
@@ -60,7 +60,7 @@ async fn say_goodbye(report: &Report, global: &Global) -> Result<Farewell, Failu
     let node = Node::connect(addr, LEAVE_MAX).await.map_err(|error| market::unreachable(addr, &error))?;
     let farewell = node.leave().await.map_err(|error| match error {
         CallError::Unreachable { .. } => market::unreachable(addr, &error),
-        CallError::Refused { reason, text } if reason != "UNAVAILABLE" => {
+        CallError::Refused { cause, text } if cause != Cause::Unavailable => {
             Failure::new(exit::NO, text).hint("see how it is with bazaar status")
         }
         error => {

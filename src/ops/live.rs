@@ -27,7 +27,7 @@ use crate::wire::client::{CallError, Dumped, Node};
 ///
 /// # Errors
 /// There is no store, or its owner does not answer.
-pub fn ledger_in(dir: &Path, global: &Global) -> Result<Source, Failure> {
+pub(crate) fn ledger_in(dir: &Path, global: &Global) -> Result<Source, Failure> {
     let absent = || directory(&OpenError::Absent(dir.to_owned()));
     Asking::new(global, false)?.stores(&[dir.to_owned()])?.pop().ok_or_else(absent)
 }
@@ -36,7 +36,7 @@ pub fn ledger_in(dir: &Path, global: &Global) -> Result<Source, Failure> {
 ///
 /// # Errors
 /// It does not answer.
-pub fn warehouse_at(addr: &str, global: &Global) -> Result<Source, Failure> {
+pub(crate) fn warehouse_at(addr: &str, global: &Global) -> Result<Source, Failure> {
     let asking = Asking::new(global, false)?;
     let (source, report) = asking.connect(addr).map_err(|error| market::unreachable(addr, &error))?;
     match report.peer {

@@ -2,23 +2,23 @@
 
 pub mod backup;
 pub mod bench;
-pub mod children;
+pub(crate) mod children;
 pub mod dump;
 mod histogram;
 pub mod join;
 pub mod leave;
-pub mod live;
+pub(crate) mod live;
 pub mod manual;
-pub mod market;
+pub(crate) mod market;
 pub mod nodes;
 pub mod order;
 pub mod output;
 pub mod resign;
 mod retry;
-pub mod rows;
+pub(crate) mod rows;
 mod runtime;
 pub mod simulate;
-pub mod source;
+pub(crate) mod source;
 pub mod status;
 pub mod up;
 pub mod verify;

@@ -15,7 +15,7 @@ const fn column(key: &'static str, show: Show) -> Column {
 }
 
 /// All keys of a ledger row, in their order; `error` only in rows that cannot be read.
-pub const LEDGER_COLUMNS: [Column; 29] = [
+pub(crate) const LEDGER_COLUMNS: [Column; 29] = [
     column("seq", Show::Number),
     column("time", Show::Text),
     column("clock", Show::Number),
@@ -48,7 +48,7 @@ pub const LEDGER_COLUMNS: [Column; 29] = [
 ];
 
 /// All kinds of ledger rows.
-pub const LEDGER_KINDS: [&str; 15] = [
+pub(crate) const LEDGER_KINDS: [&str; 15] = [
     "stocked",
     "deposit",
     "sale",
@@ -67,7 +67,7 @@ pub const LEDGER_KINDS: [&str; 15] = [
 ];
 
 /// The row of a record.
-pub fn ledger_row(place: &Place, record: &Record, catalogue: &Catalogue) -> Row {
+pub(crate) fn ledger_row(place: &Place, record: &Record, catalogue: &Catalogue) -> Row {
     let mut row = RowWriter { row: Row::new(), catalogue };
     row.put("seq", place.seq.0);
     row.put("time", place.time.to_string());
@@ -83,7 +83,7 @@ pub fn ledger_row(place: &Place, record: &Record, catalogue: &Catalogue) -> Row 
 }
 
 /// The row of a record that cannot be read.
-pub fn unreadable_row(place: &Place, why: &str) -> Row {
+pub(crate) fn unreadable_row(place: &Place, why: &str) -> Row {
     let mut row = Row::new();
     row.insert("seq".into(), place.seq.0.into());
     row.insert("kind".into(), "unreadable".into());

@@ -10,14 +10,14 @@ use super::output::{Failure, exit};
 use crate::audit::{CLIENT, Source, SourceError, StoredSource};
 use crate::journal::{self, OpenError};
 use crate::limits::{BACKOFF_MIN, OWNER_RETRY_MAX};
-pub use crate::types::node_name;
+pub(crate) use crate::types::node_name;
 use crate::types::node_named;
 
 /// Names that only a node's directory has.
 const NODE_NAMES: [&str; 3] = ["node.json", "mark", "store"];
 
 /// The directories of nodes that `dir` stands for: itself, or all nodes of the market in it, the warehouse first.
-pub fn node_dirs(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
+pub(crate) fn node_dirs(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
     if NODE_NAMES.iter().any(|name| dir.join(name).exists()) {
         return Ok(vec![dir.to_path_buf()]);
     }
@@ -61,11 +61,11 @@ fn node_number(name: &str) -> Option<u32> {
 }
 
 /// Says what to do about a directory that a process has open: read another source instead, leave it out, or fail.
-pub type InUse<'a> = dyn FnMut(&Path, &OpenError) -> Result<Option<Source>, Failure> + 'a;
+pub(crate) type InUse<'a> = dyn FnMut(&Path, &OpenError) -> Result<Option<Source>, Failure> + 'a;
 
 /// Opens every store that `dirs` stand for, each once. `in_use` is asked for those that a running node has open. A
 /// client that never ordered has nothing to show.
-pub fn open_stores(dirs: &[PathBuf], in_use: &mut InUse<'_>) -> Result<Vec<Source>, Failure> {
+pub(crate) fn open_stores(dirs: &[PathBuf], in_use: &mut InUse<'_>) -> Result<Vec<Source>, Failure> {
     let mut nodes = Vec::new();
     for dir in dirs {
         nodes.extend(node_dirs(dir)?.into_iter().filter(|node| !nodes.contains(node)).collect::<Vec<_>>());
@@ -96,7 +96,7 @@ fn open_or_ask(node: &Path, in_use: &mut InUse<'_>) -> Result<Option<Source>, Fa
 }
 
 /// Copies a stopped node's store and opens the copy.
-pub fn open_offline(dir: &Path) -> Result<Source, OpenError> {
+pub(crate) fn open_offline(dir: &Path) -> Result<Source, OpenError> {
     Ok(Box::new(StoredSource::new(journal::open_copy(dir)?, dir.display().to_string())))
 }
 

@@ -14,11 +14,11 @@ use super::{Options, Outcome, run};
 use crate::types::Hash;
 
 /// A batch of at least so many seeds, with all faults, must have seen every kind and mark.
-pub const SEEDS_TELLING: u64 = 200;
+pub(crate) const SEEDS_TELLING: u64 = 200;
 
 /// What came of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Report {
+pub(crate) struct Report {
     /// How many seeds ran.
     pub seeds: u64,
     /// Those that failed, in their order.
@@ -35,7 +35,7 @@ pub struct Report {
 
 impl Report {
     /// Kinds of faults and marks that a batch of this size must have seen, and has not.
-    pub fn missing(&self, options: &Options) -> Vec<&'static str> {
+    pub(crate) fn missing(&self, options: &Options) -> Vec<&'static str> {
         let all = Kind::ALL.iter().all(|kind| options.faults.contains(kind));
         if self.seeds < SEEDS_TELLING || !all {
             return Vec::new();
@@ -75,7 +75,7 @@ impl Folded {
 
 /// How a batch is run.
 #[derive(Clone, Debug)]
-pub struct Batch {
+pub(crate) struct Batch {
     /// Which seeds.
     pub seeds: RangeInclusive<u64>,
     /// Threads.
@@ -86,7 +86,7 @@ pub struct Batch {
 
 impl Batch {
     /// Runs the seeds. `each` is given every outcome, in the order of the seeds.
-    pub fn run(&self, options: &Options, each: impl FnMut(&Outcome)) -> Report {
+    pub(crate) fn run(&self, options: &Options, each: impl FnMut(&Outcome)) -> Report {
         self.run_with(&|seed| run(seed, options), each)
     }
 

@@ -21,7 +21,7 @@ pub(super) enum Back {
 
 impl Back {
     /// An answer on its way.
-    pub fn of(answer: &Result<Answer, Refusal>) -> Back {
+    pub(crate) fn of(answer: &Result<Answer, Refusal>) -> Back {
         match answer {
             Ok(answer) => Back::Answer(frame::encode_answer(answer)),
             Err(refusal) => Back::Refusal(frame::encode_refusal(refusal)),
@@ -29,7 +29,7 @@ impl Back {
     }
 
     /// As it goes over the wire; empty for what does not.
-    pub fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         match self {
             Back::Answer(bytes) | Back::Refusal(bytes) => bytes,
             Back::Failure(_) => &[],
@@ -86,12 +86,12 @@ type Events = Queue<world::Event>;
 
 impl Calls {
     /// How often nobody listened where a call went.
-    pub fn refused(&self) -> u64 {
+    pub(crate) fn refused(&self) -> u64 {
         self.refused
     }
 
     /// A process calls a node.
-    pub fn call(
+    pub(crate) fn call(
         &mut self,
         from: Process,
         call: CallId,
@@ -108,7 +108,14 @@ impl Calls {
     }
 
     /// A process answers a call. If the caller is gone, or waits no more, nobody hears it.
-    pub fn reply(&mut self, from: Process, reply: ReplyId, answer: Back, lag: &mut Lag, queue: &mut Events) {
+    pub(crate) fn reply(
+        &mut self,
+        from: Process,
+        reply: ReplyId,
+        answer: Back,
+        lag: &mut Lag,
+        queue: &mut Events,
+    ) {
         if let Some(id) = self.replies.remove(&(from, reply)) {
             put(queue, lag.draw(), network::Event::Call(Event::Come(id, answer)));
         }
@@ -116,7 +123,7 @@ impl Calls {
 
     /// A process is killed: its calls are forgotten, and callers that wait for its answers hear that the connection
     /// broke.
-    pub fn kill(&mut self, process: Process, lag: &mut Lag, queue: &mut Events) {
+    pub(crate) fn kill(&mut self, process: Process, lag: &mut Lag, queue: &mut Events) {
         let of_process = (process, ReplyId(0))..=(process, ReplyId(u64::MAX));
         let waiting: Vec<_> = self.replies.range(of_process).map(|(reply, id)| (*reply, *id)).collect();
         for (reply, id) in waiting {
@@ -128,7 +135,7 @@ impl Calls {
     }
 
     /// A step on a call's way. Gives what arrives at a process by it.
-    pub fn handle(
+    pub(crate) fn handle(
         &mut self,
         event: Event,
         listening: &BTreeMap<String, (Process, Numbers)>,

@@ -9,18 +9,18 @@ pub(super) struct Chance(fastrand::Rng);
 
 impl Chance {
     /// The draws of a seed for one purpose.
-    pub fn of(seed: u64, purpose: &str) -> Chance {
+    pub(crate) fn of(seed: u64, purpose: &str) -> Chance {
         let name = [&seed.to_le_bytes()[..], purpose.as_bytes()].concat();
         Chance(fastrand::Rng::with_seed(Hash::of(&name).first_u64()))
     }
 
     /// A number from `least` to `most`, both included.
-    pub fn between(&mut self, least: u64, most: u64) -> u64 {
+    pub(crate) fn between(&mut self, least: u64, most: u64) -> u64 {
         self.0.u64(least..=most)
     }
 
     /// True once in `n` draws, on average; never for 0.
-    pub fn one_in(&mut self, n: u64) -> bool {
+    pub(crate) fn one_in(&mut self, n: u64) -> bool {
         n > 0 && self.0.u64(..n) == 0
     }
 
@@ -28,12 +28,12 @@ impl Chance {
     ///
     /// # Panics
     /// If there is none.
-    pub fn pick<T: Copy>(&mut self, among: &[T]) -> T {
+    pub(crate) fn pick<T: Copy>(&mut self, among: &[T]) -> T {
         among[self.between(0, among.len() as u64 - 1) as usize]
     }
 
     /// A secret.
-    pub fn bytes(&mut self) -> [u8; 32] {
+    pub(crate) fn bytes(&mut self) -> [u8; 32] {
         let mut bytes = [0; 32];
         self.0.fill(&mut bytes);
         bytes

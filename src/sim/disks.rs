@@ -24,7 +24,7 @@ pub(super) struct Disk {
 
 impl Disk {
     /// An empty disk; its pace is the seed's, its draws are the `node`'s.
-    pub fn new(seed: u64, node: u32) -> Disk {
+    pub(crate) fn new(seed: u64, node: u32) -> Disk {
         let mut pace = Chance::of(seed, "pace of disks");
         let scale = pace.pick(&[200, 2 * MS, 15 * MS]);
         let slow_one_in = pace.pick(&[0, 500, 30]);
@@ -33,7 +33,7 @@ impl Disk {
     }
 
     /// Recovers the journal on it, which is made from `birth` if there is none.
-    pub fn open<F: Fold>(
+    pub(crate) fn open<F: Fold>(
         &self,
         birth: Birth,
         time: Arc<dyn Time>,
@@ -51,14 +51,14 @@ impl Disk {
     }
 
     /// Microseconds from the begin of the next sync to its end.
-    pub fn draw_sync(&mut self) -> u64 {
+    pub(crate) fn draw_sync(&mut self) -> u64 {
         let most = if self.chance.one_in(self.slow_one_in) { SLOW } else { self.most };
         self.chance.between(self.least, most)
     }
 
     /// The process that wrote to it is killed. Of the writes that it had not synced the first ones are there, as many
     /// as are drawn. Gives how many those are, and how many are lost.
-    pub fn kill(&mut self) -> (u64, u64) {
+    pub(crate) fn kill(&mut self) -> (u64, u64) {
         let unsynced = self.memory.unsynced() as u64;
         let kept = self.chance.between(0, unsynced);
         self.memory = self.memory.kill(kept as usize);
@@ -66,18 +66,18 @@ impl Disk {
     }
 
     /// What is on it, for whoever looks from outside, and its mark.
-    pub fn look(&self) -> (Arc<dyn StoreRead>, Option<(Seq, Hash)>) {
+    pub(crate) fn look(&self) -> (Arc<dyn StoreRead>, Option<(Seq, Hash)>) {
         (self.memory.open().reader(), self.memory.mark().newest())
     }
 
     /// The store on it.
     #[cfg(test)]
-    pub fn store(&self) -> Box<dyn crate::journal::Store> {
+    pub(crate) fn store(&self) -> Box<dyn crate::journal::Store> {
         self.memory.open()
     }
 
     /// It names a checkpoint.
-    pub fn has_checkpoint(&self) -> bool {
+    pub(crate) fn has_checkpoint(&self) -> bool {
         matches!(self.look().0.get(Tree::Meta, b"checkpoint"), Ok(Some(_)))
     }
 }

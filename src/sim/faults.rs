@@ -16,23 +16,23 @@ pub enum Kind {
 
 impl Kind {
     /// All there are.
-    pub const ALL: [Kind; 1] = [Kind::Kill];
+    pub(crate) const ALL: [Kind; 1] = [Kind::Kill];
 
     /// As typed and printed.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Kind::Kill => "kill",
         }
     }
 
     /// The kind of that name.
-    pub fn named(name: &str) -> Option<Kind> {
+    pub(crate) fn named(name: &str) -> Option<Kind> {
         Kind::ALL.into_iter().find(|kind| kind.name() == name)
     }
 }
 
 /// How often each kind came about.
-pub type Counts = BTreeMap<Kind, u64>;
+pub(crate) type Counts = BTreeMap<Kind, u64>;
 
 /// Which nodes a fault is aimed at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +85,7 @@ pub(super) struct Faults {
 
 impl Faults {
     /// The faults of a seed, of some of these kinds, spread over `takes` microseconds.
-    pub fn draw(seed: u64, allowed: &[Kind], takes: u64) -> Faults {
+    pub(crate) fn draw(seed: u64, allowed: &[Kind], takes: u64) -> Faults {
         let mut chance = Chance::of(seed, "faults");
         let quiet = allowed.is_empty() || chance.one_in(8);
         let mut kinds: Vec<Kind> = allowed.iter().copied().filter(|_| !chance.one_in(3)).collect();
@@ -105,27 +105,27 @@ impl Faults {
     }
 
     /// How often each kind came about.
-    pub fn counts(&self) -> &Counts {
+    pub(crate) fn counts(&self) -> &Counts {
         &self.counts
     }
 
     /// No more are to come.
-    pub fn are_over(&self) -> bool {
+    pub(crate) fn are_over(&self) -> bool {
         self.left == 0
     }
 
     /// No more come.
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         self.left = 0;
     }
 
     /// Microseconds to the next fault; none if there is none to come.
-    pub fn next(&mut self) -> Option<u64> {
+    pub(crate) fn next(&mut self) -> Option<u64> {
         (self.left > 0).then(|| self.chance.between(self.gap / 4, self.gap * 7 / 4))
     }
 
     /// The next fault is due.
-    pub fn strike(&mut self, seats: Seats) -> Option<Strike> {
+    pub(crate) fn strike(&mut self, seats: Seats) -> Option<Strike> {
         self.left = self.left.checked_sub(1)?;
         let (kind, aim) = (self.chance.pick(&self.kinds), self.chance.pick(&self.aims));
         let nodes = match aim {
@@ -141,12 +141,12 @@ impl Faults {
     }
 
     /// A fault came about.
-    pub fn count(&mut self, kind: Kind) {
+    pub(crate) fn count(&mut self, kind: Kind) {
         *self.counts.entry(kind).or_default() += 1;
     }
 
     /// Microseconds until a killed node is started again.
-    pub fn down(&mut self) -> u64 {
+    pub(crate) fn down(&mut self) -> u64 {
         self.chance.between(0, self.down_most)
     }
 }
@@ -163,7 +163,7 @@ mod tests {
             std::iter::from_fn(|| faults.strike(seats)).count()
         };
         let counts: Vec<usize> = (0..100).map(strikes).collect();
-        assert!(counts.iter().any(|count| *count == 0));
+        assert!(counts.contains(&0));
         assert!(counts.iter().all(|count| *count == 0 || (15..=30).contains(count)));
         assert!(Faults::draw(1, &[], SECOND).are_over());
     }

@@ -17,7 +17,7 @@ const SLOW: u64 = 150 * MS;
 
 impl Lag {
     /// The lag of a seed.
-    pub fn of(seed: u64) -> Lag {
+    pub(crate) fn of(seed: u64) -> Lag {
         let mut chance = Chance::of(seed, "network");
         let scale = chance.pick(&[100, MS, 8 * MS]);
         let slow_one_in = chance.pick(&[0, 1_000, 50]);
@@ -25,18 +25,18 @@ impl Lag {
     }
 
     /// Microseconds that the next message takes.
-    pub fn draw(&mut self) -> u64 {
+    pub(crate) fn draw(&mut self) -> u64 {
         let most = if self.chance.one_in(self.slow_one_in) { SLOW } else { self.most };
         self.chance.between(self.least, most)
     }
 
     /// Whether something that is on its way is lost with the process that said it.
-    pub fn loses(&mut self) -> bool {
+    pub(crate) fn loses(&mut self) -> bool {
         self.chance.one_in(2)
     }
 
     /// A moment between the two, from which on what is on its way is lost.
-    pub fn cut(&mut self, from: Moment, to: Moment) -> Moment {
+    pub(crate) fn cut(&mut self, from: Moment, to: Moment) -> Moment {
         Moment(self.chance.between(from.0, to.0))
     }
 }

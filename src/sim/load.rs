@@ -33,7 +33,7 @@ pub(super) struct Load {
 
 impl Load {
     /// The load of a seed for so many peers and orders.
-    pub fn draw(seed: u64, peers: u32, orders: u64) -> Load {
+    pub(crate) fn draw(seed: u64, peers: u32, orders: u64) -> Load {
         let mut chance = Chance::of(seed, "load");
         let takes_ms = chance.pick(&[2_000, 8_000, 20_000, 45_000]);
         let roles = roles(peers, &mut chance);
@@ -65,12 +65,12 @@ impl Load {
     }
 
     /// How a peer was drawn.
-    pub fn plan(&self, id: PeerId) -> &PeerPlan {
+    pub(crate) fn plan(&self, id: PeerId) -> &PeerPlan {
         &self.plans[id.0 as usize - 1]
     }
 
     /// How a peer behaves from its `starts`-th start on. It wishes for other things in each life.
-    pub fn habits(&self, id: PeerId, starts: u64) -> Habits {
+    pub(crate) fn habits(&self, id: PeerId, starts: u64) -> Habits {
         let habits = self.plan(id).habits.clone();
         let role = if self.over { Role::Idle } else { habits.role };
         Habits { role, seed: habits.seed.wrapping_add(starts << 32), ..habits }

@@ -58,7 +58,7 @@ pub enum Mark {
 
 impl Mark {
     /// All there are.
-    pub const ALL: [Mark; 19] = [
+    pub(crate) const ALL: [Mark; 19] = [
         Mark::Grant,
         Mark::Fence,
         Mark::Pair,
@@ -81,7 +81,7 @@ impl Mark {
     ];
 
     /// As printed.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Mark::Grant => "grant",
             Mark::Fence => "fence",
@@ -107,7 +107,7 @@ impl Mark {
 }
 
 /// How often each was seen.
-pub type Seen = BTreeMap<Mark, u64>;
+pub(crate) type Seen = BTreeMap<Mark, u64>;
 
 /// The marks of one run.
 #[derive(Default)]
@@ -121,24 +121,24 @@ pub(super) struct Marks {
 
 impl Marks {
     /// What was seen.
-    pub fn seen(&self) -> &Seen {
+    pub(crate) fn seen(&self) -> &Seen {
         &self.seen
     }
 
     /// Something was seen.
-    pub fn mark(&mut self, mark: Mark) {
+    pub(crate) fn mark(&mut self, mark: Mark) {
         self.count(mark, 1);
     }
 
     /// Something was seen so often.
-    pub fn count(&mut self, mark: Mark, times: u64) {
+    pub(crate) fn count(&mut self, mark: Mark, times: u64) {
         if times > 0 {
             *self.seen.entry(mark).or_default() += times;
         }
     }
 
     /// What a machine wants done.
-    pub fn effect(&mut self, from: Process, effect: &Effect) {
+    pub(crate) fn effect(&mut self, from: Process, effect: &Effect) {
         match effect {
             Effect::Send(_, Message::SettleAnswer(answer)) => self.settled(answer),
             Effect::Send(_, Message::TradeAnswer(answer)) => self.traded(answer),
@@ -166,7 +166,7 @@ impl Marks {
     }
 
     /// What arrives at a machine.
-    pub fn input(&mut self, to: Process, input: &Input) {
+    pub(crate) fn input(&mut self, to: Process, input: &Input) {
         if let Input::Came(call, came) = input {
             let handed = self.handing.remove(&(to, *call));
             match came {
@@ -178,7 +178,7 @@ impl Marks {
     }
 
     /// A row of the ledger.
-    pub fn row(&mut self, record: &Record) {
+    pub(crate) fn row(&mut self, record: &Record) {
         match record {
             Record::Office { trader, .. } if *trader != PeerId::WAREHOUSE => self.mark(Mark::Grant),
             Record::Fence { .. } => self.mark(Mark::Fence),

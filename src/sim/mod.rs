@@ -37,10 +37,11 @@ mod world;
 use std::ops::RangeInclusive;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-pub use batch::{Batch, Report, SEEDS_TELLING};
+pub(crate) use batch::{Batch, Report};
 pub use check::Failure;
-pub use faults::{Counts, Kind};
-pub use marks::{Mark, Seen};
+pub(crate) use faults::{Counts, Kind};
+pub use marks::Mark;
+pub(crate) use marks::Seen;
 
 use self::chance::Chance;
 use self::trace::Trace;
@@ -89,7 +90,7 @@ pub struct Outcome {
 type Lived = (Option<Failure>, u64, Counts, Seen);
 
 /// Lives through one seed's world and checks it. A panic in it is a failure like others.
-pub fn run(seed: u64, options: &Options) -> Outcome {
+pub(crate) fn run(seed: u64, options: &Options) -> Outcome {
     let trace = Trace::new(options.trace);
     let (failed, orders, faults, marks) = guarded(|| {
         let (least, most) = (*options.peers.start(), *options.peers.end());

@@ -118,7 +118,7 @@ type Events = Queue<world::Event>;
 
 impl Network {
     /// A network in which nobody listens yet.
-    pub fn new(seed: u64) -> Network {
+    pub(crate) fn new(seed: u64) -> Network {
         Network {
             lag: Lag::of(seed),
             listening: BTreeMap::new(),
@@ -131,17 +131,17 @@ impl Network {
     }
 
     /// How often nobody listened where a process wanted to connect.
-    pub fn refused(&self) -> u64 {
+    pub(crate) fn refused(&self) -> u64 {
         self.refused + self.calls.refused()
     }
 
     /// A process listens; streams that it accepts get these numbers.
-    pub fn listen(&mut self, addr: &str, process: Process, numbers: Numbers) {
+    pub(crate) fn listen(&mut self, addr: &str, process: Process, numbers: Numbers) {
         self.listening.insert(addr.to_owned(), (process, numbers));
     }
 
     /// A process opens a stream and says this first on it.
-    pub fn dial(
+    pub(crate) fn dial(
         &mut self,
         from: Process,
         conn: ConnId,
@@ -167,7 +167,7 @@ impl Network {
     }
 
     /// A process says something on a stream. If that is gone, nobody hears it.
-    pub fn send(&mut self, from: Process, conn: ConnId, message: Vec<u8>, queue: &mut Events) {
+    pub(crate) fn send(&mut self, from: Process, conn: ConnId, message: Vec<u8>, queue: &mut Events) {
         let Some((id, side)) = self.ends.get(&(from, conn)) else { return };
         let Some(line) = self.lines.get_mut(id) else { return };
         match line.listener {
@@ -177,14 +177,14 @@ impl Network {
     }
 
     /// A process ends a stream. If the process had dialed it, what it said last may be lost.
-    pub fn hang_up(&mut self, from: Process, conn: ConnId, queue: &mut Events) {
+    pub(crate) fn hang_up(&mut self, from: Process, conn: ConnId, queue: &mut Events) {
         if let Some((id, side)) = self.ends.remove(&(from, conn)) {
             self.part(id, side, side == Side::Dialer, "ended by the other side", queue);
         }
     }
 
     /// A process is killed: its streams and calls end.
-    pub fn kill(&mut self, process: Process, queue: &mut Events) {
+    pub(crate) fn kill(&mut self, process: Process, queue: &mut Events) {
         self.listening.retain(|_, (listener, _)| *listener != process);
         let of_process = (process, ConnId(0))..=(process, ConnId(u64::MAX));
         let ends: Vec<_> = self.ends.range(of_process).map(|(end, line)| (*end, *line)).collect();
@@ -215,17 +215,17 @@ impl Network {
     }
 
     /// A process calls a node.
-    pub fn call(&mut self, from: Process, call: CallId, addr: String, ask: &Ask, queue: &mut Events) {
+    pub(crate) fn call(&mut self, from: Process, call: CallId, addr: String, ask: &Ask, queue: &mut Events) {
         self.calls.call(from, call, addr, ask, &mut self.lag, queue);
     }
 
     /// A process answers a call.
-    pub fn reply(&mut self, from: Process, reply: ReplyId, answer: Back, queue: &mut Events) {
+    pub(crate) fn reply(&mut self, from: Process, reply: ReplyId, answer: Back, queue: &mut Events) {
         self.calls.reply(from, reply, answer, &mut self.lag, queue);
     }
 
     /// A step on the way of a stream or call. Gives what arrives at a process by it.
-    pub fn handle(&mut self, event: Event, queue: &mut Events) -> Option<Delivery> {
+    pub(crate) fn handle(&mut self, event: Event, queue: &mut Events) -> Option<Delivery> {
         match event {
             Event::Connect(id) => {
                 self.connect(id, queue);

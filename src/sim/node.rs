@@ -59,33 +59,37 @@ pub(super) struct Node {
 
 impl Node {
     /// A node that was never started.
-    pub fn new(seed: u64, id: PeerId) -> Node {
+    pub(crate) fn new(seed: u64, id: PeerId) -> Node {
         let (disk, chance) = (Disk::new(seed, id.0), Chance::of(seed, &format!("node {id}")));
         Node { id, addr: addr(id), disk, lives: 0, life: None, chance }
     }
 
     /// The process that runs, or the one that ran last.
-    pub fn process(&self) -> Process {
+    pub(crate) fn process(&self) -> Process {
         Process { node: self.id, life: self.lives }
     }
 
     /// A process runs, if only to recover its journal.
-    pub fn is_alive(&self) -> bool {
+    pub(crate) fn is_alive(&self) -> bool {
         self.life.is_some()
     }
 
     /// It has recovered and listens.
-    pub fn is_serving(&self) -> bool {
+    pub(crate) fn is_serving(&self) -> bool {
         self.life.as_ref().is_some_and(|life| life.serving)
     }
 
     /// What its machine holds, if it runs.
-    pub fn view(&self) -> Option<View<'_>> {
+    pub(crate) fn view(&self) -> Option<View<'_>> {
         self.life.as_ref().map(|life| life.engine.view())
     }
 
     /// Starts a process on the disk, which recovers and then serves at [`Event::Serve`].
-    pub fn start(&mut self, world: &World<'_>, queue: &mut Queue<Event>) -> Result<Recovery, OpenError> {
+    pub(crate) fn start(
+        &mut self,
+        world: &World<'_>,
+        queue: &mut Queue<Event>,
+    ) -> Result<Recovery, OpenError> {
         self.lives += 1;
         let Booted { engine, numbers, outbox, recovery } =
             boot::boot(self.id, self.lives, &self.disk, world)?;
@@ -108,7 +112,7 @@ impl Node {
     }
 
     /// It serves from now on: gives the numbers for the streams that it accepts.
-    pub fn serve(&mut self, queue: &mut Queue<Event>) -> Option<Numbers> {
+    pub(crate) fn serve(&mut self, queue: &mut Queue<Event>) -> Option<Numbers> {
         let life = self.life.as_mut()?;
         life.serving = true;
         let numbers = life.numbers.clone();
@@ -117,18 +121,18 @@ impl Node {
     }
 
     /// kill -9. Gives how many unsynced writes are there all the same, and how many are lost.
-    pub fn kill(&mut self) -> (u64, u64) {
+    pub(crate) fn kill(&mut self) -> (u64, u64) {
         self.life = None;
         self.disk.kill()
     }
 
     /// Something arrives; a turn follows soon, with whatever arrives until then.
-    pub fn deliver(&mut self, delivery: Delivery, queue: &mut Queue<Event>) {
+    pub(crate) fn deliver(&mut self, delivery: Delivery, queue: &mut Queue<Event>) {
         self.take_in(delivery.input, queue);
     }
 
     /// A person asks the node something, and does not wait for the answer.
-    pub fn ask(&mut self, ask: Ask, queue: &mut Queue<Event>) {
+    pub(crate) fn ask(&mut self, ask: Ask, queue: &mut Queue<Event>) {
         if let Some(life) = &self.life {
             let reply = ReplyId(life.numbers.next());
             self.take_in(Input::Asked(reply, ask), queue);
@@ -159,7 +163,7 @@ impl Node {
     }
 
     /// Takes a turn if it is time for one. Gives what the machine wants done.
-    pub fn turn(&mut self, queue: &mut Queue<Event>) -> Vec<Effect> {
+    pub(crate) fn turn(&mut self, queue: &mut Queue<Event>) -> Vec<Effect> {
         let now = queue.now();
         let Some(life) = self.life.as_mut().filter(|life| life.turn_at == Some(now)) else {
             return Vec::new();
@@ -204,7 +208,7 @@ impl Node {
     ///
     /// # Errors
     /// A write or the sync failed.
-    pub fn sync(&mut self, queue: &mut Queue<Event>) -> Result<(), StoreError> {
+    pub(crate) fn sync(&mut self, queue: &mut Queue<Event>) -> Result<(), StoreError> {
         let process = self.process();
         let Some(life) = self.life.as_mut().filter(|life| life.sync_at == Some(queue.now())) else {
             return Ok(());

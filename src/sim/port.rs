@@ -26,7 +26,7 @@ pub(super) struct SimPort {
 
 impl SimPort {
     /// A port of a new process, which draws its tokens from `secrets`.
-    pub fn new(outbox: Outbox, secrets: Chance) -> SimPort {
+    pub(crate) fn new(outbox: Outbox, secrets: Chance) -> SimPort {
         let (conns, calls, replies) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         SimPort { outbox, conns, calls, replies, secrets }
     }

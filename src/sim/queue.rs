@@ -19,27 +19,27 @@ pub(super) struct Moment(pub u64);
 
 impl Moment {
     /// This many microseconds later.
-    pub fn after(self, micros: u64) -> Moment {
+    pub(crate) fn after(self, micros: u64) -> Moment {
         Moment(self.0 + micros)
     }
 
     /// Microseconds from `earlier` to this; 0 when `earlier` is later.
-    pub fn since(self, earlier: Moment) -> u64 {
+    pub(crate) fn since(self, earlier: Moment) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
 
     /// As the journal's clock shows it.
-    pub fn duration(self) -> Duration {
+    pub(crate) fn duration(self) -> Duration {
         Duration::from_micros(self.0)
     }
 
     /// The first moment at which the journal's clock shows this.
-    pub fn of(duration: Duration) -> Moment {
+    pub(crate) fn of(duration: Duration) -> Moment {
         Moment(duration.as_nanos().div_ceil(1_000) as u64)
     }
 
     /// As wall clocks show it.
-    pub fn wall(self) -> WallMicros {
+    pub(crate) fn wall(self) -> WallMicros {
         WallMicros(BEGIN + self.0)
     }
 }
@@ -93,18 +93,18 @@ impl<E> Default for Queue<E> {
 
 impl<E> Queue<E> {
     /// The present.
-    pub fn now(&self) -> Moment {
+    pub(crate) fn now(&self) -> Moment {
         self.now
     }
 
     /// Has an event happen then, or now if that has passed.
-    pub fn put(&mut self, at: Moment, event: E) {
+    pub(crate) fn put(&mut self, at: Moment, event: E) {
         self.count += 1;
         self.heap.push(Entry { at: at.max(self.now), count: self.count, event });
     }
 
     /// Takes the next event and goes to its time.
-    pub fn next(&mut self) -> Option<E> {
+    pub(crate) fn next(&mut self) -> Option<E> {
         let Entry { at, event, .. } = self.heap.pop()?;
         self.now = at;
         Some(event)

@@ -19,13 +19,13 @@ struct Recorder {
 
 impl Trace {
     /// Nothing has happened yet; lines are kept if they are `wanted`.
-    pub fn new(wanted: bool) -> Trace {
+    pub(crate) fn new(wanted: bool) -> Trace {
         let lines = wanted.then(Vec::new);
         Trace(Rc::new(RefCell::new(Recorder { lines, ..Recorder::default() })))
     }
 
     /// Something happened at a node: `what` in a word, the number of its stream or call, its bytes, and how it reads.
-    pub fn note(
+    pub(crate) fn note(
         &self,
         at: Moment,
         node: PeerId,
@@ -45,12 +45,12 @@ impl Trace {
     }
 
     /// The hash over all that was noted.
-    pub fn hash(&self) -> Hash {
+    pub(crate) fn hash(&self) -> Hash {
         Hash(*self.0.borrow().hasher.finalize().as_bytes())
     }
 
     /// Takes the lines.
-    pub fn take_lines(&self) -> Vec<String> {
+    pub(crate) fn take_lines(&self) -> Vec<String> {
         self.0.borrow_mut().lines.take().unwrap_or_default()
     }
 }

@@ -8,13 +8,11 @@
 
 mod calls;
 mod events;
-pub mod frame;
+pub(crate) mod frame;
 mod messages;
 mod replies;
 mod streams;
 mod weights;
-
-pub use weights::outcome_weight;
 
 use super::proto;
 use crate::limits::PRODUCTS_MAX;

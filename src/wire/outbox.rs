@@ -38,13 +38,6 @@ impl<T> Clone for Outbox<T> {
     }
 }
 
-impl<T> Outbox<T> {
-    /// Someone still reads it.
-    pub fn is_open(&self) -> bool {
-        !self.load.cut.load(Ordering::Relaxed) && !self.sender.is_closed()
-    }
-}
-
 impl<T: Weigh> Outbox<T> {
     /// Queues a message. False if the stream is gone or was cut, now or before.
     pub fn send(&self, message: T) -> bool {
@@ -63,13 +56,13 @@ impl<T: Weigh> Outbox<T> {
 
 /// The wire's end: a stream of messages that ends when the loop drops its outbox, or when it was cut.
 #[derive(Debug)]
-pub struct Outgoing<T> {
+pub(crate) struct Outgoing<T> {
     receiver: mpsc::Receiver<T>,
     load: Arc<Load>,
 }
 
 /// A new pair of ends.
-pub fn outbox<T>() -> (Outbox<T>, Outgoing<T>) {
+pub(crate) fn outbox<T>() -> (Outbox<T>, Outgoing<T>) {
     let (sender, receiver) = mpsc::channel(OUTBOX_MESSAGES_MAX);
     let load = Arc::new(Load::default());
     (Outbox { sender, load: Arc::clone(&load) }, Outgoing { receiver, load })

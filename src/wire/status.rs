@@ -7,13 +7,17 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::convert::Odd;
-pub use crate::model::call::{CallError, OLDER_COPY, OTHER_CLUSTER, Refusal};
+pub(crate) use crate::model::call::{CallError, Cause, Refusal};
 use crate::model::market::NotTaken;
 use crate::model::offices::{Roster, Seat};
 use crate::model::warehouse::Denied;
 use crate::types::Office;
 
 const DOMAIN: &str = "bazaar";
+const OTHER_CLUSTER: &str = "OTHER_CLUSTER";
+const OLDER_COPY: &str = "OLDER_COPY";
+const INVALID: &str = "INVALID";
+const UNAVAILABLE: &str = "UNAVAILABLE";
 /// What tonic-types takes; its order is never seen.
 #[allow(clippy::disallowed_types)]
 type Metadata = std::collections::HashMap<String, String>;
@@ -65,6 +69,17 @@ fn denied_code(denied: &Denied) -> (Code, &'static str) {
     }
 }
 
+/// What a program may make of a reason that it reads.
+fn cause_of(reason: &str) -> Cause {
+    match reason {
+        OTHER_CLUSTER => Cause::OtherCluster,
+        OLDER_COPY => Cause::OlderCopy,
+        INVALID => Cause::Invalid,
+        UNAVAILABLE => Cause::Unavailable,
+        _ => Cause::Other,
+    }
+}
+
 fn referral(roster: &Roster) -> Metadata {
     let seat = |office: Office| {
         let seat = roster.get(office)?;
@@ -102,8 +117,8 @@ impl From<Refusal> for Status {
                 let (code, reason) = denied_code(denied);
                 (code, reason, denied.to_string(), Metadata::new())
             }
-            Refusal::Invalid(text) => (Code::InvalidArgument, "INVALID", text.clone(), Metadata::new()),
-            Refusal::Unavailable(text) => (Code::Unavailable, "UNAVAILABLE", text.clone(), Metadata::new()),
+            Refusal::Invalid(text) => (Code::InvalidArgument, INVALID, text.clone(), Metadata::new()),
+            Refusal::Unavailable(text) => (Code::Unavailable, UNAVAILABLE, text.clone(), Metadata::new()),
         };
         Status::with_error_details(code, text, ErrorDetails::with_error_info(reason, DOMAIN, metadata))
     }
@@ -122,7 +137,7 @@ impl CallError {
         let Some(info) = details.error_info().filter(|info| info.domain == DOMAIN) else {
             return match status.code() {
                 Code::Unimplemented | Code::InvalidArgument | Code::OutOfRange | Code::ResourceExhausted => {
-                    CallError::Refused { reason: String::new(), text: status.message().to_owned() }
+                    CallError::Refused { cause: Cause::Other, text: status.message().to_owned() }
                 }
                 code => CallError::Unknown(format!("{code:?}: {}", status.message())),
             };
@@ -131,7 +146,7 @@ impl CallError {
         let traders = traders.filter_map(|seat| seat.split_once('@')).map(|(_, addr)| addr.to_owned());
         match ALL.into_iter().find(|why| code_of(*why).1 == info.reason) {
             Some(why) => CallError::NotTaken { why, traders: traders.collect() },
-            None => CallError::Refused { reason: info.reason.clone(), text: status.message().to_owned() },
+            None => CallError::Refused { cause: cause_of(&info.reason), text: status.message().to_owned() },
         }
     }
 }

@@ -1,5 +1,5 @@
 //! All integration tests in one binary: it links once. Modules are named by the danger that they test.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub)]
 
 mod by_hand;
 mod cli_contract;

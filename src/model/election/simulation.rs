@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::{Effect, Election, Message};
-use crate::types::{Now, Office, PeerId};
+use crate::types::{Now, PeerId};
 
 /// The office as somebody knows it; the higher version wins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -127,7 +127,7 @@ impl World {
 
     fn start(&mut self, peer: PeerId) {
         self.lives += 1;
-        let election = Election::new(peer, Office::Primary);
+        let election = Election::new(peer);
         let fresh = Peer { election, roster: Roster::default(), life: self.lives };
         self.live.entry(peer).or_insert(fresh);
     }
@@ -378,7 +378,7 @@ proptest! {
     #[test]
     fn stale_timers_do_nothing(steps in prop::collection::vec((0..8_u8, 1..7_u32), 0..40)) {
         let others: BTreeSet<PeerId> = [1, 2, 4, 5, 6].map(PeerId).into();
-        let mut election = Election::new(PeerId(3), Office::Secondary);
+        let mut election = Election::new(PeerId(3));
         let (mut now, mut tokens) = (Now(0), Vec::new());
         for (step, peer) in steps {
             now = now.after_ms(7);

@@ -13,7 +13,6 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-pub use self::checkpoint::Part;
 pub use self::decide::{NotTaken, Settling, Verdict};
 use super::offices::Offices;
 use super::session::Session;
@@ -70,12 +69,12 @@ pub struct Market {
 
 impl Market {
     /// The peer whose last session was opened with this store. A restore may have closed that session since.
-    pub fn owner(&self, store: Hash) -> Option<PeerId> {
+    pub(crate) fn owner(&self, store: Hash) -> Option<PeerId> {
         self.sessions.iter().find(|(_, session)| session.store == store).map(|(peer, _)| *peer)
     }
 
     /// Name and price of the goods, by [`crate::types::ProductId`].
-    pub fn goods(&self) -> impl Iterator<Item = (&str, Money)> {
+    pub(crate) fn goods(&self) -> impl Iterator<Item = (&str, Money)> {
         self.shelves.iter().map(|shelf| (shelf.name.as_str(), shelf.unit_price))
     }
 
@@ -95,13 +94,13 @@ impl Market {
     }
 
     /// The number that a new client gets: one above the highest id, from 1001.
-    pub fn next_client(&self) -> PeerId {
+    pub(crate) fn next_client(&self) -> PeerId {
         let highest = self.sessions.keys().next_back().copied().unwrap_or(PeerId::PEER_MAX);
         PeerId(highest.max(PeerId::PEER_MAX).0 + 1)
     }
 
     /// The lowest number that a peer may still ask for, and the highest decided.
-    pub fn numbers(&self, peer: PeerId) -> (Number, Number) {
+    pub(crate) fn numbers(&self, peer: PeerId) -> (Number, Number) {
         self.sessions
             .get(&peer)
             .map_or((Number(1), Number(0)), |session| (session.floor(), session.highest()))

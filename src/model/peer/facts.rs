@@ -22,7 +22,7 @@ use crate::types::{
 
 /// A peer's identity and timers.
 #[derive(Clone, Debug)]
-pub struct Me {
+pub(crate) struct Me {
     /// Its id.
     pub id: PeerId,
     /// The market's.

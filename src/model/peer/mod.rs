@@ -45,10 +45,10 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use facts::Me;
+pub(crate) use facts::Me;
 use facts::{Cx, Facts};
 use rooms::Rooms;
-pub use state::{Accepted, Chunks, Part, PeerState};
+pub use state::PeerState;
 
 use super::clock::Clock;
 use super::entry::Entry;
@@ -59,7 +59,7 @@ use super::trader::Trader;
 use crate::types::{Money, Now, PeerId, Stamp};
 
 /// What a peer is made of.
-pub struct Parts {
+pub(crate) struct Parts {
     /// The recovered state.
     pub state: PeerState,
     /// Its clock.
@@ -83,7 +83,7 @@ pub struct Parts {
 }
 
 /// The machine. See the module's text.
-pub struct Peer {
+pub(crate) struct Peer {
     facts: Facts,
     rooms: Rooms,
     /// When it meant to be woken.
@@ -92,7 +92,7 @@ pub struct Peer {
 
 impl Peer {
     /// A peer over a recovered state.
-    pub fn new(parts: Parts, now: Now) -> Peer {
+    pub(crate) fn new(parts: Parts, now: Now) -> Peer {
         let Parts { state, clock, me, habits, goods, warehouse, neighbours, join, no_preempt, queue_max } =
             parts;
         let products = goods.len() as u16;
@@ -118,7 +118,8 @@ impl Peer {
     }
 
     /// The offices as it knows them.
-    pub fn roster(&self) -> &super::offices::Roster {
+    #[cfg(test)]
+    pub(crate) fn roster(&self) -> &super::offices::Roster {
         &self.facts.roster
     }
 

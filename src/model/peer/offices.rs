@@ -53,7 +53,7 @@ fn index(office: Office) -> usize {
 
 impl Offices {
     pub(super) fn new(me: PeerId, no_preempt: bool) -> Offices {
-        let race = |office| Race { election: Election::new(me, office), timer: None, claiming: false };
+        let race = |_| Race { election: Election::new(me), timer: None, claiming: false };
         Offices {
             races: Office::BOTH.map(race),
             no_preempt,

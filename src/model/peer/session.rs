@@ -6,7 +6,7 @@
 use super::facts::{Cx, Purpose};
 use super::line::Line;
 use crate::model::backoff::Backoff;
-use crate::model::call::{Answer, Ask, CallError, OLDER_COPY, OTHER_CLUSTER, OpenAnswer, Opening};
+use crate::model::call::{Answer, Ask, CallError, Cause, OpenAnswer, Opening};
 use crate::model::entry::Entry;
 use crate::model::message::{ControlDown, ControlUp, Message};
 use crate::model::step::{Because, ConnId, Effect, Exit};
@@ -55,12 +55,12 @@ impl Session {
         self.opening = false;
         match result {
             Ok(Answer::Opened(answer)) => self.enter(cx, *answer),
-            Err(CallError::Refused { reason, text }) if reason == OTHER_CLUSTER => {
+            Err(CallError::Refused { cause: Cause::OtherCluster, text }) => {
                 let hint = "name this market's warehouse with --warehouse, or another --data-dir".to_owned();
                 let exit = Exit { code: 7, what: text, hint };
                 cx.turn.at_once(Because::TellsNothing, Effect::Exit(exit));
             }
-            Err(CallError::Refused { reason, text }) if reason == OLDER_COPY => {
+            Err(CallError::Refused { cause: Cause::OlderCopy, text }) => {
                 tracing::error!(text, "the warehouse is an older copy; this peer waits for the right one");
                 // An older copy may not know this peer's session: only the token in a hello convinces it.
                 self.dial_control(cx);

@@ -14,7 +14,7 @@ use crate::model::fold::{Fold, Tree};
 use crate::types::{Epoch, Hash, Number, Office, Order, OrderId, PeerId, Seq, Stamp, Term, WallMicros};
 
 /// A mirror: chunks of encoded orders with their place in the journal that they are from, ascending.
-pub type Chunks = VecDeque<(Seq, Vec<u8>)>;
+pub(crate) type Chunks = VecDeque<(Seq, Vec<u8>)>;
 
 /// An order taken for another peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +56,7 @@ pub struct PeerState {
 
 impl PeerState {
     /// The lowest number of the present epoch without an outcome: everything below it is answered.
-    pub fn floor(&self) -> Number {
+    pub(crate) fn floor(&self) -> Number {
         // Orders of an earlier epoch do not count: that epoch's window is closed.
         let present = self.open.range(Number::new(self.last.epoch(), 0)..).next();
         present.map_or(Number(self.last.0 + 1), |(number, _)| *number)
@@ -64,20 +64,20 @@ impl PeerState {
 
     /// The number of the next order. It is above all that this store gave before, whatever epoch the warehouse tells,
     /// so that none is given twice.
-    pub fn next_number(&self, epoch: Epoch) -> Number {
+    pub(crate) fn next_number(&self, epoch: Epoch) -> Number {
         Number::new(epoch, 1).max(Number(self.last.0 + 1))
     }
 
     /// How many more orders may be placed while everything below `acknowledged` is durably answered: placing number
     /// `k` tells the warehouse to forget what lies [`SESSION_WINDOW`] below it.
-    pub fn room(&self, acknowledged: Number) -> u32 {
+    pub(crate) fn room(&self, acknowledged: Number) -> u32 {
         let from = if acknowledged.epoch() == self.last.epoch() { acknowledged.k() } else { 1 };
         let used = self.last.k().saturating_add(1).saturating_sub(from);
         SESSION_WINDOW.saturating_sub(used)
     }
 
     /// An open order as it goes over the wire.
-    pub fn order(&self, me: PeerId, placed: &Placed) -> Order {
+    pub(crate) fn order(&self, me: PeerId, placed: &Placed) -> Order {
         let Placed { number, stamp, kind, product, quantity } = *placed;
         Order { id: OrderId { peer: me, number }, stamp, kind, product, quantity }
     }

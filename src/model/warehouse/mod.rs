@@ -16,9 +16,9 @@ mod tell;
 
 use std::collections::BTreeMap;
 
-pub use self::denied::Denied;
+pub(crate) use self::denied::Denied;
 pub use self::offices::GivenUp;
-pub use self::sessions::Opened;
+pub(crate) use self::sessions::Opened;
 
 use self::presence::Presence;
 use self::settle::{Job, Settler};

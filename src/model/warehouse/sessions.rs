@@ -27,7 +27,7 @@ pub struct Opened {
 impl Opened {
     /// Whether numbers above the last one that a store gave were decided: then it is an old copy. A new epoch begins
     /// above every number of the old ones with nothing decided, which proves nothing.
-    pub fn is_ahead_of(&self, last: Number) -> bool {
+    pub(crate) fn is_ahead_of(&self, last: Number) -> bool {
         self.highest.k() > 0 && self.highest > last
     }
 }

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::limits::{CALL_DEADLINE, EVENTS_MAX, INBOX_MAX, OUTBOX_BYTES_MAX};
-use crate::model::call::{CallError, Probe};
+use crate::model::call::{CallError, Cause, Probe};
 use crate::model::happening::What;
 use crate::model::market::NotTaken;
 use crate::model::message::{ReplicaAsk, StockPush, Stream, TradeAnswer, TradeAsk};
@@ -283,7 +283,7 @@ fn a_form_that_makes_no_sense_reaches_no_machine() {
     };
     peer.call(&trader.addr, Ask::HandOver(Box::default(), vec![order; orders]));
     let (_, came) = peer.came();
-    assert!(matches!(came, Err(CallError::Refused { reason, .. }) if reason == "INVALID"));
+    assert!(matches!(came, Err(CallError::Refused { cause: Cause::Invalid, .. })));
     trader.is_quiet();
 }
 

@@ -48,11 +48,11 @@ pub(super) struct Figures {
 
 impl Figures {
     /// The floor, if one was stated and not reached.
-    pub fn missed_floor(&self) -> Option<u64> {
+    pub(crate) fn missed_floor(&self) -> Option<u64> {
         self.flags.floor.filter(|floor| self.orders_per_s() < *floor as f64)
     }
 
-    pub fn orders_per_s(&self) -> f64 {
+    pub(crate) fn orders_per_s(&self) -> f64 {
         self.run.orders as f64 / self.run.elapsed_s.max(1e-6)
     }
 
@@ -83,7 +83,7 @@ impl Figures {
     }
 
     /// One object, or a table of figures and one of processes.
-    pub fn print(&self, global: &Global) -> io::Result<()> {
+    pub(crate) fn print(&self, global: &Global) -> io::Result<()> {
         let mut out = io::stdout().lock();
         let mut row = self.row();
         if global.json {

@@ -31,7 +31,7 @@ pub(super) struct Market {
 
 impl Market {
     /// Starts it; the traders are the two ids above `shoppers`.
-    pub async fn start(place: &Place, shoppers: u32) -> Result<Market, Failure> {
+    pub(crate) async fn start(place: &Place, shoppers: u32) -> Result<Market, Failure> {
         let (warehouse, addr) = nodes::start_warehouse(place)?;
         let mut market = Market { warehouse, addr, traders: Nodes::default() };
         for id in [shoppers + 2, shoppers + 1] {
@@ -45,7 +45,7 @@ impl Market {
     }
 
     /// Ends traders, then the warehouse. The figures of all, the warehouse first.
-    pub async fn end(self) -> Result<Vec<Ended>, Failure> {
+    pub(crate) async fn end(self) -> Result<Vec<Ended>, Failure> {
         let traders = self.traders.end().await?;
         let mut ended = self.warehouse.end().await?;
         ended.extend(traders);

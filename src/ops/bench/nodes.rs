@@ -71,20 +71,20 @@ pub(super) fn start_peer(
 }
 
 impl Nodes {
-    pub fn add(&mut self, child: Child) {
+    pub(crate) fn add(&mut self, child: Child) {
         self.0.push(child);
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = &Child> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Child> {
         self.0.iter()
     }
 
-    pub fn addrs(&self) -> Vec<String> {
+    pub(crate) fn addrs(&self) -> Vec<String> {
         self.0.iter().map(|child| child.addr.clone()).collect()
     }
 
     /// Asks each for its figures, then ends all and waits for them: what they journaled is complete.
-    pub async fn end(mut self) -> Result<Vec<Ended>, Failure> {
+    pub(crate) async fn end(mut self) -> Result<Vec<Ended>, Failure> {
         let mut ended = Vec::new();
         for child in &self.0 {
             let report = report(&child.addr).await?;

@@ -26,7 +26,7 @@ pub(super) struct Raw {
 
 impl Raw {
     /// Appends and syncs for a few seconds in a file of its own, which it removes.
-    pub fn measure(dir: &Path) -> io::Result<Raw> {
+    pub(crate) fn measure(dir: &Path) -> io::Result<Raw> {
         Ok(Raw { by_1: rate(dir, 1)?, by_64: rate(dir, 64)?, by_1024: rate(dir, 1024)? })
     }
 }

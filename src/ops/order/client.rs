@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::journal::{
     self, Block, Journal, OpenError, Reader, Recovered, Step, Ticket, Urgency, exit_on_failure,
 };
-use crate::model::call::{Catalogue, OpenAnswer};
+use crate::model::call::{CallError, Catalogue, Cause, OpenAnswer};
 use crate::model::clock::Clock;
 use crate::model::entry::{Entry, Placed, Told};
 use crate::model::fold::Fold as _;
@@ -23,7 +23,7 @@ use crate::types::{
     Epoch, Hash, Number, Order, OrderId, OrderKind, PeerId, ProcessId, ProductId, Quantity, Seq, Token,
     WallMicros,
 };
-use crate::wire::client::{CallError, Node};
+use crate::wire::client::Node;
 
 /// What a client's store says that it was made as.
 const ROLE: &str = "client";
@@ -122,7 +122,7 @@ impl Client {
     /// is used twice.
     async fn be_reborn(&mut self) -> Result<(), CallError> {
         let token = boot::new_token().map_err(|error| CallError::Refused {
-            reason: String::new(),
+            cause: Cause::Other,
             text: format!("no randomness for a new token: {error}"),
         })?;
         self.token = token;

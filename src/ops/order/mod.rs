@@ -19,12 +19,11 @@ use super::retry::Backoff;
 use super::runtime::runtime;
 use crate::cli::{BuyArgs, Global, OrderFlags, Pieces, SellArgs};
 use crate::limits::BACKOFF_MAX;
-use crate::model::call::Catalogue;
+use crate::model::call::{CallError, Catalogue, Cause};
 use crate::model::entry::Placed;
 use crate::model::market::NotTaken;
 use crate::types::{Money, Number, Order, OrderKind, PeerId, ProductId};
-use crate::wire::client::{CallError, Node};
-use crate::wire::status::OLDER_COPY;
+use crate::wire::client::Node;
 
 /// Buys.
 ///
@@ -278,7 +277,7 @@ impl Errand<'_> {
             let node = node.map_err(|error| market::unreachable(&report.addr, &error))?;
             match node.place(&self.wanted.good, self.wanted.quantity, self.wanted.kind).await {
                 Ok(outcome) => return Ok(Done::told(self.wanted.clone(), outcome, false)),
-                Err(CallError::Refused { reason, .. }) if reason == "UNAVAILABLE" && !self.limits.over() => {
+                Err(CallError::Refused { cause: Cause::Unavailable, .. }) if !self.limits.over() => {
                     backoff.pause(self.limits.left() / 4).await;
                 }
                 Err(error) => return Err(not_placed(peer, &report.addr, &error)),
@@ -322,7 +321,7 @@ fn nothing_sent(why: String) -> Failure {
 /// The warehouse's answer to opening a session.
 fn refused(error: CallError) -> Failure {
     match error {
-        CallError::Refused { reason, text } if reason == OLDER_COPY => Failure::new(exit::UNREACHABLE, text)
+        CallError::Refused { cause: Cause::OlderCopy, text } => Failure::new(exit::UNREACHABLE, text)
             .hint("the warehouse's log says how to mend it; nothing was sent"),
         CallError::Refused { text, .. } => Failure::new(exit::NO, text),
         error => market::unreachable("the warehouse", &error),
@@ -355,7 +354,7 @@ fn not_placed(peer: PeerId, addr: &str, error: &CallError) -> Failure {
                 .hint(format!("bazaar dump orders --connect {addr} --reverse"))
         }
         CallError::Unreachable { .. } => market::unreachable(addr, error),
-        CallError::Refused { reason, text } if reason == "UNAVAILABLE" => {
+        CallError::Refused { cause: Cause::Unavailable, text } => {
             Failure::new(exit::UNREACHABLE, text.clone())
         }
         CallError::Refused { .. } | CallError::NotTaken { .. } => Failure::new(exit::NO, error.to_string()),
@@ -389,7 +388,7 @@ mod tests {
         assert_eq!(nothing_sent("no trader is in office".into()).exit, exit::UNREACHABLE);
         let unknown = CallError::Unknown("no answer within 5s".into());
         assert_eq!(not_placed(PeerId(3), ":7703", &unknown).exit, exit::UNDETERMINED);
-        let invalid = CallError::Refused { reason: "INVALID".into(), text: "no such good: x".into() };
+        let invalid = CallError::Refused { cause: Cause::Invalid, text: "no such good: x".into() };
         assert_eq!(not_placed(PeerId(3), ":7703", &invalid).exit, exit::NO);
         assert_eq!(refused(invalid).exit, exit::NO);
         assert_eq!(no_peer(PeerId(9), &market::Reports::default()).exit, exit::USAGE);

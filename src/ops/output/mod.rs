@@ -9,7 +9,7 @@ mod printer;
 use std::io::{self, IsTerminal};
 
 use clap::ColorChoice;
-pub use printer::{Column, Printer, Row, Shape, Show};
+pub(crate) use printer::{Column, Printer, Row, Shape, Show};
 
 use crate::config::ConfigError;
 use crate::journal::OpenError;
@@ -17,25 +17,25 @@ use crate::journal::OpenError;
 /// Exit codes that scripts rely on.
 pub mod exit {
     /// Done; also a first Ctrl-C.
-    pub const DONE: u8 = 0;
+    pub(crate) const DONE: u8 = 0;
     /// Failure.
-    pub const FAILURE: u8 = 1;
+    pub(crate) const FAILURE: u8 = 1;
     /// Bad flags, configuration or input, an absent directory, or a mode that is not there yet.
-    pub const USAGE: u8 = 2;
+    pub(crate) const USAGE: u8 = 2;
     /// Unreachable or not ready; nothing was sent.
-    pub const UNREACHABLE: u8 = 3;
+    pub(crate) const UNREACHABLE: u8 = 3;
     /// A definite business no.
-    pub const NO: u8 = 4;
+    pub(crate) const NO: u8 = 4;
     /// An invariant is broken, views disagree, stores differ.
-    pub const BROKEN: u8 = 5;
+    pub(crate) const BROKEN: u8 = 5;
     /// Undetermined: sent without an answer, data partly unreadable, no progress.
-    pub const UNDETERMINED: u8 = 6;
+    pub(crate) const UNDETERMINED: u8 = 6;
     /// Data directory in use, of another cluster, newer, not ours, damaged or older than its mark.
-    pub const DIRECTORY: u8 = 7;
+    pub(crate) const DIRECTORY: u8 = 7;
     /// A stated threshold was missed.
-    pub const THRESHOLD: u8 = 8;
+    pub(crate) const THRESHOLD: u8 = 8;
     /// Second Ctrl-C.
-    pub const INTERRUPTED: u8 = 130;
+    pub(crate) const INTERRUPTED: u8 = 130;
 }
 
 /// Why a command did not do what it was asked: what and why in one line, the mend, and the exit code.
@@ -52,18 +52,18 @@ pub struct Failure {
 
 impl Failure {
     /// A failure without a hint.
-    pub fn new(exit: u8, what: impl Into<String>) -> Failure {
+    pub(crate) fn new(exit: u8, what: impl Into<String>) -> Failure {
         Failure { exit, what: what.into(), hint: None }
     }
 
     /// The same with a hint.
     #[must_use]
-    pub fn hint(self, hint: impl Into<String>) -> Failure {
+    pub(crate) fn hint(self, hint: impl Into<String>) -> Failure {
         Failure { hint: Some(hint.into()), ..self }
     }
 
     /// Writing to stdout failed. That its reader went away is no failure of ours.
-    pub fn writing(error: io::Error) -> Failure {
+    pub(crate) fn writing(error: io::Error) -> Failure {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Failure::new(exit::DONE, ""),
             _ => Failure::new(exit::FAILURE, format!("cannot write to stdout: {error}")),
@@ -131,7 +131,7 @@ pub(crate) fn rounded(value: f64, digits: i32) -> f64 {
 }
 
 /// The known name that is nearest to what was typed, if one is near enough to be meant.
-pub fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let scored = known.into_iter().map(|name| (strsim::jaro_winkler(typed, name), name));
     let best = scored.max_by(|one, other| one.0.total_cmp(&other.0))?;
     (best.0 > 0.7).then_some(best.1)

@@ -7,11 +7,11 @@ use serde_json::{Map, Value};
 use crate::types::Money;
 
 /// One row; keys in the order of the contract.
-pub type Row = Map<String, Value>;
+pub(crate) type Row = Map<String, Value>;
 
 /// In which form rows are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
+pub(crate) enum Shape {
     /// Aligned columns; the header in bold if `color`.
     Table {
         /// Whether to colour.
@@ -30,7 +30,7 @@ pub enum Shape {
 
 /// How a column's values look in a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Show {
+pub(crate) enum Show {
     /// As text, to the left.
     Text,
     /// As a number, to the right.
@@ -43,7 +43,7 @@ pub enum Show {
 
 /// A column of table and CSV: a key of the rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Column {
+pub(crate) struct Column {
     /// Key in the row, and heading.
     pub key: &'static str,
     /// How its values look.
@@ -54,7 +54,7 @@ pub struct Column {
 const TABLE_BATCH: usize = 512;
 
 /// Prints rows of one kind. Nothing is complete before [`Printer::finish`].
-pub struct Printer<'a> {
+pub(crate) struct Printer<'a> {
     out: &'a mut dyn Write,
     shape: Shape,
     columns: Vec<Column>,
@@ -68,20 +68,20 @@ pub struct Printer<'a> {
 
 impl<'a> Printer<'a> {
     /// Prints `columns` (in JSON: all keys) to `out`.
-    pub fn new(out: &'a mut dyn Write, shape: Shape, columns: &[Column]) -> Printer<'a> {
+    pub(crate) fn new(out: &'a mut dyn Write, shape: Shape, columns: &[Column]) -> Printer<'a> {
         let widths = columns.iter().map(|column| column.key.len()).collect();
         let columns = columns.to_vec();
         Printer { out, shape, columns, waiting: Vec::new(), widths, batch: TABLE_BATCH, begun: false }
     }
 
     /// Prints every row at once: for rows that come as things happen.
-    pub fn unbuffered(mut self) -> Self {
+    pub(crate) fn unbuffered(mut self) -> Self {
         self.batch = 1;
         self
     }
 
     /// Takes one row.
-    pub fn row(&mut self, row: &Row) -> io::Result<()> {
+    pub(crate) fn row(&mut self, row: &Row) -> io::Result<()> {
         match self.shape {
             Shape::Table { .. } => self.waiting.push(self.cells(row, true)),
             Shape::Csv => {
@@ -104,7 +104,7 @@ impl<'a> Printer<'a> {
     }
 
     /// Prints what waits, and what must stand around the rows even if there were none.
-    pub fn finish(mut self) -> io::Result<()> {
+    pub(crate) fn finish(mut self) -> io::Result<()> {
         self.print_waiting()?;
         self.begin()?;
         if let Shape::Object { .. } = self.shape {

@@ -78,7 +78,7 @@ pub(super) struct World {
 
 impl World {
     /// A world in which everything is still to come.
-    pub fn new(setting: &Setting<'_>, trace: Trace) -> World {
+    pub(crate) fn new(setting: &Setting<'_>, trace: Trace) -> World {
         let Setting { seed, peers, orders, faults } = *setting;
         let load = Load::draw(seed, peers, orders);
         let mut world = World {
@@ -113,17 +113,17 @@ impl World {
     }
 
     /// What went wrong, how often.
-    pub fn faults(&self) -> &Counts {
+    pub(crate) fn faults(&self) -> &Counts {
         self.faults.counts()
     }
 
     /// What was seen.
-    pub fn marks(&self) -> &Seen {
+    pub(crate) fn marks(&self) -> &Seen {
         self.marks.seen()
     }
 
     /// Orders that were placed.
-    pub fn orders(&self) -> u64 {
+    pub(crate) fn orders(&self) -> u64 {
         self.placed.values().sum()
     }
 
@@ -131,7 +131,7 @@ impl World {
     ///
     /// # Errors
     /// Something that must hold does not.
-    pub fn run(&mut self) -> Result<(), Failure> {
+    pub(crate) fn run(&mut self) -> Result<(), Failure> {
         let lived = self.live();
         self.look_back()?;
         lived.and_then(|()| self.check())

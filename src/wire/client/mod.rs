@@ -8,7 +8,8 @@ pub mod dial;
 mod flow;
 mod node;
 
-pub use flow::{Dumped, Happenings};
-pub use node::{Node, call};
+pub(crate) use flow::Dumped;
+pub use node::Node;
+pub(crate) use node::call;
 
-pub use crate::model::call::{CallError, Probe};
+pub use crate::model::call::CallError;

@@ -7,7 +7,7 @@ use tonic::transport::Channel;
 use super::connect::{connect, odd, within};
 use super::flow::{Dumped, Happenings};
 use crate::limits::{CONNECT_MAX, MESSAGE_BYTES_MAX, PROBE_MAX};
-use crate::model::call::{Answer, Ask, CallError, Catalogue, Farewell, OpenAnswer, Opening, SessionInfo};
+use crate::model::call::{Answer, Ask, CallError, Catalogue, Farewell, OpenAnswer, Opening};
 use crate::model::hello::Hello;
 use crate::model::offices::Roster;
 use crate::model::report::Report;
@@ -22,7 +22,6 @@ use crate::wire::proto::{
 /// A node at an address, for unary calls over one connection.
 #[derive(Clone, Debug)]
 pub struct Node {
-    addr: String,
     channel: Channel,
     deadline: Duration,
 }
@@ -32,7 +31,7 @@ pub struct Node {
 ///
 /// # Errors
 /// See [`CallError`].
-pub async fn call(addr: &str, deadline: Duration, ask: Ask) -> Result<Answer, CallError> {
+pub(crate) async fn call(addr: &str, deadline: Duration, ask: Ask) -> Result<Answer, CallError> {
     let deadline = if matches!(ask, Ask::Probe) { PROBE_MAX } else { deadline };
     Node::connect(addr, deadline).await?.ask(ask).await
 }
@@ -62,12 +61,7 @@ impl Node {
     /// Nobody answers there.
     pub async fn connect(addr: &str, deadline: Duration) -> Result<Node, CallError> {
         let channel = connect(addr, CONNECT_MAX.min(deadline)).await?;
-        Ok(Node { addr: addr.to_owned(), channel, deadline })
-    }
-
-    /// Where it is.
-    pub fn addr(&self) -> &str {
-        &self.addr
+        Ok(Node { channel, deadline })
     }
 
     fn market(&self) -> MarketClient<Channel> {
@@ -90,7 +84,7 @@ impl Node {
     ///
     /// # Errors
     /// See [`CallError`]; this holds for all calls below.
-    pub async fn ask(&self, ask: Ask) -> Result<Answer, CallError> {
+    pub(crate) async fn ask(&self, ask: Ask) -> Result<Answer, CallError> {
         match ask {
             Ask::Catalogue => method!(self.warehouse().catalogue(proto::CatalogueRequest::from(ask))),
             Ask::Open(_) => method!(self.warehouse().open(proto::OpenRequest::from(ask))),
@@ -112,7 +106,7 @@ impl Node {
 
     /// The warehouse's catalogue.
     #[allow(clippy::missing_errors_doc)]
-    pub async fn catalogue(&self) -> Result<Catalogue, CallError> {
+    pub(crate) async fn catalogue(&self) -> Result<Catalogue, CallError> {
         answer!(self.ask(Ask::Catalogue), Answer::Catalogue(catalogue) => *catalogue)
     }
 
@@ -129,12 +123,6 @@ impl Node {
         answer!(self.ask(Ask::Open(opening)), Answer::Opened(opened) => *opened)
     }
 
-    /// The session of a peer.
-    #[allow(clippy::missing_errors_doc)]
-    pub async fn session(&self, peer: PeerId) -> Result<Option<SessionInfo>, CallError> {
-        answer!(self.ask(Ask::Session(peer)), Answer::Session(_, session) => session)
-    }
-
     /// Asks for an office.
     #[allow(clippy::missing_errors_doc)]
     pub async fn claim(&self, hello: &Hello, office: Office) -> Result<Roster, CallError> {
@@ -145,12 +133,6 @@ impl Node {
     #[allow(clippy::missing_errors_doc)]
     pub async fn fence(&self, hello: &Hello, term: Term) -> Result<Roster, CallError> {
         self.roster(Ask::Fence(Box::new(hello.clone()), term)).await
-    }
-
-    /// Makes the two traders partners: the primary's word that the secondary is up to date.
-    #[allow(clippy::missing_errors_doc)]
-    pub async fn pair(&self, hello: &Hello, term: Term, partner: Term) -> Result<Roster, CallError> {
-        self.roster(Ask::Pair(Box::new(hello.clone()), term, partner)).await
     }
 
     /// Gives an office up.
@@ -189,7 +171,12 @@ impl Node {
 
     /// The peer places an order of its own.
     #[allow(clippy::missing_errors_doc)]
-    pub async fn place(&self, good: &str, quantity: Quantity, kind: OrderKind) -> Result<Outcome, CallError> {
+    pub(crate) async fn place(
+        &self,
+        good: &str,
+        quantity: Quantity,
+        kind: OrderKind,
+    ) -> Result<Outcome, CallError> {
         let ask = Ask::Place(good.to_owned(), quantity, kind);
         answer!(self.ask(ask), Answer::Outcome(outcome) => *outcome)
     }
@@ -202,14 +189,14 @@ impl Node {
 
     /// The peer goes for good; answered when it has done all that it owes.
     #[allow(clippy::missing_errors_doc)]
-    pub async fn leave(&self) -> Result<Farewell, CallError> {
+    pub(crate) async fn leave(&self) -> Result<Farewell, CallError> {
         answer!(self.ask(Ask::Leave), Answer::Left(farewell) => farewell)
     }
 
     /// The trader settles what it has and gives its office up, to a peer or (0) to nobody; which office it was, if it
     /// had one.
     #[allow(clippy::missing_errors_doc)]
-    pub async fn resign_by_hand(&self, to: PeerId) -> Result<Option<(Office, Term)>, CallError> {
+    pub(crate) async fn resign_by_hand(&self, to: PeerId) -> Result<Option<(Office, Term)>, CallError> {
         answer!(self.ask(Ask::ResignByHand(to)), Answer::Resigned(office) => office)
     }
 
@@ -221,7 +208,7 @@ impl Node {
 
     /// The blocks of the node's log.
     #[allow(clippy::missing_errors_doc)]
-    pub async fn dump(&self, from: Seq, to: Seq, follow: bool) -> Result<Dumped, CallError> {
+    pub(crate) async fn dump(&self, from: Seq, to: Seq, follow: bool) -> Result<Dumped, CallError> {
         let request = proto::DumpRequest { from_seq: from.0, to_seq: to.0, follow };
         Ok(Dumped::new(within(self.deadline, self.admin().dump(request)).await?))
     }

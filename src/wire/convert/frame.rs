@@ -33,7 +33,7 @@ macro_rules! codec {
     ($(#[$encode_doc:meta])* $encode:ident, $(#[$decode_doc:meta])* $decode:ident, $of:ty:
         $($tag:literal $pattern:pat => $proto:ident $(as $read:expr)?,)*) => {
         $(#[$encode_doc])*
-        pub fn $encode(it: &$of) -> Vec<u8> {
+        pub(crate) fn $encode(it: &$of) -> Vec<u8> {
             match it {
                 $($pattern => match proto::$proto::try_from(it.clone()) {
                     Ok(proto) => tagged($tag, &proto),
@@ -46,7 +46,7 @@ macro_rules! codec {
         ///
         /// # Errors
         /// The bytes are no frame, or a field makes no sense.
-        pub fn $decode(bytes: &[u8]) -> Result<$of, Odd> {
+        pub(crate) fn $decode(bytes: &[u8]) -> Result<$of, Odd> {
             let (tag, rest) = untagged(bytes)?;
             match tag {
                 $($tag => codec!(read::<proto::$proto>(rest)? $(, $read)?),)*
@@ -117,7 +117,7 @@ codec! {
 }
 
 /// A refusal, as the status that the wire makes of it: its details say code and text, too.
-pub fn encode_refusal(refusal: &Refusal) -> Vec<u8> {
+pub(crate) fn encode_refusal(refusal: &Refusal) -> Vec<u8> {
     Status::from(refusal.clone()).details().to_vec()
 }
 
@@ -125,7 +125,7 @@ pub fn encode_refusal(refusal: &Refusal) -> Vec<u8> {
 ///
 /// # Errors
 /// The bytes are no status.
-pub fn decode_refusal(bytes: &[u8]) -> Result<CallError, Odd> {
+pub(crate) fn decode_refusal(bytes: &[u8]) -> Result<CallError, Odd> {
     let it: tonic_types::pb::Status = read(bytes)?;
     let status = Status::with_details(Code::from(it.code), it.message, bytes.to_vec().into());
     Ok(CallError::from_status(&status))

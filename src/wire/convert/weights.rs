@@ -14,7 +14,7 @@ const HELLO_BYTES: usize = 512;
 const MESSAGE_BYTES: usize = 64;
 
 /// Upper estimate of an outcome's bytes on the wire.
-pub fn outcome_weight(outcome: &Outcome) -> usize {
+pub(crate) fn outcome_weight(outcome: &Outcome) -> usize {
     OUTCOME_BYTES + SHARE_BYTES * outcome.shares.len()
 }
 

@@ -15,7 +15,7 @@ use crate::wire::{convert, proto};
 const DUMP_BYTES: usize = MESSAGE_BYTES_MAX / 4;
 
 /// Reads the durable blocks of a node's log; what `Admin.Dump` serves. Implemented over the journal's reader.
-pub trait BlockReader: Send + Sync + 'static {
+pub(crate) trait BlockReader: Send + Sync + 'static {
     /// Durable blocks from the one that contains `from`, up to about `max_bytes`; empty at the end.
     ///
     /// # Errors
@@ -31,7 +31,7 @@ pub trait BlockReader: Send + Sync + 'static {
 
 /// What a dump starts with.
 #[derive(Clone, Debug, Default)]
-pub struct DumpHead {
+pub(crate) struct DumpHead {
     /// 0: the warehouse.
     pub peer: PeerId,
     /// The market's id.

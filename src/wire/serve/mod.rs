@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio::sync::{broadcast, mpsc};
-pub use tonic::transport::Error as ServeError;
+pub(crate) use tonic::transport::Error as ServeError;
 use tonic::transport::Server;
 use tonic::transport::server::{Router, TcpIncoming};
 
@@ -26,14 +26,14 @@ use crate::model::step::Numbers;
 
 mod admin;
 mod cluster;
-pub mod dump;
+pub(crate) mod dump;
 mod inbox;
 mod market;
 mod replica;
 mod warehouse;
 
 /// What a node serves, and where.
-pub struct Serving {
+pub(crate) struct Serving {
     /// Already bound, so that the address is known.
     pub listener: TcpListener,
     /// Ends the server; streams are to be ended before.
@@ -50,7 +50,7 @@ pub struct Serving {
 ///
 /// # Errors
 /// The transport failed.
-pub async fn serve_peer(arrivals: mpsc::Sender<Arrival>, serving: Serving) -> Result<(), ServeError> {
+pub(crate) async fn serve_peer(arrivals: mpsc::Sender<Arrival>, serving: Serving) -> Result<(), ServeError> {
     let inbox = Inbox::new(arrivals, serving.numbers.clone());
     let market = MarketServer::new(market::Market(inbox.clone()));
     let cluster = ClusterServer::new(cluster::Cluster(inbox.clone()));
@@ -66,7 +66,10 @@ pub async fn serve_peer(arrivals: mpsc::Sender<Arrival>, serving: Serving) -> Re
 ///
 /// # Errors
 /// The transport failed.
-pub async fn serve_warehouse(arrivals: mpsc::Sender<Arrival>, serving: Serving) -> Result<(), ServeError> {
+pub(crate) async fn serve_warehouse(
+    arrivals: mpsc::Sender<Arrival>,
+    serving: Serving,
+) -> Result<(), ServeError> {
     let inbox = Inbox::new(arrivals, serving.numbers.clone());
     let warehouse = WarehouseServer::new(warehouse::Warehouse(inbox.clone()));
     let router = common(inbox, &serving).add_service(warehouse.max_decoding_message_size(MESSAGE_BYTES_MAX));
@@ -104,6 +107,6 @@ async fn run(router: Router, serving: Serving) -> Result<(), ServeError> {
 ///
 /// # Errors
 /// The port is taken, or the address is not ours.
-pub async fn listen(addr: SocketAddr) -> std::io::Result<TcpListener> {
+pub(crate) async fn listen(addr: SocketAddr) -> std::io::Result<TcpListener> {
     TcpListener::bind(addr).await
 }

@@ -1,4 +1,4 @@
-use crate::model::call::{Answer, CallError, OLDER_COPY, OTHER_CLUSTER, OpenAnswer};
+use crate::model::call::{Answer, CallError, Cause, OpenAnswer};
 use crate::model::entry::Entry;
 use crate::model::message::ControlDown;
 use crate::model::offices::Roster;
@@ -19,8 +19,8 @@ fn open_answer(epoch: u32, highest: u32, generation: u64) -> Answer {
     Answer::Opened(Box::new(OpenAnswer { opened, clock: Stamp(70), roster, generation }))
 }
 
-fn refused(reason: &str) -> CallError {
-    CallError::Refused { reason: reason.into(), text: "no".into() }
+fn refused(cause: Cause) -> CallError {
+    CallError::Refused { cause, text: "no".into() }
 }
 
 fn heartbeat(number: u64) -> crate::model::message::Message {
@@ -133,7 +133,7 @@ fn after_a_restore_the_line_home_is_dialed_anew_and_the_generation_is_journaled(
 fn another_markets_warehouse_ends_the_process() {
     let mut bench = Bench::new();
     bench.idle();
-    assert_eq!(bench.came("open", Err(refused(OTHER_CLUSTER))), ["exit 7: no"]);
+    assert_eq!(bench.came("open", Err(refused(Cause::OtherCluster))), ["exit 7: no"]);
 }
 
 /// The older copy may not believe a word of this peer before it has seen its token.
@@ -141,7 +141,10 @@ fn another_markets_warehouse_ends_the_process() {
 fn an_older_copy_of_the_warehouse_is_shown_what_this_peer_has_seen() {
     let mut bench = Bench::new();
     bench.idle();
-    assert_eq!(bench.came("open", Err(refused(OLDER_COPY))), ["dial control warehouse control hello of 4"]);
+    assert_eq!(
+        bench.came("open", Err(refused(Cause::OlderCopy))),
+        ["dial control warehouse control hello of 4"]
+    );
     assert!(!bench.peer.facts.session_open);
 }
 

@@ -5,6 +5,7 @@ use fastrand::Rng;
 
 use super::any::{Any, WHYS};
 use super::*;
+use crate::model::call::Cause;
 use crate::model::offices::{Roster, Seat};
 use crate::model::warehouse::Denied;
 use crate::types::{PeerId, ProcessId, Term};
@@ -90,12 +91,14 @@ fn a_refusal_comes_to_the_caller_as_over_the_wire() {
         };
         assert_eq!((why, traders), (expected, vec!["127.0.0.1:7706".to_owned()]));
     }
-    let reason = |refusal| match heard(refusal) {
-        CallError::Refused { reason, text } => (reason, text),
+    let cause = |refusal| match heard(refusal) {
+        CallError::Refused { cause, text } => (cause, text),
         other => panic!("{other:?}"),
     };
     let denied = Denied::StoreAlive(PeerId(4));
-    assert_eq!(reason(denied.clone().into()), ("STORE_ALIVE".into(), denied.to_string()));
-    assert_eq!(reason(Refusal::Invalid("no".into())), ("INVALID".into(), "no".into()));
-    assert_eq!(reason(Refusal::Unavailable("later".into())), ("UNAVAILABLE".into(), "later".into()));
+    assert_eq!(cause(denied.clone().into()), (Cause::Other, denied.to_string()));
+    let older = Denied::OlderCopy { seen: 2, own: 1 };
+    assert_eq!(cause(older.clone().into()), (Cause::OlderCopy, older.to_string()));
+    assert_eq!(cause(Refusal::Invalid("no".into())), (Cause::Invalid, "no".into()));
+    assert_eq!(cause(Refusal::Unavailable("later".into())), (Cause::Unavailable, "later".into()));
 }

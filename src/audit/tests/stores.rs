@@ -1,0 +1,75 @@
+//! Damaged blocks, marks and clocks that differ, caches that are wrong.
+
+use super::*;
+
+#[test]
+fn damaged_blocks_are_caught_and_cost_no_other_row() {
+    let clean = Market::lived();
+    let (blocks, tip) = chain(&clean.ledger);
+    for at in 0..blocks.len() {
+        let mut flipped = blocks.clone();
+        let middle = flipped[at].len() / 2;
+        flipped[at][middle] ^= 1;
+        let found = audit(&mut [memory(0, flipped, tip, 1_000)], 5).unwrap();
+        assert!(found.of(Check::Chain).failed > 0 && found.of(Check::Readable).failed > 0, "{at}");
+        let mut missing = blocks.clone();
+        missing.remove(at);
+        let found = audit(&mut [memory(0, missing, tip, 1_000)], 5).unwrap();
+        assert!(!found.failed().is_empty(), "block {at} missing");
+    }
+}
+
+#[test]
+fn marks_and_clocks_are_compared() {
+    let clean = Market::lived();
+    let (blocks, tip) = chain(&clean.ledger);
+    let with = |alter: fn(&mut Memory)| {
+        let mut memory = Memory { meta: Default::default(), blocks: blocks.clone(), cache: None };
+        memory.meta.mark = Some((tip.seq, tip.hash));
+        alter(&mut memory);
+        audit(&mut [Box::new(memory) as Source], 5).unwrap().failed()
+    };
+    assert_eq!(with(|_| {}), []);
+    assert_eq!(with(|store| store.meta.mark.as_mut().unwrap().1 = Hash::default()), [Check::Chain]);
+    assert_eq!(with(|store| store.meta.mark.as_mut().unwrap().0.0 -= 1), [Check::Chain]);
+    assert_eq!(with(|store| store.meta.mark.as_mut().unwrap().0.0 += 1), [Check::Durable]);
+    assert_eq!(with(|store| drop(store.blocks.pop())), [Check::Durable]);
+    assert_eq!(with(|store| store.meta.clock_reserve = Some(Stamp(3))), [Check::Clock]);
+}
+
+#[test]
+fn caches_are_compared_at_their_own_row() {
+    let clean = Market::lived();
+    let (blocks, tip) = chain(&clean.ledger);
+    // Stock after the last row, and the age of a block.
+    let (last, mut fold) = (tip.seq, LedgerFold::default());
+    let mut time = WallMicros(0);
+    let mut whole = Memory { meta: Default::default(), blocks: blocks.clone(), cache: None };
+    for row in rows::<Record>(&mut whole, Seq(1)) {
+        let (place, record) = row.unwrap();
+        fold.apply(&place, &record.unwrap(), &mut Alarms::new(0));
+        time = place.time;
+    }
+    let stock: Vec<Quantity> = fold.goods.0.iter().map(|it| Quantity(it.on_hand())).collect();
+    let with = |alter: &dyn Fn(&mut StockCache)| {
+        let mut cache = StockCache { seq: last, stock: stock.clone(), asked_at: time };
+        alter(&mut cache);
+        let memory = Memory { meta: Default::default(), blocks: blocks.clone(), cache: Some(cache) };
+        let found = audit(&mut [Box::new(memory) as Source], 5).unwrap();
+        assert!(found.of(Check::Caches).checked > 0);
+        found.failed()
+    };
+    assert_eq!(with(&|_| {}), []);
+    assert_eq!(with(&|cache| cache.stock[1].0 += 1), [Check::Caches]);
+    assert_eq!(with(&|cache| cache.seq.0 += 1), [Check::Caches], "ahead of the ledger");
+    assert_eq!(with(&|cache| cache.seq.0 -= 20), [Check::Caches], "stock of a later row");
+    let early = |cache: &mut StockCache| {
+        (cache.seq, cache.stock) = (Seq(3), [111, 43, 28].map(Quantity).to_vec());
+    };
+    assert_eq!(with(&early), [], "rows that are on their way");
+    let behind = |cache: &mut StockCache| {
+        early(cache);
+        cache.asked_at.0 += 3_000_000;
+    };
+    assert_eq!(with(&behind), [Check::Caches]);
+}

@@ -1,0 +1,165 @@
+//! Commands of the built program and their processes.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{SOON, until};
+
+/// How a command ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ended {
+    #[track_caller]
+    pub fn expect(self, code: i32) -> Ended {
+        assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    /// The one object on stdout, and nothing else.
+    #[track_caller]
+    pub fn object(&self) -> Value {
+        let object: Value =
+            serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"));
+        assert!(object.is_object(), "{object}");
+        object
+    }
+
+    /// A refusal in the form that people and scripts rely on: `error: ... NAMED ...`, then a hint.
+    #[track_caller]
+    pub fn refused(self, code: i32, named: &str) -> Ended {
+        let ended = self.expect(code);
+        assert!(ended.stderr.lines().any(|line| line.starts_with("error: ")), "no error line: {ended:?}");
+        assert!(ended.stderr.contains(named), "{named:?} is not named: {ended:?}");
+        assert!(ended.stderr.contains("\n  hint: "), "no hint: {ended:?}");
+        assert_eq!(ended.stdout, "", "a refusal says nothing on stdout");
+        ended
+    }
+}
+
+/// The program, in a directory of its own choice, without what this environment says.
+pub fn bazaar(cwd: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bazaar"));
+    command.current_dir(cwd).stdin(Stdio::null());
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("BAZAAR_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// A running command with its output in files, so that nobody waits for a reader.
+pub struct Running {
+    child: Option<Child>,
+    out: TempDir,
+}
+
+impl Running {
+    pub fn start(mut command: Command) -> Running {
+        let out = tempfile::tempdir().unwrap();
+        let file = |name: &str| File::create(out.path().join(name)).unwrap();
+        let child = command.stdout(file("out")).stderr(file("err")).spawn().unwrap();
+        Running { child: Some(child), out }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
+    pub fn stdout(&self) -> String {
+        fs::read_to_string(self.out.path().join("out")).unwrap()
+    }
+
+    pub fn stderr(&self) -> String {
+        fs::read_to_string(self.out.path().join("err")).unwrap()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill(self.pid(), signal);
+    }
+
+    pub fn has_ended(&mut self) -> bool {
+        self.child.as_mut().unwrap().try_wait().unwrap().is_some()
+    }
+
+    /// Its end; fails, and kills it, when it takes longer than `limit`.
+    pub fn wait(mut self, limit: Duration) -> Ended {
+        let mut child = self.child.take().unwrap();
+        let began = Instant::now();
+        let status = loop {
+            match child.try_wait().unwrap() {
+                Some(status) => break status,
+                None if began.elapsed() < limit => std::thread::sleep(Duration::from_millis(5)),
+                None => {
+                    child.kill().unwrap();
+                    child.wait().unwrap();
+                    panic!("not ended within {limit:?}\n{}\n{}", self.stdout(), self.stderr());
+                }
+            }
+        };
+        Ended { code: status.code().unwrap_or(-1), stdout: self.stdout(), stderr: self.stderr() }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Runs a command to its end.
+pub fn run(cwd: &Path, args: &[&str]) -> Ended {
+    let mut command = bazaar(cwd);
+    command.args(args);
+    Running::start(command).wait(Duration::from_secs(90))
+}
+
+/// A signal to one process that this test started.
+pub fn kill(pid: u32, signal: Signal) {
+    // Gone already: nothing to end.
+    let _ = kill_process(Pid::from_raw(pid as i32).unwrap(), signal);
+}
+
+/// Parent of a living process; a zombie lives no more.
+pub fn parent(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    let state = fields.next()?;
+    if state == "Z" { None } else { fields.next()?.parse().ok() }
+}
+
+pub fn lives(pid: u32) -> bool {
+    parent(pid).is_some()
+}
+
+/// Living children of a process.
+pub fn children(pid: u32) -> Vec<u32> {
+    let names =
+        fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    names.filter(|child| parent(*child) == Some(pid)).collect()
+}
+
+/// `kill -9` of a process and all its children, as near to at once as can be; returns when they are gone.
+pub(super) fn kill_with_children(running: Running) {
+    // Stopped first, so that it starts no child unseen.
+    running.signal(Signal::STOP);
+    let nodes = children(running.pid());
+    running.signal(Signal::KILL);
+    nodes.iter().for_each(|node| kill(*node, Signal::KILL));
+    drop(running);
+    until("all nodes are gone", SOON, || (!nodes.iter().any(|node| lives(*node))).then_some(()));
+}
