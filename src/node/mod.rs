@@ -15,7 +15,7 @@ pub(crate) mod life;
 pub mod port;
 
 /// The wall clock, for the time in blocks and lines: nothing is ordered by it.
-#[allow(clippy::disallowed_methods)] // the one place that reads it
+#[allow(clippy::disallowed_methods)] // machines are given what it says
 pub fn wall_now() -> WallMicros {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     WallMicros(since.as_micros() as u64)
