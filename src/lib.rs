@@ -74,7 +74,7 @@
 //! | [`model::message`], [`model::call`] | what streams carry; what unary calls ask and answer |
 //! | [`model::market`] | goods, lots, money and sessions as the fold of the ledger: `decide`, then `apply` |
 //! | [`model::warehouse`] | the warehouse's machine: batches, sessions and offices around that market; who is present |
-//! | [`model::peer`] | the peer's machine, in rooms, over the fold of its journal; [`model::entry`] has its records |
+//! | [`model::peer`] | the peer's machine, in rooms, over the fold of its journal; [`model::peer::entry`] has its records |
 //! | [`model::row`], [`model::fold`] | the ledger's records; what a journal must know of a state |
 //! | [`model::catalogue`] | names and prices of the goods, by product index, and as a peer's store keeps them |
 //! | [`model::session`] | which numbers of a peer are decided, and the outcomes that may be asked again |

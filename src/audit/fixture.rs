@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::{BlockSource, Source, SourceError, SourceMeta, StockCache};
 use crate::journal::{BlockHeader, ChainWriter, Tip};
-use crate::model::entry::{Entry, Placed, Told};
+use crate::model::peer::entry::{Entry, Placed, Told};
 use crate::model::row::{Decision, Reason, Record, Slice, initial_lot};
 use crate::types::{
     Batch, Epoch, Hash, Money, Number, Office, Order, OrderId, OrderKind, PeerId, ProcessId, ProductId,

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::chain::Chain;
 use super::fold::{Answer, JournalFold, LedgerFold, Restores, Sessions};
 use super::{Alarms, BlockSource, Check, Example, SourceError, pages, reserved};
-use crate::model::entry::{Entry, Placed};
+use crate::model::peer::entry::{Entry, Placed};
 use crate::model::row::{Outcome, Place, Record};
 use crate::types::{Epoch, Hash, Order, OrderId, OrderKind, PeerId, Seq, node_name};
 

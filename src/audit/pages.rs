@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use super::{BlockSource, SourceError};
 use crate::journal::{BlockHeader, Sealed};
 use crate::limits::{SALE_LOTS_MAX, STOCK_MAX, UNIT_PRICE_MAX};
-use crate::model::entry::Entry;
+use crate::model::peer::entry::Entry;
 use crate::model::row::{Place, Record, Slice};
 use crate::types::{Hash, Money, Quantity, Seq};
 

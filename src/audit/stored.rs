@@ -6,10 +6,10 @@ use std::sync::Arc;
 use super::{BlockSource, CheckpointVerdict, Fact, SourceError, SourceMeta};
 use crate::journal::{self, Block, NodeJson, Offline, ReadError, StoreRead};
 use crate::model::catalogue::{Catalogue, GOODS};
-use crate::model::entry::Entry;
 use crate::model::fold::Fold;
 use crate::model::market::Market;
 use crate::model::peer::PeerState;
+use crate::model::peer::entry::Entry;
 use crate::types::{Hash, PeerId, Seq};
 
 /// What the store of one-shot orders was made as.

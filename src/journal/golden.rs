@@ -13,8 +13,8 @@ use tempfile::TempDir;
 use super::samples::{entries, records};
 use super::testing::{never, until, wait};
 use super::*;
-use crate::model::entry::Entry;
 use crate::model::fold::{Fold, Tree};
+use crate::model::peer::entry::Entry;
 use crate::model::row::Record;
 use crate::types::{PeerId, Stamp, Token, WallMicros};
 

@@ -2,7 +2,7 @@
 
 use super::samples::{entries, records};
 use crate::codec::{CodecError, decode, encode};
-use crate::model::entry::Entry;
+use crate::model::peer::entry::Entry;
 use crate::model::row::Record;
 
 /// The numbers are written in stores: a new kind takes the next one, and none is ever given twice. If a kind is missing

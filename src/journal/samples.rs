@@ -1,6 +1,6 @@
 //! One record of every kind, as format 1 wrote them: for the tests that pin the bytes and for the golden stores.
 
-use crate::model::entry::{Entry, Placed, Told};
+use crate::model::peer::entry::{Entry, Placed, Told};
 use crate::model::row::{Decision, OutcomeKind, Reason, Record, Slice, initial_lot};
 use crate::types::{
     Batch, Epoch, Hash, Money, Number, Office, Order, OrderId, OrderKind, PeerId, ProcessId, ProductId,

@@ -4,7 +4,6 @@ pub mod call;
 pub mod catalogue;
 pub mod clock;
 pub mod election;
-pub mod entry;
 pub mod fold;
 pub mod happening;
 pub mod hello;

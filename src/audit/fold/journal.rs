@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::audit::{Alarms, Check, Example};
-use crate::model::entry::{Entry, Placed, Told};
+use crate::model::peer::entry::{Entry, Placed, Told};
 use crate::model::row::Place;
 use crate::types::{
     Epoch, Hash, Number, Office, Order, OrderId, OrderKind, PeerId, QueueKey, Seq, Stamp, Term, WallMicros,

@@ -11,7 +11,7 @@ fn with_entry(peer: u32, nth: usize, alter: impl Fn(&mut Entry) -> bool) -> Mark
 
 #[test]
 fn changed_journals_are_caught_by_name() {
-    let told = |alter: fn(&mut crate::model::entry::Told)| {
+    let told = |alter: fn(&mut crate::model::peer::entry::Told)| {
         with_entry(4, 0, move |entry| match entry {
             Entry::Answered { told, .. } if told[0].number == Number(1) => {
                 alter(&mut told[0]);

@@ -7,7 +7,7 @@ mod stores;
 
 use super::fixture::*;
 use super::*;
-use crate::model::entry::Entry;
+use crate::model::peer::entry::Entry;
 use crate::model::row::{Decision, OutcomeKind, Reason, Record};
 use crate::types::*;
 

@@ -52,7 +52,7 @@ fn the_exemption_of_a_restore_hides_nothing_else() {
     let row = restored_row(&Market::restored());
     let mut newer = Market::restored();
     newer.ledger.pop();
-    let told = |alter: fn(&mut crate::model::entry::Told), lost: bool| {
+    let told = |alter: fn(&mut crate::model::peer::entry::Told), lost: bool| {
         restored_entry(4, move |entry| match entry {
             Entry::Answered { told, .. }
                 if (told[0].seq >= row && told[0].number.epoch() == Epoch(0)) == lost =>

@@ -7,7 +7,6 @@ use super::PeerState;
 use crate::limits::CLIENT_CLOCK_LEAD_MAX;
 use crate::model::call::{Answer, Ask, Refusal, SessionInfo};
 use crate::model::clock::Clock;
-use crate::model::entry::Entry;
 use crate::model::fold::Fold as _;
 use crate::model::happening::What;
 use crate::model::hello::Hello;
@@ -15,6 +14,7 @@ use crate::model::market::NotTaken;
 use crate::model::membership::Membership;
 use crate::model::message::{Message, PeerWord};
 use crate::model::offices::Roster;
+use crate::model::peer::entry::Entry;
 use crate::model::step::{At, Because, CallId, ConnId, Effect, ReplyId, Turn};
 use crate::types::{
     Epoch, Hash, Money, Now, Office, OrderId, PeerId, ProcessId, Role, Seq, Stamp, Term, Token,

@@ -13,9 +13,9 @@
 
 use super::facts::{Cx, News};
 use super::rooms::Rooms;
-use crate::model::entry::Entry;
 use crate::model::happening::What;
 use crate::model::offices::Roster;
+use crate::model::peer::entry::Entry;
 use crate::types::{Office, PeerId, Term};
 
 impl Rooms {

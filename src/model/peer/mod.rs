@@ -22,6 +22,7 @@
 mod cache;
 mod desk;
 mod door;
+pub mod entry;
 mod facts;
 mod follow;
 mod gossip;
@@ -45,13 +46,13 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
+use entry::Entry;
 pub(crate) use facts::Me;
 use facts::{Cx, Facts};
 use rooms::Rooms;
 pub use state::PeerState;
 
 use super::clock::Clock;
-use super::entry::Entry;
 use super::membership::{Member, Membership};
 use super::shopper::{Habits, Shopper};
 use super::step::{At, Input, Machine, Turn};

@@ -3,9 +3,9 @@ use std::sync::Arc;
 
 use crate::journal::{Birth, HandTime, MemoryDisk, Pump, Recovered, Setup, start_by_hand};
 use crate::model::call::Answer;
-use crate::model::entry::Entry;
 use crate::model::happening::What;
 use crate::model::peer::PeerState;
+use crate::model::peer::entry::Entry;
 use crate::model::report::Report;
 use crate::model::step::{At, Because, ConnId, Effect, Input, Machine, Numbers, ReplyId, Turn};
 use crate::types::{Epoch, Now, PeerId, Seq, Stamp, Term, Token};

@@ -6,7 +6,7 @@ use super::filter::Selection;
 use super::{Dump, ledger, row};
 use crate::audit::{BlockSource, Logged, ReadRow, Source, SourceError, rows};
 use crate::model::catalogue::Catalogue;
-use crate::model::entry::Entry;
+use crate::model::peer::entry::Entry;
 use crate::model::row::Record;
 use crate::ops::output::{Column, Failure, Row, Show, exit};
 use crate::ops::rows::unreadable_row;

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{Dump, ledger, row};
 use crate::audit::{Alarms, BlockSource, JournalFold, Source};
 use crate::model::catalogue::Catalogue;
-use crate::model::entry::{Entry, Told};
+use crate::model::peer::entry::{Entry, Told};
 use crate::model::row::{Place, Record};
 use crate::ops::output::{Column, Failure, Row, Show, exit};
 use crate::ops::rows::ledger_row;

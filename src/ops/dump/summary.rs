@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{Dump, row};
 use crate::audit::{BlockSource, Fact, Logged, Page, Source, SourceMeta, pages, rows};
-use crate::model::entry::Entry;
+use crate::model::peer::entry::Entry;
 use crate::model::row::{Place, Record};
 use crate::ops::output::{Column, Failure, Row, Shape, Show};
 use crate::types::{Hash, Money, Seq, WallMicros};

@@ -10,11 +10,11 @@ use crate::journal::{
 };
 use crate::model::call::{CallError, Catalogue, Cause, OpenAnswer};
 use crate::model::clock::Clock;
-use crate::model::entry::{Entry, Placed, Told};
 use crate::model::fold::Fold as _;
 use crate::model::hello::Hello;
 use crate::model::offices::Roster;
 use crate::model::peer::PeerState;
+use crate::model::peer::entry::{Entry, Placed, Told};
 use crate::model::row::Outcome;
 use crate::node::boot::{self, TOKEN};
 use crate::node::wall_now;

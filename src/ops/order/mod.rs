@@ -20,8 +20,8 @@ use super::runtime::runtime;
 use crate::cli::{BuyArgs, Global, OrderFlags, Pieces, SellArgs};
 use crate::limits::BACKOFF_MAX;
 use crate::model::call::{CallError, Catalogue, Cause};
-use crate::model::entry::Placed;
 use crate::model::market::NotTaken;
+use crate::model::peer::entry::Placed;
 use crate::types::{Money, Number, Order, OrderKind, PeerId, ProductId};
 use crate::wire::client::Node;
 

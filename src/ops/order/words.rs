@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::cli::MARKET_DIR;
 use crate::cli::OrderFlags;
-use crate::model::entry::Told;
+use crate::model::peer::entry::Told;
 use crate::model::row::{Outcome, OutcomeKind, Reason, Share};
 use crate::ops::output::{Row, exit};
 use crate::types::{Money, OrderId, OrderKind, PeerId, Quantity, Seq, WallMicros};

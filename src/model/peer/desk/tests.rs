@@ -1,10 +1,10 @@
 use crate::limits::CLIENT_CLOCK_LEAD_MAX;
 use crate::model::call::Ask;
-use crate::model::entry::Entry;
 use crate::model::hello::Hello;
 use crate::model::market::NotTaken;
 use crate::model::message::{Message, ReplicaAsk, SettleAnswer, Stream, TradeAsk};
 use crate::model::offices::Roster;
+use crate::model::peer::entry::Entry;
 use crate::model::peer::testing::*;
 use crate::types::{Batch, Order, OrderKind, PeerId, Seq, Stamp, Term};
 

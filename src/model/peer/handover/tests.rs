@@ -1,8 +1,8 @@
 use crate::codec::encode;
 use crate::limits::BATCH_ORDERS_MAX;
 use crate::model::call::{Answer, Ask};
-use crate::model::entry::Entry;
 use crate::model::message::{Message, ReplicaAsk};
+use crate::model::peer::entry::Entry;
 use crate::model::peer::testing::*;
 use crate::types::{Order, PeerId, Seq, Stamp, Term};
 

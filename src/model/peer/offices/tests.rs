@@ -1,8 +1,8 @@
 use crate::limits::{DRAIN_MAX, MEMBERSHIP_QUIET_MS, PREEMPT_QUIET_MS};
 use crate::model::call::{Answer, Ask};
-use crate::model::entry::Entry;
 use crate::model::message::PeerWord;
 use crate::model::offices::Roster;
+use crate::model::peer::entry::Entry;
 use crate::model::peer::testing::*;
 use crate::model::step::{Input, Machine as _};
 use crate::types::{Office, PeerId, Stamp, Term};

@@ -1,8 +1,8 @@
 use crate::codec::encode;
 use crate::limits::{REPLICA_CHUNK_ORDERS_MAX, REPLICA_PARTS_IN_FLIGHT_MAX};
 use crate::model::call::{Answer, CallError};
-use crate::model::entry::Entry;
 use crate::model::message::{Message, ReplicaAnswer, ReplicaAsk};
+use crate::model::peer::entry::Entry;
 use crate::model::peer::testing::*;
 use crate::types::{Order, PeerId, Seq, Stamp, Term};
 

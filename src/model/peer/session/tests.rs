@@ -1,7 +1,7 @@
 use crate::model::call::{Answer, CallError, Cause, OpenAnswer};
-use crate::model::entry::Entry;
 use crate::model::message::ControlDown;
 use crate::model::offices::Roster;
+use crate::model::peer::entry::Entry;
 use crate::model::peer::testing::*;
 use crate::model::step::Input;
 use crate::model::warehouse::Opened;

@@ -1,9 +1,9 @@
 use crate::limits::SESSION_WINDOW;
 use crate::model::call::Ask;
-use crate::model::entry::Entry;
 use crate::model::market::NotTaken;
 use crate::model::message::TradeAnswer;
 use crate::model::offices::Roster;
+use crate::model::peer::entry::Entry;
 use crate::model::peer::testing::*;
 use crate::types::{Number, Order, OrderKind, Quantity, Role};
 

@@ -1,8 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::entry::Told;
 use crate::model::market::tests::order;
+use crate::model::peer::entry::Told;
 use crate::model::row::OutcomeKind;
 use crate::types::{Money, OrderKind, ProductId, Quantity};
 

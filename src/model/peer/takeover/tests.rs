@@ -1,8 +1,8 @@
 use crate::codec::encode;
 use crate::model::call::Answer;
-use crate::model::entry::Entry;
 use crate::model::message::{Message, PeerWord, ReplicaAnswer, ReplicaAsk};
 use crate::model::offices::Roster;
+use crate::model::peer::entry::Entry;
 use crate::model::peer::testing::*;
 use crate::types::{Order, PeerId, Seq, Stamp, Term};
 

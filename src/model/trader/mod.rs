@@ -6,8 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use super::entry::Entry;
 use super::market::NotTaken;
+use super::peer::entry::Entry;
 use super::queue::{Pushed, Queue};
 use super::row::Outcome;
 use crate::limits::{BATCH_ORDERS_MAX, QUANTITY_MAX, SESSION_WINDOW, SETTLE_BATCHES_IN_FLIGHT_MAX};

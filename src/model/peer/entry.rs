@@ -1,11 +1,11 @@
 //! The records of a peer's journal: what it placed and was told, and what it accepted for others while in office.
 //!
-//! Like [`super::row`] a persisted contract: variants are appended, never moved. One chain holds both kinds, so one
-//! sequence and one sync say what is durable. The peer's state is the fold of these: see [`super::peer::PeerState`].
+//! Like [`crate::model::row`] a persisted contract: variants are appended, never moved. One chain holds both kinds, so one
+//! sequence and one sync say what is durable. The peer's state is the fold of these: see [`super::PeerState`].
 
 use serde::{Deserialize, Serialize};
 
-use super::row::{OutcomeKind, Reason};
+use crate::model::row::{OutcomeKind, Reason};
 use crate::types::{
     Epoch, Hash, Money, Number, Office, Order, OrderKind, PeerId, ProductId, Quantity, Seq, Stamp, Term,
 };

@@ -6,9 +6,9 @@ use super::rooms::Rooms;
 use crate::limits::BATCH_ORDERS_MAX;
 use crate::model::backoff::Backoff;
 use crate::model::call::{Answer, Ask, CallError};
-use crate::model::entry::Entry;
 use crate::model::hello::Hello;
 use crate::model::market::NotTaken;
+use crate::model::peer::entry::Entry;
 use crate::model::step::ReplyId;
 use crate::types::{Now, Order, OrderId, PeerId};
 

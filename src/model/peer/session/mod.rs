@@ -7,8 +7,8 @@ use super::facts::{Cx, Purpose};
 use super::line::Line;
 use crate::model::backoff::Backoff;
 use crate::model::call::{Answer, Ask, CallError, Cause, OpenAnswer, Opening};
-use crate::model::entry::Entry;
 use crate::model::message::{ControlDown, ControlUp, Message};
+use crate::model::peer::entry::Entry;
 use crate::model::step::{Because, ConnId, Effect, Exit};
 use crate::types::{Epoch, Hash, Now, Number, Seq};
 

@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use crate::limits::SESSION_WINDOW;
-use crate::model::entry::{Entry, Placed};
 use crate::model::fold::{Fold, Tree};
+use crate::model::peer::entry::{Entry, Placed};
 use crate::types::{Epoch, Hash, Number, Office, Order, OrderId, PeerId, Seq, Stamp, Term, WallMicros};
 
 /// A mirror: chunks of encoded orders with their place in the journal that they are from, ascending.

@@ -14,10 +14,10 @@ use crate::limits::{
     BATCH_ORDERS_MAX, BLOCK_BYTES_MAX, QUANTITY_MAX, RECORD_BYTES_TYPICAL_MAX, SESSION_WINDOW,
 };
 use crate::model::call::{Answer, Refusal};
-use crate::model::entry::{Entry, Placed, Told};
 use crate::model::happening::What;
 use crate::model::market::NotTaken;
 use crate::model::message::{Message, TradeAnswer, TradeAsk};
+use crate::model::peer::entry::{Entry, Placed, Told};
 use crate::model::report::Shopping;
 use crate::model::row::Outcome;
 use crate::model::shopper::{Shopper, Wish};
