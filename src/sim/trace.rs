@@ -40,7 +40,7 @@ impl Trace {
         recorder.hasher.update(&(head.len() as u64).to_le_bytes()).update(&head);
         recorder.hasher.update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
         if let Some(lines) = &mut recorder.lines {
-            lines.push(format!("{at} {:<9} {what} {}", node_name(node), text()));
+            lines.push(format!("{at} {:<9} {}", node_name(node), text()));
         }
     }
 

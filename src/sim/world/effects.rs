@@ -18,7 +18,7 @@ impl World {
         self.marks.effect(from, &effect);
         let (now, node, queue) = (self.queue.now(), from.node, &mut self.queue);
         let note = |what: &str, number: u64, bytes: &[u8]| {
-            self.trace.note(now, node, what, number, bytes, || format!("{effect:?}"));
+            self.trace.note(now, node, what, number, bytes, || effect.to_string());
         };
         match &effect {
             Effect::Dial { conn, addr, first } => {

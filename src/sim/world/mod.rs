@@ -221,7 +221,9 @@ impl World {
         let started = node.start(&surroundings, &mut self.queue);
         let recovery = started.map_err(|error| Failure::new("boot", error.to_string()))?;
         let bytes = recovery.last.0.to_le_bytes();
-        self.trace.note(self.queue.now(), id, "start", 0, &bytes, || format!("{recovery:?}"));
+        self.trace.note(self.queue.now(), id, "start", 0, &bytes, || {
+            format!("started: {}", recovery.line("log", 0))
+        });
         self.recovered(&recovery);
         Ok(())
     }
@@ -245,10 +247,10 @@ impl World {
     fn deliver(&mut self, delivery: Delivery) {
         let Some(at) = self.living(delivery.to) else { return };
         let Delivery { to, input, bytes } = &delivery;
-        let text = || format!("{input:?}");
+        let (now, text) = (self.queue.now(), || format!("<- {input}"));
         match bytes.is_empty() {
-            true => self.trace.note(self.queue.now(), to.node, "in", 0, text().as_bytes(), text),
-            false => self.trace.note(self.queue.now(), to.node, "in", 0, bytes, text),
+            true => self.trace.note(now, to.node, "in", 0, format!("{input:?}").as_bytes(), text),
+            false => self.trace.note(now, to.node, "in", 0, bytes, text),
         }
         self.marks.input(*to, input);
         self.nodes[at].deliver(delivery, &mut self.queue);

@@ -42,8 +42,9 @@ impl World {
             let (process, (kept, lost)) = (node.process(), node.kill());
             hit = true;
             self.network.kill(process, &mut self.queue);
-            self.trace
-                .note(self.queue.now(), process.node, "killed", kept, &[], || format!("{lost} writes lost"));
+            self.trace.note(self.queue.now(), process.node, "killed", kept, &[], || {
+                format!("killed, {lost} writes lost")
+            });
             self.marks.count(Mark::WritesLost, lost);
             self.marks.count(Mark::WritesKept, kept);
             let up = self.queue.now().after(self.faults.down());
