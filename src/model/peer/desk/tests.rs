@@ -38,6 +38,20 @@ fn other_content_is_refused_only_when_what_it_tells_of_is_durable() {
     assert!(lines[0].starts_with("send from-10") && lines[0].ends_with("(before)"), "{lines:?}");
 }
 
+/// Otherwise: the dead stream is taken for the peer's newest, answers go there, and the peer waits for ever.
+#[test]
+fn a_stream_that_was_given_up_and_arrives_late_is_cut_and_the_living_one_stays() {
+    let mut bench = in_office();
+    let counted = |stream| Some(Box::new(Hello { stream, ..*hello(10) }));
+    bench.greeted("from-10", trade(counted(2), &[]));
+    assert_eq!(bench.greeted("late-10", trade(counted(1), &[])), ["hang up late-10"]);
+    assert!(
+        bench
+            .say("from-10", trade(None, &[order(10, 1)]))
+            .contains(&"send settle settle term 3 batch 1 10-1".to_owned())
+    );
+}
+
 fn submit(peer: u32, order: Order) -> Ask {
     Ask::Submit(Box::new(Hello { clock: Stamp(50), ..*hello(peer) }), order)
 }
