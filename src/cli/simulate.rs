@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use clap::{ArgGroup, Args};
 
 use super::value::{self, ValueError};
-use crate::sim::{Kind, Options};
+use crate::sim::{Kind, Options, Schedule};
 
 /// `bazaar simulate`.
 #[derive(Args, Clone, Debug)]
@@ -17,6 +17,9 @@ pub struct SimulateArgs {
     /// Seeds from A to B, both included
     #[arg(long, value_name = "A..B", value_parser = seeds, group = "which")]
     pub seeds: Option<RangeInclusive<u64>>,
+    /// One schedule, as a failed seed prints it; @FILE reads it from a file
+    #[arg(long, value_name = "TEXT", value_parser = schedule, group = "which", conflicts_with_all = ["peers", "orders", "faults"])]
+    pub(crate) schedule: Option<Schedule>,
     /// Peers of a market, from 3 to 9: a number, or a range of which each seed draws one
     #[arg(long, value_name = "N", default_value = "3-9", value_parser = peers)]
     pub peers: RangeInclusive<u32>,
@@ -64,6 +67,15 @@ fn seeds(text: &str) -> Result<RangeInclusive<u64>, ValueError> {
         Some((Ok(from), Ok(to))) => value::refuse("the range is upside down", format!("write {to}..{from}")),
         _ => value::refuse("not a range of seeds", "write it like 1..200, both included"),
     }
+}
+
+fn schedule(text: &str) -> Result<Schedule, ValueError> {
+    let read = match text.strip_prefix('@') {
+        Some(file) => std::fs::read_to_string(file).map_err(|error| format!("{file}: {error}")),
+        None => Ok(text.to_owned()),
+    };
+    let parsed = read.and_then(|text| text.lines().find(|line| !line.starts_with("//")).unwrap_or_default().parse());
+    parsed.or_else(|why: String| value::refuse(why, "copy it from where it was printed, in quotes"))
 }
 
 fn peers(text: &str) -> Result<RangeInclusive<u32>, ValueError> {

@@ -55,6 +55,10 @@ struct Disk {
     synced: Cells,
     current: Cells,
     unsynced: Vec<Write>,
+    /// What a failed sync was to write: it can be read until its pages are dropped, and a power cut takes it.
+    unwritten: Vec<Write>,
+    /// The next sync fails; this says how much of it is written all the same.
+    sync_fails: Option<u64>,
     free_bytes: Option<u64>,
     fails: Option<StoreError>,
 }
@@ -68,6 +72,15 @@ impl Disk {
 
     fn work(&self) -> Result<(), StoreError> {
         self.fails.clone().map_or(Ok(()), Err)
+    }
+
+    fn fail_to_sync(&mut self, seed: u64) -> StoreError {
+        let written = seed as usize % (self.unsynced.len() + 1);
+        for write in self.unsynced.drain(..written) {
+            apply(&mut self.synced, write);
+        }
+        self.unwritten.append(&mut self.unsynced);
+        StoreError::Failed("fdatasync: Input/output error".to_owned())
     }
 }
 
@@ -126,10 +139,10 @@ impl MemoryDisk {
         MemoryDisk::holding(Disk { synced: cells, mark, free_bytes: disk.free_bytes, ..Disk::default() })
     }
 
-    /// The disk with `unsynced` writes on top of what is synced.
+    /// The disk with what was not written, then what is not synced, on top of what is synced.
     fn holding(mut disk: Disk) -> MemoryDisk {
         disk.current = disk.synced.clone();
-        disk.unsynced.iter().for_each(|write| apply(&mut disk.current, write.clone()));
+        disk.unwritten.iter().chain(&disk.unsynced).for_each(|write| apply(&mut disk.current, write.clone()));
         MemoryDisk(Arc::new(Mutex::new(disk)))
     }
 
@@ -158,7 +171,39 @@ impl MemoryDisk {
         let disk = self.lock();
         let (synced, mark, free_bytes) = (disk.synced.clone(), disk.mark, disk.free_bytes);
         let unsynced = surviving(&synced, &disk.unsynced, Survive::First(writes));
-        MemoryDisk::holding(Disk { synced, unsynced, mark, free_bytes, ..Disk::default() })
+        let unwritten = disk.unwritten.clone();
+        MemoryDisk::holding(Disk { synced, unsynced, unwritten, mark, free_bytes, ..Disk::default() })
+    }
+
+    /// A copy of all that can be read on it, as if it had been synced.
+    pub fn copy(&self) -> MemoryDisk {
+        let disk = self.lock();
+        let (synced, mark, free_bytes) = (disk.current.clone(), disk.mark, disk.free_bytes);
+        MemoryDisk::holding(Disk { synced, mark, free_bytes, ..Disk::default() })
+    }
+
+    /// The next sync fails, as on Linux: the first of what it was to write may be there, the rest is not, and can still be
+    /// read, since the kernel takes its pages for written.
+    pub fn fail_sync(&self, seed: u64) {
+        self.lock().sync_fails = Some(seed);
+    }
+
+    /// Syncs do not fail any more.
+    pub fn heal(&self) {
+        self.lock().sync_fails = None;
+    }
+
+    /// From now on only that is read which the disk has, or is still to be told to write. Gives how many writes are gone
+    /// with that.
+    pub fn drop_pages(&self) -> usize {
+        let mut disk = self.lock();
+        let gone = std::mem::take(&mut disk.unwritten).len();
+        if gone > 0 {
+            let mut current = disk.synced.clone();
+            disk.unsynced.iter().for_each(|write| apply(&mut current, write.clone()));
+            disk.current = current;
+        }
+        gone
     }
 
     /// How many writes a power cut now could lose.
@@ -243,6 +288,9 @@ impl Store for MemoryStore {
     fn sync(&mut self) -> Result<(), StoreError> {
         let mut disk = self.0.lock();
         disk.work()?;
+        if let Some(seed) = disk.sync_fails.take() {
+            return Err(disk.fail_to_sync(seed));
+        }
         disk.note(|| Event::Sync);
         for write in std::mem::take(&mut disk.unsynced) {
             apply(&mut disk.synced, write);

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::output::{Failure, exit};
 use crate::cli::{Global, SimulateArgs};
-use crate::sim::{Batch, Kind, Mark, Options, Outcome, Report};
+use crate::sim::{Batch, Kind, Mark, Options, Outcome, Report, Schedule, play, shorten};
 
 /// Runs the seeds, prints what came of them, and gives the exit code.
 ///
@@ -19,6 +19,9 @@ use crate::sim::{Batch, Kind, Mark, Options, Outcome, Report};
 /// stdout cannot be written to.
 pub fn run(args: &SimulateArgs, global: &Global) -> Result<u8, Failure> {
     let (options, began) = (args.options(), Instant::now());
+    if let Some(schedule) = &args.schedule {
+        return play_one(schedule, args.trace, global).map_err(Failure::writing);
+    }
     let batch = Batch { seeds: args.seeds(), jobs: args.jobs, until_failure: args.until_failure };
     let mut printed = Ok(());
     let report = batch.run(&options, |outcome| {
@@ -27,9 +30,34 @@ pub fn run(args: &SimulateArgs, global: &Global) -> Result<u8, Failure> {
         }
     });
     printed.map_err(Failure::writing)?;
-    let verdict = Verdict { report, options, elapsed: began.elapsed() };
+    let elapsed = began.elapsed();
+    let short = shortened(&report, &options);
+    let verdict = Verdict { report, short, options, elapsed };
     verdict.print(global, &mut io::stdout()).map_err(Failure::writing)?;
     Ok(verdict.exit())
+}
+
+/// Failed seeds that are shortened: the others most often fail for the same reason.
+const SHORTENED_MAX: usize = 3;
+
+/// The first failed seeds' schedules, shortened.
+fn shortened(report: &Report, options: &Options) -> BTreeMap<u64, Schedule> {
+    let first = report.failed.iter().take(SHORTENED_MAX);
+    first.map(|(seed, failure)| (*seed, shorten(&options.schedule(*seed), failure).0)).collect()
+}
+
+/// Plays one schedule, and says how it went.
+fn play_one(schedule: &Schedule, trace: bool, global: &Global) -> io::Result<u8> {
+    let outcome = play(schedule, trace);
+    tell(&outcome, global)?;
+    let failed = outcome.failed.as_ref().map(|failure| json!({ "check": failure.check, "why": failure.why }));
+    let (mut out, hash) = (io::stdout(), outcome.hash);
+    match (global.json, &outcome.failed) {
+        (true, _) => writeln!(out, "{}", json!({ "failed": failed, "trace_hash": hash.to_string() }))?,
+        (false, Some(failure)) => writeln!(out, "failed: {}: {}\ntrace   {hash}", failure.check, failure.why)?,
+        (false, None) => writeln!(out, "passed, {} orders\ntrace   {hash}", outcome.orders)?,
+    }
+    Ok(if outcome.failed.is_some() { exit::BROKEN } else { exit::DONE })
 }
 
 /// The lines of a traced seed: on stdout, unless that is for the final object.
@@ -43,6 +71,8 @@ fn tell(outcome: &Outcome, global: &Global) -> io::Result<()> {
 
 struct Verdict {
     report: Report,
+    /// The first failed seeds' schedules, shortened.
+    short: BTreeMap<u64, Schedule>,
     options: Options,
     elapsed: Duration,
 }
@@ -69,8 +99,9 @@ impl Verdict {
 
     fn json(&self) -> Value {
         let failed = self.report.failed.iter().map(|(seed, failure)| {
+            let short = self.short.get(seed).map(replay_short);
             let replay = replay(*seed, &self.options);
-            json!({ "seed": seed, "check": failure.check, "why": failure.why, "replay": replay })
+            json!({ "seed": seed, "check": failure.check, "why": failure.why, "replay": replay, "short": short })
         });
         json!({
             "seeds": self.report.seeds,
@@ -100,6 +131,9 @@ impl Verdict {
         for (seed, failure) in failed {
             writeln!(out, "seed {seed} failed: {}: {}", failure.check, failure.why)?;
             writeln!(out, "  again: {}", replay(*seed, &self.options))?;
+            if let Some(schedule) = self.short.get(seed) {
+                writeln!(out, "  short: {}", replay_short(schedule))?;
+            }
         }
         let (rate, took) = (rounded(self.seeds_per_s()), rounded(self.elapsed.as_secs_f64()));
         writeln!(out, "{seeds} seeds, {} failed, {orders} orders in {took} s, {rate} seeds/s", failed.len())?;
@@ -137,6 +171,11 @@ fn replay(seed: u64, options: &Options) -> String {
     format!("bazaar simulate --seed {seed} --peers {peers} --orders {} --faults {faults}", options.orders)
 }
 
+/// The command that plays a shortened schedule.
+fn replay_short(schedule: &Schedule) -> String {
+    format!("bazaar simulate --schedule '{schedule}'")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,7 +186,8 @@ mod tests {
         let Command::Simulate(args) = &cli.command else { panic!("not simulate") };
         let batch = Batch { seeds: args.seeds(), jobs: args.jobs, until_failure: args.until_failure };
         let (options, elapsed) = (args.options(), Duration::from_millis(1_250));
-        let verdict = Verdict { report: batch.run(&options, |_| ()), options, elapsed };
+        let (report, short) = (batch.run(&options, |_| ()), BTreeMap::new());
+        let verdict = Verdict { report, short, options, elapsed };
         let json = verdict.json();
         (verdict, json)
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::chance::Chance;
 use super::disks::Disk;
 use super::engine::{Engine, Running, View};
-use super::node::{World, addr};
+use super::node::{Node, World, addr};
 use super::port::{Outbox, SimPort};
 use crate::journal::{Birth, Journal, Meta, OpenError, Pump, Recovered, Recovery};
 use crate::limits::TRADER_QUEUE_ORDERS_MAX;
@@ -31,12 +31,14 @@ pub(super) struct Booted {
     pub recovery: Recovery,
 }
 
-/// Starts the `life`-th process of a node on its disk.
-pub(super) fn boot(id: PeerId, life: u32, disk: &Disk, world: &World<'_>) -> Result<Booted, OpenError> {
-    let secrets = Chance::of(world.seed, &format!("secrets of {id}, life {life}"));
-    match id {
-        PeerId::WAREHOUSE => boot_warehouse(disk, secrets, world),
-        id => boot_peer(id, disk, secrets, world),
+/// Starts the node's next process on its disk.
+pub(super) fn boot(node: &Node, world: &World<'_>) -> Result<Booted, OpenError> {
+    let process = node.process();
+    let secrets = Chance::of(world.seed, &format!("secrets of {}, life {}", node.id, process.life));
+    node.disk.drop_pages();
+    match node.id {
+        PeerId::WAREHOUSE => boot_warehouse(&node.disk, secrets, world),
+        _ => boot_peer(node, secrets, world),
     }
 }
 
@@ -69,7 +71,8 @@ fn boot_warehouse(disk: &Disk, mut secrets: Chance, world: &World<'_>) -> Result
     Ok(run(Warehouse::new(parts, Now(0)), journal, pump, recovery, secrets))
 }
 
-fn boot_peer(id: PeerId, disk: &Disk, mut secrets: Chance, world: &World<'_>) -> Result<Booted, OpenError> {
+fn boot_peer(node: &Node, mut secrets: Chance, world: &World<'_>) -> Result<Booted, OpenError> {
+    let (id, disk) = (node.id, &node.disk);
     let plan = world.load.plan(id);
     let birth = birth(id, plan.habits.role.name(), &mut secrets, world.seed);
     let (recovered, pump) = disk.open::<PeerState>(birth, Arc::clone(world.time) as _)?;
@@ -95,8 +98,11 @@ fn boot_peer(id: PeerId, disk: &Disk, mut secrets: Chance, world: &World<'_>) ->
         habits: world.load.habits(id, starts),
         goods: world.load.goods.iter().map(|(name, _, price)| (name.clone(), *price)).collect(),
         warehouse: addr(PeerId::WAREHOUSE),
-        neighbours: plan.neighbours.iter().map(|peer| (*peer, addr(*peer))).collect(),
-        join: Vec::new(),
+        neighbours: match node.joins {
+            Some(_) => Default::default(),
+            None => plan.neighbours.iter().map(|peer| (*peer, addr(*peer))).collect(),
+        },
+        join: node.joins.into_iter().map(addr).collect(),
         no_preempt: world.load.no_preempt,
         queue_max: TRADER_QUEUE_ORDERS_MAX,
     };

@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 
 use super::lag::Lag;
 use super::network::{self, Delivery, Process, put};
+use super::node::node_at;
 use super::queue::Queue;
+use super::weather::{Passage, Weather};
 use super::world;
 use crate::limits::{CALL_DEADLINE, PROBE_MAX};
 use crate::model::call::{Answer, Ask, CallError, Refusal};
 use crate::model::step::{CallId, Input, Numbers, ReplyId};
+use crate::types::PeerId;
 use crate::wire::convert::frame;
 
 /// What comes back of a call, as it goes over the wire.
@@ -67,6 +70,8 @@ struct Call {
     from: Process,
     call: CallId,
     addr: String,
+    /// The node at that address.
+    node: PeerId,
     /// The question, until it is delivered.
     ask: Option<Vec<u8>>,
     /// The process that answers, once the call is connected.
@@ -84,6 +89,18 @@ pub(super) struct Calls {
 
 type Events = Queue<world::Event>;
 
+/// What decides how long things take.
+pub(super) type Sky<'a> = (&'a mut Lag, &'a mut Weather);
+
+/// A step of a call sets out, and may never arrive.
+fn set_out(from: PeerId, to: PeerId, legs: u64, event: Event, sky: Sky<'_>, queue: &mut Events) {
+    let (lag, weather) = sky;
+    if let Passage::After(more) = weather.passage(from, to, queue.now()) {
+        let took: u64 = (0..legs).map(|_| lag.draw()).sum();
+        put(queue, took + more, network::Event::Call(event));
+    }
+}
+
 impl Calls {
     /// How often nobody listened where a call went.
     pub(crate) fn refused(&self) -> u64 {
@@ -97,13 +114,14 @@ impl Calls {
         call: CallId,
         addr: String,
         ask: &Ask,
-        lag: &mut Lag,
+        sky: Sky<'_>,
         queue: &mut Events,
     ) {
         self.made += 1;
         let deadline = if matches!(ask, Ask::Probe) { PROBE_MAX } else { CALL_DEADLINE };
-        self.calls.insert(self.made, Call { from, call, addr, ask: Some(frame::encode_ask(ask)), to: None });
-        put(queue, lag.draw(), network::Event::Call(Event::Connect(self.made)));
+        let (node, ask) = (node_at(&addr).unwrap_or(from.node), Some(frame::encode_ask(ask)));
+        self.calls.insert(self.made, Call { from, call, addr, node, ask, to: None });
+        set_out(from.node, node, 1, Event::Connect(self.made), sky, queue);
         put(queue, deadline.as_micros() as u64, network::Event::Call(Event::Late(self.made)));
     }
 
@@ -113,11 +131,13 @@ impl Calls {
         from: Process,
         reply: ReplyId,
         answer: Back,
-        lag: &mut Lag,
+        sky: Sky<'_>,
         queue: &mut Events,
     ) {
-        if let Some(id) = self.replies.remove(&(from, reply)) {
-            put(queue, lag.draw(), network::Event::Call(Event::Come(id, answer)));
+        let Some(id) = self.replies.remove(&(from, reply)) else { return };
+        let Some(call) = self.calls.get(&id) else { return };
+        if !sky.1.loses_answers(from.node, call.from.node, queue.now()) {
+            set_out(from.node, call.from.node, 1, Event::Come(id, answer), sky, queue);
         }
     }
 
@@ -139,25 +159,12 @@ impl Calls {
         &mut self,
         event: Event,
         listening: &BTreeMap<String, (Process, Numbers)>,
-        lag: &mut Lag,
+        sky: Sky<'_>,
         queue: &mut Events,
     ) -> Option<Delivery> {
         match event {
             Event::Connect(id) => {
-                let call = self.calls.get_mut(&id)?;
-                let Some((process, numbers)) = listening.get(&call.addr) else {
-                    self.refused += 1;
-                    put(
-                        queue,
-                        lag.draw(),
-                        network::Event::Call(Event::Come(id, Back::Failure(refused(&call.addr)))),
-                    );
-                    return None;
-                };
-                let to = (*process, ReplyId(numbers.next()));
-                call.to = Some(to);
-                self.replies.insert(to, id);
-                put(queue, lag.draw() + lag.draw(), network::Event::Call(Event::Ask(id)));
+                self.connect(id, listening, sky, queue);
                 None
             }
             Event::Ask(id) => {
@@ -176,6 +183,27 @@ impl Calls {
                 self.come(id, Err(late), Vec::new())
             }
         }
+    }
+
+    fn connect(
+        &mut self,
+        id: u64,
+        listening: &BTreeMap<String, (Process, Numbers)>,
+        sky: Sky<'_>,
+        queue: &mut Events,
+    ) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let (from, node) = (call.from.node, call.node);
+        let refuses = sky.1.refuses(from, node, queue.now());
+        let Some((process, numbers)) = listening.get(&call.addr).filter(|_| !refuses) else {
+            self.refused += 1;
+            let back = Back::Failure(refused(&call.addr));
+            return put(queue, sky.0.draw(), network::Event::Call(Event::Come(id, back)));
+        };
+        let to = (*process, ReplyId(numbers.next()));
+        call.to = Some(to);
+        self.replies.insert(to, id);
+        set_out(from, node, 2, Event::Ask(id), sky, queue);
     }
 
     fn come(&mut self, id: u64, came: Result<Answer, CallError>, bytes: Vec<u8>) -> Option<Delivery> {

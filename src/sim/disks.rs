@@ -4,8 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::chance::Chance;
-use super::queue::MS;
-use crate::journal::{Birth, MemoryDisk, OpenError, Pump, Recovered, Setup, StoreRead, Time, start_by_hand};
+use super::queue::{MS, Moment};
+use crate::journal::{
+    Birth, MemoryDisk, OpenError, Pump, Recovered, Setup, StoreRead, Survive, Time, start_by_hand,
+};
+use crate::limits::{FLUSH_STALL_MAX, LOW_WATER_BYTES};
 use crate::model::fold::{Fold, Tree};
 use crate::types::{Hash, Seq, node_name};
 
@@ -20,6 +23,10 @@ pub(super) struct Disk {
     most: u64,
     /// One sync in so many takes long; 0: none.
     slow_one_in: u64,
+    /// Until then a sync takes up to so many microseconds.
+    slow: Option<(Moment, u64)>,
+    /// The next sync takes so many microseconds.
+    hangs: Option<u64>,
 }
 
 impl Disk {
@@ -29,7 +36,15 @@ impl Disk {
         let scale = pace.pick(&[200, 2 * MS, 15 * MS]);
         let slow_one_in = pace.pick(&[0, 500, 30]);
         let chance = Chance::of(seed, &format!("disk {node}"));
-        Disk { memory: MemoryDisk::new(), chance, least: scale / 2, most: scale * 2, slow_one_in }
+        Disk {
+            memory: MemoryDisk::new(),
+            chance,
+            least: scale / 2,
+            most: scale * 2,
+            slow_one_in,
+            slow: None,
+            hangs: None,
+        }
     }
 
     /// Recovers the journal on it, which is made from `birth` if there is none.
@@ -50,10 +65,68 @@ impl Disk {
         start_by_hand(self.memory.open(), setup)
     }
 
-    /// Microseconds from the begin of the next sync to its end.
-    pub(crate) fn draw_sync(&mut self) -> u64 {
+    /// Microseconds from the begin of the next sync to its end; and whether it never ends, so that these are those that
+    /// the node's watchdog waits.
+    pub(crate) fn draw_sync(&mut self, now: Moment) -> (u64, bool) {
+        if let Some(hangs) = self.hangs.take() {
+            let most = FLUSH_STALL_MAX.as_micros() as u64;
+            return (hangs.min(most), hangs >= most);
+        }
+        let slow = self.slow.filter(|(until, _)| *until > now).map(|(_, most)| most);
         let most = if self.chance.one_in(self.slow_one_in) { SLOW } else { self.most };
-        self.chance.between(self.least, most)
+        (self.chance.between(self.least, slow.unwrap_or_default().max(most)), false)
+    }
+
+    /// Until then syncs take up to so many microseconds.
+    pub(crate) fn slow_down(&mut self, until: Moment, most: u64) {
+        self.slow = Some((until, most));
+    }
+
+    /// The next sync takes so many microseconds.
+    pub(crate) fn hang(&mut self, micros: u64) {
+        self.hangs = Some(micros);
+    }
+
+    /// The next sync fails.
+    pub(crate) fn fail_sync(&mut self) {
+        self.memory.fail_sync(self.chance.between(0, u64::MAX));
+    }
+
+    /// Whether it is full from now on.
+    pub(crate) fn set_full(&self, full: bool) {
+        self.memory.set_free_bytes(if full { LOW_WATER_BYTES - 1 } else { u64::MAX });
+    }
+
+    /// It works again, and has room.
+    pub(crate) fn heal(&mut self) {
+        (self.slow, self.hangs) = (None, None);
+        self.memory.heal();
+        self.set_full(false);
+    }
+
+    /// Whoever opens the store sees to it that nothing is read which the disk does not have.
+    pub(crate) fn drop_pages(&self) -> u64 {
+        self.memory.drop_pages() as u64
+    }
+
+    /// Power went: of the unsynced writes some are there.
+    pub(crate) fn cut_power(&mut self) {
+        self.memory = self.memory.power_cut(Survive::Some(self.chance.between(0, u64::MAX)));
+    }
+
+    /// All that is on it is gone.
+    pub(crate) fn wipe(&mut self) {
+        self.memory = MemoryDisk::new();
+    }
+
+    /// A copy of what is on it.
+    pub(crate) fn copy(&self) -> MemoryDisk {
+        self.memory.copy()
+    }
+
+    /// A copy is put in its place.
+    pub(crate) fn put_back(&mut self, copy: &MemoryDisk) {
+        self.memory = copy.copy();
     }
 
     /// The process that wrote to it is killed. Of the writes that it had not synced the first ones are there, as many

@@ -39,6 +39,8 @@ pub(super) trait Engine {
     fn sync_due(&self) -> Option<Duration>;
     fn begin_sync(&mut self) -> Result<bool, StoreError>;
     fn finish_sync(&mut self) -> Result<(), StoreError>;
+    fn has_ended(&self) -> bool;
+    fn close(self: Box<Self>) -> Result<(), StoreError>;
     fn view(&self) -> View<'_>;
 }
 
@@ -74,6 +76,16 @@ where
 
     fn finish_sync(&mut self) -> Result<(), StoreError> {
         self.pump.finish_sync()
+    }
+
+    fn has_ended(&self) -> bool {
+        self.driver.has_ended()
+    }
+
+    fn close(self: Box<Self>) -> Result<(), StoreError> {
+        let Running { driver, pump } = *self;
+        pump.close()?;
+        driver.close().map_err(StoreError::Failed)
     }
 
     fn view(&self) -> View<'_> {

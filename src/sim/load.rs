@@ -24,8 +24,6 @@ pub(super) struct Load {
     pub orders: u64,
     /// No peer takes the primary office over from a lower one.
     pub no_preempt: bool,
-    /// Microseconds in which they are placed if nothing goes wrong.
-    pub takes: u64,
     plans: Vec<PeerPlan>,
     /// All orders are placed: a peer that is started from now on places none.
     pub over: bool,
@@ -35,7 +33,7 @@ impl Load {
     /// The load of a seed for so many peers and orders.
     pub(crate) fn draw(seed: u64, peers: u32, orders: u64) -> Load {
         let mut chance = Chance::of(seed, "load");
-        let takes_ms = chance.pick(&[2_000, 8_000, 20_000, 45_000]);
+        let takes_ms = takes_ms(seed);
         let roles = roles(peers, &mut chance);
         let shoppers = roles.iter().filter(|role| **role != Role::Idle).count() as u64;
         let interval_ms = (takes_ms * shoppers / orders.max(1)).max(1);
@@ -58,7 +56,6 @@ impl Load {
             goods: goods(&mut chance),
             orders,
             no_preempt: chance.one_in(4),
-            takes: takes_ms * 1_000,
             plans: roles.into_iter().zip(links).map(plan).collect(),
             over: false,
         }
@@ -75,6 +72,11 @@ impl Load {
         let role = if self.over { Role::Idle } else { habits.role };
         Habits { role, seed: habits.seed.wrapping_add(starts << 32), ..habits }
     }
+}
+
+/// Milliseconds in which the orders of a seed are placed if nothing goes wrong.
+pub(super) fn takes_ms(seed: u64) -> u64 {
+    Chance::of(seed, "takes").pick(&[2_000, 8_000, 20_000, 45_000])
 }
 
 fn goods(chance: &mut Chance) -> Vec<(String, Quantity, Money)> {

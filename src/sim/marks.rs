@@ -54,11 +54,17 @@ pub enum Mark {
     Refused,
     /// A call was sent and its answer never came.
     Unanswered,
+    /// A peer's disk was put back to an earlier state.
+    OldStore,
+    /// A process did what was due to others and ended.
+    Ended,
+    /// A process ended since its disk failed or did not answer.
+    DiskFailed,
 }
 
 impl Mark {
     /// All there are.
-    pub(crate) const ALL: [Mark; 19] = [
+    pub(crate) const ALL: [Mark; 22] = [
         Mark::Grant,
         Mark::Fence,
         Mark::Pair,
@@ -78,6 +84,9 @@ impl Mark {
         Mark::WritesKept,
         Mark::Refused,
         Mark::Unanswered,
+        Mark::OldStore,
+        Mark::Ended,
+        Mark::DiskFailed,
     ];
 
     /// As printed.
@@ -102,6 +111,9 @@ impl Mark {
             Mark::WritesKept => "writes kept",
             Mark::Refused => "refused connection",
             Mark::Unanswered => "unanswered call",
+            Mark::DiskFailed => "disk failed",
+            Mark::Ended => "ended by itself",
+            Mark::OldStore => "old store put back",
         }
     }
 }

@@ -31,7 +31,9 @@ mod network;
 mod node;
 mod port;
 mod queue;
+mod shorten;
 mod trace;
+mod weather;
 mod world;
 
 use std::ops::RangeInclusive;
@@ -39,13 +41,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub(crate) use batch::{Batch, Report};
 pub use check::Failure;
-pub(crate) use faults::{Counts, Kind};
+pub(crate) use faults::{Counts, Kind, Schedule};
 pub use marks::Mark;
 pub(crate) use marks::Seen;
+pub(crate) use shorten::shorten;
 
 use self::chance::Chance;
 use self::trace::Trace;
-use self::world::{Setting, World};
+use self::faults::Setting;
+use self::world::World;
 use crate::types::Hash;
 
 /// How worlds are made.
@@ -89,17 +93,28 @@ pub struct Outcome {
 /// What is left of a world.
 type Lived = (Option<Failure>, u64, Counts, Seen);
 
+impl Options {
+    /// The schedule that a seed draws.
+    pub(crate) fn schedule(&self, seed: u64) -> Schedule {
+        let (least, most) = (*self.peers.start(), *self.peers.end());
+        let peers = Chance::of(seed, "peers").between(least.into(), most.into()) as u32;
+        Schedule::draw(&Setting { seed, peers, orders: self.orders, faults: &self.faults })
+    }
+}
+
 /// Lives through one seed's world and checks it. A panic in it is a failure like others.
 pub(crate) fn run(seed: u64, options: &Options) -> Outcome {
-    let trace = Trace::new(options.trace);
+    play(&options.schedule(seed), options.trace)
+}
+
+/// Lives through a schedule's world and checks it; `lines` says whether a line for each effect is kept.
+pub(crate) fn play(schedule: &Schedule, lines: bool) -> Outcome {
+    let trace = Trace::new(lines);
     let (failed, orders, faults, marks) = guarded(|| {
-        let (least, most) = (*options.peers.start(), *options.peers.end());
-        let peers = Chance::of(seed, "peers").between(least.into(), most.into()) as u32;
-        let setting = Setting { seed, peers, orders: options.orders, faults: &options.faults };
-        let mut world = World::new(&setting, trace.clone());
+        let mut world = World::new(schedule, trace.clone());
         (world.run().err(), world.orders(), world.faults().clone(), world.marks().clone())
     });
-    Outcome { seed, failed, orders, faults, marks, hash: trace.hash(), lines: trace.take_lines() }
+    Outcome { seed: schedule.seed, failed, orders, faults, marks, hash: trace.hash(), lines: trace.take_lines() }
 }
 
 fn guarded(live: impl FnOnce() -> Lived) -> Lived {

@@ -2,14 +2,18 @@
 //!
 //! In: what processes dial, say and hang up. Out: [`Delivery`]s at the time at which they arrive. A message takes a time
 //! of its own within its stream's order, so that streams overtake each other. Connecting takes a round trip; where nobody
-//! listens it is refused. When a process hangs up, or is killed, the other end hears of it later; what the gone process
-//! had said last may be lost. Messages are really encoded and decoded on their way.
+//! listens it is refused. Each end of a stream is gone for itself: when a process hangs up, is killed, or gives a silent
+//! connection up, the other end hears of it later, after what had been said; of that the last may be lost. Messages are
+//! really encoded and decoded on their way. What goes wrong on purpose is [`Weather`], and what [`Network::break_between`]
+//! does.
 
 use std::collections::BTreeMap;
 
 use super::calls::{self, Back, Calls};
 use super::lag::Lag;
+use super::node::node_at;
 use super::queue::{Moment, Queue};
+use super::weather::{GIVE_UP, Passage, Spell, Weather};
 use super::world;
 use crate::model::call::Ask;
 use crate::model::message::Stream;
@@ -60,7 +64,7 @@ pub(super) enum Event {
     Open(u64),
     /// A message is at this end.
     Say(u64, Side, Vec<u8>),
-    /// This end hears that the other one is gone.
+    /// This end hears, or notices, that the other one is gone.
     End(u64, Side, Lost),
     /// Of a unary call.
     Call(calls::Event),
@@ -73,14 +77,25 @@ struct Way {
     last: Moment,
     /// What would arrive later than this is lost.
     cut: Option<Moment>,
+    /// The next message on it is cut off, and the stream ends.
+    snaps: bool,
 }
+
+/// A process's end of a stream.
+type End = (Process, ConnId);
 
 struct Line {
     kind: Stream,
     addr: String,
-    dialer: (Process, ConnId),
-    /// Once it is connected.
-    listener: Option<(Process, ConnId)>,
+    /// Where it was dialed from, and where it leads.
+    nodes: (PeerId, PeerId),
+    /// Until that end is gone.
+    dialer: Option<End>,
+    /// Once it is connected, until that end is gone.
+    listener: Option<End>,
+    connected: bool,
+    /// Its ends have begun to give it up.
+    given_up: bool,
     /// Said before it was connected.
     waiting: Vec<Vec<u8>>,
     to_dialer: Way,
@@ -95,10 +110,18 @@ impl Line {
         }
     }
 
-    fn end(&self, side: Side) -> Option<(Process, ConnId)> {
+    fn end(&mut self, side: Side) -> &mut Option<End> {
         match side {
-            Side::Dialer => Some(self.dialer),
-            Side::Listener => self.listener,
+            Side::Dialer => &mut self.dialer,
+            Side::Listener => &mut self.listener,
+        }
+    }
+
+    /// From which node to which a message goes that is for this end.
+    fn path(&self, to: Side) -> (PeerId, PeerId) {
+        match to {
+            Side::Dialer => (self.nodes.1, self.nodes.0),
+            Side::Listener => self.nodes,
         }
     }
 }
@@ -106,9 +129,11 @@ impl Line {
 /// See the module's text.
 pub(super) struct Network {
     lag: Lag,
+    /// What is wrong between nodes.
+    weather: Weather,
     listening: BTreeMap<String, (Process, Numbers)>,
     lines: BTreeMap<u64, Line>,
-    ends: BTreeMap<(Process, ConnId), (u64, Side)>,
+    ends: BTreeMap<End, (u64, Side)>,
     calls: Calls,
     lines_made: u64,
     refused: u64,
@@ -121,6 +146,7 @@ impl Network {
     pub(crate) fn new(seed: u64) -> Network {
         Network {
             lag: Lag::of(seed),
+            weather: Weather::fair(seed),
             listening: BTreeMap::new(),
             lines: BTreeMap::new(),
             ends: BTreeMap::new(),
@@ -140,6 +166,19 @@ impl Network {
         self.listening.insert(addr.to_owned(), (process, numbers));
     }
 
+    /// Something goes wrong between nodes for a while.
+    pub(crate) fn begin(&mut self, spell: Spell, now: Moment) {
+        self.weather.begin(spell, now);
+    }
+
+    /// Nothing is wrong any more.
+    pub(crate) fn heal(&mut self) {
+        self.weather.clear();
+        for line in self.lines.values_mut() {
+            (line.to_dialer.snaps, line.to_listener.snaps) = (false, false);
+        }
+    }
+
     /// A process opens a stream and says this first on it.
     pub(crate) fn dial(
         &mut self,
@@ -151,28 +190,111 @@ impl Network {
     ) {
         self.lines_made += 1;
         let (id, (kind, first)) = (self.lines_made, first);
-        let (to_dialer, to_listener) = (Way::default(), Way::default());
+        let nodes = (from.node, node_at(&addr).unwrap_or(from.node));
         let line = Line {
             kind,
             addr,
-            dialer: (from, conn),
+            nodes,
+            dialer: Some((from, conn)),
             listener: None,
+            connected: false,
+            given_up: false,
             waiting: vec![first],
-            to_dialer,
-            to_listener,
+            to_dialer: Way::default(),
+            to_listener: Way::default(),
         };
         self.lines.insert(id, line);
         self.ends.insert((from, conn), (id, Side::Dialer));
-        put(queue, self.lag.draw(), Event::Connect(id));
+        match self.weather.passage(nodes.0, nodes.1, queue.now()) {
+            Passage::After(more) if more < GIVE_UP => put(queue, self.lag.draw() + more, Event::Connect(id)),
+            _ => put(queue, GIVE_UP, Event::End(id, Side::Dialer, silent())),
+        }
     }
 
     /// A process says something on a stream. If that is gone, nobody hears it.
     pub(crate) fn send(&mut self, from: Process, conn: ConnId, message: Vec<u8>, queue: &mut Events) {
-        let Some((id, side)) = self.ends.get(&(from, conn)) else { return };
-        let Some(line) = self.lines.get_mut(id) else { return };
-        match line.listener {
-            None => line.waiting.push(message),
-            Some(_) => say(*id, line, side.other(), message, &mut self.lag, queue),
+        let Some((id, side)) = self.ends.get(&(from, conn)).copied() else { return };
+        let Some(line) = self.lines.get_mut(&id) else { return };
+        match line.connected {
+            false => line.waiting.push(message),
+            true => self.say(id, side.other(), message, queue),
+        }
+    }
+
+    /// A message sets out to one end of a stream.
+    fn say(&mut self, id: u64, to: Side, message: Vec<u8>, queue: &mut Events) {
+        let Some(line) = self.lines.get_mut(&id) else { return };
+        let ((from, at), now) = (line.path(to), queue.now());
+        if std::mem::take(&mut line.way(to).snaps) {
+            return self.snap(id, queue);
+        }
+        match self.weather.passage(from, at, now) {
+            Passage::After(more) => {
+                let way = line.way(to);
+                way.last = now.after(self.lag.draw() + more).max(way.last.after(1));
+                let (last, late) = (way.last, way.last.since(now) > GIVE_UP);
+                queue.put(last, world::Event::Net(Event::Say(id, to, message)));
+                if late {
+                    self.give_up(id, to.other(), queue);
+                }
+            }
+            Passage::Never => {
+                let way = line.way(to);
+                way.cut = Some(way.cut.map_or(now, |cut| cut.min(now)));
+                self.give_up(id, to.other(), queue);
+            }
+        }
+    }
+
+    /// One end has heard nothing for too long, gives the stream up, and tells nobody. What it had said may still arrive;
+    /// then the other end hears the end.
+    fn give_up(&mut self, id: u64, side: Side, queue: &mut Events) {
+        let Some(line) = self.lines.get_mut(&id).filter(|line| !line.given_up) else { return };
+        line.given_up = true;
+        let last = line.way(side.other()).last;
+        put(queue, GIVE_UP, Event::End(id, side, silent()));
+        let heard = queue.now().after(GIVE_UP + 1).max(last.after(1));
+        queue.put(heard, world::Event::Net(Event::End(id, side.other(), silent())));
+    }
+
+    /// The stream ends in the middle of a message.
+    fn snap(&mut self, id: u64, queue: &mut Events) {
+        for side in [Side::Dialer, Side::Listener] {
+            put(queue, self.lag.draw(), Event::End(id, side, broken()));
+        }
+    }
+
+    /// Streams between these nodes, in whichever direction they were dialed, break: of what is on its way the last may
+    /// be lost. With `snap` they break in the middle of their next message. Gives how many they are.
+    pub(crate) fn break_between(&mut self, one: PeerId, other: Option<PeerId>, snap: bool, queue: &mut Events) -> u64 {
+        let (lag, mut hit) = (&mut self.lag, 0);
+        let concerns = |(from, to): (PeerId, PeerId)| {
+            let far = if from == one { to } else { from };
+            (from == one || to == one) && other.is_none_or(|other| other == far)
+        };
+        for (id, line) in self.lines.iter_mut().filter(|(_, line)| line.connected && concerns(line.nodes)) {
+            hit += 1;
+            for side in [Side::Dialer, Side::Listener] {
+                let way = line.way(side);
+                way.snaps = snap;
+                if !snap {
+                    let now = queue.now();
+                    way.cut = (way.last > now).then(|| lag.cut(now, way.last)).or(way.cut);
+                    put(queue, lag.draw(), Event::End(*id, side, broken()));
+                }
+            }
+        }
+        hit
+    }
+
+    /// A process stands still: whoever speaks with it gives up if that lasts.
+    pub(crate) fn stand_still(&mut self, process: Process, lasts: u64, queue: &mut Events) {
+        if lasts <= GIVE_UP {
+            return;
+        }
+        let ends: Vec<_> = self.ends_of(process).map(|(_, line)| *line).collect();
+        for (id, side) in ends {
+            put(queue, GIVE_UP + self.lag.draw(), Event::End(id, side.other(), silent()));
         }
     }
 
@@ -183,11 +305,14 @@ impl Network {
         }
     }
 
+    fn ends_of(&self, process: Process) -> impl Iterator<Item = (&End, &(u64, Side))> {
+        self.ends.range((process, ConnId(0))..=(process, ConnId(u64::MAX)))
+    }
+
     /// A process is killed: its streams and calls end.
     pub(crate) fn kill(&mut self, process: Process, queue: &mut Events) {
         self.listening.retain(|_, (listener, _)| *listener != process);
-        let of_process = (process, ConnId(0))..=(process, ConnId(u64::MAX));
-        let ends: Vec<_> = self.ends.range(of_process).map(|(end, line)| (*end, *line)).collect();
+        let ends: Vec<_> = self.ends_of(process).map(|(end, line)| (*end, *line)).collect();
         for (end, (id, side)) in ends {
             self.ends.remove(&end);
             self.part(id, side, true, "the connection broke", queue);
@@ -200,28 +325,34 @@ impl Network {
     fn part(&mut self, id: u64, gone: Side, may_lose: bool, why: &str, queue: &mut Events) {
         let (now, lag) = (queue.now(), &mut self.lag);
         let Some(line) = self.lines.get_mut(&id) else { return };
-        if line.listener.is_none() {
+        *line.end(gone) = None;
+        if !line.connected || line.end(gone.other()).is_none() {
             self.lines.remove(&id);
             return;
         }
-        let left = gone.other();
+        let ((from, to), left) = (line.path(gone.other()), gone.other());
         let way = line.way(left);
         if may_lose && way.last > now && lag.loses() {
             way.cut = Some(lag.cut(now, way.last));
         }
-        let heard = now.after(lag.draw()).max(way.cut.unwrap_or(way.last).after(1));
+        // In silence an end is not heard of either; the one that is left notices by itself.
+        let more = match self.weather.passage(from, to, now) {
+            Passage::After(more) => more,
+            Passage::Never => GIVE_UP,
+        };
+        let heard = now.after(lag.draw() + more).max(way.cut.unwrap_or(way.last).after(1));
         let lost = Lost { refused: false, why: why.to_owned() };
         queue.put(heard, world::Event::Net(Event::End(id, left, lost)));
     }
 
     /// A process calls a node.
     pub(crate) fn call(&mut self, from: Process, call: CallId, addr: String, ask: &Ask, queue: &mut Events) {
-        self.calls.call(from, call, addr, ask, &mut self.lag, queue);
+        self.calls.call(from, call, addr, ask, (&mut self.lag, &mut self.weather), queue);
     }
 
     /// A process answers a call.
     pub(crate) fn reply(&mut self, from: Process, reply: ReplyId, answer: Back, queue: &mut Events) {
-        self.calls.reply(from, reply, answer, &mut self.lag, queue);
+        self.calls.reply(from, reply, answer, (&mut self.lag, &mut self.weather), queue);
     }
 
     /// A step on the way of a stream or call. Gives what arrives at a process by it.
@@ -234,27 +365,34 @@ impl Network {
             Event::Open(id) => self.opened(id, queue.now()),
             Event::Say(id, to, message) => self.said(id, to, message, queue.now()),
             Event::End(id, to, lost) => self.ended(id, to, lost),
-            Event::Call(event) => self.calls.handle(event, &self.listening, &mut self.lag, queue),
+            Event::Call(event) => {
+                let sky = (&mut self.lag, &mut self.weather);
+                self.calls.handle(event, &self.listening, sky, queue)
+            }
         }
     }
 
     /// The dialer's first words leave when it has heard that it is connected.
     fn connect(&mut self, id: u64, queue: &mut Events) {
         let Some(line) = self.lines.get_mut(&id) else { return };
-        let Some((process, numbers)) = self.listening.get(&line.addr) else {
+        let listening = match self.weather.refuses(line.nodes.0, line.nodes.1, queue.now()) {
+            true => None,
+            false => self.listening.get(&line.addr),
+        };
+        let Some((process, numbers)) = listening else {
             self.refused += 1;
             let lost = Lost { refused: true, why: format!("{} refuses connections", line.addr) };
             put(queue, self.lag.draw(), Event::End(id, Side::Dialer, lost));
             return;
         };
         let listener = (*process, ConnId(numbers.next()));
-        line.listener = Some(listener);
+        (line.listener, line.connected) = (Some(listener), true);
         self.ends.insert(listener, (id, Side::Listener));
         let open = queue.now().after(self.lag.draw()).after(self.lag.draw());
         (line.to_listener.last, line.to_dialer.last) = (open, open);
         queue.put(open, world::Event::Net(Event::Open(id)));
         for message in std::mem::take(&mut line.waiting) {
-            say(id, line, Side::Listener, message, &mut self.lag, queue);
+            self.say(id, Side::Listener, message, queue);
         }
     }
 
@@ -271,24 +409,30 @@ impl Network {
     }
 
     /// The process at this end with its number for the stream; none if what arrives there now is lost.
-    fn arrives(&mut self, id: u64, side: Side, now: Moment) -> Option<(Process, ConnId)> {
+    fn arrives(&mut self, id: u64, side: Side, now: Moment) -> Option<End> {
         let line = self.lines.get_mut(&id)?;
         let lost = line.way(side).cut.is_some_and(|cut| now > cut);
-        if lost { None } else { line.end(side) }
+        if lost { None } else { *line.end(side) }
     }
 
     fn ended(&mut self, id: u64, side: Side, lost: Lost) -> Option<Delivery> {
-        let end = self.lines.remove(&id)?.end(side)?;
+        let line = self.lines.get_mut(&id)?;
+        let end = line.end(side).take()?;
+        if line.end(side.other()).is_none() {
+            self.lines.remove(&id);
+        }
         self.ends.remove(&end);
         let (to, conn) = end;
         Some(Delivery { to, input: Input::Ended(conn, lost), bytes: Vec::new() })
     }
 }
 
-fn say(id: u64, line: &mut Line, to: Side, message: Vec<u8>, lag: &mut Lag, queue: &mut Events) {
-    let way = line.way(to);
-    way.last = queue.now().after(lag.draw()).max(way.last.after(1));
-    queue.put(way.last, world::Event::Net(Event::Say(id, to, message)));
+fn silent() -> Lost {
+    Lost { refused: false, why: "nothing came for too long".to_owned() }
+}
+
+fn broken() -> Lost {
+    Lost { refused: false, why: "the connection broke".to_owned() }
 }
 
 /// So many microseconds from now.

@@ -35,6 +35,18 @@ struct Life {
     sync_at: Option<Moment>,
     /// A sync is underway.
     syncing: bool,
+    /// That sync does not end: the watchdog ends the process.
+    hangs: bool,
+    /// The process stands still until then.
+    still_until: Moment,
+}
+
+/// How a process comes to an end by itself.
+pub(super) enum Ending {
+    /// Its machine is done, and all is durable and said; these are its last effects.
+    Done(Vec<Effect>),
+    /// Its disk failed, or did not answer in time.
+    Disk(StoreError),
 }
 
 /// What booting needs to know of the world.
@@ -52,8 +64,12 @@ pub(super) struct Node {
     pub addr: String,
     /// Its disk.
     pub disk: Disk,
+    /// It was not there at first, and joins through this other node.
+    pub joins: Option<PeerId>,
     lives: u32,
     life: Option<Life>,
+    /// Microseconds by which its wall clock is ahead.
+    ahead: i64,
     chance: Chance,
 }
 
@@ -61,7 +77,7 @@ impl Node {
     /// A node that was never started.
     pub(crate) fn new(seed: u64, id: PeerId) -> Node {
         let (disk, chance) = (Disk::new(seed, id.0), Chance::of(seed, &format!("node {id}")));
-        Node { id, addr: addr(id), disk, lives: 0, life: None, chance }
+        Node { id, addr: addr(id), disk, joins: None, lives: 0, life: None, ahead: 0, chance }
     }
 
     /// The process that runs, or the one that ran last.
@@ -92,7 +108,7 @@ impl Node {
     ) -> Result<Recovery, OpenError> {
         self.lives += 1;
         let Booted { engine, numbers, outbox, recovery } =
-            boot::boot(self.id, self.lives, &self.disk, world)?;
+            boot::boot(self, world)?;
         let (began, inbox) = (queue.now(), VecDeque::new());
         let (turn_at, sync_at) = (None, None);
         self.life = Some(Life {
@@ -105,8 +121,10 @@ impl Node {
             turn_at,
             sync_at,
             syncing: false,
+            hangs: false,
+            still_until: began,
         });
-        let recovered = self.disk.draw_sync() * 2 + self.chance.between(1_000, 20_000);
+        let recovered = self.disk.draw_sync(queue.now()).0 * 2 + self.chance.between(1_000, 20_000);
         queue.put(queue.now().after(recovered), Event::Serve(self.process()));
         Ok(recovery)
     }
@@ -124,6 +142,47 @@ impl Node {
     pub(crate) fn kill(&mut self) -> (u64, u64) {
         self.life = None;
         self.disk.kill()
+    }
+
+    /// It was started before.
+    pub(crate) fn has_lived(&self) -> bool {
+        self.lives > 0
+    }
+
+    /// The process stands still until then. False if there is none.
+    pub(crate) fn stand_still(&mut self, until: Moment) -> bool {
+        let life = self.life.as_mut().filter(|life| life.serving);
+        life.map(|life| life.still_until = life.still_until.max(until)).is_some()
+    }
+
+    /// The process goes on, if it stood still.
+    pub(crate) fn go_on(&mut self, now: Moment) {
+        if let Some(life) = &mut self.life {
+            life.still_until = life.still_until.min(now);
+        }
+    }
+
+    /// Its wall clock is set to be this far ahead, in microseconds.
+    pub(crate) fn set_wall(&mut self, ahead: i64) {
+        self.ahead = ahead;
+    }
+
+    /// SIGTERM. False if nobody is there to hear it.
+    pub(crate) fn stop(&mut self, queue: &mut Queue<Event>) -> bool {
+        let serves = self.is_serving();
+        if serves {
+            self.take_in(Input::Stop, queue);
+        }
+        serves
+    }
+
+    /// If its machine is done, the process ends.
+    pub(crate) fn end(&mut self) -> Option<Ending> {
+        let life = self.life.take_if(|life| life.engine.has_ended())?;
+        match life.engine.close() {
+            Ok(()) => Some(Ending::Done(std::mem::take(&mut *life.outbox.borrow_mut()))),
+            Err(error) => Some(Ending::Disk(error)),
+        }
     }
 
     /// Something arrives; a turn follows soon, with whatever arrives until then.
@@ -168,9 +227,14 @@ impl Node {
         let Some(life) = self.life.as_mut().filter(|life| life.turn_at == Some(now)) else {
             return Vec::new();
         };
+        if life.still_until > now {
+            life.turn_at = Some(life.still_until);
+            queue.put(life.still_until, Event::Turn(self.process()));
+            return Vec::new();
+        }
         life.turn_at = None;
         let micros = now.since(life.began);
-        let at = At { now: Now(micros / 1_000), micros, time: now.wall(), ..At::default() };
+        let at = At { now: Now(micros / 1_000), micros, time: now.wall(self.ahead), ..At::default() };
         life.engine.turn(at, &mut life.inbox);
         let effects = std::mem::take(&mut *life.outbox.borrow_mut());
         self.plan_turn(queue);
@@ -213,13 +277,22 @@ impl Node {
         let Some(life) = self.life.as_mut().filter(|life| life.sync_at == Some(queue.now())) else {
             return Ok(());
         };
+        if life.still_until > queue.now() {
+            life.sync_at = Some(life.still_until);
+            queue.put(life.still_until, Event::Sync(process));
+            return Ok(());
+        }
         life.sync_at = None;
         if std::mem::take(&mut life.syncing) {
+            if life.hangs {
+                return Err(StoreError::Failed("a sync did not end".to_owned()));
+            }
             life.engine.finish_sync()?;
             self.wake_soon(queue);
         } else if life.engine.begin_sync()? {
-            let end = queue.now().after(self.disk.draw_sync());
-            (life.syncing, life.sync_at) = (true, Some(end));
+            let (takes, hangs) = self.disk.draw_sync(queue.now());
+            let end = queue.now().after(takes);
+            (life.syncing, life.hangs, life.sync_at) = (true, hangs, Some(end));
             queue.put(end, Event::Sync(process));
         } else {
             // The journal may have asked for a checkpoint.
@@ -233,4 +306,9 @@ impl Node {
 /// Where a node listens.
 pub(super) fn addr(node: PeerId) -> String {
     format!("10.0.0.{node}:7700")
+}
+
+/// The node that listens there.
+pub(super) fn node_at(addr: &str) -> Option<PeerId> {
+    addr.strip_prefix("10.0.0.")?.strip_suffix(":7700")?.parse().ok().map(PeerId)
 }

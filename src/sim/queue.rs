@@ -38,9 +38,9 @@ impl Moment {
         Moment(duration.as_nanos().div_ceil(1_000) as u64)
     }
 
-    /// As wall clocks show it.
-    pub(crate) fn wall(self) -> WallMicros {
-        WallMicros(BEGIN + self.0)
+    /// As a wall clock shows it that is this many microseconds ahead.
+    pub(crate) fn wall(self, ahead: i64) -> WallMicros {
+        WallMicros((BEGIN + self.0).saturating_add_signed(ahead))
     }
 }
 

@@ -13,16 +13,16 @@ use super::chance::Chance;
 use super::check::{self, Failure, Told};
 use super::disks::Disk;
 use super::engine::View;
-use super::faults::{Counts, Faults, Kind};
+use super::faults::{Counts, Kind, Planned, Schedule};
 use super::load::Load;
 use super::marks::{Mark, Marks, Seen};
 use super::network::{self, Delivery, Network, Process};
-use super::node::{Node, World as Surroundings};
+use super::node::{Ending, Node, World as Surroundings};
 use super::queue::{MS, Moment, Queue};
 use super::trace::Trace;
-use crate::journal::{HandTime, Recovery};
+use crate::journal::{HandTime, MemoryDisk, Recovery, StoreError};
 use crate::model::row::Outcome;
-use crate::types::{OrderId, PeerId, node_name};
+use crate::types::{Epoch, OrderId, PeerId};
 use phases::{FAULTS_MAX, Phase};
 
 /// Something that happens at a time.
@@ -36,7 +36,15 @@ pub(super) enum Event {
     /// A process's disk begins or ends a sync.
     Sync(Process),
     /// Something goes wrong.
-    Fault,
+    Fault(Planned),
+    /// These nodes are killed.
+    Kill(Vec<u32>),
+    /// A copy is put in the place of a node's disk.
+    PutBack(u32, MemoryDisk),
+    /// A disk has room again.
+    Freed(u32),
+    /// What was open when everything healed is answered by now.
+    Answered,
     /// In the network.
     Net(network::Event),
 }
@@ -44,16 +52,10 @@ pub(super) enum Event {
 /// Events of a run, and for each order that is to be placed.
 const EVENTS_MAX: u64 = 1_000_000;
 const EVENTS_PER_ORDER_MAX: u64 = 10_000;
+/// How long a node stays down whose disk failed.
+const DOWN_AFTER_FAILURE: u64 = 500 * MS;
 /// Peers are started within this after the warehouse.
 const BEGIN_WITHIN: u64 = 500 * MS;
-
-/// What a run is made from.
-pub(super) struct Setting<'a> {
-    pub seed: u64,
-    pub peers: u32,
-    pub orders: u64,
-    pub faults: &'a [Kind],
-}
 
 /// See the module's text.
 pub(super) struct World {
@@ -64,12 +66,20 @@ pub(super) struct World {
     nodes: Vec<Node>,
     network: Network,
     load: Load,
-    faults: Faults,
+    /// What went wrong, how often.
+    faults: Counts,
+    /// Faults that are still to come.
+    faults_left: usize,
+    /// How long a process that was told to end stays down.
+    down: BTreeMap<PeerId, u64>,
+    /// Orders that were open when everything healed.
+    open_when_healed: BTreeSet<OrderId>,
     phase: Phase,
     phase_ends: Moment,
     events: u64,
     events_max: u64,
-    placed: BTreeMap<PeerId, u64>,
+    /// By peer and epoch of its store.
+    placed: BTreeMap<(PeerId, Epoch), u64>,
     told: Vec<Told>,
     told_of: BTreeSet<OrderId>,
     marks: Marks,
@@ -78,17 +88,19 @@ pub(super) struct World {
 
 impl World {
     /// A world in which everything is still to come.
-    pub(crate) fn new(setting: &Setting<'_>, trace: Trace) -> World {
-        let Setting { seed, peers, orders, faults } = *setting;
-        let load = Load::draw(seed, peers, orders);
+    pub(crate) fn new(schedule: &Schedule, trace: Trace) -> World {
+        let Schedule { seed, peers, orders, .. } = *schedule;
         let mut world = World {
             seed,
             queue: Queue::default(),
             time: Arc::default(),
             nodes: (0..=peers).map(|id| Node::new(seed, PeerId(id))).collect(),
             network: Network::new(seed),
-            faults: Faults::draw(seed, faults, load.takes),
-            load,
+            load: Load::draw(seed, peers, orders),
+            faults: Counts::new(),
+            faults_left: schedule.faults.len(),
+            down: BTreeMap::new(),
+            open_when_healed: BTreeSet::new(),
             phase: Phase::Faults,
             phase_ends: Moment(FAULTS_MAX),
             events: 0,
@@ -99,22 +111,27 @@ impl World {
             marks: Marks::default(),
             trace,
         };
-        world.begin();
+        world.begin(&schedule.faults);
         world
     }
 
-    fn begin(&mut self) {
+    fn begin(&mut self, faults: &[Planned]) {
         let mut chance = Chance::of(self.seed, "begin");
+        let join = faults.iter().filter(|fault| fault.kind == Kind::Join);
+        let later: BTreeSet<PeerId> = join.map(|fault| self.joiner(fault.number)).take(2).collect();
         for node in &self.nodes {
             let within = if node.id == PeerId::WAREHOUSE { 0 } else { BEGIN_WITHIN };
-            self.queue.put(Moment(chance.between(0, within)), Event::Start(node.id));
+            let at = Moment(chance.between(0, within));
+            if !later.contains(&node.id) {
+                self.queue.put(at, Event::Start(node.id));
+            }
         }
-        self.plan_fault();
+        faults.iter().for_each(|fault| self.queue.put(Moment(fault.at_ms * MS), Event::Fault(*fault)));
     }
 
     /// What went wrong, how often.
     pub(crate) fn faults(&self) -> &Counts {
-        self.faults.counts()
+        &self.faults
     }
 
     /// What was seen.
@@ -187,16 +204,37 @@ impl World {
             Event::Turn(process) => self.turn(process),
             Event::Sync(process) => match self.living(process) {
                 Some(at) => {
-                    let failed =
-                        |error| Failure::new("disk", format!("{}: {error}", node_name(process.node)));
-                    self.nodes[at].sync(&mut self.queue).map_err(failed)
+                    if let Err(error) = self.nodes[at].sync(&mut self.queue) {
+                        self.disk_failed(at, &error);
+                    }
+                    Ok(())
                 }
                 None => Ok(()),
             },
-            Event::Fault => {
-                self.strike();
+            Event::Fault(fault) => {
+                self.faults_left -= 1;
+                if self.phase == Phase::Faults {
+                    self.strike(&fault);
+                }
                 Ok(())
             }
+            Event::Kill(nodes) => {
+                if self.phase == Phase::Faults {
+                    self.kill_all(&nodes, MS);
+                }
+                Ok(())
+            }
+            Event::PutBack(id, copy) => {
+                if self.phase == Phase::Faults {
+                    self.put_back(id, &copy);
+                }
+                Ok(())
+            }
+            Event::Freed(id) => {
+                self.nodes[id as usize].disk.set_full(false);
+                Ok(())
+            }
+            Event::Answered => self.healed_are_answered(),
             Event::Net(event) => {
                 if let Some(delivery) = self.network.handle(event, &mut self.queue) {
                     self.deliver(delivery);
@@ -260,10 +298,40 @@ impl World {
         let Some(at) = self.living(process) else { return Ok(()) };
         let effects = self.nodes[at].turn(&mut self.queue);
         if let Some(View::Peer(state)) = self.nodes[at].view() {
-            let placed = self.placed.entry(process.node).or_default();
+            let placed = self.placed.entry((process.node, state.last.epoch())).or_default();
             *placed = u64::from(state.last.k()).max(*placed);
         }
-        effects.into_iter().try_for_each(|effect| self.perform(process, effect))
+        effects.into_iter().try_for_each(|effect| self.perform(process, effect))?;
+        match self.nodes[at].end() {
+            Some(ending) => self.ended(process, ending),
+            None => Ok(()),
+        }
+    }
+
+    /// A process came to its end by itself, and is started again later.
+    fn ended(&mut self, process: Process, ending: Ending) -> Result<(), Failure> {
+        let at = process.node.0 as usize;
+        match ending {
+            Ending::Done(effects) => {
+                self.marks.mark(Mark::Ended);
+                effects.into_iter().try_for_each(|effect| self.perform(process, effect))?;
+            }
+            Ending::Disk(error) => self.trace_text(process.node, "disk", &error.to_string()),
+        }
+        let down = self.down.remove(&process.node).unwrap_or_default();
+        self.kill(at, down);
+        Ok(())
+    }
+
+    /// A node whose disk fails ends, and is started again.
+    fn disk_failed(&mut self, at: usize, error: &StoreError) {
+        self.trace_text(self.nodes[at].id, "disk", &error.to_string());
+        self.marks.mark(Mark::DiskFailed);
+        self.kill(at, DOWN_AFTER_FAILURE);
+    }
+
+    fn trace_text(&self, node: PeerId, what: &str, text: &str) {
+        self.trace.note(self.queue.now(), node, what, 0, text.as_bytes(), || format!("{what}: {text}"));
     }
 
     fn check(&self) -> Result<(), Failure> {

@@ -7,13 +7,16 @@
 //!
 //! Phases 2 to 4 have bounds. A bound that is reached is a failure that says what was waited for.
 
+use std::collections::BTreeSet;
+
 use super::{Event, World};
 use crate::limits::PASS_OVER_MS;
 use crate::model::call::Ask;
+use crate::sim::check::Failure;
 use crate::sim::engine::View;
 use crate::sim::node::Node;
 use crate::sim::queue::{MS, SECOND};
-use crate::types::{PeerId, node_name};
+use crate::types::{OrderId, PeerId, node_name};
 
 /// If faults are still to come by then, they do not come any more.
 pub(super) const FAULTS_MAX: u64 = 120 * SECOND;
@@ -25,6 +28,8 @@ const ANSWERS_MAX: u64 = 30 * SECOND;
 const OFFICES_MAX: u64 = PASS_OVER_MS * MS + 30 * SECOND;
 /// How long the rest lasts: what is written lazily gets to the disks meanwhile.
 const REST: u64 = 2 * SECOND;
+/// What was open when everything healed is answered this long after.
+const HEALED_MAX: u64 = 15 * SECOND;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Phase {
@@ -51,7 +56,7 @@ impl Phase {
 impl World {
     pub(super) fn phase_is_over(&self) -> bool {
         match self.phase {
-            Phase::Faults => self.faults.are_over() && self.all_placed(),
+            Phase::Faults => self.faults_left == 0 && self.all_placed(),
             Phase::Orders => self.all_placed() && self.all_serve(),
             Phase::Answers => self.open().is_none(),
             Phase::Offices => self.are_paired(),
@@ -73,9 +78,30 @@ impl World {
 
     /// Nothing goes wrong any more, and everyone is started.
     fn heal(&mut self) {
-        self.faults.stop();
-        for node in self.nodes.iter().filter(|node| !node.is_alive()) {
-            self.queue.put(self.queue.now(), Event::Start(node.id));
+        let now = self.queue.now();
+        self.network.heal();
+        for node in &mut self.nodes {
+            node.go_on(now);
+            node.disk.heal();
+            if !node.is_alive() {
+                self.queue.put(now, Event::Start(node.id));
+            }
+        }
+        let open = self.nodes.iter().filter_map(open_orders).flatten().collect();
+        self.open_when_healed = open;
+        self.queue.put(now.after(HEALED_MAX), Event::Answered);
+    }
+
+    /// # Errors
+    /// An order that was open when everything healed still is.
+    pub(super) fn healed_are_answered(&self) -> Result<(), Failure> {
+        let open: BTreeSet<OrderId> = self.nodes.iter().filter_map(open_orders).flatten().collect();
+        match self.open_when_healed.intersection(&open).next() {
+            None => Ok(()),
+            Some(id) => Err(Failure::new(
+                "liveness",
+                format!("order {id} is open {} s after everything healed", HEALED_MAX / SECOND),
+            )),
         }
     }
 
@@ -120,5 +146,15 @@ impl World {
             Phase::Offices | Phase::Rest => "the offices are not held by a pair of traders".to_owned(),
         };
         format!("{what} at {} s", self.queue.now().0 / SECOND)
+    }
+}
+
+/// The orders of a running peer's own that are open.
+fn open_orders(node: &Node) -> Option<Vec<OrderId>> {
+    match node.view()? {
+        View::Peer(state) => {
+            Some(state.open.keys().map(|number| OrderId { peer: node.id, number: *number }).collect())
+        }
+        View::Market(_) => None,
     }
 }

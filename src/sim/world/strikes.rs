@@ -1,23 +1,63 @@
-//! What goes wrong in the world: faults as they come about.
+//! What goes wrong in the world: faults as they come about. One counts when it did something.
 
 use super::{Event, World};
+use crate::journal::MemoryDisk;
+use crate::model::call::Ask;
+use crate::sim::chance::Chance;
 use crate::sim::engine::View;
-use crate::sim::faults::{Kind, Seats};
+use crate::sim::faults::{Kind, Planned, Seats};
 use crate::sim::marks::Mark;
+use crate::sim::queue::{MS, SECOND};
+use crate::sim::weather::{Effect, GIVE_UP, Spell};
+use crate::types::PeerId;
+
+const HOUR: i64 = 3_600 * SECOND as i64;
+const TEN_YEARS: i64 = 10 * 365 * 24 * HOUR;
 
 impl World {
-    pub(super) fn plan_fault(&mut self) {
-        if let Some(after) = self.faults.next() {
-            self.queue.put(self.queue.now().after(after), Event::Fault);
+    pub(super) fn strike(&mut self, fault: &Planned) {
+        let (mut chance, nodes) = (fault.chance(), fault.aim.nodes(self.seats()));
+        let lasts = fault.lasts_ms * MS;
+        self.trace_fault(fault);
+        let hit = match fault.kind {
+            Kind::Kill => self.kill_all(&nodes, lasts),
+            Kind::Storm => self.storm(&nodes, lasts, &mut chance),
+            Kind::Stop => self.stop(&nodes, lasts),
+            Kind::Pause => self.pause(&nodes, lasts),
+            Kind::Skew => self.skew(&mut chance),
+            Kind::Jump => self.jump(&nodes, &mut chance),
+            Kind::LoseStore => self.lose_stores(&nodes, lasts),
+            Kind::OldStore => self.plan_old_stores(&nodes, lasts),
+            Kind::Delay => self.spells(&nodes, lasts, Effect::Delay(chance.between(MS, SECOND)), &mut chance),
+            Kind::Scatter => self.spells(&nodes, lasts, Effect::Scatter(chance.between(MS, SECOND)), &mut chance),
+            Kind::Late => {
+                let by = GIVE_UP + chance.between(1, 4 * GIVE_UP);
+                self.spells(&nodes, lasts, Effect::Delay(by), &mut chance)
+            }
+            Kind::Silence => self.spells(&nodes, lasts, Effect::Silence, &mut chance),
+            Kind::Refuse => self.spells(&nodes, lasts, Effect::Refuse, &mut chance),
+            Kind::LoseAnswers => self.spells(&nodes, lasts, Effect::LoseAnswers, &mut chance),
+            Kind::Reset => self.break_lines(&nodes, false, &mut chance),
+            Kind::CutOff => self.break_lines(&nodes, true, &mut chance),
+            Kind::SlowDisk => self.slow_disks(&nodes, lasts, &mut chance),
+            Kind::HungSync => self.each_living(&nodes, |world, at| world.nodes[at].disk.hang(lasts * 2)),
+            Kind::FailedSync => self.each_living(&nodes, |world, at| world.nodes[at].disk.fail_sync()),
+            Kind::PowerCut => self.cut_power(&nodes, lasts),
+            Kind::FullDisk => self.fill_disks(&nodes, lasts),
+            Kind::Join => self.join(fault.number, &mut chance),
+            Kind::Leave => self.ask_each(&nodes, lasts, &Ask::Leave),
+            Kind::Resign => self.resign(&nodes, &mut chance),
+        };
+        if hit {
+            *self.faults.entry(fault.kind).or_default() += 1;
         }
     }
 
-    pub(super) fn strike(&mut self) {
-        let Some(strike) = self.faults.strike(self.seats()) else { return };
-        match strike.kind {
-            Kind::Kill => self.kill(&strike.nodes),
-        }
-        self.plan_fault();
+    fn trace_fault(&self, fault: &Planned) {
+        let text = fault.to_string();
+        self.trace.note(self.queue.now(), PeerId::WAREHOUSE, "fault", 0, text.as_bytes(), || {
+            format!("-- fault: {text}")
+        });
     }
 
     fn seats(&self) -> Seats {
@@ -32,26 +72,190 @@ impl World {
         }
     }
 
-    fn kill(&mut self, nodes: &[u32]) {
+    /// Does it to each of the nodes on which a process runs; whether there was one.
+    fn each_living(&mut self, nodes: &[u32], mut hit: impl FnMut(&mut World, usize)) -> bool {
+        let living: Vec<usize> =
+            nodes.iter().map(|id| *id as usize).filter(|at| self.nodes[*at].is_alive()).collect();
+        living.iter().for_each(|at| hit(self, *at));
+        !living.is_empty()
+    }
+
+    pub(super) fn kill_all(&mut self, nodes: &[u32], down: u64) -> bool {
+        self.each_living(nodes, |world, at| world.kill(at, down))
+    }
+
+    /// kill -9; the node is started again after so many microseconds.
+    pub(super) fn kill(&mut self, at: usize, down: u64) {
+        let node = &mut self.nodes[at];
+        let (process, (kept, lost)) = (node.process(), node.kill());
+        self.network.kill(process, &mut self.queue);
+        self.trace.note(self.queue.now(), process.node, "killed", kept, &[], || {
+            format!("killed, {lost} writes lost")
+        });
+        self.marks.count(Mark::WritesLost, lost);
+        self.marks.count(Mark::WritesKept, kept);
+        self.queue.put(self.queue.now().after(down), Event::Start(process.node));
+    }
+
+    /// The first kill is now, the others follow so closely that they may hit a process that recovers.
+    fn storm(&mut self, nodes: &[u32], lasts: u64, chance: &mut Chance) -> bool {
+        let (times, mut at) = (chance.between(3, 8), self.queue.now());
+        for _ in 1..times {
+            at = at.after(chance.between(MS, 2 * MS + lasts / times));
+            self.queue.put(at, Event::Kill(nodes.to_vec()));
+        }
+        self.kill_all(nodes, MS)
+    }
+
+    fn stop(&mut self, nodes: &[u32], lasts: u64) -> bool {
         let mut hit = false;
-        for id in nodes {
-            let node = &mut self.nodes[*id as usize];
-            if !node.is_alive() {
-                continue;
+        for at in nodes.iter().map(|id| *id as usize) {
+            if self.nodes[at].stop(&mut self.queue) {
+                hit = true;
+                self.down.insert(PeerId(at as u32), lasts);
             }
-            let (process, (kept, lost)) = (node.process(), node.kill());
-            hit = true;
-            self.network.kill(process, &mut self.queue);
-            self.trace.note(self.queue.now(), process.node, "killed", kept, &[], || {
-                format!("killed, {lost} writes lost")
-            });
-            self.marks.count(Mark::WritesLost, lost);
-            self.marks.count(Mark::WritesKept, kept);
-            let up = self.queue.now().after(self.faults.down());
-            self.queue.put(up, Event::Start(process.node));
         }
-        if hit {
-            self.faults.count(Kind::Kill);
+        hit
+    }
+
+    fn pause(&mut self, nodes: &[u32], lasts: u64) -> bool {
+        let until = self.queue.now().after(lasts);
+        let mut hit = false;
+        for at in nodes.iter().map(|id| *id as usize) {
+            if self.nodes[at].stand_still(until) {
+                hit = true;
+                self.network.stand_still(self.nodes[at].process(), lasts, &mut self.queue);
+            }
         }
+        hit
+    }
+
+    fn skew(&mut self, chance: &mut Chance) -> bool {
+        let most = 60 * SECOND;
+        self.nodes.iter_mut().for_each(|node| node.set_wall(chance.between(0, 2 * most) as i64 - most as i64));
+        true
+    }
+
+    fn jump(&mut self, nodes: &[u32], chance: &mut Chance) -> bool {
+        let by = chance.pick(&[HOUR, -HOUR, TEN_YEARS, -TEN_YEARS]);
+        nodes.iter().for_each(|id| self.nodes[*id as usize].set_wall(by));
+        !nodes.is_empty()
+    }
+
+    fn lose_stores(&mut self, nodes: &[u32], down: u64) -> bool {
+        let mut hit = false;
+        for at in nodes.iter().map(|id| *id as usize).filter(|at| *at > 0) {
+            if self.nodes[at].is_alive() {
+                hit = true;
+                self.kill(at, down);
+                self.nodes[at].disk.wipe();
+            }
+        }
+        hit
+    }
+
+    /// A copy is made now, and put in the store's place later.
+    fn plan_old_stores(&mut self, nodes: &[u32], lasts: u64) -> bool {
+        let mut hit = false;
+        for id in nodes.iter().copied().filter(|id| *id > 0) {
+            if self.nodes[id as usize].has_lived() {
+                hit = true;
+                let copy = self.nodes[id as usize].disk.copy();
+                self.queue.put(self.queue.now().after(lasts), Event::PutBack(id, copy));
+            }
+        }
+        hit
+    }
+
+    pub(super) fn put_back(&mut self, id: u32, copy: &MemoryDisk) {
+        self.kill_all(&[id], 10 * MS);
+        self.nodes[id as usize].disk.put_back(copy);
+        self.marks.mark(Mark::OldStore);
+    }
+
+    /// The spell is between the nodes and all others, or one other; in one direction or both.
+    fn spells(&mut self, nodes: &[u32], lasts: u64, effect: Effect, chance: &mut Chance) -> bool {
+        let now = self.queue.now();
+        let other = chance.one_in(2).then(|| PeerId(chance.between(0, self.nodes.len() as u64 - 1) as u32));
+        let (out, back) = chance.pick(&[(true, false), (false, true), (true, true)]);
+        for id in nodes {
+            let (one, until) = (Some(PeerId(*id)), now.after(lasts));
+            if out {
+                self.network.begin(Spell { effect, from: one, to: other, until }, now);
+            }
+            if back {
+                self.network.begin(Spell { effect, from: other, to: one, until }, now);
+            }
+        }
+        !nodes.is_empty()
+    }
+
+    fn break_lines(&mut self, nodes: &[u32], snap: bool, chance: &mut Chance) -> bool {
+        let other = chance.one_in(2).then(|| PeerId(chance.between(0, self.nodes.len() as u64 - 1) as u32));
+        let mut hit = 0;
+        for id in nodes {
+            hit += self.network.break_between(PeerId(*id), other, snap, &mut self.queue);
+        }
+        hit > 0
+    }
+
+    fn slow_disks(&mut self, nodes: &[u32], lasts: u64, chance: &mut Chance) -> bool {
+        let (until, most) = (self.queue.now().after(lasts), chance.between(50 * MS, 3 * SECOND));
+        self.each_living(nodes, |world, at| world.nodes[at].disk.slow_down(until, most))
+    }
+
+    fn cut_power(&mut self, nodes: &[u32], down: u64) -> bool {
+        self.each_living(nodes, |world, at| {
+            world.kill(at, down);
+            world.nodes[at].disk.cut_power();
+        })
+    }
+
+    fn fill_disks(&mut self, nodes: &[u32], lasts: u64) -> bool {
+        let until = self.queue.now().after(lasts);
+        for id in nodes {
+            self.nodes[*id as usize].disk.set_full(true);
+            self.queue.put(until, Event::Freed(*id));
+        }
+        !nodes.is_empty()
+    }
+
+    /// The peer that was left out at the begin joins through another one that is there.
+    fn join(&mut self, number: u32, chance: &mut Chance) -> bool {
+        let id = self.joiner(number);
+        let there: Vec<PeerId> =
+            self.nodes.iter().filter(|node| node.is_serving() && node.id != id).map(|node| node.id).collect();
+        let node = &mut self.nodes[id.0 as usize];
+        if node.has_lived() || there.is_empty() {
+            return false;
+        }
+        node.joins = Some(chance.pick(&there));
+        self.queue.put(self.queue.now(), Event::Start(id));
+        true
+    }
+
+    /// Which peer is left out for that fault.
+    pub(super) fn joiner(&self, number: u32) -> PeerId {
+        PeerId(1 + number % (self.nodes.len() as u32 - 1))
+    }
+
+    fn ask_each(&mut self, nodes: &[u32], down: u64, ask: &Ask) -> bool {
+        let mut hit = false;
+        for at in nodes.iter().map(|id| *id as usize).filter(|at| *at > 0) {
+            if self.nodes[at].is_serving() {
+                hit = true;
+                self.down.insert(PeerId(at as u32), down);
+                self.nodes[at].ask(ask.clone(), &mut self.queue);
+            }
+        }
+        hit
+    }
+
+    fn resign(&mut self, nodes: &[u32], chance: &mut Chance) -> bool {
+        let heir = match chance.one_in(2) {
+            true => PeerId(0),
+            false => PeerId(chance.between(1, self.nodes.len() as u64 - 1) as u32),
+        };
+        self.ask_each(nodes, 0, &Ask::ResignByHand(heir))
     }
 }
