@@ -126,6 +126,9 @@ impl Line {
     }
 }
 
+/// An end that only hears notices a silent connection later than one that asks for answers.
+const PATIENCE: u64 = 4 * GIVE_UP;
+
 /// See the module's text.
 pub(super) struct Network {
     lag: Lag,
@@ -247,13 +250,14 @@ impl Network {
     }
 
     /// One end has heard nothing for too long, gives the stream up, and tells nobody. What it had said may still arrive;
-    /// then the other end hears the end.
+    /// then, or when it has waited long enough itself, the other end notices.
     fn give_up(&mut self, id: u64, side: Side, queue: &mut Events) {
         let Some(line) = self.lines.get_mut(&id).filter(|line| !line.given_up) else { return };
         line.given_up = true;
         let last = line.way(side.other()).last;
         put(queue, GIVE_UP, Event::End(id, side, silent()));
-        let heard = queue.now().after(GIVE_UP + 1).max(last.after(1));
+        let now = queue.now();
+        let heard = now.after(GIVE_UP + 1).max(last.after(1)).min(now.after(PATIENCE));
         queue.put(heard, world::Event::Net(Event::End(id, side.other(), silent())));
     }
 
@@ -294,7 +298,10 @@ impl Network {
         }
         let ends: Vec<_> = self.ends_of(process).map(|(_, line)| *line).collect();
         for (id, side) in ends {
-            put(queue, GIVE_UP + self.lag.draw(), Event::End(id, side.other(), silent()));
+            let notices = GIVE_UP + self.lag.draw();
+            put(queue, notices, Event::End(id, side.other(), silent()));
+            // The process hears of it when it goes on.
+            put(queue, notices + self.lag.draw(), Event::End(id, side, broken()));
         }
     }
 
