@@ -78,16 +78,18 @@ impl Sessions {
         }
     }
 
-    /// A peer's epochs follow each other from 0, each with another store; after a restore from its generation, with any.
+    /// A peer's epochs follow each other from 0, each with another store than the one before; after a restore from its
+    /// generation, with any. A store that another one had replaced may come back: it has what was told before, and gets
+    /// numbers of its own.
     fn open(&mut self, place: &Place, peer: PeerId, epoch: Epoch, store: Hash, alarms: &mut Alarms) {
         let due = self.latest(peer).map_or(0, |Epoch(latest)| latest + 1).max(self.first.0);
         alarms.check(Check::ExactlyOnce, epoch.0 == due, || {
             Example::row(place, format!("epoch {epoch} of peer {peer} opened, {due} was next"))
         });
-        let present = self.of(peer).filter(|((_, epoch), _)| *epoch >= self.first);
-        let known = present.map(|(_, session)| session.store).any(|known| known == store);
+        let present = self.of(peer).next_back().filter(|((_, epoch), _)| *epoch >= self.first);
+        let known = present.is_some_and(|(_, session)| session.store == store);
         alarms.check(Check::ExactlyOnce, !known, || {
-            Example::row(place, format!("a store of peer {peer} opened a second session"))
+            Example::row(place, format!("the present store of peer {peer} opened a second session"))
         });
         self.stores.entry((peer, epoch)).or_default().store = store;
     }
