@@ -132,9 +132,10 @@ impl Journals {
         }
     }
 
-    /// A peer journals an order before it sends it; one that its present store lacks was never placed.
+    /// A peer journals an order before it sends it; one that its present store lacks was never placed. A store that has
+    /// opened no session yet took the place of a lost one, which is where the peer's orders are from.
     fn unplaced(&self, fold: &JournalFold, id: OrderId, alarms: &mut Alarms) {
-        let own_epoch = fold.opened.map_or(Epoch(0), |(_, epoch)| epoch);
+        let Some((_, own_epoch)) = fold.opened else { return };
         let highest = fold.orders.keys().next_back().copied().unwrap_or_default();
         if id.number.epoch() == own_epoch && (!self.live || id.number <= highest) {
             alarms.check(Check::ToldIsDone, false, || {

@@ -229,6 +229,7 @@ impl Network {
         let Some(line) = self.lines.get_mut(&id) else { return };
         let ((from, at), now) = (line.path(to), queue.now());
         if std::mem::take(&mut line.way(to).snaps) {
+            line.way(to).cut = Some(now);
             return self.snap(id, queue);
         }
         match self.weather.passage(from, at, now) {
