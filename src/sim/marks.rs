@@ -60,11 +60,13 @@ pub enum Mark {
     Ended,
     /// A process ended since its disk failed or did not answer.
     DiskFailed,
+    /// The warehouse ended since its store was an older copy.
+    OlderCopyRefused,
 }
 
 impl Mark {
     /// All there are.
-    pub(crate) const ALL: [Mark; 22] = [
+    pub(crate) const ALL: [Mark; 23] = [
         Mark::Grant,
         Mark::Fence,
         Mark::Pair,
@@ -87,6 +89,7 @@ impl Mark {
         Mark::OldStore,
         Mark::Ended,
         Mark::DiskFailed,
+        Mark::OlderCopyRefused,
     ];
 
     /// As printed.
@@ -112,6 +115,7 @@ impl Mark {
             Mark::Refused => "refused connection",
             Mark::Unanswered => "unanswered call",
             Mark::DiskFailed => "disk failed",
+            Mark::OlderCopyRefused => "older copy refused",
             Mark::Ended => "ended by itself",
             Mark::OldStore => "old store put back",
         }

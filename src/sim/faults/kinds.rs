@@ -51,11 +51,15 @@ pub enum Kind {
     Leave,
     /// A trader resigns.
     Resign,
+    /// The warehouse's disk is put back to what it was then, when all else has healed.
+    OldLedger,
+    /// The same, and the traders' disks are lost with it.
+    OldLedgerAlone,
 }
 
 impl Kind {
     /// All there are.
-    pub(crate) const ALL: [Kind; 24] = [
+    pub(crate) const ALL: [Kind; 26] = [
         Kind::Kill,
         Kind::Storm,
         Kind::Stop,
@@ -80,6 +84,8 @@ impl Kind {
         Kind::Join,
         Kind::Leave,
         Kind::Resign,
+        Kind::OldLedger,
+        Kind::OldLedgerAlone,
     ];
 
     /// As typed and printed.
@@ -109,6 +115,8 @@ impl Kind {
             Kind::Join => "join",
             Kind::Leave => "leave",
             Kind::Resign => "resign",
+            Kind::OldLedger => "old-ledger",
+            Kind::OldLedgerAlone => "old-ledger-alone",
         }
     }
 

@@ -7,13 +7,15 @@ use crate::sim::calls::Back;
 use crate::sim::check::{Failure, Told};
 use crate::sim::marks::Mark;
 use crate::sim::network::Process;
-use crate::types::{PeerId, node_name};
+use crate::types::PeerId;
 use crate::wire::convert::frame;
 
 impl World {
     /// Does one effect.
     ///
-    /// # Errors The process ends itself. No fault of the simulator is a reason for that.
+    ///
+    /// # Errors
+    /// The process ends itself, and nothing that went wrong is a reason for that.
     pub(super) fn perform(&mut self, from: Process, effect: Effect) -> Result<(), Failure> {
         self.marks.effect(from, &effect);
         let (now, node, queue) = (self.queue.now(), from.node, &mut self.queue);
@@ -52,8 +54,7 @@ impl World {
             Effect::RenewToken => {}
             Effect::Exit(exit) => {
                 note("exit", exit.code as u64, exit.what.as_bytes());
-                let why = format!("{} exits with {}: {}", node_name(node), exit.code, exit.what);
-                return Err(Failure::new("exit", why));
+                return self.exited(from, exit);
             }
         }
         Ok(())

@@ -3,6 +3,7 @@
 //! Time jumps from event to event; ties go by the order in which events were put. See [`phases`] for how a run goes on.
 
 mod effects;
+mod ledgers;
 mod phases;
 mod strikes;
 
@@ -23,6 +24,7 @@ use super::trace::Trace;
 use crate::journal::{HandTime, MemoryDisk, Recovery, StoreError};
 use crate::model::row::Outcome;
 use crate::types::{Epoch, OrderId, PeerId};
+use ledgers::Ledgers;
 use phases::{FAULTS_MAX, Phase};
 
 /// Something that happens at a time.
@@ -72,6 +74,7 @@ pub(super) struct World {
     faults_left: usize,
     /// How long a process that was told to end stays down.
     down: BTreeMap<PeerId, u64>,
+    ledgers: Ledgers,
     /// Orders that were open when everything healed.
     open_when_healed: BTreeSet<OrderId>,
     phase: Phase,
@@ -100,6 +103,7 @@ impl World {
             faults: Counts::new(),
             faults_left: schedule.faults.len(),
             down: BTreeMap::new(),
+            ledgers: Ledgers::default(),
             open_when_healed: BTreeSet::new(),
             phase: Phase::Faults,
             phase_ends: Moment(FAULTS_MAX),

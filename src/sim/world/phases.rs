@@ -87,6 +87,7 @@ impl World {
                 self.queue.put(now, Event::Start(node.id));
             }
         }
+        self.put_ledger_back();
         let open = self.nodes.iter().filter_map(open_orders).flatten().collect();
         self.open_when_healed = open;
         self.queue.put(now.after(HEALED_MAX), Event::Answered);

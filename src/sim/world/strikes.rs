@@ -47,6 +47,8 @@ impl World {
             Kind::Join => self.join(fault.number, &mut chance),
             Kind::Leave => self.ask_each(&nodes, lasts, &Ask::Leave),
             Kind::Resign => self.resign(&nodes, &mut chance),
+            Kind::OldLedger => self.keep_ledger(false),
+            Kind::OldLedgerAlone => self.keep_ledger(true),
         };
         if hit {
             *self.faults.entry(fault.kind).or_default() += 1;
@@ -60,7 +62,7 @@ impl World {
         });
     }
 
-    fn seats(&self) -> Seats {
+    pub(super) fn seats(&self) -> Seats {
         let peers = self.nodes.len() as u32 - 1;
         match self.nodes[0].view() {
             Some(View::Market(market)) => Seats {
