@@ -65,6 +65,8 @@ fn denied_code(denied: &Denied) -> (Code, &'static str) {
         Denied::OtherCluster { .. } => (Code::FailedPrecondition, OTHER_CLUSTER),
         Denied::OlderCopy { .. } => (Code::FailedPrecondition, OLDER_COPY),
         Denied::TooManyClients => (Code::ResourceExhausted, "TOO_MANY_CLIENTS"),
+        Denied::OtherGeneration { .. } => (Code::FailedPrecondition, "OTHER_GENERATION"),
+        Denied::EpochsSpent(_) => (Code::ResourceExhausted, "EPOCHS_SPENT"),
         Denied::UnknownPeer(_) => (Code::Unauthenticated, "UNKNOWN_PEER"),
     }
 }

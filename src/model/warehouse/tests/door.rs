@@ -42,8 +42,8 @@ fn a_ledger_behind_what_a_peer_has_seen_serves_nobody() {
     let what =
         "peer 4 has seen ledger record 8, which this store lacks: it is an older copy of the warehouse's";
     assert_eq!(it.lines(), [format!("now: exit 7: {what}")]);
-    it.come(Hello { generation: 1, ..seen(7) }, 4);
-    let what = "peer 4 has seen generation 1 of the ledger, which this store lacks: it is an older copy of the warehouse's";
+    it.come(Hello { generation: Generation::of_test(1), ..seen(7) }, 4);
+    let what = "peer 4 has seen generation 1 (0000000000000007) of the ledger, which this store lacks: it is an older copy of the warehouse's";
     assert_eq!(it.lines(), [format!("now: exit 7: {what}")]);
     let stranger = Hello { token: Some(token(9)), ..seen(8) };
     assert!(!it.come(stranger, 5), "a stranger's word is not believed");
@@ -53,7 +53,7 @@ fn a_ledger_behind_what_a_peer_has_seen_serves_nobody() {
 #[test]
 fn an_exit_need_not_wait() {
     let mut it = paired();
-    it.come(Hello { generation: 1, ..hello(4, 2) }, 2);
+    it.come(Hello { generation: Generation::of_test(1), ..hello(4, 2) }, 2);
     let exit = it.effects.pop();
     assert!(matches!(exit, Some((When::Now(Because::TellsNothing), Effect::Exit(_)))), "{exit:?}");
 }
