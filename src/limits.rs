@@ -125,6 +125,10 @@ pub(crate) const KEEPALIVE_ANSWER_MAX: Duration = Duration::from_secs(10);
 pub const BACKOFF_MIN: Duration = Duration::from_millis(10);
 /// this.
 pub const BACKOFF_MAX: Duration = Duration::from_secs(1);
+/// So long after its start the warehouse waits for the peers that it knows: each that runs has dialed again by then.
+pub(crate) const WITNESSES_MAX_MS: u64 = 2 * BACKOFF_MAX.as_millis() as u64;
+/// Messages and calls that it keeps meanwhile.
+pub(crate) const WITNESS_INPUTS_MAX: usize = 4_096;
 /// Bully: how long OKs are waited for,
 pub(crate) const ELECTION_OK_MS: u64 = 200;
 /// and the winner's announcement after an OK.

@@ -1,6 +1,7 @@
 //! One record of every kind, and as format 1 wrote them: for the tests that pin the bytes and for the golden stores.
 
-use crate::model::peer::entry::{Entry, Placed, Proof, Seen, Told};
+use crate::model::evidence::Seen;
+use crate::model::peer::entry::{Entry, Placed, Proof, Told};
 use crate::model::row::{Decision, OutcomeKind, Reason, Record, Slice, initial_lot};
 use crate::types::{
     Batch, Consistency, Epoch, Generation, Hash, Money, Number, Office, Order, OrderId, OrderKind, PeerId,

@@ -1,6 +1,7 @@
 //! Unary calls: what is asked, what is answered, and why not. One pair of types for both ends: a node's machine asks with
 //! an [`Ask`] and is asked with one, the wire carries it.
 
+use super::evidence::Seen;
 use super::hello::Hello;
 use super::market::NotTaken;
 use super::offices::Roster;
@@ -84,6 +85,8 @@ pub struct Opening {
     pub cluster: String,
     /// In which its last session was opened.
     pub generation: Generation,
+    /// What the store knows of the ledger, if anything.
+    pub seen: Option<Box<Seen>>,
 }
 
 /// The answer to opening a session.

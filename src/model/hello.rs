@@ -1,6 +1,8 @@
 //! What a node says first on every stream but Watch.
 
+use super::evidence::Seen;
 use super::offices::Roster;
+use super::peer::entry::Proof;
 use crate::types::{Epoch, Generation, Hash, PeerId, ProcessId, Seq, Stamp, Token};
 
 /// Who speaks, from which life, and what it last saw of the ledger.
@@ -22,6 +24,8 @@ pub struct Hello {
     pub generation: Generation,
     /// Sequence and block hash that the ledger was last heard to hold durably.
     pub ledger: (Seq, Hash),
+    /// The warehouse's signature of that, where it has one.
+    pub proof: Option<Proof>,
     /// The market it belongs to; empty if it does not know yet.
     pub cluster: String,
     /// Where it listens; empty for a client.
@@ -32,6 +36,17 @@ pub struct Hello {
 }
 
 impl Hello {
+    /// What it says of the ledger.
+    pub(crate) fn seen(&self) -> Seen {
+        let (seq, hash) = self.ledger;
+        Seen { generation: self.generation, seq, hash, proof: self.proof }
+    }
+
+    /// Has it say that of the ledger.
+    pub(crate) fn show(&mut self, seen: Seen) {
+        (self.generation, self.ledger, self.proof) = (seen.generation, seen.ledger(), seen.proof);
+    }
+
     /// Tells streams of one peer apart by when they were dialed: the later one has the higher value.
     pub(crate) fn dialed(&self) -> Dialed {
         (self.process, self.stream)

@@ -13,10 +13,12 @@
 //! vouches; Watch has no hello, only its request. Where a hello came the first answer is one, too, without a token.
 
 use super::call::SessionInfo;
+use super::evidence::Seen;
 use super::hello::Hello;
 use super::market::NotTaken;
 use super::membership::Member;
 use super::offices::Roster;
+use super::peer::entry::Proof;
 use super::row::Outcome;
 use crate::types::{Batch, Hash, Office, Order, OrderId, PeerId, ProductId, Quantity, Seq, Stamp, Term};
 
@@ -111,6 +113,8 @@ pub struct TradeAnswer {
     pub not_taken: Vec<(OrderId, NotTaken)>,
     /// The offices changed.
     pub roster: Option<Box<Roster>>,
+    /// Comes with outcomes: the ledger that holds them.
+    pub seen: Option<Box<Seen>>,
 }
 
 /// Trader -> warehouse on `Settle`.
@@ -147,6 +151,8 @@ pub struct SettleAnswer {
     pub roster: Option<Box<Roster>>,
     /// What the ledger durably holds.
     pub ledger: (Seq, Hash),
+    /// The warehouse's signature of that.
+    pub proof: Option<Proof>,
 }
 
 /// Peer -> warehouse on `Control`.

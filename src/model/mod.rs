@@ -4,6 +4,7 @@ pub mod call;
 pub mod catalogue;
 pub mod clock;
 pub mod election;
+pub(crate) mod evidence;
 pub mod fold;
 pub mod format_1;
 pub mod happening;

@@ -307,5 +307,5 @@ pub trait Machine {
     fn has_ended(&self) -> bool;
 
     /// Completes an effect that leaves now, with what the log durably holds at this moment.
-    fn complete(_effect: &mut Effect, _durable: (Seq, Hash)) {}
+    fn complete(&mut self, _effect: &mut Effect, _durable: (Seq, Hash)) {}
 }

@@ -193,7 +193,7 @@ pub(crate) fn run_warehouse(spec: WarehouseSpec) -> Result<(), BootError> {
         rules,
         cluster: meta.cluster.clone(),
         store: meta.token.store_id(),
-        key: meta.key.map(|key| key.public()),
+        key: meta.key,
         process: ProcessId { starts: meta.starts, random: random_u64(), ..ProcessId::default() },
         market: recovered.state,
         clock: Clock::starting_at(recovered.clock),

@@ -64,7 +64,7 @@ fn boot_warehouse(disk: &Disk, mut secrets: Chance, world: &World<'_>) -> Result
         rules,
         cluster,
         store: token.store_id(),
-        key: key.map(|key| key.public()),
+        key,
         process: ProcessId { starts, random: secrets.between(0, u64::MAX), ..ProcessId::default() },
         addr: addr(PeerId::WAREHOUSE),
         pid: starts as u32,

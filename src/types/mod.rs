@@ -62,6 +62,7 @@ mod number;
 mod secret;
 
 pub use number::{GENERATION_MAX, Generation};
+pub(crate) use secret::Signing;
 pub use secret::{PublicKey, SecretKey, Signature, Token};
 
 impl PeerId {

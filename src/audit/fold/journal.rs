@@ -87,7 +87,8 @@ impl JournalFold {
     pub(crate) fn apply(&mut self, place: &Place, entry: &Entry, alarms: &mut Alarms) {
         match entry {
             Entry::Placed(placed) => self.placed(*placed, alarms),
-            Entry::Answered { via, told, .. } => {
+            Entry::Answered { via, told, seen } => {
+                self.seen.extend(seen.map(|seen| (seen.generation, seen.seq, seen.hash)));
                 let (via, told_at, generation) = (*via, place.time, self.generation);
                 told.iter()
                     .for_each(|told| self.answered(Answer { told: *told, via, told_at, generation }, alarms));

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::evidence::Seen;
 use crate::model::fold::Stored;
 use crate::model::row::{OutcomeKind, Reason};
 use crate::types::{
@@ -42,19 +43,6 @@ pub struct Told {
     pub amount: Money,
     /// The ledger row.
     pub seq: Seq,
-}
-
-/// The ledger as the warehouse showed it: evidence that it held this, wherever it stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Seen {
-    /// Generation of the ledger.
-    pub generation: Generation,
-    /// Sequence of a block's end.
-    pub seq: Seq,
-    /// Hash of that block.
-    pub hash: Hash,
-    /// That the warehouse said so.
-    pub proof: Option<Proof>,
 }
 
 /// The warehouse's signature of what of its ledger was seen: generation, sequence, hash and its clock then.

@@ -9,6 +9,7 @@ use crate::model::call::{Answer, Ask, Refusal, SessionInfo};
 use crate::model::clock::Clock;
 use crate::model::fold::Fold as _;
 use crate::model::happening::What;
+use crate::model::evidence::Seen;
 use crate::model::hello::Hello;
 use crate::model::market::NotTaken;
 use crate::model::membership::Membership;
@@ -17,7 +18,7 @@ use crate::model::offices::Roster;
 use crate::model::peer::entry::Entry;
 use crate::model::step::{At, Because, CallId, ConnId, Effect, ReplyId, Turn};
 use crate::types::{
-    Epoch, Generation, Hash, Money, Now, Office, OrderId, PeerId, ProcessId, Role, Seq, Stamp, Term, Token,
+    Epoch, Money, Now, Office, OrderId, PeerId, ProcessId, Role, Seq, Stamp, Term, Token,
 };
 
 /// A peer's identity and timers.
@@ -94,7 +95,7 @@ pub(super) struct Facts {
     pub(super) membership: Membership,
     /// Generation, sequence and block hash of the ledger as last heard of; the journal learns it later. The generation
     /// is that of the peer's session.
-    pub(super) ledger_seen: (Generation, Seq, Hash),
+    pub(super) ledger_seen: Seen,
     /// When the journal last learned it.
     pub(super) ledger_kept: Now,
     pub(super) goods: Vec<(String, Money)>,
@@ -191,8 +192,9 @@ impl Facts {
             process: self.me.process,
             clock: self.clock.now(),
             roster: self.roster.clone(),
-            generation: self.ledger_seen.0,
-            ledger: (self.ledger_seen.1, self.ledger_seen.2),
+            generation: self.ledger_seen.generation,
+            ledger: self.ledger_seen.ledger(),
+            proof: self.ledger_seen.proof,
             cluster: self.me.cluster.clone(),
             addr: self.me.addr.clone(),
             stream: 0,
@@ -208,7 +210,7 @@ impl Facts {
     /// Whether the warehouse's ledger goes on from what this peer had seen when it dialed, which was up to `shown`. If
     /// not, nothing is said or heard on that stream.
     pub(super) fn trusts(&self, hello: &Hello, shown: Seq) -> bool {
-        let (own, theirs) = (self.ledger_seen.0, hello.generation);
+        let (own, theirs) = (self.ledger_seen.generation, hello.generation);
         if theirs.rivals(own) {
             tracing::error!("the warehouse is not believed: {}", theirs.rival(own));
         } else if (theirs.count, hello.ledger.0) < (own.count, shown) {
@@ -221,9 +223,9 @@ impl Facts {
     }
 
     /// Remembers what the ledger durably holds: shown in hellos, so that an older copy of it is found out.
-    pub(super) fn saw_ledger(&mut self, ledger: (Seq, Hash)) {
-        if ledger.0 > self.ledger_seen.1 {
-            (self.ledger_seen.1, self.ledger_seen.2) = ledger;
+    pub(super) fn saw_ledger(&mut self, seen: Seen) {
+        if seen.generation == self.ledger_seen.generation && seen.tells_more_than(&self.ledger_seen) {
+            self.ledger_seen = seen;
         }
     }
 
@@ -332,8 +334,8 @@ impl Cx<'_> {
     pub(super) fn keep_ledger_seen(&mut self) {
         self.ledger_kept = self.now();
         if self.ledger_seen != self.state.ledger_seen {
-            let (generation, seq, hash) = self.ledger_seen;
-            self.record(Entry::LedgerSeen { generation, seq, hash, proof: None });
+            let Seen { generation, seq, hash, proof } = self.ledger_seen;
+            self.record(Entry::LedgerSeen { generation, seq, hash, proof });
         }
     }
 

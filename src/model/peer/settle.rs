@@ -2,6 +2,7 @@
 
 use super::facts::Cx;
 use super::rooms::Rooms;
+use crate::model::evidence::Seen;
 use crate::model::message::{Message, SettleAnswer, SettleAsk};
 use crate::model::step::Because;
 
@@ -10,7 +11,7 @@ impl Rooms {
     pub(super) fn dial_settle(&mut self, cx: &mut Cx<'_>) {
         let Some(term) = cx.term().filter(|_| !self.desk.settle.is_dialed()) else { return };
         let (clock, hello) = (cx.clock.tick(), Some(cx.first_hello(false)));
-        self.desk.shown = cx.ledger_seen.1;
+        self.desk.shown = cx.ledger_seen.seq;
         let (addr, ask) = (cx.warehouse.clone(), SettleAsk { clock, hello, term, ..SettleAsk::default() });
         self.desk.settle.dial(cx, &addr, Message::SettleAsk(ask));
     }
@@ -50,7 +51,8 @@ impl Rooms {
             self.desk.settle.came_up();
             return self.desk.trader.stream_up();
         }
-        cx.saw_ledger(answer.ledger);
+        let (generation, (seq, hash)) = (cx.ledger_seen.generation, answer.ledger);
+        cx.saw_ledger(Seen { generation, seq, hash, proof: answer.proof });
         if let Some(roster) = answer.roster {
             cx.hear_roster(*roster);
         }

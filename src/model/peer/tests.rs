@@ -110,7 +110,14 @@ impl Event {
         let (not_taken, roster) = (self.not_taken(), self.is_rare().then(|| Box::new(self.roster())));
         match kind {
             0 => Message::TradeAsk(TradeAsk { clock, hello, orders: self.orders() }),
-            1 => Message::TradeAnswer(TradeAnswer { clock, hello, outcomes, not_taken, roster }),
+            1 => Message::TradeAnswer(TradeAnswer {
+                clock,
+                hello,
+                outcomes,
+                not_taken,
+                roster,
+                seen: None,
+            }),
             2 => {
                 let refused = self.is_rare().then_some(NotTaken::Busy);
                 let (batch, ledger) = (Batch(u64::from(self.who) % 4), (Seq(3), Hash::default()));
@@ -123,6 +130,7 @@ impl Event {
                     refused,
                     roster,
                     ledger,
+                    proof: None,
                 })
             }
             3 => {

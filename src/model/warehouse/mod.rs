@@ -13,6 +13,7 @@ mod presence;
 mod sessions;
 mod settle;
 mod tell;
+mod witnesses;
 
 use std::collections::BTreeMap;
 
@@ -23,14 +24,16 @@ pub(crate) use self::sessions::Opened;
 use self::presence::Presence;
 use self::settle::{Job, Settler};
 use self::tell::Told;
+use self::witnesses::Witnesses;
 use super::call::{Answer, Ask, Refusal};
 use super::clock::Clock;
+use super::evidence::{Seen, Signer};
 use super::market::Market;
 use super::message::{Message, Stream};
 use super::offices::Roster;
 use super::row::{Outcome, Record};
-use super::step::{At, ConnId, Effect, Input, Machine, Turn};
-use crate::types::{Hash, Money, Now, PeerId, ProcessId, PublicKey, Quantity, Seq, Stamp, WallMicros};
+use super::step::{At, Because, ConnId, Effect, Input, Machine, Turn};
+use crate::types::{Hash, Money, Now, PeerId, ProcessId, PublicKey, Quantity, SecretKey, Seq, Stamp, WallMicros};
 
 /// What the warehouse is told when it starts.
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +60,7 @@ pub struct Parts {
     /// BLAKE3 of its store's token.
     pub store: Hash,
     /// The public half of what it signs with; none in a test that has no store.
-    pub key: Option<PublicKey>,
+    pub key: Option<SecretKey>,
     /// This life.
     pub process: ProcessId,
     /// Where it listens.
@@ -101,6 +104,8 @@ pub struct Warehouse {
     goods: Vec<(String, Quantity, Money)>,
     conns: BTreeMap<ConnId, Conn>,
     presence: Presence,
+    witnesses: Witnesses,
+    signer: Option<Signer>,
     /// Batches of this turn.
     jobs: Vec<Job>,
     /// Orders that were asked again and answered from the ledger.
@@ -118,13 +123,16 @@ impl Warehouse {
     pub fn new(parts: Parts, now: Now) -> Warehouse {
         let Parts { market, clock, rules, cluster, store, key, process, addr, pid, heartbeat_ms, goods } =
             parts;
+        let signer = key.map(Signer::new);
         Warehouse {
             clock,
             rules,
-            me: Me { cluster, store, key, process, addr, pid },
+            me: Me { cluster, store, key: signer.as_ref().map(Signer::key), process, addr, pid },
             goods: if market.seq == Seq(0) { goods } else { Vec::new() },
             conns: BTreeMap::new(),
             presence: Presence::new(now, rules.suspect_after_ms),
+            witnesses: Witnesses::new(&market, now),
+            signer,
             jobs: Vec::new(),
             duplicates: 0,
             roster: Roster { version: rules.starts << 32, ..Roster::default() },
@@ -152,7 +160,8 @@ impl Warehouse {
         if !self.goods.is_empty() {
             self.stock(at.time, turn);
         }
-        if self.me.key.is_some_and(|key| self.market.key() != Some(key)) {
+        let heard = self.witnesses.are_heard(at.now);
+        if heard && self.me.key.is_some_and(|key| self.market.key() != Some(key)) {
             self.show_key(at.time, turn);
         }
     }
@@ -222,6 +231,37 @@ impl Warehouse {
         Ok(Answer::Roster(self.clock.now(), Box::new(self.roster(at.now).clone())))
     }
 
+    /// Takes in what had to wait for the witnesses.
+    fn catch_up(&mut self, at: At, turn: &mut Turn<Record>) {
+        for input in self.after_witnesses(at.now) {
+            self.take_in(at, input, turn);
+        }
+    }
+
+    fn take_in(&mut self, at: At, input: Input, turn: &mut Turn<Record>) {
+        match input {
+            Input::Said(conn, message) => self.said(at, conn, message, turn),
+            Input::Opened(conn, stream) => self.opened(conn, stream, turn),
+            Input::Ended(conn, _) => drop(self.forget(conn)),
+            Input::Asked(reply, ask) => {
+                let answer = self.answer(at, ask, turn);
+                turn.hold(Effect::Reply(reply, answer));
+            }
+            Input::Stop => self.stopped = true,
+            // The warehouse calls nobody, keeps its token, and waits for no record: the driver holds what it says.
+            Input::Came(..) | Input::Token(_) | Input::Durable(_) => {}
+        }
+    }
+
+    /// The durable end of the ledger, signed if there is a key.
+    fn shows(&mut self, durable: (Seq, Hash)) -> Seen {
+        let (generation, (seq, hash)) = (self.market.generation, durable);
+        match &mut self.signer {
+            Some(signer) => signer.sign(generation, durable, self.clock.now()),
+            None => Seen { generation, seq, hash, proof: None },
+        }
+    }
+
     /// Ends a stream behind what was said on it before, so that its last answer still goes out.
     fn hang_up(&mut self, conn: ConnId, why: &str, turn: &mut Turn<Record>) {
         if self.forget(conn) {
@@ -244,29 +284,27 @@ impl Machine for Warehouse {
     type State = Market;
 
     fn step(&mut self, at: At, input: Input, turn: &mut Turn<Record>) {
+        if let Some(exit) = self.is_refuted(&input, turn.past()) {
+            tracing::error!(exit.what, "this ledger is not the market's");
+            return turn.at_once(Because::TellsNothing, Effect::Exit(exit));
+        }
         self.begin(at, turn);
-        match input {
-            Input::Said(conn, message) => self.said(at, conn, message, turn),
-            Input::Opened(conn, stream) => self.opened(conn, stream, turn),
-            Input::Ended(conn, _) => drop(self.forget(conn)),
-            Input::Asked(reply, ask) => {
-                let answer = self.answer(at, ask, turn);
-                turn.hold(Effect::Reply(reply, answer));
-            }
-            Input::Stop => self.stopped = true,
-            // The warehouse calls nobody, keeps its token, and waits for no record: the driver holds what it says.
-            Input::Came(..) | Input::Token(_) | Input::Durable(_) => {}
+        self.catch_up(at, turn);
+        if let Some(input) = self.waits_for_witnesses(at, input, turn) {
+            self.take_in(at, input, turn);
         }
     }
 
     fn end_turn(&mut self, at: At, turn: &mut Turn<Record>) {
         self.begin(at, turn);
+        self.catch_up(at, turn);
         self.settle(at, turn);
         self.heartbeat(at.now, turn);
         self.tell_roster(at.now, turn);
         self.tell_changed_stock(turn);
         let change = self.presence.next_change(at.now, &self.market.offices);
-        self.due = self.told.next_heartbeat.min(change.unwrap_or(self.told.next_heartbeat));
+        let wakes = [Some(self.told.next_heartbeat), change, self.witnesses.due()];
+        self.due = wakes.into_iter().flatten().min().unwrap_or(self.told.next_heartbeat);
     }
 
     fn due(&self) -> Option<Now> {
@@ -287,17 +325,18 @@ impl Machine for Warehouse {
 
     /// Shows what the ledger durably holds when the message leaves. What is staged does not count: power fails, and a
     /// peer that was shown a record which never was would take the right ledger for an older copy.
-    fn complete(effect: &mut Effect, durable: (Seq, Hash)) {
+    fn complete(&mut self, effect: &mut Effect, durable: (Seq, Hash)) {
         match effect {
             Effect::Send(_, Message::SettleAnswer(answer)) => {
-                answer.ledger = durable;
+                let seen = self.shows(durable);
+                (answer.ledger, answer.proof) = (seen.ledger(), seen.proof);
                 if let Some(hello) = &mut answer.hello {
-                    hello.ledger = durable;
+                    hello.show(seen);
                 }
             }
             Effect::Send(_, Message::ControlDown(down)) => {
                 if let Some(hello) = &mut down.hello {
-                    hello.ledger = durable;
+                    hello.show(self.shows(durable));
                 }
             }
             Effect::Reply(_, Ok(Answer::Status(report))) => report.ledger = durable,

@@ -9,7 +9,7 @@ use crate::model::message::ControlUp;
 use crate::model::offices::{Grant, Offices};
 use crate::model::passed_over::PassedOver;
 use crate::model::row::Record;
-use crate::model::step::{At, Because, ConnId, Effect, Exit, Past, Turn};
+use crate::model::step::{At, ConnId, Turn};
 use crate::types::{Now, PeerId, ProcessId, Term};
 
 /// The peers that are seen, in this life of the warehouse.
@@ -40,6 +40,11 @@ impl Presence {
             lost: BTreeSet::new(),
             passed_over: PassedOver::default(),
         }
+    }
+
+    /// The warehouse serves from now on.
+    pub(super) fn serves_from(&mut self, now: Now) {
+        self.started = now;
     }
 
     /// A control stream is up. It proves that the term which its process holds is alive.
@@ -154,10 +159,6 @@ impl Warehouse {
             (None, false) => return self.hang_up(conn, "it says no hello", turn),
         }
         if let Some(hello) = &up.hello {
-            // Before all else: an older copy may not even know the peer's session.
-            if let Some(exit) = self.older_copy(hello, turn.past()) {
-                return turn.at_once(Because::TellsNothing, Effect::Exit(exit));
-            }
             if self.presence.has_later(hello) {
                 return self.hang_up(conn, "a stream that its process dialed later is here", turn);
             }
@@ -197,43 +198,5 @@ impl Warehouse {
         self.presence.came(hello, conn, held);
         self.conns.insert(conn, Conn::Control(Some(peer)));
         Ok(())
-    }
-
-    /// A peer that was told of more than this ledger holds proves that the store is an older copy. An older copy would
-    /// tell peers what never was, so it serves nobody: the process ends.
-    fn older_copy(&self, hello: &Hello, past: &dyn Past) -> Option<Exit> {
-        let (generation, own) = (hello.generation, self.market.generation);
-        // Anybody may become a client, so a client is no witness.
-        if generation.count < own.count || hello.peer.is_client() || !self.knows(hello) {
-            return None;
-        }
-        let (seq, hash) = hello.ledger;
-        let seen = if generation.count > own.count {
-            format!("generation {generation} of the ledger")
-        } else {
-            match past.holds(seq, hash) {
-                Ok(true) => return None,
-                Ok(false) => format!("ledger record {seq}"),
-                Err(error) => {
-                    tracing::error!(error, "the ledger cannot be compared with what a peer has seen");
-                    return None;
-                }
-            }
-        };
-        tracing::error!(peer = %hello.peer, seen, "this store is an older copy of the warehouse's");
-        Some(exit_as_older_copy(hello.peer, &seen))
-    }
-}
-
-fn exit_as_older_copy(peer: PeerId, seen: &str) -> Exit {
-    Exit {
-        code: 7,
-        what: format!(
-            "peer {peer} has seen {seen}, which this store lacks: it is an older copy of the warehouse's"
-        ),
-        hint:
-            "put the newest copy of the warehouse's directory back; if there is none, move this one away and \
-               mend with: bazaar restore --from BACKUP --accept-loss"
-                .to_owned(),
     }
 }

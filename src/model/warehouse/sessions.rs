@@ -38,7 +38,7 @@ impl Warehouse {
         opening: Opening,
         turn: &mut Turn<Record>,
     ) -> Result<Answer, Refusal> {
-        let Opening { peer, store, cluster, generation } = opening;
+        let Opening { peer, store, cluster, generation, .. } = opening;
         if !cluster.is_empty() && cluster != self.me.cluster {
             return Err(Denied::OtherCluster { store: cluster, own: self.me.cluster.clone() }.into());
         }

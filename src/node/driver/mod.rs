@@ -162,7 +162,7 @@ impl<M: Machine, P: Port> Driver<M, P> {
             _ => {}
         }
         let durable = *self.durable.borrow();
-        M::complete(&mut effect, (durable.seq, durable.hash));
+        self.machine.complete(&mut effect, (durable.seq, durable.hash));
         self.port.perform(effect);
     }
 
@@ -208,10 +208,10 @@ impl<M: Machine, P: Port> Driver<M, P> {
     /// # Errors
     /// The journal failed before.
     pub(crate) fn close(self) -> Result<(), String> {
-        let Driver { journal, mut held, mut port, .. } = self;
+        let Driver { mut machine, journal, mut held, mut port, .. } = self;
         let closed = journal.close().map_err(|error| error.to_string())?;
         while let Some(mut effect) = held.release(closed.ticket) {
-            M::complete(&mut effect, (closed.seq, closed.hash));
+            machine.complete(&mut effect, (closed.seq, closed.hash));
             port.perform(effect);
         }
         Ok(())

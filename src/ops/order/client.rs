@@ -107,7 +107,7 @@ impl Client {
         }
         // The session's generation is journaled after this client's number. Otherwise, with the later generation alone,
         // another client's number would be taken for its own.
-        if self.state.ledger_seen.0 != answer.generation {
+        if self.state.ledger_seen.generation != answer.generation {
             let (generation, seq, hash) = (answer.generation, Seq(0), Hash::default());
             self.record(Entry::LedgerSeen { generation, seq, hash, proof: None }).await;
         }
@@ -116,7 +116,7 @@ impl Client {
 
     async fn ask_session(&mut self, warehouse: &Node) -> Result<OpenAnswer, CallError> {
         let answer =
-            warehouse.open(self.me, self.token.store_id(), &self.cluster, self.state.ledger_seen.0).await?;
+            warehouse.open(self.me, self.token.store_id(), &self.cluster, self.state.ledger_seen.generation).await?;
         self.clock.adopt(answer.clock);
         Ok(answer)
     }
@@ -176,7 +176,7 @@ impl Client {
             process: self.process,
             clock: self.clock.tick(),
             roster: roster.clone(),
-            generation: self.state.ledger_seen.0,
+            generation: self.state.ledger_seen.generation,
             cluster: self.cluster.clone(),
             ..Hello::default()
         }

@@ -119,7 +119,7 @@ impl Node {
         cluster: &str,
         generation: Generation,
     ) -> Result<OpenAnswer, CallError> {
-        let opening = Opening { peer, store, cluster: cluster.to_owned(), generation };
+        let opening = Opening { peer, store, cluster: cluster.to_owned(), generation, seen: None };
         answer!(self.ask(Ask::Open(opening)), Answer::Opened(opened) => *opened)
     }
 

@@ -3,7 +3,7 @@
 use super::{
     Checked, Generation, Hash, Odd, PeerId, Quantity, Stamp, Term, caller_in, hello_out, kind_in, kind_out,
     office_in, office_out, order_in, order_out, orders_in, outcome_in, outcome_out, process_out, proto,
-    roster_in, roster_out, session_in, session_out,
+    roster_in, roster_out, seen_in, seen_out, session_in, session_out,
 };
 use crate::model::call::{Answer, Ask, Opening};
 use crate::model::warehouse::GivenUp;
@@ -40,19 +40,21 @@ requests! {
         Ask::Catalogue => Self {};
         _ => Ask::Catalogue;
     OpenRequest:
-        Ask::Open(Opening { peer, store, cluster, generation }) =>
+        Ask::Open(Opening { peer, store, cluster, generation, seen }) =>
             Self {
                 peer: peer.0,
                 store: store.0.to_vec(),
                 cluster,
                 generation: generation.count,
                 generation_random: generation.random,
+                seen: seen.as_deref().map(seen_out),
             };
         it => Ask::Open(Opening {
             peer: PeerId(it.peer),
             store: Hash::from_slice(&it.store).ok_or(Odd("store"))?,
             cluster: it.cluster,
             generation: Generation { count: it.generation, random: it.generation_random },
+            seen: it.seen.map(|seen| Box::new(seen_in(seen))),
         });
     SessionRequest:
         Ask::Session(peer) => Self { peer: peer.0 };

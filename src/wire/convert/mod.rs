@@ -17,14 +17,16 @@ mod weights;
 use super::proto;
 use crate::limits::PRODUCTS_MAX;
 use crate::model::call::SessionInfo;
+use crate::model::evidence::Seen;
 use crate::model::hello::Hello;
 use crate::model::market::NotTaken;
 use crate::model::membership::Member;
 use crate::model::offices::{Roster, Seat};
+use crate::model::peer::entry::Proof;
 use crate::model::row::{Outcome, OutcomeKind, Reason, Share};
 use crate::types::{
     Epoch, Generation, Hash, Money, Number, Office, Order, OrderId, OrderKind, PeerId, ProcessId, ProductId,
-    Quantity, Seq, Stamp, Term, Token, WallMicros,
+    Quantity, Seq, Signature, Stamp, Term, Token, WallMicros,
 };
 
 /// A field that makes no sense.
@@ -128,9 +130,41 @@ pub(super) fn hello_out(hello: &Hello) -> proto::Hello {
         generation_random: hello.generation.random,
         ledger_seq: hello.ledger.0.0,
         ledger_hash: hash_out(hello.ledger.1),
+        proof: hello.proof.map(proof_out),
         cluster: hello.cluster.clone(),
         addr: hello.addr.clone(),
         stream: hello.stream,
+    }
+}
+
+fn proof_out(Proof { clock, signature }: Proof) -> proto::Proof {
+    proto::Proof { clock: clock.0, signature: signature.0.as_flattened().to_vec() }
+}
+
+/// A signature that has not its length proves nothing, like none.
+fn proof_in(proof: Option<proto::Proof>) -> Option<Proof> {
+    let proof = proof?;
+    let (r, s) = proof.signature.split_at_checked(32)?;
+    let signature = Signature([r.try_into().ok()?, s.try_into().ok()?]);
+    Some(Proof { clock: Stamp(proof.clock), signature })
+}
+
+fn seen_out(seen: &Seen) -> proto::Seen {
+    proto::Seen {
+        generation: seen.generation.count,
+        generation_random: seen.generation.random,
+        seq: seen.seq.0,
+        hash: hash_out(seen.hash),
+        proof: seen.proof.map(proof_out),
+    }
+}
+
+fn seen_in(seen: proto::Seen) -> Seen {
+    Seen {
+        generation: Generation { count: seen.generation, random: seen.generation_random },
+        seq: Seq(seen.seq),
+        hash: hash_in(&seen.hash),
+        proof: proof_in(seen.proof),
     }
 }
 
@@ -149,6 +183,7 @@ pub(super) fn hello_in(hello: proto::Hello) -> Hello {
         roster: hello.roster.map(roster_in).unwrap_or_default(),
         generation: Generation { count: hello.generation, random: hello.generation_random },
         ledger: (Seq(hello.ledger_seq), hash_in(&hello.ledger_hash)),
+        proof: proof_in(hello.proof),
         cluster: hello.cluster,
         addr: hello.addr,
         stream: hello.stream,

@@ -3,7 +3,8 @@
 use super::{
     Checked, Odd, PeerId, ProductId, Quantity, Seq, Stamp, Term, hash_in, hash_out, hello_in, hello_out,
     member_in, member_out, not_taken_in, not_taken_out, office_in, office_out, order_out, orders_in,
-    outcome_out, outcomes_in, proto, roster_in, roster_out, session_in, session_out, why_in, why_out,
+    outcome_out, outcomes_in, proof_in, proof_out, proto, roster_in, roster_out, seen_in, seen_out, session_in,
+    session_out, why_in, why_out,
 };
 use crate::model::message::{
     ControlDown, ControlUp, PeerMessage, PeerWord, ReplicaAnswer, ReplicaAsk, SettleAnswer, SettleAsk,
@@ -40,6 +41,7 @@ impl From<TradeAnswer> for proto::TradeReply {
             outcomes: answer.outcomes.iter().map(outcome_out).collect(),
             not_taken: not_taken_out(&answer.not_taken),
             roster: answer.roster.as_deref().map(roster_out),
+            seen: answer.seen.as_deref().map(seen_out),
         }
     }
 }
@@ -53,6 +55,7 @@ impl TryFrom<proto::TradeReply> for TradeAnswer {
             outcomes: outcomes_in(&it.outcomes)?,
             not_taken: not_taken_in(&it.not_taken)?,
             roster: it.roster.map(|roster| Box::new(roster_in(roster))),
+            seen: it.seen.map(|seen| Box::new(seen_in(seen))),
         })
     }
 }
@@ -94,6 +97,7 @@ impl From<SettleAnswer> for proto::SettleReply {
             roster: answer.roster.as_deref().map(roster_out),
             ledger_seq: answer.ledger.0.0,
             ledger_hash: hash_out(answer.ledger.1),
+            proof: answer.proof.map(proof_out),
         }
     }
 }
@@ -110,6 +114,7 @@ impl TryFrom<proto::SettleReply> for SettleAnswer {
             refused: why_in(it.refused),
             roster: it.roster.map(|roster| Box::new(roster_in(roster))),
             ledger: (Seq(it.ledger_seq), hash_in(&it.ledger_hash)),
+            proof: proof_in(it.proof),
         })
     }
 }

@@ -90,6 +90,7 @@ fn warehouse(turn: &mut Turn<Record>) -> Warehouse {
     let opening = |peer: u32| {
         let store = Token([peer as u8; 32]).store_id();
         Ask::Open(Opening {
+            seen: None,
             peer: PeerId(peer),
             store,
             cluster: String::new(),

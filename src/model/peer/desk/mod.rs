@@ -173,8 +173,10 @@ impl Desk {
                 answers.entry(*conn).or_default().not_taken.push((id, why));
             }
         }
+        let seen = Some(Box::new(cx.ledger_seen)).filter(|seen| seen.seq > Seq(0));
         for (conn, answer) in answers {
-            self.answer_on(cx, Because::Journaled, conn, answer);
+            let seen = seen.clone().filter(|_| !answer.outcomes.is_empty());
+            self.answer_on(cx, Because::Journaled, conn, TradeAnswer { seen, ..answer });
         }
     }
 

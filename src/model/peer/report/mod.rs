@@ -31,7 +31,7 @@ impl Rooms {
             addr: facts.me.addr.clone(),
             process: facts.me.process,
             roster: facts.roster.clone(),
-            ledger: (facts.ledger_seen.1, facts.ledger_seen.2),
+            ledger: facts.ledger_seen.ledger(),
             queue_depth: self.desk.trader.depth() as u64,
             oldest: self.desk.trader.oldest().map(|order| order.id),
             oldest_waiting_ms: self.desk.waiting_ms(now),
@@ -48,7 +48,7 @@ impl Rooms {
             health: self.health(facts),
             consistency: "cacheless".to_owned(),
             warehouse: facts.warehouse.clone(),
-            generation: facts.ledger_seen.0,
+            generation: facts.ledger_seen.generation,
             ..Report::default()
         }
     }

@@ -6,11 +6,12 @@
 use super::facts::{Cx, Purpose};
 use super::line::Line;
 use crate::model::backoff::Backoff;
+use crate::model::evidence::Seen;
 use crate::model::call::{Answer, Ask, CallError, Cause, OpenAnswer, Opening};
 use crate::model::message::{ControlDown, ControlUp, Message};
 use crate::model::peer::entry::Entry;
 use crate::model::step::{Because, ConnId, Effect, Exit};
-use crate::types::{Epoch, Generation, Hash, Now, Number, Seq};
+use crate::types::{Epoch, Generation, Now, Number, Seq};
 
 /// See the module's text.
 pub(super) struct Session {
@@ -47,8 +48,9 @@ impl Session {
             return;
         }
         let (peer, store) = (cx.me.id, cx.me.token.store_id());
-        let (cluster, generation) = (cx.me.cluster.clone(), cx.ledger_seen.0);
-        cx.call_warehouse(Purpose::Open, Ask::Open(Opening { peer, store, cluster, generation }));
+        let (cluster, generation) = (cx.me.cluster.clone(), cx.ledger_seen.generation);
+        let seen = Some(Box::new(cx.ledger_seen)).filter(|seen| seen.seq > Seq(0));
+        cx.call_warehouse(Purpose::Open, Ask::Open(Opening { peer, store, cluster, generation, seen }));
     }
 
     pub(super) fn opened(&mut self, cx: &mut Cx<'_>, result: Result<Answer, CallError>) {
@@ -114,7 +116,7 @@ impl Session {
         if self.control.is_dialed() {
             return;
         }
-        self.shown = cx.ledger_seen.1;
+        self.shown = cx.ledger_seen.seq;
         let up = ControlUp { clock: cx.clock.tick(), hello: Some(cx.first_hello(true)), heartbeat_answer: 0 };
         let addr = cx.warehouse.clone();
         self.control.dial(cx, &addr, Message::ControlUp(up));
@@ -140,7 +142,7 @@ impl Session {
             self.control.came_up();
             self.control.works();
             cx.present = true;
-            cx.saw_ledger(hello.ledger);
+            cx.saw_ledger(hello.seen());
             cx.news.offices = true;
         }
         for session in down.sessions {
@@ -192,11 +194,11 @@ fn live_in(cx: &mut Cx<'_>, epoch: Epoch) {
 /// The warehouse was restored from a backup: what this peer has seen of the ledger may be gone, and its session is
 /// another. Its open orders are asked again; those of terms that ended with it go to their present homes.
 fn enter_generation(cx: &mut Cx<'_>, generation: Generation) {
-    if generation == cx.ledger_seen.0 {
+    if generation == cx.ledger_seen.generation {
         return;
     }
     tracing::warn!(%generation, epoch = %cx.me.epoch, "the warehouse was restored; this peer goes on with a new session");
-    cx.ledger_seen = (generation, Seq(0), Hash::default());
+    cx.ledger_seen = Seen { generation, ..Seen::default() };
     cx.keep_ledger_seen();
     cx.news.generation = true;
 }

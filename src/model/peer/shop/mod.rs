@@ -315,6 +315,9 @@ impl Shop {
         if !answer.outcomes.is_empty() {
             self.home.line.works();
         }
+        if let Some(seen) = answer.seen {
+            cx.saw_ledger(*seen);
+        }
         self.tell(cx, answer.outcomes);
         self.not_taken(cx, &answer.not_taken);
     }
@@ -373,7 +376,9 @@ impl Shop {
             self.answer_asking(cx, outcome);
         }
         for told in news.chunks(TOLD_PER_ENTRY) {
-            cx.record(Entry::Answered { via, told: told.iter().map(as_told).collect(), seen: None });
+            // With the answers goes what proves them: a warehouse that is put back to before them is found out.
+            let seen = Some(cx.ledger_seen).filter(|seen| *seen != cx.state.ledger_seen);
+            cx.record(Entry::Answered { via, told: told.iter().map(as_told).collect(), seen });
         }
         self.floor_moved(cx);
     }

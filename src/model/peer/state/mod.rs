@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits::SESSION_WINDOW;
 use crate::model::fold::{Fold, Stored, Tree};
+use crate::model::evidence::Seen;
 use crate::model::peer::entry::{Entry, Placed, Proof};
 use crate::types::{
     Epoch, Generation, Hash, Number, Office, Order, OrderId, PeerId, Seq, Stamp, Term, WallMicros,
@@ -48,10 +49,8 @@ pub struct PeerState {
     pub accepted: BTreeMap<OrderId, Accepted>,
     /// What other traders accepted under a term: chunks as they came, with their place in that trader's journal.
     pub mirrors: BTreeMap<(PeerId, Term), Chunks>,
-    /// Generation, sequence and block hash of the ledger as last heard of.
-    pub ledger_seen: (Generation, Seq, Hash),
-    /// That the warehouse said so.
-    pub proof: Option<Proof>,
+    /// The ledger as last heard of.
+    pub ledger_seen: Seen,
     /// The highest stamp in the journal.
     pub stamp: Stamp,
     /// The last entry's sequence.
@@ -169,7 +168,8 @@ impl Fold for PeerState {
                 self.stamp = self.stamp.max(placed.stamp);
                 self.open.insert(placed.number, *placed);
             }
-            Entry::Answered { told, .. } => {
+            Entry::Answered { told, seen, .. } => {
+                self.ledger_seen = seen.unwrap_or(self.ledger_seen);
                 for told in told {
                     self.answered += u64::from(self.open.remove(&told.number).is_some());
                 }
@@ -188,7 +188,7 @@ impl Fold for PeerState {
                 self.drop_accepted(*peer, *first, *last);
             }
             Entry::LedgerSeen { generation, seq, hash, proof } => {
-                (self.ledger_seen, self.proof) = ((*generation, *seq, *hash), *proof);
+                self.ledger_seen = Seen { generation: *generation, seq: *seq, hash: *hash, proof: *proof };
             }
             Entry::Mirrored { trader, term, chunk, orders } => {
                 self.mirrors.entry((*trader, *term)).or_default().push_back((*chunk, orders.clone()));
@@ -205,7 +205,8 @@ impl Fold for PeerState {
     }
 
     fn parts(&self) -> Vec<(Tree, Part)> {
-        let PeerState { opened, last, answered, grant, ledger_seen, proof, stamp, seq, .. } = *self;
+        let PeerState { opened, last, answered, grant, ledger_seen: seen, stamp, seq, .. } = *self;
+        let (ledger_seen, proof) = ((seen.generation, seen.seq, seen.hash), seen.proof);
         let head = Part::Head { opened, last, answered, grant, ledger_seen, proof, stamp, seq };
         let mut parts = vec![(Tree::Orders, head)];
         parts.extend(self.open.values().map(|placed| (Tree::Orders, Part::Open(*placed))));
@@ -228,8 +229,9 @@ impl Fold for PeerState {
     fn restore(&mut self, part: Part) {
         match part {
             Part::Head { opened, last, answered, grant, ledger_seen, proof, stamp, seq } => {
-                let maps = std::mem::take(self);
-                *self = PeerState { opened, last, answered, grant, ledger_seen, proof, stamp, seq, ..maps };
+                let (maps, (generation, of, hash)) = (std::mem::take(self), ledger_seen);
+                let ledger_seen = Seen { generation, seq: of, hash, proof };
+                *self = PeerState { opened, last, answered, grant, ledger_seen, stamp, seq, ..maps };
             }
             Part::Open(placed) => {
                 self.open.insert(placed.number, placed);

@@ -121,7 +121,7 @@ fn messages_show_what_the_ledger_holds_when_they_leave() {
     let durable = (Seq(5), Hash::of(b"block"));
     let mut shown = Vec::new();
     for (_, mut effect) in std::mem::take(&mut it.effects) {
-        Warehouse::complete(&mut effect, durable);
+        it.it.complete(&mut effect, durable);
         match effect {
             Effect::Send(_, Message::SettleAnswer(answer)) => {
                 shown.extend([answer.ledger, answer.hello.unwrap().ledger]);

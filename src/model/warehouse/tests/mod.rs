@@ -166,7 +166,8 @@ impl Driven {
 
     fn open(&mut self, peer: u32, store: Hash, generation: u64) -> Result<Opened, Denied> {
         let generation = Generation::of_test(generation);
-        let opening = Opening { peer: PeerId(peer), store, cluster: String::new(), generation };
+        let opening =
+            Opening { peer: PeerId(peer), store, cluster: String::new(), generation, seen: None };
         match self.ask(Ask::Open(opening)) {
             Ok(Answer::Opened(answer)) => Ok(answer.opened),
             Err(Refusal::Denied(denied)) => Err(denied),

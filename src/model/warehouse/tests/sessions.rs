@@ -32,6 +32,7 @@ fn a_store_of_another_market_opens_nothing() {
     let mut it = warehouse();
     it.kinds();
     let opening = Opening {
+        seen: None,
         peer: PeerId(7),
         store: Hash::of(b"seven"),
         cluster: "there".to_owned(),

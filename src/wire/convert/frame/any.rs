@@ -4,6 +4,7 @@ use fastrand::Rng;
 
 use crate::limits::PRODUCTS_MAX;
 use crate::model::call::{Answer, Ask, Catalogue, Farewell, OpenAnswer, Opening, SessionInfo};
+use crate::model::evidence::Seen;
 use crate::model::hello::Hello;
 use crate::model::market::NotTaken;
 use crate::model::membership::Member;
@@ -12,12 +13,13 @@ use crate::model::message::{
     SettleAsk, StockPush, TradeAnswer, TradeAsk,
 };
 use crate::model::offices::{Roster, Seat};
+use crate::model::peer::entry::Proof;
 use crate::model::report::{Report, Shopping};
 use crate::model::row::{Outcome, OutcomeKind, Reason, Share};
 use crate::model::warehouse::{GivenUp, Opened};
 use crate::types::{
     Batch, Epoch, Generation, Hash, Money, Number, Office, Order, OrderId, OrderKind, PeerId, ProcessId,
-    ProductId, Quantity, Seq, Stamp, Term, Token, WallMicros,
+    ProductId, Quantity, Seq, Signature, Stamp, Term, Token, WallMicros,
 };
 
 const KINDS: [OutcomeKind; 7] = [
@@ -137,6 +139,7 @@ impl Any {
             roster: *self.roster(),
             generation: self.generation(),
             ledger: self.mark(),
+            proof: self.some(Any::proof),
             cluster: self.text(),
             addr: self.text(),
         })
@@ -216,7 +219,17 @@ impl Any {
             refused: self.some(|any| any.of(&WHYS)),
             roster: self.some(Any::roster),
             ledger: self.mark(),
+            proof: self.some(Any::proof),
         }
+    }
+
+    fn proof(&mut self) -> Proof {
+        Proof { clock: self.clock(), signature: Signature([self.bytes(), self.bytes()]) }
+    }
+
+    fn seen(&mut self) -> Box<Seen> {
+        let (generation, (seq, hash)) = (self.generation(), self.mark());
+        Box::new(Seen { generation, seq, hash, proof: self.some(Any::proof) })
     }
 
     fn level(&mut self) -> (ProductId, Quantity) {
@@ -230,7 +243,8 @@ impl Any {
             1 => {
                 let (outcomes, not_taken) = (self.many(Any::outcome), self.many(Any::not_taken));
                 let roster = self.some(Any::roster);
-                Message::TradeAnswer(TradeAnswer { clock, hello, outcomes, not_taken, roster })
+                let seen = self.some(Any::seen);
+                Message::TradeAnswer(TradeAnswer { clock, hello, outcomes, not_taken, roster, seen })
             }
             2 => {
                 let (term, batch, orders) = (self.term(), Batch(self.n()), self.many(Any::order));
@@ -259,7 +273,13 @@ impl Any {
 
     fn opening(&mut self) -> Opening {
         let (peer, store) = (self.peer(), Hash(self.bytes()));
-        Opening { peer, store, cluster: self.text(), generation: self.generation() }
+        Opening {
+            peer,
+            store,
+            cluster: self.text(),
+            generation: self.generation(),
+            seen: self.some(Any::seen),
+        }
     }
 
     pub(super) fn ask(&mut self, kind: u8) -> Ask {

@@ -1,0 +1,177 @@
+//! What the warehouse waits for after its start, and what makes it end: those who have seen more of the ledger than it
+//! holds.
+//!
+//! A directory that was put back to an earlier state looks whole. If it served at once, the first trader that comes would
+//! have orders settled, before the peers that were told more of the ledger have said so. So nothing is granted, settled
+//! or shown until every peer with a session has said hello, or [`WITNESSES_MAX_MS`] has passed, in which each that runs
+//! has dialed again. What comes until then is kept, and taken in afterwards in its order.
+
+use std::collections::BTreeSet;
+
+use super::{Effect, Warehouse};
+use crate::limits::{WITNESS_INPUTS_MAX, WITNESSES_MAX_MS};
+use crate::model::call::{Ask, Refusal};
+use crate::model::evidence::Seen;
+use crate::model::hello::Hello;
+use crate::model::market::Market;
+use crate::model::message::{Message, Stream};
+use crate::model::row::Record;
+use crate::model::step::{At, Because, ConnId, Exit, Input, Past, Turn};
+use crate::types::{Now, PeerId};
+
+/// See the module's text.
+pub(super) struct Witnesses {
+    /// Peers that have not said hello in this life.
+    missing: BTreeSet<PeerId>,
+    until: Now,
+    /// What came meanwhile.
+    kept: Vec<Input>,
+}
+
+impl Witnesses {
+    /// Waits for the peers that have a session. Anybody may become a client, so clients are none.
+    pub(super) fn new(market: &Market, now: Now) -> Witnesses {
+        let peers = market.sessions.keys().copied().filter(|id| *id != PeerId::WAREHOUSE && !id.is_client());
+        let missing = peers.collect();
+        Witnesses { missing, until: now.after_ms(WITNESSES_MAX_MS), kept: Vec::new() }
+    }
+
+    /// All have been heard, or time is up.
+    pub(super) fn are_heard(&self, now: Now) -> bool {
+        self.missing.is_empty() || now >= self.until
+    }
+
+    /// When time is up, while something waits for it.
+    pub(super) fn due(&self) -> Option<Now> {
+        (!self.missing.is_empty()).then_some(self.until)
+    }
+
+    /// The stream is over: what it said and was not taken in yet is void.
+    fn forget(&mut self, conn: ConnId) {
+        self.kept.retain(|input| !matches!(input, Input::Said(of, _) | Input::Opened(of, _) if *of == conn));
+    }
+}
+
+impl Warehouse {
+    /// Whether the input is for later: the witnesses are not heard yet.
+    pub(super) fn waits_for_witnesses(&mut self, at: At, input: Input, turn: &mut Turn<Record>) -> Option<Input> {
+        if self.witnesses.are_heard(at.now) {
+            return Some(input);
+        }
+        match &input {
+            Input::Said(_, Message::ControlUp(up)) => {
+                if let Some(hello) = up.hello.as_ref().filter(|hello| self.knows(hello)) {
+                    self.witnesses.missing.remove(&hello.peer);
+                }
+            }
+            Input::Ended(conn, _) => self.witnesses.forget(*conn),
+            _ => {}
+        }
+        if !tells_of_the_ledger(&input) {
+            return Some(input);
+        }
+        if self.witnesses.kept.len() < WITNESS_INPUTS_MAX {
+            self.witnesses.kept.push(input);
+        } else {
+            self.turn_away(input, turn);
+        }
+        None
+    }
+
+    fn turn_away(&mut self, input: Input, turn: &mut Turn<Record>) {
+        match input {
+            Input::Asked(reply, _) => {
+                let why = "the warehouse has just started and hears its peers first; ask again".to_owned();
+                turn.at_once(Because::TellsNothing, Effect::Reply(reply, Err(Refusal::Unavailable(why))));
+            }
+            Input::Said(conn, _) | Input::Opened(conn, _) => {
+                self.hang_up(conn, "too much came before the peers were heard", turn);
+            }
+            _ => {}
+        }
+    }
+
+    /// What came before the witnesses were heard, once they are. From now on holders count as present for a while.
+    pub(super) fn after_witnesses(&mut self, now: Now) -> Vec<Input> {
+        if !self.witnesses.are_heard(now) {
+            return Vec::new();
+        }
+        if !std::mem::take(&mut self.witnesses.missing).is_empty() || !self.witnesses.kept.is_empty() {
+            self.presence.serves_from(now);
+        }
+        std::mem::take(&mut self.witnesses.kept)
+    }
+
+    /// Somebody shows, with the warehouse's own signature, a ledger that this one does not go on from: this store is an
+    /// older copy, or another one. It would tell peers what never was, so it serves nobody: the process ends. A claim
+    /// without proof ends nothing.
+    pub(super) fn is_refuted(&mut self, input: &Input, past: &dyn Past) -> Option<Exit> {
+        let (peer, seen) = shown(input)?;
+        let own = self.market.generation;
+        if seen.generation.count < own.count {
+            return None;
+        }
+        let lacks = match seen.generation == own {
+            false => Some(format!("generation {} of the ledger", seen.generation)),
+            true => match past.holds(seen.seq, seen.hash) {
+                Ok(true) => None,
+                Ok(false) => Some(format!("ledger record {}", seen.seq)),
+                Err(error) => {
+                    tracing::error!(error, "the ledger cannot be compared with what a peer has seen");
+                    None
+                }
+            },
+        };
+        if lacks.is_none() && seen.proof.is_none_or(|proof| proof.clock <= self.clock.now()) {
+            return None;
+        }
+        let keys: Vec<_> = self.market.keys.iter().copied().chain(self.me.key).collect();
+        let Some(clock) = seen.proven_by(&keys) else {
+            if let Some(lacks) = lacks {
+                tracing::warn!(%peer, lacks, "a claim to have seen more of the ledger, without proof");
+            }
+            return None;
+        };
+        self.clock.adopt(clock);
+        lacks.map(|lacks| exit_as_older_copy(peer, &seen, own.count, &lacks))
+    }
+}
+
+/// What of the ledger is shown in a greeting or an opening, and by whom.
+fn shown(input: &Input) -> Option<(PeerId, Seen)> {
+    let of_hello = |hello: &Hello| (hello.peer, hello.seen());
+    match input {
+        Input::Said(_, Message::ControlUp(up)) => up.hello.as_deref().map(of_hello),
+        Input::Said(_, Message::SettleAsk(ask)) => ask.hello.as_deref().map(of_hello),
+        Input::Asked(_, Ask::Open(opening)) => opening.seen.as_deref().map(|seen| (opening.peer, *seen)),
+        Input::Asked(
+            _,
+            Ask::Claim(hello, _) | Ask::Fence(hello, _) | Ask::Pair(hello, ..) | Ask::Resign(hello, _),
+        ) => Some(of_hello(hello)),
+        _ => None,
+    }
+}
+
+/// Whether it asks for something that the ledger decides or shows.
+fn tells_of_the_ledger(input: &Input) -> bool {
+    match input {
+        Input::Said(..) | Input::Opened(_, Stream::Watch) => true,
+        Input::Asked(_, ask) => !matches!(ask, Ask::Catalogue | Ask::Probe | Ask::Status),
+        _ => false,
+    }
+}
+
+fn exit_as_older_copy(peer: PeerId, seen: &Seen, own: u64, lacks: &str) -> Exit {
+    let above = own.max(seen.generation.count);
+    Exit {
+        code: 7,
+        what: format!(
+            "peer {peer} proves that the warehouse has shown {lacks}, which this store lacks: it is an older copy, or \
+             another ledger"
+        ),
+        hint: format!(
+            "put the newest copy of the warehouse's directory back; if there is none, move this one away and mend \
+             with: bazaar restore --from BACKUP --accept-loss --above {above}"
+        ),
+    }
+}
