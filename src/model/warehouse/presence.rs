@@ -204,7 +204,11 @@ impl Warehouse {
     fn older_copy(&self, hello: &Hello, past: &dyn Past) -> Option<Exit> {
         let (generation, own) = (hello.generation, self.market.generation);
         // Anybody may become a client, so a client is no witness.
-        if generation.count < own.count || hello.peer.is_client() || !self.knows(hello) {
+        if generation.count < own.count
+            || generation.rivals(own)
+            || hello.peer.is_client()
+            || !self.knows(hello)
+        {
             return None;
         }
         let (seq, hash) = hello.ledger;
