@@ -169,6 +169,8 @@ pub enum Cause {
     OtherCluster,
     /// The store has seen a later generation of the ledger than there is.
     OlderCopy,
+    /// The node is of a build that speaks otherwise.
+    OtherVersion,
     /// The node cannot serve this now.
     Unavailable,
     /// The request itself makes no sense.
