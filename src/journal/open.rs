@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use super::block::Tip;
 use super::dir::{Life, NodeDir, sync_dir, sync_tree};
@@ -15,11 +15,11 @@ use super::meta::{self, Birth, FORMAT};
 use super::recover::{Recovered, Setup, start};
 use super::sled_store::{SledStore, remove_leftovers};
 use super::store::{Store as _, StoreError, trees_of};
-use super::time::RealTime;
+use super::time::{RealTime, wall_now};
 use super::{Fatal, OpenError};
 use crate::limits::{LOCK_RETRY_MAX, OPEN_STALL_MAX};
 use crate::model::fold::{Fold, Tree};
-use crate::types::{Hash, WallMicros};
+use crate::types::Hash;
 
 /// Opens the directory, or makes it if it does not exist yet and `birth` says as what. `addr` is a hint for `node.json`.
 /// The lock is held until the process ends.
@@ -57,13 +57,6 @@ pub fn open<F: Fold>(
         tracing::warn!("no ballast in {}: {error}", dir.display());
     }
     Ok(recovered)
-}
-
-/// Wall time, for people who read `node.json`.
-#[allow(clippy::disallowed_methods)]
-fn wall_now() -> WallMicros {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    WallMicros(since.map_or(0, |since| since.as_micros() as u64))
 }
 
 pub(super) fn in_use(node: &NodeDir) -> OpenError {
