@@ -15,7 +15,8 @@ use super::mark::{self, Mark};
 use super::{OpenError, Seq};
 use crate::types::{PeerId, WallMicros, node_name};
 
-const NAMES: [&str; 7] = ["node.json", "node.json.tmp", "mark", "ballast", "log", "store", "store.tmp"];
+const NAMES: [&str; 8] =
+    ["node.json", "node.json.tmp", "mark", "mark.generating", "ballast", "log", "store", "store.tmp"];
 
 /// Paths of a node's directory.
 #[derive(Clone, Debug)]

@@ -29,6 +29,7 @@ mod memory_store;
 mod meta;
 mod offline;
 mod open;
+mod page_cache;
 mod pump;
 mod reader;
 mod recover;

@@ -12,6 +12,7 @@ use super::guard::guarded;
 use super::lock::lock_until;
 use super::mark::{Mark, MarkFile, MarkKeeper};
 use super::meta::{self, Birth, FORMAT};
+use super::page_cache::agree_with_disk;
 use super::recover::{Recovered, Setup, start};
 use super::sled_store::{SledStore, remove_leftovers};
 use super::store::{Store as _, StoreError, trees_of};
@@ -154,8 +155,8 @@ fn recover<F: Fold>(
     })
 }
 
-/// Removes left-over files, then opens, each under a lock. Between the two a reader may take the lock; it gives it back
-/// soon.
+/// Removes left-over files and makes the page cache true, then opens, each under a lock. Between the two a reader may take
+/// the lock; it gives it back soon, and leaves nothing in memory that is not on the disk.
 fn open_store(node: &NodeDir, log: Tree, lock: File, deadline: Instant) -> Result<SledStore, OpenError> {
     let db = node.db();
     let mut keep = Some(lock);
@@ -163,6 +164,7 @@ fn open_store(node: &NodeDir, log: Tree, lock: File, deadline: Instant) -> Resul
         let alone = lock_until(&db, false, deadline).map_err(OpenError::io(&db))?;
         let alone = alone.ok_or_else(|| in_use(node))?;
         remove_leftovers(&node.store()).map_err(OpenError::io(&node.store()))?;
+        agree_with_disk(node)?;
         drop(alone);
         match SledStore::open(&node.store(), trees_of(log), &mut keep) {
             Err(StoreError::Locked) if Instant::now() < deadline => {}
