@@ -61,7 +61,7 @@ impl Stopped {
     fn new() -> Stopped {
         let stopped = Stopped { market: Market::new() };
         for _ in 0..2 {
-            stopped.life(stopped.warehouse(bazaar(stopped.market.cwd())));
+            assert!(stopped.life(stopped.warehouse(bazaar(stopped.market.cwd()))), "it serves");
         }
         stopped
     }
@@ -80,14 +80,21 @@ impl Stopped {
         command
     }
 
-    /// Starts it, and kills it when it serves.
-    fn life(&self, command: Command) {
-        let running = Running::start(command);
-        until("it serves", SOON, || self.ready().exists().then_some(()));
-        let all = children(running.pid()).into_iter().chain([running.pid()]);
-        all.for_each(|process| kill(process, Signal::KILL));
+    /// Starts it, and kills it when it serves, if it gets there.
+    fn life(&self, command: Command) -> bool {
+        let mut running = Running::start(command);
+        let serves =
+            until("it serves or ends", SOON, || match (self.ready().exists(), running.has_ended()) {
+                (false, false) => None,
+                (serves, _) => Some(serves),
+            });
+        if serves {
+            let all = children(running.pid()).into_iter().chain([running.pid()]);
+            all.for_each(|process| kill(process, Signal::KILL));
+            fs::remove_file(self.ready()).unwrap();
+        }
         running.wait(SOON);
-        fs::remove_file(self.ready()).unwrap();
+        serves
     }
 
     fn trace(&self) -> PathBuf {
@@ -169,7 +176,7 @@ fn a_store_is_synced_dropped_and_looked_at_before_it_is_read() {
         let named = |file: &PathBuf| file.file_name().unwrap().to_string_lossy().starts_with(name);
         assert!(files.iter().any(named), "there is a {name} among {files:?}");
     }
-    stopped.life(stopped.warehouse(stopped.traced(&[])));
+    assert!(stopped.life(stopped.warehouse(stopped.traced(&[]))), "it serves");
     stopped.is_in_order(&files, "a start");
     let files = stopped.files();
     for command in [&["dump", "ledger"][..], &["verify"]] {
@@ -191,5 +198,38 @@ fn a_start_whose_sync_fails_ends_before_it_reads() {
     ended.refused(1, "it may not be on the disk as it is shown, and syncing it failed: Input/output error");
     let did = parse(&fs::read_to_string(stopped.trace()).unwrap(), &stopped.dir().join("store"));
     assert!(!did.iter().any(|did| matches!(did, Did::Read(_))), "{did:?}");
-    stopped.life(stopped.warehouse(bazaar(stopped.market.cwd())));
+    assert!(stopped.life(stopped.warehouse(bazaar(stopped.market.cwd()))), "it serves");
+}
+
+/// A file of which some stays in memory is replaced, and a kill at any step of that leaves a store as good as before.
+#[test]
+fn a_start_that_is_killed_between_its_steps_leaves_a_store_that_opens() {
+    if strace_is_missing() {
+        return;
+    }
+    let _one = alone();
+    let stopped = Stopped::new();
+    let stay = "inject=fadvise64:retval=0";
+    let mut killed = 0;
+    for call in ["fsync", "fdatasync", "copy_file_range", "rename"] {
+        for when in 1.. {
+            let kill = format!("inject={call}:signal=KILL:when={when}");
+            let calls =
+                ["-e", "trace=fadvise64,copy_file_range,fsync,fdatasync,rename", "-e", stay, "-e", &kill];
+            let served = stopped.life(stopped.warehouse(stopped.traced(&calls)));
+            stopped.market.run(&["verify", "--data-dir", stopped.dir().to_str().unwrap()]).expect(0);
+            if served {
+                break;
+            }
+            killed += 1;
+        }
+    }
+    println!("failed_sync: a start was killed at {killed} steps");
+    assert!(killed >= 20, "only {killed} steps were tried");
+    assert!(stopped.life(stopped.warehouse(bazaar(stopped.market.cwd()))), "it serves");
+    let left_over = |dir: &Path| {
+        let names = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| name.to_string_lossy().ends_with(".generating")).count()
+    };
+    assert_eq!(left_over(&stopped.dir().join("store")), 0);
 }
