@@ -13,7 +13,7 @@ build:
 test word="":
     cargo test {{ word }}
 
-# Runs the gate: format, lints, all tests. It installs strace where it is missing
+# Runs the gate: format, lints, all tests. It installs the tools that they need where they are missing
 gate:
     .ci/run
 

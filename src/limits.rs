@@ -44,6 +44,10 @@ pub(crate) const MARK_EVERY: Duration = Duration::from_secs(1);
 pub(crate) const FLUSH_STALL_MAX: Duration = Duration::from_secs(10);
 /// Opening a store after an unclean stop may take this long.
 pub(crate) const OPEN_STALL_MAX: Duration = Duration::from_secs(120);
+/// Pages of a store that do not leave memory when they are told to are told again, so often in all,
+pub(crate) const PAGES_DROP_TRIES_MAX: u32 = 5;
+/// with this in between; then a copy takes the file's place.
+pub(crate) const PAGES_DROP_AGAIN_AFTER: Duration = Duration::from_millis(10);
 /// A starting node retries the lock of its directory this long.
 pub(crate) const LOCK_RETRY_MAX: Duration = Duration::from_secs(5);
 /// A reader tries again this long to read a store whose owner does not answer: it is about to serve, or was killed and

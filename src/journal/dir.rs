@@ -16,8 +16,18 @@ use super::mark::{self, Mark};
 use super::{OpenError, Seq};
 use crate::types::{PeerId, SecretKey, WallMicros, node_name};
 
-const NAMES: [&str; 9] =
-    ["node.json", "node.json.tmp", "mark", "ballast", "log", "key", "key.tmp", "store", "store.tmp"];
+const NAMES: [&str; 10] = [
+    "node.json",
+    "node.json.tmp",
+    "mark",
+    "mark.generating",
+    "ballast",
+    "log",
+    "key",
+    "key.tmp",
+    "store",
+    "store.tmp",
+];
 
 /// What only its owner may read and write.
 const OWNER_FILE: u32 = 0o600;

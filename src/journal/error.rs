@@ -113,6 +113,16 @@ pub enum OpenError {
         /// How long it was given.
         seconds: u64,
     },
+    /// The system may show of it what is not on the disk, and could not be made to stop that.
+    #[error("{}: it may not be on the disk as it is shown, and {doing} failed: {source}", path.display())]
+    NotOnDisk {
+        /// Which file or directory.
+        path: PathBuf,
+        /// What was done about it.
+        doing: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The system refused.
     #[error("{}: {source}", path.display())]
     Io {
@@ -136,7 +146,7 @@ impl OpenError {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             OpenError::Absent(_) | OpenError::NotADirectory(_) => 2,
-            OpenError::Io { .. } | OpenError::Store { .. } => 1,
+            OpenError::NotOnDisk { .. } | OpenError::Io { .. } | OpenError::Store { .. } => 1,
             _ => 7,
         }
     }
@@ -152,6 +162,9 @@ impl OpenError {
             OpenError::OtherCluster { .. } => "name that cluster's directory with --data-dir",
             OpenError::OtherLog { .. } => "name the right node's directory with --data-dir",
             OpenError::Newer { .. } => "use the newer program that wrote it",
+            OpenError::NotOnDisk { .. } => {
+                "see what the system's log says of that disk; mend it or free space there, then start again"
+            }
             OpenError::Io { .. } | OpenError::Store { .. } => {
                 "free space or mend rights there, then start again"
             }

@@ -2,7 +2,7 @@
 //!
 //! A node's loop *stages* the records of a step and goes on; one writer thread packs all that is staged into hashed,
 //! linked blocks, writes, flushes and syncs them as one group, and publishes what is durable; the loop then lets go of the
-//! effects that waited for it. [`open()`] gives a [`Journal`] and the state that its records fold to.
+//! effects that waited for it. [`open`](fn@open) gives a [`Journal`] and the state that its records fold to.
 //!
 //! ```text
 //! loop --stage(Step)--> Staging --take--> Writer --blocks, chunks--> Store (sled | memory) --sync--> disk
@@ -29,6 +29,7 @@ mod memory_store;
 mod meta;
 mod offline;
 mod open;
+mod page_cache;
 mod pump;
 mod reader;
 mod recover;
@@ -66,7 +67,7 @@ pub use store::Store;
 pub(crate) use store::{StoreError, StoreRead};
 pub(crate) use time::HandTime;
 pub use time::RealTime;
-pub use time::Time;
+pub use time::{Time, wall_now};
 
 use crate::codec;
 use crate::types::Seq;

@@ -1,8 +1,8 @@
 //! Reading a store from outside its node, whether it stands open (a disk in memory) or in a stopped node's directory.
 //!
 //! A directory is read from a copy, since sled locks, has no read-only open, and changes what it opens.
-//! Under a shared lock, which keeps the owner out: sync `db` (what a killed process left in the page cache must not be
-//! shown and then lost), copy, unlock; then open the copy. The directory itself is not changed.
+//! Under a shared lock, which keeps the owner out: make the page cache true (what a killed process left in it must not be
+//! shown and then lost), read the mark, copy, unlock; then open the copy. The directory itself is not changed.
 
 use std::fs::{self, File};
 use std::io;
@@ -18,10 +18,11 @@ use super::dir::{Life, NodeDir, NodeJson};
 use super::guard::guarded;
 use super::lock::lock_until;
 use super::meta::{self, FORMAT, Meta};
+use super::page_cache::agree_with_disk_or_warn;
 use super::reader::ReadError;
 use super::sled_store::{SledStore, remove_leftovers};
 use super::store::{Pair, Store as _, StoreError, StoreRead, TREES};
-use super::{Mark, OpenError};
+use super::{Mark, OpenError, mark};
 use crate::limits::{GROUP_BYTES_MAX, OPEN_STALL_MAX};
 use crate::model::fold::Fold;
 use crate::types::{Hash, Seq};
@@ -51,7 +52,7 @@ pub(crate) fn open_copy(dir: &Path) -> Result<Offline, OpenError> {
     refuse_newer(dir, mark)?;
     let copy = TempDir::with_prefix("bazaar-").map_err(OpenError::io(&std::env::temp_dir()))?;
     let store = copy.path().join("store");
-    copy_locked(&node, &store)?;
+    let mark = copy_locked(&node, &store)?;
     let (path, shown) = (store, node.store());
     let (store, meta, checkpoint) = guarded(&node.db(), OPEN_STALL_MAX, move || {
         let at = OpenError::store(&shown);
@@ -73,15 +74,18 @@ fn refuse_newer(dir: &Path, mark: Option<Mark>) -> Result<(), OpenError> {
     }
 }
 
-fn copy_locked(node: &NodeDir, to: &Path) -> Result<(), OpenError> {
+/// Gives the mark as the disk has it: what the kernel showed of it before may be more than that.
+fn copy_locked(node: &NodeDir, to: &Path) -> Result<Option<Mark>, OpenError> {
     let db = node.db();
     let lock = lock_until(&db, true, Instant::now()).map_err(OpenError::io(&db))?;
     let lock: File =
         lock.ok_or_else(|| OpenError::InUse { dir: node.path().to_owned(), by: node.owner() })?;
-    lock.sync_data().map_err(OpenError::io(&db))?;
+    agree_with_disk_or_warn(node)?;
+    let mark = mark::read(&node.mark()).map_err(OpenError::io(&node.mark()))?;
     copy_tree(&node.store(), to).map_err(OpenError::io(&node.store()))?;
     drop(lock);
-    remove_leftovers(to).map_err(OpenError::io(to))
+    remove_leftovers(to).map_err(OpenError::io(to))?;
+    Ok(mark)
 }
 
 fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use super::block::Tip;
 use super::dir::{Life, NodeDir, make_private, sync_dir, sync_tree};
@@ -12,14 +12,15 @@ use super::guard::guarded;
 use super::lock::lock_until;
 use super::mark::{Mark, MarkFile, MarkKeeper};
 use super::meta::{self, Birth, FORMAT};
+use super::page_cache::agree_with_disk;
 use super::recover::{Recovered, Setup, start};
 use super::sled_store::{SledStore, remove_leftovers};
 use super::store::{Store as _, StoreError, trees_of};
-use super::time::RealTime;
+use super::time::{RealTime, wall_now};
 use super::{Fatal, OpenError};
 use crate::limits::{LOCK_RETRY_MAX, OPEN_STALL_MAX};
 use crate::model::fold::{Fold, Tree};
-use crate::types::{Hash, SecretKey, WallMicros};
+use crate::types::{Hash, SecretKey};
 
 /// Opens the directory, or makes it if it does not exist yet and `birth` says as what. `addr` is a hint for `node.json`.
 /// The lock is held until the process ends.
@@ -61,13 +62,6 @@ pub fn open<F: Fold>(
         tracing::warn!("no ballast in {}: {error}", dir.display());
     }
     Ok(recovered)
-}
-
-/// Wall time, for people who read `node.json`.
-#[allow(clippy::disallowed_methods)]
-fn wall_now() -> WallMicros {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    WallMicros(since.map_or(0, |since| since.as_micros() as u64))
 }
 
 pub(super) fn in_use(node: &NodeDir) -> OpenError {
@@ -167,8 +161,8 @@ fn recover<F: Fold>(
     })
 }
 
-/// Removes left-over files, then opens, each under a lock. Between the two a reader may take the lock; it gives it back
-/// soon.
+/// Removes left-over files and makes the page cache true, then opens, each under a lock. Between the two a reader may take
+/// the lock; it gives it back soon, and leaves nothing in memory that is not on the disk.
 fn open_store(node: &NodeDir, log: Tree, lock: File, deadline: Instant) -> Result<SledStore, OpenError> {
     let db = node.db();
     let mut keep = Some(lock);
@@ -176,6 +170,7 @@ fn open_store(node: &NodeDir, log: Tree, lock: File, deadline: Instant) -> Resul
         let alone = lock_until(&db, false, deadline).map_err(OpenError::io(&db))?;
         let alone = alone.ok_or_else(|| in_use(node))?;
         remove_leftovers(&node.store()).map_err(OpenError::io(&node.store()))?;
+        agree_with_disk(node)?;
         drop(alone);
         match SledStore::open(&node.store(), trees_of(log), &mut keep) {
             Err(StoreError::Locked) if Instant::now() < deadline => {}

@@ -79,15 +79,23 @@ fn not_opened(error: sled::Error) -> StoreError {
     }
 }
 
-/// Half-written snapshots of a recovery that was killed.
+/// How the name of a file ends that was being made.
+pub(crate) const LEFTOVER: &str = ".generating";
+
+/// A half-written snapshot of a recovery that was killed, or a half-made copy.
+pub(crate) fn is_leftover(entry: &fs::DirEntry) -> bool {
+    entry.file_name().to_string_lossy().ends_with(LEFTOVER)
+}
+
+/// Removes half-made files. One that comes back with a power cut is removed at the next start.
 pub(crate) fn remove_leftovers(path: &Path) -> io::Result<()> {
     for entry in fs::read_dir(path)? {
         let entry = entry?;
-        if entry.file_name().to_string_lossy().ends_with(".generating") {
+        if is_leftover(&entry) {
             fs::remove_file(entry.path())?;
         }
     }
-    File::open(path)?.sync_all()
+    Ok(())
 }
 
 fn refuse_blobs(path: &Path) -> Result<(), StoreError> {

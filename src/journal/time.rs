@@ -1,7 +1,16 @@
 //! Time as the journal knows it: passed in, so that a simulation decides how late it is.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::types::WallMicros;
+
+/// The wall clock, for the time in blocks and lines and for people: nothing is ordered by it.
+#[allow(clippy::disallowed_methods)] // machines are given what it says
+pub fn wall_now() -> WallMicros {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    WallMicros(since.as_micros() as u64)
+}
 
 /// A clock that never goes back.
 pub trait Time: Send + Sync {

@@ -3,9 +3,10 @@
 //! A node's driver runs on a thread of its own, the journal's writer on another, tokio with two workers carries the wire.
 //! The driver's loop awaits only its inbox, its machine's next turn and the durable sequence, never a send.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
-use crate::types::{Now, WallMicros};
+pub use crate::journal::wall_now;
+use crate::types::Now;
 
 pub mod boot;
 pub mod driver;
@@ -13,13 +14,6 @@ pub mod grpc;
 pub(crate) mod held;
 pub(crate) mod life;
 pub mod port;
-
-/// The wall clock, for the time in blocks and lines: nothing is ordered by it.
-#[allow(clippy::disallowed_methods)] // machines are given what it says
-pub fn wall_now() -> WallMicros {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    WallMicros(since.as_micros() as u64)
-}
 
 /// The monotonic clock of a process, in milliseconds since it was made.
 #[derive(Clone, Copy, Debug)]

@@ -6,6 +6,7 @@ mod cli_contract;
 mod crash;
 mod cycles;
 mod disks;
+mod failed_sync;
 mod failover;
 mod fencing;
 mod hostile;
