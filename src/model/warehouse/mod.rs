@@ -23,6 +23,7 @@ pub(crate) use self::sessions::Opened;
 use self::presence::Presence;
 use self::settle::{Job, Settler};
 use self::tell::Told;
+use super::awake::Awake;
 use super::call::{Answer, Ask, Refusal};
 use super::clock::Clock;
 use super::market::Market;
@@ -102,8 +103,7 @@ pub struct Warehouse {
     /// The offices as they were last looked at.
     roster: Roster,
     told: Told,
-    /// When it wants a turn, as of the last one.
-    due: Now,
+    awake: Awake,
     stopped: bool,
 }
 
@@ -122,7 +122,7 @@ impl Warehouse {
             duplicates: 0,
             roster: Roster { version: rules.starts << 32, ..Roster::default() },
             told: Told::new(market.seq, heartbeat_ms, now),
-            due: now,
+            awake: Awake::new(now, rules.suspect_after_ms),
             stopped: false,
             market,
         }
@@ -134,17 +134,16 @@ impl Warehouse {
         outcome
     }
 
-    /// What comes before anything else of a turn, whatever it begins with.
-    fn begin(&mut self, at: At, turn: &mut Turn<Record>) {
-        // Woken long after the time that was asked for: this process was stopped. The peers were not, and their answers
-        // wait unread.
-        if at.now.ms_since(self.due) > self.rules.suspect_after_ms / 2 {
+    /// What comes before anything else of a turn, whatever it begins with. Gives the time as this process counts it.
+    fn begin(&mut self, at: At, turn: &mut Turn<Record>) -> At {
+        let (at, was_paused) = self.awake.begin(at);
+        if was_paused {
             self.presence.was_away(at.now);
-            self.due = at.now;
         }
         if !self.goods.is_empty() {
             self.stock(at.time, turn);
         }
+        at
     }
 
     /// Puts the initial goods in, before anything else is recorded or told. Otherwise a peer that is born in the first
@@ -226,7 +225,7 @@ impl Machine for Warehouse {
     type State = Market;
 
     fn step(&mut self, at: At, input: Input, turn: &mut Turn<Record>) {
-        self.begin(at, turn);
+        let at = self.begin(at, turn);
         match input {
             Input::Said(conn, message) => self.said(at, conn, message, turn),
             Input::Opened(conn, stream) => self.opened(conn, stream, turn),
@@ -242,17 +241,17 @@ impl Machine for Warehouse {
     }
 
     fn end_turn(&mut self, at: At, turn: &mut Turn<Record>) {
-        self.begin(at, turn);
+        let at = self.begin(at, turn);
         self.settle(at, turn);
         self.heartbeat(at.now, turn);
         self.tell_roster(at.now, turn);
         self.tell_changed_stock(turn);
         let change = self.presence.next_change(at.now, &self.market.offices);
-        self.due = self.told.next_heartbeat.min(change.unwrap_or(self.told.next_heartbeat));
+        self.awake.plan(change.into_iter().chain([self.told.next_heartbeat]).min());
     }
 
     fn due(&self) -> Option<Now> {
-        Some(self.due)
+        Some(self.awake.due())
     }
 
     fn clock(&self) -> Stamp {

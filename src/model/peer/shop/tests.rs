@@ -278,3 +278,26 @@ fn quiesce_stops_the_shopper_and_tells_what_is_open() {
     assert_eq!(bench.ask(9, Ask::Quiesce), ["reply r9 open 3 (before)"]);
     assert_eq!(bench.ask(10, place("fish")), [""; 0], "people may go on");
 }
+
+/// Otherwise it is asked for ever, and nothing above it is ever taken.
+#[test]
+fn an_order_that_is_refused_for_what_it_asks_is_given_up() {
+    for why in [NotTaken::UnknownProduct, NotTaken::Quantity] {
+        let mut bench = three_sent();
+        let answer = refusal(&bench, why);
+        assert_eq!(bench.say("home", told(answer)), [""; 0]);
+        assert_eq!(bench.after(10), ["send home trade 4-1 (void) 4-2 4-3"], "{why:?}");
+        bench.broken("home");
+        bench.after(20);
+        assert_eq!(
+            bench.say("home", told(served())),
+            ["send home trade 4-1 (void) 4-2 4-3"],
+            "on a new line, too"
+        );
+        let mut voided = deposited(&own(&bench, 1));
+        voided.kind = crate::model::row::OutcomeKind::Voided;
+        let voided = TradeAnswer { outcomes: vec![voided], ..TradeAnswer::default() };
+        assert_eq!(bench.say("home", told(voided)), ["reply r1 outcome 4-1 voided"]);
+        assert_eq!(bench.journal.open.len(), 2);
+    }
+}

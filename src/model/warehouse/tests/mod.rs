@@ -100,6 +100,13 @@ impl Driven {
         self.end();
     }
 
+    /// The process was stopped until now.
+    fn wakes_at(&mut self, now: u64) {
+        self.at.now = Now(now);
+        self.end();
+        self.answer_heartbeats();
+    }
+
     fn answer_heartbeats(&mut self) {
         let asked = |(_, effect): &(When, Effect)| match effect {
             Effect::Send(conn, Message::ControlDown(down)) if down.heartbeat > 0 => Some(*conn),
@@ -194,7 +201,8 @@ impl Driven {
     }
 
     fn roster(&mut self, now: u64) -> Roster {
-        self.it.roster(Now(now)).clone()
+        let now = self.it.awake.without_pauses(Now(now));
+        self.it.roster(now).clone()
     }
 
     /// The kinds of the records since the last call, those of an open turn included.
