@@ -18,6 +18,9 @@ const IDENTITY_KEY: &[u8] = b"identity";
 const STARTS_KEY: &[u8] = b"starts";
 const CLOCK_KEY: &[u8] = b"clock";
 pub(super) const CHECKPOINT_KEY: &[u8] = b"checkpoint";
+/// What a store keeps that `backup` wrote: no node starts on it, only `restore` reads it. Otherwise a warehouse would go on
+/// from there as if nothing had been lost, with terms and numbers that were used before.
+pub(crate) const BACKUP: &str = "backup";
 const EXTRA_PREFIX: &[u8] = b"x:";
 const SCAN_BYTES: usize = 1 << 20;
 

@@ -61,6 +61,8 @@ pub struct Parts {
     pub addr: String,
     /// Of the operating system.
     pub pid: u32,
+    /// The command that puts its ledger in its own place as a restored one: for a hint.
+    pub restore: String,
     /// How often it asks whether peers live.
     pub heartbeat_ms: u64,
     /// Initial goods of a new ledger.
@@ -73,6 +75,7 @@ struct Me {
     process: ProcessId,
     addr: String,
     pid: u32,
+    restore: String,
 }
 
 /// A stream of a peer to the warehouse.
@@ -110,11 +113,11 @@ pub struct Warehouse {
 impl Warehouse {
     /// A warehouse over a recovered market.
     pub fn new(parts: Parts, now: Now) -> Warehouse {
-        let Parts { market, clock, rules, cluster, process, addr, pid, heartbeat_ms, goods } = parts;
+        let Parts { market, clock, rules, cluster, process, addr, pid, restore, heartbeat_ms, goods } = parts;
         Warehouse {
             clock,
             rules,
-            me: Me { cluster, process, addr, pid },
+            me: Me { cluster, process, addr, pid, restore },
             goods: if market.seq == Seq(0) { goods } else { Vec::new() },
             conns: BTreeMap::new(),
             presence: Presence::new(now, rules.suspect_after_ms),

@@ -228,19 +228,18 @@ impl Warehouse {
             }
         };
         tracing::error!(peer = %hello.peer, seen, "this store is an older copy of the warehouse's");
-        Some(exit_as_older_copy(hello.peer, &seen))
+        Some(self.exit_as_older_copy(hello, &seen))
     }
-}
 
-fn exit_as_older_copy(peer: PeerId, seen: &str) -> Exit {
-    Exit {
-        code: 7,
-        what: format!(
+    fn exit_as_older_copy(&self, Hello { peer, .. }: &Hello, seen: &str) -> Exit {
+        let what = format!(
             "peer {peer} has seen {seen}, which this store lacks: it is an older copy of the warehouse's"
-        ),
-        hint:
-            "put the newest copy of the warehouse's directory back; if there is none, move this one away and \
-               mend with: bazaar restore --from BACKUP --accept-loss"
-                .to_owned(),
+        );
+        let hint = format!(
+            "put the newest copy of the warehouse's directory back; if there is none, go on from this one, without what \
+             came after it: {}",
+            self.me.restore
+        );
+        Exit { code: 7, what, hint }
     }
 }

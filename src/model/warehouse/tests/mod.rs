@@ -52,6 +52,7 @@ fn parts(market: Market, starts: u64) -> Parts {
         process: ProcessId { starts, ..ProcessId::default() },
         addr: "127.0.0.1:7700".to_owned(),
         pid: 7,
+        restore: "restore w".to_owned(),
         heartbeat_ms: 100,
         goods: vec![("fish".to_owned(), Quantity(10), Money(100))],
     }
