@@ -47,6 +47,7 @@ fn main() -> Outcome<()> {
     let setup = Setup {
         dir: dir.path().to_owned(),
         birth: Some(birth()),
+        key: None,
         expect_cluster: None,
         mark: None,
         time: Arc::<RealTime>::default(),
@@ -132,7 +133,7 @@ fn stocked() -> Market {
         market.apply(
             market.seq.next(),
             WallMicros(1),
-            &Record::Session { peer, epoch: Epoch(0), store, clock },
+            &Record::Session { peer, epoch: Epoch(0), store, key: None, clock },
         );
     }
     market

@@ -1,7 +1,7 @@
 //! One log's chain: V05 (sequences, hashes, links, the mark on it), V11 (every row readable) and the mark's half of V12.
 
 use super::{Alarms, Check, Example, Page, ReadRow, SourceMeta};
-use crate::journal::{BlockHeader, Tip};
+use crate::journal::{BlockHeader, Seal, Tip};
 use crate::types::{Hash, Seq};
 
 /// Where a walk along a chain is.
@@ -23,8 +23,8 @@ impl Chain {
     /// Checks the next block and its rows.
     pub(super) fn page<R>(&mut self, page: &Page<R>, alarms: &mut Alarms) {
         match page {
-            Page::Sealed { header, hash, rows } => {
-                self.block(header, *hash, alarms);
+            Page::Sealed { header, seal, rows } => {
+                self.block(header, seal, alarms);
                 rows.iter().for_each(|row| self.readable(row, alarms));
             }
             Page::Unreadable { place, why } => {
@@ -38,23 +38,23 @@ impl Chain {
     }
 
     /// A ledger begins at its first row; a journal may have been pruned.
-    fn block(&mut self, header: &BlockHeader, hash: Hash, alarms: &mut Alarms) {
+    fn block(&mut self, header: &BlockHeader, seal: &Seal, alarms: &mut Alarms) {
         let before = match self.tip {
             None if !self.begun && self.ledger => Some(Tip::default()),
             tip => tip,
         };
-        alarms.check(Check::Chain, before.is_none_or(|tip| tip.links(header)), || {
+        alarms.check(Check::Chain, before.is_none_or(|tip| tip.links(header, seal)), || {
             let what = format!("{}: block {} does not follow the one before", self.name, header.number);
             Example::at(header.first, what)
         });
         if let Some((seq, expected)) = self.mark
             && (header.first..=header.last()).contains(&seq)
         {
-            alarms.check(Check::Chain, seq == header.last() && hash == expected, || {
+            alarms.check(Check::Chain, seq == header.last() && seal.hash == expected, || {
                 Example::node(&self.name, format!("the mark at {seq} is not on the chain"))
             });
         }
-        self.tip = Some(Tip { seq: header.last(), block: header.number, hash });
+        self.tip = Some(Tip::after(header, seal));
     }
 
     fn readable<R>(&self, (place, row): &ReadRow<R>, alarms: &mut Alarms) {

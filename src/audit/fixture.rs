@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::{BlockSource, Source, SourceError, SourceMeta, StockCache};
 use crate::journal::{BlockHeader, ChainWriter, Tip};
+use crate::model::fold::Stored;
 use crate::model::peer::entry::{Entry, Placed, Told};
 use crate::model::row::{Decision, Reason, Record, Slice, initial_lot};
 use crate::types::{
-    Batch, Epoch, Hash, Money, Number, Office, Order, OrderId, OrderKind, PeerId, ProcessId, ProductId,
-    Quantity, Seq, Stamp, Term, WallMicros,
+    Batch, Epoch, Generation, Hash, Money, Number, Office, Order, OrderId, OrderKind, PeerId, ProcessId,
+    ProductId, Quantity, Seq, Stamp, Term, WallMicros,
 };
 
 pub(crate) const BUY: OrderKind = OrderKind::Buy { partial: false };
@@ -27,7 +28,7 @@ pub(crate) struct Market {
     batch: u64,
     numbers: BTreeMap<PeerId, u32>,
     epoch: Epoch,
-    generation: u64,
+    generation: Generation,
     lots: [VecDeque<(OrderId, u64)>; 3],
 }
 
@@ -67,7 +68,7 @@ impl Market {
         market
     }
 
-    /// The same market, whose warehouse is then restored, as generation 900, from a backup that lacks its last two
+    /// The same market, whose warehouse is then restored, from a backup that lacks its last two
     /// orders; one of those is asked again. It goes on.
     pub(crate) fn restored() -> Market {
         let mut market = Market::lived();
@@ -76,20 +77,22 @@ impl Market {
         let lost = market.ledger.last().and_then(|rows| rows[1].decision()).map(|decision| decision.order);
         market.see();
         (market.ledger, market.lots) = backup;
-        (market.generation, market.epoch, market.numbers) = (900, Epoch(900), BTreeMap::new());
+        (market.generation, market.epoch, market.numbers) =
+            (Generation::of_test(1), Generation::of_test(1).first_epoch(), BTreeMap::new());
         let clock = market.tick();
-        market.ledger.push(vec![Record::Restored { generation: 900, clock }]);
+        market.ledger.push(vec![Record::Restored { generation: market.generation, clock }]);
         (1..=6).for_each(|peer| market.open_session(peer));
-        market.office(Office::Primary, 6, 901);
-        market.office(Office::Secondary, 5, 902);
-        market.pair(6, 901, 5, 902);
+        let first = market.generation.before_first_term().0 + 1;
+        market.office(Office::Primary, 6, first);
+        market.office(Office::Secondary, 5, first + 1);
+        market.pair(6, first, 5, first + 1);
         market.batch += 1;
         for order in lost.iter() {
             let there = market.lots[usize::from(order.product.0)].iter().map(|(_, left)| left).sum();
-            let decision = market.decision(6, 901, order, there);
+            let decision = market.decision(6, first, order, there);
             market.ledger.push(vec![Record::Void { decision, reason: Reason::Closed }]);
         }
-        market.trade(6, 901, &[(4, BUY, 0, 1), (1, BUY, 0, 2)]);
+        market.trade(6, first, &[(4, BUY, 0, 1), (1, BUY, 0, 2)]);
         market
     }
 
@@ -98,16 +101,16 @@ impl Market {
         let ((_, tip), generation) = (chain(&self.ledger), self.generation);
         let peers: Vec<u32> = self.journals.keys().map(|peer| peer.0).collect();
         for peer in peers {
-            self.note(peer, Entry::LedgerSeen { generation, seq: tip.seq, hash: tip.hash });
+            self.note(peer, Entry::LedgerSeen { generation, seq: tip.seq, hash: tip.hash, proof: None });
         }
     }
 
     fn open_session(&mut self, peer: u32) {
         let (epoch, store, clock) = (self.epoch, Hash::of(&[peer as u8]), self.tick());
-        self.ledger.push(vec![Record::Session { peer: PeerId(peer), epoch, store, clock }]);
+        self.ledger.push(vec![Record::Session { peer: PeerId(peer), epoch, store, key: None, clock }]);
         self.note(peer, Entry::Opened { peer: PeerId(peer), epoch });
         let (generation, seq, hash) = (self.generation, Seq(0), Hash::default());
-        self.note(peer, Entry::LedgerSeen { generation, seq, hash });
+        self.note(peer, Entry::LedgerSeen { generation, seq, hash, proof: None });
     }
 
     fn tick(&mut self) -> Stamp {
@@ -201,7 +204,7 @@ impl Market {
                 seq: outcome.seq,
             };
             let peer = outcome.id.peer;
-            self.note(peer.0, Entry::Answered { via: PeerId(trader), told: vec![told] });
+            self.note(peer.0, Entry::Answered { via: PeerId(trader), told: vec![told], seen: None });
             self.note(trader, Entry::Settled { peer, first: number, last: number });
         }
     }
@@ -247,7 +250,7 @@ impl Market {
         for (peer, steps) in &self.journals {
             let mut steps = steps.clone();
             let generation = self.generation;
-            steps.push(vec![Entry::LedgerSeen { generation, seq: tip.seq, hash: tip.hash }]);
+            steps.push(vec![Entry::LedgerSeen { generation, seq: tip.seq, hash: tip.hash, proof: None }]);
             let (blocks, tip) = chain(&steps);
             sources.push(memory(peer.0, blocks, tip, self.clock));
         }
@@ -268,7 +271,7 @@ pub(crate) fn memory(node: u32, blocks: Vec<Vec<u8>>, tip: Tip, clock: u64) -> S
 }
 
 /// Steps as hashed, linked blocks.
-pub(crate) fn chain<R: serde::Serialize>(steps: &Steps<R>) -> (Vec<Vec<u8>>, Tip) {
+pub(crate) fn chain<R: Stored>(steps: &Steps<R>) -> (Vec<Vec<u8>>, Tip) {
     let (mut writer, mut blocks) = (ChainWriter::new(Tip::default()), Vec::new());
     for (step, records) in steps.iter().enumerate() {
         let time = WallMicros(1_795_341_600_000_000 + step as u64 * 1_000);

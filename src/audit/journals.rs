@@ -10,7 +10,7 @@ use super::fold::{Answer, JournalFold, LedgerFold, Restores, Sessions};
 use super::{Alarms, BlockSource, Check, Example, SourceError, pages, reserved};
 use crate::model::peer::entry::{Entry, Placed};
 use crate::model::row::{Outcome, Place, Record};
-use crate::types::{Epoch, Hash, Order, OrderId, OrderKind, PeerId, Seq, node_name};
+use crate::types::{Epoch, Generation, Hash, Order, OrderId, OrderKind, PeerId, Seq, node_name};
 
 /// The peers' journals, and what they expect of the ledger.
 #[derive(Default)]
@@ -18,7 +18,7 @@ pub(super) struct Journals {
     folds: BTreeMap<PeerId, JournalFold>,
     live: bool,
     /// What they saw of the ledger, and has not been compared with it yet.
-    seen: BTreeMap<Seq, BTreeSet<(PeerId, u64, Hash)>>,
+    seen: BTreeMap<Seq, BTreeSet<(PeerId, Generation, Hash)>>,
     /// What the ledger does not have, until all its restores are known.
     doubts: Vec<Doubt>,
 }
@@ -27,7 +27,7 @@ pub(super) struct Journals {
 struct Doubt {
     checks: &'static [Check],
     /// The generation of the ledger that the journal's session was of.
-    generation: u64,
+    generation: Generation,
     /// Where in it.
     seq: Seq,
     /// The order's epoch, if the doubt is about an order: nothing of an open epoch can be lost.
@@ -41,7 +41,7 @@ impl Doubt {
         Doubt { checks, generation, seq, epoch: Some(epoch), example }
     }
 
-    fn of_mark(node: PeerId, generation: u64, seq: Seq, what: String) -> Doubt {
+    fn of_mark(node: PeerId, generation: Generation, seq: Seq, what: String) -> Doubt {
         let (checks, example) = (&[Check::Durable], Example::node(&node_name(node), what));
         Doubt { checks, generation, seq, epoch: None, example }
     }
@@ -167,7 +167,7 @@ impl Journals {
         }
         let ends_before = |seq: Seq| format!("saw {seq} of the ledger, which ends before");
         for (seq, nodes) in &self.seen {
-            let doubt = |(node, generation, _): &(PeerId, u64, Hash)| {
+            let doubt = |(node, generation, _): &(PeerId, Generation, Hash)| {
                 Doubt::of_mark(*node, *generation, *seq, ends_before(*seq))
             };
             self.doubts.extend(nodes.iter().map(doubt));

@@ -151,8 +151,8 @@ fn read_ledger(
     for page in pages::<Record>(source, Seq(1)) {
         let page = page?;
         chain.page(&page, alarms);
-        if let Page::Sealed { header, hash, .. } = &page {
-            journals.seen_at(header.last(), *hash, alarms);
+        if let Page::Sealed { header, seal, .. } = &page {
+            journals.seen_at(header.last(), seal.hash, alarms);
         }
         for (place, record) in page.into_rows() {
             if let Ok(record) = record {

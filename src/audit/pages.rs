@@ -1,16 +1,15 @@
 //! Blocks into rows: each row is a record with its place, or says why it cannot be read.
 //!
-//! In: raw blocks. Out: [`Page`]s. A row is readable if its block's hash is right, it decodes, and its quantities and
+//! In: raw blocks. Out: [`Page`]s. A row is readable if its block is as it was written, it decodes, and its quantities and
 //! prices are within the limits that every writer keeps, so that no sum over rows can overflow.
 
-use serde::de::DeserializeOwned;
-
 use super::{BlockSource, SourceError};
-use crate::journal::{BlockHeader, Sealed};
+use crate::journal::{BlockHeader, Seal, Sealed};
 use crate::limits::{SALE_LOTS_MAX, STOCK_MAX, UNIT_PRICE_MAX};
+use crate::model::fold::Stored;
 use crate::model::peer::entry::Entry;
 use crate::model::row::{Place, Record, Slice};
-use crate::types::{Hash, Money, Quantity, Seq};
+use crate::types::{Money, Quantity, Seq};
 
 /// A row that can be read, or why it cannot.
 pub(crate) type ReadRow<R> = (Place, Result<R, String>);
@@ -18,12 +17,12 @@ pub(crate) type ReadRow<R> = (Place, Result<R, String>);
 /// One block.
 #[derive(Clone, Debug)]
 pub(crate) enum Page<R> {
-    /// Its hash is right.
+    /// It is as it was written.
     Sealed {
         /// What it says of itself.
         header: BlockHeader,
-        /// Its hash.
-        hash: Hash,
+        /// Its hash, and what ties it to the block before.
+        seal: Seal,
         /// Its rows.
         rows: Vec<ReadRow<R>>,
     },
@@ -37,7 +36,7 @@ pub(crate) enum Page<R> {
 }
 
 /// A record of a log.
-pub(crate) trait Logged: DeserializeOwned + Clone + 'static {
+pub(crate) trait Logged: Stored + Clone {
     /// What is wrong with its figures, if anything.
     fn implausible(&self) -> Option<String>;
 }
@@ -117,17 +116,19 @@ fn page<R: Logged>(bytes: &[u8], expected: (Seq, u64)) -> Page<R> {
     match Sealed::open(bytes) {
         Ok(sealed) => sealed_page(sealed),
         Err(error) => {
-            let (seq, block) =
-                BlockHeader::peek(bytes).map_or(expected, |header| (header.first, header.number));
-            let place = Place { seq, block, time: Default::default(), block_hash: Hash::default() };
+            let ((seq, block), version) = BlockHeader::peek(bytes)
+                .map_or((expected, 0), |header| ((header.first, header.number), header.version));
+            let (time, block_hash) = Default::default();
+            let place = Place { seq, block, time, block_hash, version };
             Page::Unreadable { place, why: error.to_string() }
         }
     }
 }
 
 fn sealed_page<R: Logged>(sealed: Sealed<'_>) -> Page<R> {
-    let (header, hash) = (sealed.header, sealed.hash);
-    let place = |seq| Place { seq, block: header.number, time: header.time, block_hash: hash };
+    let (header, seal) = (sealed.header, sealed.seal);
+    let BlockHeader { number: block, time, version, .. } = header;
+    let place = |seq| Place { seq, block, time, block_hash: seal.hash, version };
     let readable = |record: R| record.implausible().map_or(Ok(record), Err);
     let mut rows: Vec<ReadRow<R>> = sealed
         .rows::<R>()
@@ -136,7 +137,7 @@ fn sealed_page<R: Logged>(sealed: Sealed<'_>) -> Page<R> {
     for seq in header.first.0 + rows.len() as u64..=header.last().0 {
         rows.push((place(Seq(seq)), Err("cut off".into())));
     }
-    Page::Sealed { header, hash, rows }
+    Page::Sealed { header, seal, rows }
 }
 
 impl<R> Page<R> {

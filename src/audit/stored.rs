@@ -157,6 +157,7 @@ mod tests {
         let setup = Setup {
             dir: PathBuf::from("memory"),
             birth: Some(Birth::new("3f2a", PeerId(node), "", Token([7; 32]))),
+            key: None,
             expect_cluster: None,
             mark: Some(disk.mark()),
             time: Arc::new(HandTime::default()),

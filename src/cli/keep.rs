@@ -34,4 +34,7 @@ pub struct RestoreArgs {
     /// What came after the backup is lost: without this nothing is done
     #[arg(long)]
     pub accept_loss: bool,
+    /// Begin a generation above this one, too: one that a node which is not at hand has seen
+    #[arg(long, value_name = "GENERATION")]
+    pub above: Option<u64>,
 }

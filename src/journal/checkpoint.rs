@@ -12,10 +12,11 @@ use serde::{Deserialize, Serialize};
 
 use super::block::Tip;
 use super::codec::{self, CodecError};
-use super::meta::CHECKPOINT_KEY;
+use super::meta::{CHECKPOINT_KEY, CHECKPOINT_KEY_OF_FORMAT_1};
 use super::store::{Store, StoreError, StoreRead, remove_from, tree_named, trees_of};
 use crate::limits::{BLOCK_BYTES_MAX, CHECKPOINT_CHUNKS_PER_GROUP};
 use crate::model::fold::{Fold, Tree};
+use crate::model::format_1::OfFormat1 as _;
 use crate::types::{Hash, Seq};
 
 /// A fold's parts, each with its tree.
@@ -31,6 +32,9 @@ pub(crate) struct Checkpoint {
     /// and its hash.
     pub hash: Hash,
     trees: Vec<(String, Chunks)>,
+    /// Its parts are as that format wrote them.
+    #[serde(skip)]
+    of_format_1: bool,
 }
 
 /// What one tree holds of a checkpoint.
@@ -69,12 +73,16 @@ impl Checkpoint {
 
     /// The checkpoint that the store names.
     pub(super) fn load(store: &dyn StoreRead) -> Result<Option<Checkpoint>, StoreError> {
-        let bytes = store.get(Tree::Meta, CHECKPOINT_KEY)?;
-        Ok(bytes.map(|bytes| codec::decode(&bytes)).transpose()?)
+        if let Some(bytes) = store.get(Tree::Meta, CHECKPOINT_KEY)? {
+            return Ok(Some(codec::decode(&bytes)?));
+        }
+        let Some(bytes) = store.get(Tree::Meta, CHECKPOINT_KEY_OF_FORMAT_1)? else { return Ok(None) };
+        Ok(Some(Checkpoint { of_format_1: true, ..codec::decode(&bytes)? }))
     }
 
     /// Reads all parts: by tree, within it in the order they were given.
     pub(super) fn parts<F: Fold>(&self, store: &dyn StoreRead) -> Result<Parts<F>, StoreError> {
+        let decode = if self.of_format_1 { F::Part::first_of_format_1 } else { codec::decode_first };
         let mut parts = Vec::new();
         for (name, chunks) in &self.trees {
             let tree = tree_named(name).ok_or_else(|| damaged(name, "is not a tree"))?;
@@ -85,7 +93,7 @@ impl Checkpoint {
                 hash = chain(hash, &chunk);
                 let mut rest = &chunk[..];
                 while !rest.is_empty() {
-                    parts.push((tree, codec::decode_first(&mut rest)?));
+                    parts.push((tree, decode(&mut rest)?));
                 }
             }
             if hash != chunks.hash {
@@ -146,7 +154,8 @@ pub(super) enum Phase {
 impl<P: Serialize> Writing<P> {
     /// Begins to write `parts`, the state as of `tip`, in place of `old`.
     pub(crate) fn new(tip: Tip, parts: Vec<(Tree, P)>, old: Option<&Checkpoint>) -> Writing<P> {
-        let named = Checkpoint { seq: tip.seq, block: tip.block, hash: tip.hash, trees: Vec::new() };
+        let Tip { seq, block, hash } = tip;
+        let named = Checkpoint { seq, block, hash, ..Checkpoint::default() };
         let trees = old.map(|old| old.trees.as_slice()).unwrap_or_default();
         Writing {
             named,
@@ -164,6 +173,7 @@ impl<P: Serialize> Writing<P> {
             Phase::Chunks => self.write_chunks(store)?,
             Phase::Name => {
                 store.put(Tree::Meta, CHECKPOINT_KEY, &codec::encode(&self.named)?)?;
+                store.remove(Tree::Meta, CHECKPOINT_KEY_OF_FORMAT_1)?;
                 Phase::Clean
             }
             Phase::Clean | Phase::Done => self.clean(store)?,

@@ -8,8 +8,6 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::time::Instant;
 
-use serde::Serialize;
-
 use super::block::{ChainWriter, Sealed, Tip};
 use super::dir::NodeDir;
 use super::lock::lock_until;
@@ -19,7 +17,7 @@ use super::sled_store::SledStore;
 use super::store::{Store as _, StoreError, trees_of};
 use super::{BlockError, OpenError};
 use crate::limits::GROUP_BYTES_MAX;
-use crate::model::fold::Tree;
+use crate::model::fold::{Stored, Tree};
 use crate::types::{Stamp, WallMicros};
 
 /// Why a block was not taken.
@@ -99,7 +97,7 @@ impl StoreCopy {
     /// See [`CopyError`]. Nothing was added.
     pub(crate) fn put(&mut self, block: &[u8]) -> Result<(), CopyError> {
         let sealed = Sealed::open(block)?;
-        if !self.tip.links(&sealed.header) {
+        if !self.tip.links(&sealed.header, &sealed.seal) {
             return Err(CopyError::NotNext { number: sealed.header.number, after: self.tip.block });
         }
         self.write(&sealed, block).map_err(OpenError::store(&self.node.store_tmp()))?;
@@ -110,7 +108,7 @@ impl StoreCopy {
     ///
     /// # Errors
     /// See [`CopyError`].
-    pub(crate) fn append<R: Serialize>(&mut self, record: &R, time: WallMicros) -> Result<(), CopyError> {
+    pub(crate) fn append<R: Stored>(&mut self, record: &R, time: WallMicros) -> Result<(), CopyError> {
         let mut sealed = Vec::new();
         let keep = |_, bytes: &[u8]| {
             sealed.push(bytes.to_vec());
@@ -124,7 +122,7 @@ impl StoreCopy {
     fn write(&mut self, sealed: &Sealed<'_>, block: &[u8]) -> Result<(), StoreError> {
         let Some(store) = self.store.as_mut() else { unreachable!("open until it is finished") };
         store.put(self.log, &sealed.header.first.0.to_be_bytes(), block)?;
-        self.tip = Tip::after(sealed);
+        self.tip = Tip::after(&sealed.header, &sealed.seal);
         self.unsynced_bytes += block.len();
         if self.unsynced_bytes >= GROUP_BYTES_MAX {
             self.unsynced_bytes = 0;

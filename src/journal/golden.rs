@@ -7,23 +7,22 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
 use tempfile::TempDir;
 
-use super::samples::{entries, records};
+use super::meta::FORMAT;
+use super::samples::{entries, entries_of_format_1, records, records_of_format_1};
 use super::testing::{never, until, wait};
 use super::*;
-use crate::model::fold::{Fold, Tree};
+use crate::model::fold::{Fold, Stored, Tree};
 use crate::model::peer::entry::Entry;
 use crate::model::row::Record;
 use crate::types::{PeerId, Stamp, Token, WallMicros};
 
 const GAP: usize = 64;
-/// Kinds of entries that there were when the golden stores of format 1 were written.
-const ENTRIES_OF_FORMAT_1: usize = 13;
 
-fn golden(node: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("data/golden/format-1").join(node)
+fn golden(format: u32, node: &str) -> PathBuf {
+    let dir = format!("data/golden/format-{format}");
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(dir).join(node)
 }
 
 /// Everything between long runs of zeros.
@@ -126,8 +125,8 @@ fn write_golden<F: Fold>(
     }
     journal.close().unwrap();
     until("the store is let go", || open_copy(&place).is_ok());
-    let _ = fs::remove_dir_all(golden(name));
-    translate(&place, &golden(name), |name| format!("{name}.runs"), pack);
+    let _ = fs::remove_dir_all(golden(FORMAT, name));
+    translate(&place, &golden(FORMAT, name), |name| format!("{name}.runs"), pack);
 }
 
 /// Writes the golden stores of the present format; run once for each format, never again for a released one.
@@ -140,23 +139,31 @@ fn write_golden_stores() {
     write_golden::<Kept<Entry, true>>("peer", 4, "buyer", entries(), |n| Kept(entries()[..n].to_vec()));
 }
 
-fn check_golden<F, R>(name: &str, expected: &[R], kept: impl Fn(F) -> Vec<R>)
+/// A golden store under its name in a directory.
+pub(crate) fn unpacked(format: u32, name: &str) -> TempDir {
+    let dir = TempDir::new().unwrap();
+    let unpacked = dir.path().join(name);
+    translate(&golden(format, name), &unpacked, |name| name.trim_end_matches(".runs").to_owned(), unpack);
+    dir
+}
+
+/// Gives the directory, in which the store has been opened.
+fn check_golden<F, R>(format: u32, name: &str, expected: &[R], kept: impl Fn(F) -> Vec<R>) -> TempDir
 where
     F: Fold<Record = R>,
-    R: Clone + PartialEq + std::fmt::Debug + Serialize + serde::de::DeserializeOwned,
+    R: Stored + Clone + PartialEq + std::fmt::Debug,
 {
-    let dir = TempDir::new().unwrap();
+    let dir = unpacked(format, name);
     let node = dir.path().join(name);
-    translate(&golden(name), &node, |name| name.trim_end_matches(".runs").to_owned(), unpack);
     let offline = open_copy(&node).unwrap();
-    assert_eq!((offline.meta.format, &offline.meta.cluster[..], offline.meta.starts), (1, "golden", 1));
+    assert_eq!((offline.meta.format, &offline.meta.cluster[..], offline.meta.starts), (format, "golden", 1));
     assert_eq!(offline.meta.extra["home"], [6]);
     let (mut tip, mut rows) = (Tip::default(), Vec::new());
     for bytes in offline.blocks(Seq(1)).map(Result::unwrap) {
         let block = Block::<R>::decode(&bytes).unwrap();
-        assert!(tip.links(&block.header));
+        assert!(tip.links(&block.header, &block.seal));
         assert_eq!(block.header.time, WallMicros(1_795_341_600_000_000 + block.header.number - 1));
-        tip = Tip { seq: block.header.last(), block: block.header.number, hash: block.hash };
+        tip = Tip::after(&block.header, &block.seal);
         rows.extend(block.records);
     }
     assert_eq!(rows, expected);
@@ -164,11 +171,63 @@ where
     assert_eq!(offline.checkpoint.as_ref().unwrap().tip().seq.0, expected.len() as u64 / 2);
     let recovered = open::<F>(&node, None, Some("golden"), "", never()).unwrap();
     assert_eq!(recovered.recovery.replayed, expected.len().div_ceil(2) as u64);
+    assert_eq!(recovered.journal.meta().format, FORMAT);
+    recovered.journal.close().unwrap();
     assert_eq!(kept(recovered.state), expected);
+    dir
+}
+
+fn warehouse_of(format: u32, records: &[Record]) -> TempDir {
+    check_golden::<Kept<Record, false>, _>(format, "warehouse", records, |state| state.0)
+}
+
+fn peer_of(format: u32, entries: &[Entry]) -> TempDir {
+    check_golden::<Kept<Entry, true>, _>(format, "peer", entries, |state| state.0)
 }
 
 #[test]
 fn stores_of_format_1_open() {
-    check_golden::<Kept<Record, false>, _>("warehouse", &records(), |state| state.0);
-    check_golden::<Kept<Entry, true>, _>("peer", &entries()[..ENTRIES_OF_FORMAT_1], |state| state.0);
+    warehouse_of(1, &records_of_format_1());
+    peer_of(1, &entries_of_format_1());
+}
+
+#[test]
+fn stores_of_format_2_open() {
+    warehouse_of(2, &records());
+    peer_of(2, &entries());
+}
+
+/// A build of format 1 refuses a directory by its mark, before it opens the store; by the store's `meta`, if the mark was
+/// not written any more. Without either it would take the first block of format 2 for a torn end and cut it off.
+#[test]
+fn a_store_of_format_1_goes_on_in_format_2() {
+    let dir = warehouse_of(1, &records_of_format_1());
+    let node = dir.path().join("warehouse");
+    assert_eq!(super::mark::read(&node.join("mark")).unwrap().unwrap().format, 2);
+    until("the store is let go", || open_copy(&node).is_ok());
+    assert_eq!(open_copy(&node).unwrap().meta.format, 2);
+
+    let mut recovered = open::<Kept<Record, false>>(&node, None, Some("golden"), "", never()).unwrap();
+    let (records, before) = (records(), recovered.state.0.len());
+    for record in &records {
+        let (time, clock) = (WallMicros(5), Stamp(99));
+        let step = Step { records: vec![record.clone()], time, clock, urgency: Urgency::Now };
+        let ticket = recovered.journal.stage(step);
+        wait(&recovered.journal, ticket);
+        recovered.state.0.push(record.clone());
+    }
+    recovered.journal.checkpoint(recovered.state.parts());
+    recovered.journal.close().unwrap();
+    until("the store is let go", || open_copy(&node).is_ok());
+    let offline = open_copy(&node).unwrap();
+    let mut tip = Tip::default();
+    for bytes in offline.blocks(Seq(1)).map(Result::unwrap) {
+        let block = Block::<Record>::decode(&bytes).unwrap();
+        assert!(tip.links(&block.header, &block.seal), "one chain over both formats");
+        tip = Tip::after(&block.header, &block.seal);
+    }
+    assert_eq!(tip.seq.0 as usize, before + records.len());
+    drop(offline);
+    let again = open::<Kept<Record, false>>(&node, None, Some("golden"), "", never()).unwrap();
+    assert_eq!((again.state.0, again.recovery.replayed), (recovered.state.0, 0), "a checkpoint of format 2");
 }

@@ -24,6 +24,9 @@ fn record_number(record: &Record) -> u8 {
         Record::Adopt { .. } => 12,
         Record::Complete { .. } => 13,
         Record::Conflict(_) => 14,
+        Record::Mode { .. } => 15,
+        Record::Returned { .. } => 16,
+        Record::Released { .. } => 17,
     }
 }
 
@@ -50,7 +53,7 @@ fn entry_number(entry: &Entry) -> u8 {
 #[test]
 fn kinds_of_rows_and_entries_keep_their_numbers() {
     let rows: Vec<u8> = records().iter().map(|record| encode(record).unwrap()[0]).collect();
-    assert_eq!(rows, (0..15).collect::<Vec<u8>>());
+    assert_eq!(rows, (0..18).collect::<Vec<u8>>());
     assert_eq!(rows, records().iter().map(record_number).collect::<Vec<u8>>());
     let kinds: Vec<u8> = entries().iter().map(|entry| encode(entry).unwrap()[0]).collect();
     assert_eq!(kinds, (0..15).collect::<Vec<u8>>());

@@ -1,4 +1,4 @@
-//! The small facts of a node's store, in its `meta` tree: identity, format, token, starts, clock reserve, checkpoint.
+//! The small facts of a node's store, in its `meta` tree: identity, format, token, key, starts, clock reserve, checkpoint.
 //!
 //! `format` is four bytes little endian for ever, so that any version can read it. The rest is encoded by the codec,
 //! one key each; what the node itself keeps (`put_meta`) stands under `x:` and its name.
@@ -8,16 +8,21 @@ use std::collections::BTreeMap;
 use super::codec;
 use super::store::{Store, StoreError, StoreRead};
 use crate::model::fold::Tree;
-use crate::types::{PeerId, Stamp, Token};
+use crate::types::{PeerId, SecretKey, Stamp, Token};
 
-/// Format of stores that this version writes; it reads no other yet.
-pub(crate) const FORMAT: u32 = 1;
+/// Format of stores that this version writes. It reads format 1 as well: a node that opens such a store goes on in this
+/// one.
+pub(crate) const FORMAT: u32 = 2;
 
 const FORMAT_KEY: &[u8] = b"format";
 const IDENTITY_KEY: &[u8] = b"identity";
 const STARTS_KEY: &[u8] = b"starts";
 const CLOCK_KEY: &[u8] = b"clock";
-pub(super) const CHECKPOINT_KEY: &[u8] = b"checkpoint";
+/// The warehouse's secret key.
+const SECRET_KEY: &[u8] = b"key";
+pub(super) const CHECKPOINT_KEY: &[u8] = b"checkpoint.2";
+/// Names a checkpoint of format 1, until there is a later one.
+pub(super) const CHECKPOINT_KEY_OF_FORMAT_1: &[u8] = b"checkpoint";
 /// What a store keeps that `backup` wrote: no node starts on it, only `restore` reads it. Otherwise a warehouse would go on
 /// from there as if nothing had been lost, with terms and numbers that were used before.
 pub(crate) const BACKUP: &str = "backup";
@@ -39,6 +44,8 @@ pub(crate) struct Meta {
     pub log: Tree,
     /// The store's secret.
     pub token: Token,
+    /// What the warehouse signs with.
+    pub key: Option<SecretKey>,
     /// How often a process started on this store, this one included.
     pub starts: u64,
     /// No clock value above this was used before it was raised.
@@ -58,6 +65,8 @@ pub struct Birth {
     pub role: String,
     /// The store's secret, drawn by the caller for this store alone.
     pub token: Token,
+    /// What a warehouse signs with, drawn like the token, or that of the ledger that the store is a copy of.
+    pub key: Option<SecretKey>,
     /// First values of what the node keeps.
     pub extra: BTreeMap<String, Vec<u8>>,
 }
@@ -65,7 +74,8 @@ pub struct Birth {
 impl Birth {
     /// A store that keeps nothing of the node's own at first.
     pub fn new(cluster: &str, node: PeerId, role: &str, token: Token) -> Birth {
-        Birth { cluster: cluster.to_owned(), node, role: role.to_owned(), token, extra: BTreeMap::new() }
+        let (cluster, role) = (cluster.to_owned(), role.to_owned());
+        Birth { cluster, node, role, token, key: None, extra: BTreeMap::new() }
     }
 }
 
@@ -83,12 +93,20 @@ pub(super) fn create(store: &mut dyn Store, birth: &Birth, log: Tree) -> Result<
     store.put(Tree::Meta, IDENTITY_KEY, &codec::encode(&identity)?)?;
     put_starts(store, 0)?;
     put_clock(store, Stamp(0))?;
+    if let Some(key) = birth.key {
+        put_key(store, key)?;
+    }
     for (key, value) in &birth.extra {
         put_extra(store, key, value)?;
     }
     store.sync()?;
-    store.put(Tree::Meta, FORMAT_KEY, &FORMAT.to_le_bytes())?;
+    put_format(store)?;
     store.sync()
+}
+
+/// From here on the store is of this format.
+pub(super) fn put_format(store: &mut dyn Store) -> Result<(), StoreError> {
+    store.put(Tree::Meta, FORMAT_KEY, &FORMAT.to_le_bytes())
 }
 
 /// The store's format; `None` if it was never completed.
@@ -108,8 +126,14 @@ pub(super) fn load(store: &dyn StoreRead) -> Result<Meta, StoreError> {
     let log = super::store::tree_named(&log).ok_or_else(|| missing("log"))?;
     let starts = number(store, STARTS_KEY)?;
     let clock_reserve = Stamp(number(store, CLOCK_KEY)?);
-    let extra = extra(store)?;
-    Ok(Meta { format, cluster, node, role, log, token: Token(token), starts, clock_reserve, extra })
+    let (key, extra, token) = (key(store)?, extra(store)?, Token(token));
+    Ok(Meta { format, cluster, node, role, log, token, key, starts, clock_reserve, extra })
+}
+
+fn key(store: &dyn StoreRead) -> Result<Option<SecretKey>, StoreError> {
+    let Some(bytes) = store.get(Tree::Meta, SECRET_KEY)? else { return Ok(None) };
+    let bytes = bytes.try_into().map_err(|_| StoreError::Damaged("meta: 'key' is not 32 bytes".into()))?;
+    Ok(Some(SecretKey(bytes)))
 }
 
 fn number(store: &dyn StoreRead, key: &[u8]) -> Result<u64, StoreError> {
@@ -133,6 +157,10 @@ fn extra(store: &dyn StoreRead) -> Result<BTreeMap<String, Vec<u8>>, StoreError>
 
 pub(super) fn put_extra(store: &mut dyn Store, key: &str, value: &[u8]) -> Result<(), StoreError> {
     store.put(Tree::Meta, &[EXTRA_PREFIX, key.as_bytes()].concat(), value)
+}
+
+pub(super) fn put_key(store: &mut dyn Store, key: SecretKey) -> Result<(), StoreError> {
+    store.put(Tree::Meta, SECRET_KEY, &key.0)
 }
 
 pub(super) fn put_starts(store: &mut dyn Store, starts: u64) -> Result<(), StoreError> {

@@ -43,8 +43,8 @@ mod writer;
 
 pub use crate::codec::CodecError;
 pub(crate) use crate::codec::{decode, encode};
-pub use block::{Block, ChainWriter, Tip};
-pub(crate) use block::{BlockError, BlockHeader, Sealed};
+pub use block::{Block, BlockHeader, ChainWriter, Seal, Summary, Tip};
+pub(crate) use block::{BlockError, Sealed};
 pub(crate) use copy::{CopyError, StoreCopy};
 pub(crate) use dir::{NodeDir, NodeJson, exists};
 pub use error::OpenError;
@@ -74,7 +74,7 @@ use crate::codec;
 use crate::types::Seq;
 
 #[cfg(test)]
-mod golden;
+pub(crate) mod golden;
 #[cfg(test)]
 mod kinds;
 #[cfg(test)]

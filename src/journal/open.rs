@@ -19,7 +19,7 @@ use super::time::RealTime;
 use super::{Fatal, OpenError};
 use crate::limits::{LOCK_RETRY_MAX, OPEN_STALL_MAX};
 use crate::model::fold::{Fold, Tree};
-use crate::types::{Hash, WallMicros};
+use crate::types::{Hash, SecretKey, WallMicros};
 
 /// Opens the directory, or makes it if it does not exist yet and `birth` says as what. `addr` is a hint for `node.json`.
 /// The lock is held until the process ends.
@@ -39,6 +39,7 @@ pub fn open<F: Fold>(
     make_dir(dir).map_err(OpenError::io(dir))?;
     let lock = lock_until(dir, false, deadline).map_err(OpenError::io(dir))?;
     let lock = lock.ok_or_else(|| in_use(&node))?;
+    let key = birth.as_ref().and_then(|birth| birth.key);
     // Another process may have been at it before the lock was ours.
     match (node.life()?, birth) {
         (Life::Born(mark), _) => refuse_unopened(&node, mark, expect_cluster)?,
@@ -47,7 +48,7 @@ pub fn open<F: Fold>(
     }
     super::space::give_up_ballast(dir, &node.ballast()).map_err(OpenError::io(&node.ballast()))?;
     let began = Instant::now();
-    let mut recovered = recover::<F>(&node, expect_cluster, lock, deadline, fatal)?;
+    let mut recovered = recover::<F>(&node, expect_cluster, key, lock, deadline, fatal)?;
     recovered.recovery.elapsed = began.elapsed();
     let meta = recovered.journal.meta();
     node.write_node_json(&meta.cluster, meta.node, &meta.role, addr, std::process::id(), wall_now())
@@ -145,6 +146,7 @@ fn make_store(path: &Path, birth: &Birth, log: Tree) -> Result<(), StoreError> {
 fn recover<F: Fold>(
     node: &NodeDir,
     expect_cluster: Option<&str>,
+    key: Option<SecretKey>,
     lock: File,
     deadline: Instant,
     fatal: Fatal,
@@ -161,7 +163,7 @@ fn recover<F: Fold>(
         let mark = MarkFile::open(&node.mark(), FORMAT, &cluster).map_err(at)?;
         let (dir, mark) = (node.path().to_owned(), Some(Box::new(mark) as Box<dyn MarkKeeper>));
         let time = Arc::<RealTime>::default();
-        start(Box::new(store), Setup { dir, birth: None, expect_cluster, mark, time, fatal })
+        start(Box::new(store), Setup { dir, birth: None, key, expect_cluster, mark, time, fatal })
     })
 }
 

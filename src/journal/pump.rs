@@ -97,7 +97,8 @@ mod tests {
 
     fn reopen(disk: &MemoryDisk, time: &Arc<HandTime>) -> (Recovered<Counts>, Pump<Counts>) {
         let (dir, birth, mark) = ("memory".into(), Some(birth()), Some(disk.mark()));
-        let setup = Setup { dir, birth, expect_cluster: None, mark, time: time.clone(), fatal: never() };
+        let setup =
+            Setup { dir, birth, key: None, expect_cluster: None, mark, time: time.clone(), fatal: never() };
         start_by_hand(disk.open(), setup).unwrap()
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::Durable;
-use super::block::{BlockError, BlockHeader};
+use super::block::{BlockError, BlockHeader, stored_hash};
 use super::store::{StoreError, StoreRead};
 use crate::model::fold::Tree;
 use crate::types::{Hash, Seq};
@@ -55,7 +55,7 @@ impl Reader {
         let blocks = self.blocks(seq, 1)?;
         let Some(block) = blocks.first() else { return Ok(None) };
         let ends_there = BlockHeader::peek(block)?.last() == seq;
-        Ok(block.last_chunk().filter(|_| ends_there).map(|hash| Hash(*hash)))
+        ends_there.then(|| stored_hash(block)).transpose().map_err(ReadError::from)
     }
 
     /// Up to where the log is durable.

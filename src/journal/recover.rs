@@ -3,7 +3,10 @@
 //! Order, and the crash that would break it otherwise:
 //! 1. Identity and format first: what is not ours is not touched.
 //! 2. Blocks behind a break are removed, at or below the mark the start is refused: what was durable is not cut off.
-//! 3. Flush and sync before anything is published. A kill between flush and sync leaves records in the page cache; a
+//! 3. A store of an earlier format says that it is of this one before anything is written that the earlier one does not
+//!    know: its build would take such blocks for a torn end, and remove them. The mark says so next, so that such a
+//!    build refuses the directory untouched; if it were first, a store that has nothing new would be refused.
+//! 4. Flush and sync before anything is published. A kill between flush and sync leaves records in the page cache; a
 //!    restart would read them, answer by them, and lose them with the power.
 
 use std::path::{Path, PathBuf};
@@ -27,7 +30,7 @@ use super::writer::{Start, Writer};
 use super::{Durable, Fatal, Journal, OpenError};
 use crate::limits::{CLOCK_RESERVE, FLUSH_STALL_MAX, GROUP_BYTES_MAX};
 use crate::model::fold::Fold;
-use crate::types::{Hash, Seq, Stamp};
+use crate::types::{Hash, SecretKey, Seq, Stamp};
 
 /// How often the watchdog looks.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
@@ -38,6 +41,8 @@ pub struct Setup {
     pub dir: PathBuf,
     /// For a store that is new.
     pub birth: Option<Birth>,
+    /// What the node is to sign with, if its store has no key yet: one of format 1 has none.
+    pub key: Option<SecretKey>,
     /// Refuse any other.
     pub expect_cluster: Option<String>,
     /// The mark, if the store has one.
@@ -112,7 +117,7 @@ pub fn start_by_hand<F: Fold>(
     mut store: Box<dyn Store>,
     setup: Setup,
 ) -> Result<(Recovered<F>, Pump<F>), OpenError> {
-    let Setup { dir, birth, expect_cluster, mark, time, fatal } = setup;
+    let Setup { dir, birth, key, expect_cluster, mut mark, time, fatal } = setup;
     let began = time.now();
     let dir = dir.as_path();
     let at = OpenError::store(dir);
@@ -130,7 +135,19 @@ pub fn start_by_hand<F: Fold>(
     meta.clock_reserve = Stamp(clock.0.saturating_add(CLOCK_RESERVE));
     meta::put_starts(&mut *store, meta.starts).map_err(&at)?;
     meta::put_clock(&mut *store, meta.clock_reserve).map_err(&at)?;
+    if let (None, Some(key)) = (meta.key, key) {
+        meta::put_key(&mut *store, key).map_err(&at)?;
+        meta.key = Some(key);
+    }
+    let upgraded = meta.format < FORMAT;
+    if upgraded {
+        meta::put_format(&mut *store).map_err(&at)?;
+        meta.format = FORMAT;
+    }
     store.sync().map_err(&at)?;
+    if let (true, Some(mark)) = (upgraded, &mut mark) {
+        mark.write(replay.tip.seq, replay.tip.hash).map_err(&at)?;
+    }
     let Replay { state, tip, checkpoint, replayed, torn_bytes } = replay;
     let elapsed = time.now().saturating_sub(began);
     let recovery = Recovery { first, last: tip.seq, replayed, torn_bytes, elapsed, fresh };
@@ -224,7 +241,7 @@ impl<F: Fold> Replay<F> {
 
     fn apply(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         let sealed = Sealed::open(bytes).map_err(|error| Fault::Break(error.to_string()))?;
-        if !self.tip.links(&sealed.header) {
+        if !self.tip.links(&sealed.header, &sealed.seal) {
             let (block, after) = (sealed.header.number, self.tip.block);
             return Err(Fault::Break(format!("block {block} does not follow block {after}")));
         }
@@ -233,7 +250,7 @@ impl<F: Fold> Replay<F> {
             self.state.apply(seq, block.header.time, record);
         }
         self.replayed += u64::from(block.header.count);
-        self.tip = Tip::after(&sealed);
+        self.tip = Tip::after(&sealed.header, &sealed.seal);
         Ok(())
     }
 
@@ -262,7 +279,7 @@ enum Fault {
 fn on_chain<F: Fold>(store: &dyn StoreRead, dir: &Path, tip: Tip, what: &str) -> Result<(), OpenError> {
     let block = store.floor(F::LOG, &tip.seq.0.to_be_bytes()).map_err(OpenError::store(dir))?;
     let found = block.as_ref().and_then(|(_, bytes)| Sealed::open(bytes).ok());
-    if found.is_some_and(|block| block.header.last() == tip.seq && block.hash == tip.hash) {
+    if found.is_some_and(|block| block.header.last() == tip.seq && block.seal.hash == tip.hash) {
         return Ok(());
     }
     let why = format!("the block that the {what} names is not there");

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::{Birth, Durable, Fatal, Journal, Step, Ticket, Urgency};
-use crate::model::fold::{Fold, Tree};
+use crate::model::fold::{Fold, Stored, Tree};
+use crate::model::format_1::OfFormat1;
 use crate::types::{PeerId, Seq, Stamp, Token, WallMicros};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +31,11 @@ pub(crate) enum Part {
     Counts(Vec<(u16, u64)>),
     Rest { notes: u64, last: Seq, time: WallMicros, order: u64 },
 }
+
+impl OfFormat1 for Count {}
+impl Stored for Count {}
+impl OfFormat1 for Part {}
+impl Stored for Part {}
 
 impl Fold for Counts {
     type Record = Count;

@@ -7,7 +7,9 @@ use super::offices::Roster;
 use super::report::Report;
 use super::row::Outcome;
 use super::warehouse::{Denied, GivenUp, Opened};
-use crate::types::{Epoch, Hash, Money, Office, Order, OrderKind, PeerId, ProcessId, Quantity, Stamp, Term};
+use crate::types::{
+    Epoch, Generation, Hash, Money, Office, Order, OrderKind, PeerId, ProcessId, Quantity, Stamp, Term,
+};
 
 /// What one node asks of another, or a person of a node.
 #[derive(Clone, Debug)]
@@ -81,7 +83,7 @@ pub struct Opening {
     /// The cluster that it belongs to; empty: none yet.
     pub cluster: String,
     /// In which its last session was opened.
-    pub generation: u64,
+    pub generation: Generation,
 }
 
 /// The answer to opening a session.
@@ -94,7 +96,7 @@ pub struct OpenAnswer {
     /// The offices.
     pub roster: Roster,
     /// Counts restores.
-    pub generation: u64,
+    pub generation: Generation,
 }
 
 /// The catalogue and the market's properties.
@@ -109,7 +111,7 @@ pub struct Catalogue {
     /// Goods with unit prices, by product id.
     pub goods: Vec<(String, Money)>,
     /// Counts restores.
-    pub generation: u64,
+    pub generation: Generation,
 }
 
 /// A peer's session as traders need it.
@@ -162,7 +164,7 @@ pub enum Refusal {
 pub enum Cause {
     /// The store is another market's, and asking again is in vain.
     OtherCluster,
-    /// The store has seen a later generation of the ledger than there is.
+    /// The store has seen a later generation of the ledger than there is, or another one with the same count.
     OlderCopy,
     /// The node cannot serve this now.
     Unavailable,

@@ -2,7 +2,8 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::types::{Seq, WallMicros};
+use super::format_1::OfFormat1;
+use crate::types::{PeerId, Seq, WallMicros};
 
 /// The trees of a node's store, by name. A warehouse has `Ledger` and its folds, a peer `Journal` and its folds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,13 +48,21 @@ impl Tree {
     }
 }
 
+/// What a store keeps: a record of a log, or a piece of state in a checkpoint. An enum, whose variants have numbers.
+pub trait Stored: Serialize + DeserializeOwned + OfFormat1 + Send + 'static {
+    /// The peer that it is about, if it is about one: the block's header says so, see there.
+    fn peer(&self) -> Option<PeerId> {
+        None
+    }
+}
+
 /// State that is a fold of a log: `apply` over all records from the default value gives it, and so do the parts of a
 /// checkpoint followed by the records after it. A property test of each fold holds it to that.
 pub trait Fold: Default + Send + 'static {
     /// One fact.
-    type Record: Serialize + DeserializeOwned + Clone + Send + 'static;
+    type Record: Stored + Clone;
     /// A piece of state, far smaller than a block.
-    type Part: Serialize + DeserializeOwned + Send + 'static;
+    type Part: Stored;
     /// The tree that holds the log's blocks.
     const LOG: Tree;
 

@@ -1,7 +1,7 @@
 //! What a node says first on every stream but Watch.
 
 use super::offices::Roster;
-use crate::types::{Epoch, Hash, PeerId, ProcessId, Seq, Stamp, Token};
+use crate::types::{Epoch, Generation, Hash, PeerId, ProcessId, Seq, Stamp, Token};
 
 /// Who speaks, from which life, and what it last saw of the ledger.
 #[derive(Clone, Debug, Default)]
@@ -18,8 +18,8 @@ pub struct Hello {
     pub clock: Stamp,
     /// The offices as it knows them.
     pub roster: Roster,
-    /// How often the warehouse was restored from a backup, as it knows.
-    pub generation: u64,
+    /// The ledger's generation, as it knows.
+    pub generation: Generation,
     /// Sequence and block hash that the ledger was last heard to hold durably.
     pub ledger: (Seq, Hash),
     /// The market it belongs to; empty if it does not know yet.

@@ -6,6 +6,7 @@ pub mod catalogue;
 pub mod clock;
 pub mod election;
 pub mod fold;
+pub mod format_1;
 pub mod happening;
 pub mod hello;
 pub mod market;

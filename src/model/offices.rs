@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::row::Record;
-use crate::types::{Office, PeerId, ProcessId, Seq, Term};
+use crate::types::{Generation, Office, PeerId, ProcessId, Seq, Term};
 
 /// One grant of an office.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,7 +95,7 @@ impl Offices {
             Record::Restored { generation, .. } => {
                 (self.primary, self.secondary, self.paired) = (None, None, false);
                 // Terms of the part that was lost are never granted again.
-                self.last_term = self.last_term.max(Term(*generation));
+                self.last_term = self.last_term.max(generation.before_first_term());
             }
             _ => return,
         }
@@ -121,8 +121,8 @@ pub struct Seat {
 /// Who holds the offices, as told to everyone. The higher (`generation`, `seq`, `version`) wins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Roster {
-    /// Counts restores of the warehouse: a restored ledger goes on from an earlier sequence.
-    pub generation: u64,
+    /// Of the ledger: a restored one goes on from an earlier sequence.
+    pub generation: Generation,
     /// Sequence of the last office, fence, paired or restored row; 0: no office was ever granted.
     pub seq: Seq,
     /// Counts changes of presence and address under one sequence (per life of the warehouse).
@@ -174,7 +174,8 @@ impl Roster {
 
     /// Whether this is news to someone who knows `other`.
     pub(crate) fn newer_than(&self, other: &Roster) -> bool {
-        (self.generation, self.seq, self.version) > (other.generation, other.seq, other.version)
+        let place = |it: &Roster| (it.generation.count, it.seq, it.version);
+        place(self) > place(other)
     }
 
     /// Whether the office can be claimed as far as the warehouse has said: vacant, or its holder is not seen alive.
@@ -219,17 +220,19 @@ mod tests {
         let mut offices = Offices::default();
         offices.apply(Seq(1), &office(Office::Primary, 6, 1));
         offices.apply(Seq(2), &office(Office::Secondary, 5, 2));
-        offices.apply(Seq(3), &Record::Restored { generation: 900, clock: Stamp(3) });
-        assert_eq!((offices.grants().count(), offices.seq, offices.last_term), (0, Seq(3), Term(900)));
-        offices.apply(Seq(4), &office(Office::Primary, 6, 901));
-        offices.apply(Seq(5), &Record::Restored { generation: 7, clock: Stamp(3) });
-        assert_eq!(offices.last_term, Term(901), "a term is never given twice");
+        let restored = |count| Record::Restored { generation: Generation::of_test(count), clock: Stamp(3) };
+        offices.apply(Seq(3), &restored(2));
+        assert_eq!((offices.grants().count(), offices.seq, offices.last_term), (0, Seq(3), Term(2 << 46)));
+        offices.apply(Seq(4), &office(Office::Primary, 6, (2 << 46) + 1));
+        offices.apply(Seq(5), &restored(1));
+        assert_eq!(offices.last_term, Term((2 << 46) + 1), "a term is never given twice");
     }
 
     #[test]
     fn a_restored_ledger_has_the_newer_roster_though_it_is_shorter() {
         let lost = Roster { seq: Seq(800), version: 9, ..Roster::default() };
-        let restored = Roster { generation: 900, seq: Seq(120), ..Roster::default() };
+        let generation = Generation::of_test(1);
+        let restored = Roster { generation, seq: Seq(120), ..Roster::default() };
         assert!(restored.newer_than(&lost) && !lost.newer_than(&restored));
     }
 

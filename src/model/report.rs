@@ -2,7 +2,7 @@
 
 use super::membership::Member;
 use super::offices::Roster;
-use crate::types::{Hash, Money, OrderId, PeerId, ProcessId, Quantity, Seq, Stamp};
+use crate::types::{Generation, Hash, Money, OrderId, PeerId, ProcessId, Quantity, Seq, Stamp};
 
 /// Counts of this process's own orders.
 #[derive(Clone, Debug, Default)]
@@ -95,5 +95,5 @@ pub struct Report {
     /// Where the warehouse listens, as the node was told.
     pub warehouse: String,
     /// Counts restores of the warehouse, as far as the node knows.
-    pub generation: u64,
+    pub generation: Generation,
 }

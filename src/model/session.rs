@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::row::Outcome;
 use crate::limits::SESSION_WINDOW;
-use crate::types::{Epoch, Hash, Number, Order, OrderKind};
+use crate::types::{Epoch, Generation, Hash, Number, Order, OrderKind};
 
 /// A decided order with its whole content: asked again with other content it is refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -130,7 +130,7 @@ impl Window {
 /// A peer's session: the present store and the decided sets of its earlier ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Session {
-    /// Counts the stores of this peer, from 0.
+    /// Of the present store of this peer.
     pub epoch: Epoch,
     /// BLAKE3 of the present store's token.
     pub store: Hash,
@@ -145,7 +145,7 @@ impl Session {
     }
 
     /// Whether it was opened in this generation: a restore of the warehouse closes all sessions before it.
-    pub(crate) fn is_open(&self, generation: u64) -> bool {
+    pub(crate) fn is_open(&self, generation: Generation) -> bool {
         !is_lost(self.epoch, generation)
     }
 
@@ -160,15 +160,10 @@ impl Session {
     }
 }
 
-/// The lowest epoch that a session opened in this generation may have. The peers may have used any epoch below it,
+/// Whether the epoch was opened before the restore that began this generation. The peers may have used any such epoch,
 /// since the backup need not know of all of them.
-pub(crate) fn first_epoch(generation: u64) -> Epoch {
-    Epoch(u32::try_from(generation).unwrap_or(u32::MAX))
-}
-
-/// Whether the epoch was opened before the restore that began this generation.
-pub(crate) fn is_lost(epoch: Epoch, generation: u64) -> bool {
-    epoch < first_epoch(generation)
+pub(crate) fn is_lost(epoch: Epoch, generation: Generation) -> bool {
+    epoch < generation.first_epoch()
 }
 
 /// Whether `asked` is the order that was decided. A void has the content of any order with its number.
@@ -227,8 +222,8 @@ mod tests {
         window.decide_lost(8_999, decided(8_999));
         assert_eq!(window.standing(8_998), Standing::Open);
         assert_eq!(window.standing(3), Standing::Stale);
-        window.decide_lost(u32::MAX, decided(u32::MAX));
-        assert!(matches!(window.standing(u32::MAX), Standing::Decided(_)));
+        window.decide_lost(Number::K_MAX, decided(Number::K_MAX));
+        assert!(matches!(window.standing(Number::K_MAX), Standing::Decided(_)));
     }
 
     proptest! {

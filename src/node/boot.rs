@@ -26,7 +26,7 @@ use crate::model::peer::{self, Me, Peer, PeerState};
 use crate::model::shopper::Habits;
 use crate::model::step::{Machine, Numbers};
 use crate::model::warehouse::{self, Rules, Warehouse};
-use crate::types::{Money, Now, PeerId, ProcessId, Quantity, Role, Seq, Token};
+use crate::types::{Generation, Money, Now, PeerId, ProcessId, Quantity, Role, SecretKey, Seq, Token};
 use crate::wire::arrival::Arrival;
 use crate::wire::client::dial::Dialer;
 use crate::wire::client::{CallError, Node};
@@ -119,6 +119,22 @@ pub(crate) fn new_token() -> Result<Token, getrandom::Error> {
     Ok(Token(bytes))
 }
 
+/// Makes a key for a warehouse.
+///
+/// # Errors
+/// There is no randomness.
+pub(crate) fn new_key() -> Result<SecretKey, getrandom::Error> {
+    Ok(SecretKey(new_token()?.0))
+}
+
+/// A generation of a ledger that goes on from a backup: nobody else draws the same.
+///
+/// # Errors
+/// There is no randomness.
+pub(crate) fn new_generation(count: u64) -> Result<Generation, getrandom::Error> {
+    Ok(Generation { count, random: getrandom::u64()?.max(1) })
+}
+
 fn random_u64() -> u64 {
     // The third part of a process id only tells copies of one store apart.
     getrandom::u64().unwrap_or_else(|_| u64::from(std::process::id()))
@@ -163,12 +179,9 @@ impl BlockReader for Blocks {
 /// See [`BootError`].
 pub(crate) fn run_warehouse(spec: WarehouseSpec) -> Result<(), BootError> {
     let start = Start::new(spec.settings)?;
-    let birth = Birth::new(
-        spec.cluster.as_deref().unwrap_or(&new_cluster()),
-        PeerId::WAREHOUSE,
-        "warehouse",
-        new_token()?,
-    );
+    let cluster = spec.cluster.clone().unwrap_or_else(new_cluster);
+    let birth = Birth::new(&cluster, PeerId::WAREHOUSE, "warehouse", new_token()?);
+    let birth = Birth { key: Some(new_key()?), ..birth };
     let recovered = start.open::<Market>(Some(birth), spec.cluster.as_deref())?;
     let meta = recovered.journal.meta();
     let rules = Rules {
@@ -179,6 +192,8 @@ pub(crate) fn run_warehouse(spec: WarehouseSpec) -> Result<(), BootError> {
     let parts = warehouse::Parts {
         rules,
         cluster: meta.cluster.clone(),
+        store: meta.token.store_id(),
+        key: meta.key.map(|key| key.public()),
         process: ProcessId { starts: meta.starts, random: random_u64(), ..ProcessId::default() },
         market: recovered.state,
         clock: Clock::starting_at(recovered.clock),

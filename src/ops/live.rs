@@ -123,7 +123,7 @@ impl Asking {
         Ok((Box::new(live), report))
     }
 
-    fn note(&self, text: &str) {
+    pub(super) fn note(&self, text: &str) {
         if !self.quiet {
             eprintln!("{text}");
         }
@@ -135,7 +135,7 @@ fn meta(report: &Report) -> SourceMeta {
         ("process", Fact::Text(report.process.to_string())),
         ("addr", Fact::Text(report.addr.clone())),
         ("pid", Fact::Number(report.pid.into())),
-        ("generation", Fact::Number(report.generation)),
+        ("generation", Fact::Number(report.generation.count)),
     ];
     SourceMeta {
         node: report.peer,

@@ -4,6 +4,7 @@ pub mod backup;
 pub mod bench;
 pub(crate) mod children;
 pub mod dump;
+mod generation;
 mod histogram;
 pub mod join;
 pub mod leave;

@@ -8,20 +8,21 @@ use serde_json::Value;
 use super::output::{Column, Row, Show};
 use crate::model::catalogue::Catalogue;
 use crate::model::row::{Decision, OutcomeKind, Place, Record, Share, Slice, split};
-use crate::types::{Money, OrderKind, PeerId, ProductId, Quantity, Stamp, Term};
+use crate::types::{Generation, Money, OrderKind, PeerId, ProductId, Quantity, Stamp, Term};
 
 const fn column(key: &'static str, show: Show) -> Column {
     Column { key, show }
 }
 
 /// All keys of a ledger row, in their order; `error` only in rows that cannot be read.
-pub(crate) const LEDGER_COLUMNS: [Column; 29] = [
+pub(crate) const LEDGER_COLUMNS: [Column; 33] = [
     column("seq", Show::Number),
     column("time", Show::Text),
     column("clock", Show::Number),
     column("kind", Show::Text),
     column("peer", Show::Number),
     column("number", Show::Number),
+    column("order", Show::Text),
     column("stamp", Show::Number),
     column("product", Show::Text),
     column("asked", Show::Number),
@@ -39,16 +40,19 @@ pub(crate) const LEDGER_COLUMNS: [Column; 29] = [
     column("partner", Show::Number),
     column("partner_term", Show::Number),
     column("by", Show::Number),
+    column("mode", Show::Text),
     column("epoch", Show::Number),
+    column("key", Show::Text),
     column("batch", Show::Number),
     column("block", Show::Number),
     column("block_hash", Show::Text),
     column("generation", Show::Number),
+    column("generation_id", Show::Text),
     column("error", Show::Text),
 ];
 
 /// All kinds of ledger rows.
-pub(crate) const LEDGER_KINDS: [&str; 15] = [
+pub(crate) const LEDGER_KINDS: [&str; 18] = [
     "stocked",
     "deposit",
     "sale",
@@ -64,6 +68,9 @@ pub(crate) const LEDGER_KINDS: [&str; 15] = [
     "adopt",
     "complete",
     "conflict",
+    "mode",
+    "returned",
+    "released",
 ];
 
 /// The row of a record.
@@ -73,13 +80,21 @@ pub(crate) fn ledger_row(place: &Place, record: &Record, catalogue: &Catalogue) 
     row.put("time", place.time.to_string());
     row.put("clock", record.clock().0);
     row.put("kind", record.kind());
-    row.record(record);
+    row.record(place, record);
     row.put("block", place.block);
     row.put("block_hash", place.block_hash.to_string());
     if let Record::Restored { generation, .. } = record {
-        row.put("generation", *generation);
+        row.put("generation", generation.count);
+        if generation.random != 0 {
+            row.put("generation_id", generation_id(*generation));
+        }
     }
     row.row
+}
+
+/// The random part of a generation, as text: it is no number that a reader of JSON keeps whole.
+pub(crate) fn generation_id(generation: Generation) -> String {
+    format!("{:016x}", generation.random)
 }
 
 /// The row of a record that cannot be read.
@@ -102,7 +117,7 @@ impl RowWriter<'_> {
         self.row.insert(key.into(), value.into());
     }
 
-    fn record(&mut self, record: &Record) {
+    fn record(&mut self, place: &Place, record: &Record) {
         match record {
             Record::Stocked { name, quantity, unit_price, .. } => self.stocked(name, *quantity, *unit_price),
             Record::Deposit(decision) => self.deposit(decision),
@@ -115,9 +130,12 @@ impl RowWriter<'_> {
             }
             Record::Reversal(decision) => self.unfilled(decision, OutcomeKind::Reversed, None),
             Record::Void { decision, reason } => self.void(decision, reason.name()),
-            Record::Session { peer, epoch, .. } => {
+            Record::Session { peer, epoch, key, .. } => {
                 self.put("peer", peer.0);
-                self.put("epoch", epoch.0);
+                self.put("epoch", place.epoch(*epoch));
+                if let Some(key) = key {
+                    self.put("key", key.to_string());
+                }
             }
             Record::Office { office, trader, term, .. } => {
                 self.holder(*trader, *term);
@@ -134,7 +152,10 @@ impl RowWriter<'_> {
                 self.put("partner_term", partner_term.0);
             }
             Record::Restored { .. } => {}
-            Record::Allotment { trader, term, product, slices, .. } => {
+            Record::Mode { mode, .. } => self.put("mode", mode.name()),
+            Record::Released { trader, term, .. } => self.holder(*trader, *term),
+            Record::Allotment { trader, term, product, slices, .. }
+            | Record::Returned { trader, term, product, slices, .. } => {
                 self.product(*product);
                 self.put("filled", slices.iter().map(|slice| slice.quantity.0).sum::<u64>());
                 self.holder(*trader, *term);
@@ -204,6 +225,7 @@ impl RowWriter<'_> {
         let order = &decision.order;
         self.put("peer", order.id.peer.0);
         self.put("number", order.id.number.0);
+        self.put("order", order.id.to_string());
         if order.kind == OrderKind::Void {
             return;
         }
@@ -256,7 +278,7 @@ mod tests {
 
     fn text(record: &Record, seq: u64, micros: u64, block: u64) -> String {
         let time = WallMicros(1_795_341_600_000_000 + micros);
-        let place = Place { seq: Seq(seq), block, time, block_hash: Hash::default() };
+        let place = Place { seq: Seq(seq), block, time, block_hash: Hash::default(), version: 2 };
         let fish = Catalogue(vec![Good { name: "fish".into(), unit_price: Money(100) }]);
         serde_json::to_string(&ledger_row(&place, record, &fish)).unwrap().replace(&"00".repeat(32), "..")
     }
@@ -284,7 +306,7 @@ mod tests {
         let slices = vec![Slice { lot: initial_lot(), quantity: Quantity(3) }];
         let decision = decision(3, OrderKind::Buy { partial: false }, 40);
         let sale = Record::Sale { decision, unit_price: Money(100), commission_percent: 5, slices };
-        let expected = r#"{"seq":9,"time":"2026-11-22T10:00:00.630114Z","clock":44,"kind":"sale","peer":4,"number":3,"stamp":17,"product":"fish","asked":3,"filled":3,"unit_price":100,"amount":300,"commission":15,"sellers":[{"peer":0,"quantity":3,"amount":285}],"outcome":"bought","stock_after":40,"trader":6,"term":1,"batch":2,"block":6,"block_hash":".."}"#;
+        let expected = r#"{"seq":9,"time":"2026-11-22T10:00:00.630114Z","clock":44,"kind":"sale","peer":4,"number":3,"order":"4-3","stamp":17,"product":"fish","asked":3,"filled":3,"unit_price":100,"amount":300,"commission":15,"sellers":[{"peer":0,"quantity":3,"amount":285}],"outcome":"bought","stock_after":40,"trader":6,"term":1,"batch":2,"block":6,"block_hash":".."}"#;
         assert_eq!(text(&sale, 9, 630_114, 6), expected);
     }
 
@@ -317,7 +339,7 @@ mod tests {
             Record::Adopt { decision: buy, of, unit_price, commission_percent, slices: slices.clone() },
             Record::Allotment { trader, term, product: ProductId(0), slices, clock },
             Record::Complete { trader, term, of, clock },
-            Record::Restored { generation: 900, clock },
+            Record::Restored { generation: Generation::of_test(1), clock },
         ];
         let place_of = |key: &String| LEDGER_COLUMNS.iter().position(|column| column.key == key).unwrap();
         for record in records {

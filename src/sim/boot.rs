@@ -16,7 +16,7 @@ use crate::model::peer::{self, Peer, PeerState};
 use crate::model::step::{Machine, Numbers};
 use crate::model::warehouse::{self, Rules, Warehouse};
 use crate::node::driver::{Driver, TOKEN};
-use crate::types::{Now, PeerId, ProcessId, Token};
+use crate::types::{Now, PeerId, ProcessId, SecretKey, Token};
 
 /// Milliseconds between heartbeats, and of silence before suspicion.
 const TIMERS_MS: u64 = 1_000;
@@ -46,20 +46,23 @@ fn cluster(seed: u64) -> String {
 
 fn birth(id: PeerId, role: &str, secrets: &mut Chance, seed: u64) -> Birth {
     let (cluster, token) = (cluster(seed), Token(secrets.bytes()));
-    Birth { cluster, node: id, role: role.to_owned(), token, extra: BTreeMap::new() }
+    Birth { cluster, node: id, role: role.to_owned(), token, key: None, extra: BTreeMap::new() }
 }
 
 fn boot_warehouse(disk: &Disk, mut secrets: Chance, world: &World<'_>) -> Result<Booted, OpenError> {
-    let birth = birth(PeerId::WAREHOUSE, "warehouse", &mut secrets, world.seed);
+    let key = SecretKey(Chance::of(world.seed, "key of the warehouse").bytes());
+    let birth = Birth { key: Some(key), ..birth(PeerId::WAREHOUSE, "warehouse", &mut secrets, world.seed) };
     let (recovered, pump) = disk.open::<Market>(birth, Arc::clone(world.time) as _)?;
     let Recovered { journal, state: market, recovery, clock } = recovered;
-    let Meta { starts, cluster, .. } = journal.meta().clone();
+    let Meta { starts, cluster, token, key, .. } = journal.meta().clone();
     let rules = Rules { commission_percent: COMMISSION_PERCENT, suspect_after_ms: TIMERS_MS, starts };
     let parts = warehouse::Parts {
         market,
         clock: Clock::starting_at(clock),
         rules,
         cluster,
+        store: token.store_id(),
+        key: key.map(|key| key.public()),
         process: ProcessId { starts, random: secrets.between(0, u64::MAX), ..ProcessId::default() },
         addr: addr(PeerId::WAREHOUSE),
         restore: String::new(),

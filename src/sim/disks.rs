@@ -42,6 +42,7 @@ impl Disk {
             dir: PathBuf::from(node_name(birth.node)),
             expect_cluster: Some(birth.cluster.clone()),
             birth: Some(birth),
+            key: None,
             mark: Some(self.memory.mark()),
             time,
             // The pump's methods give its failures.
@@ -78,6 +79,6 @@ impl Disk {
 
     /// It names a checkpoint.
     pub(crate) fn has_checkpoint(&self) -> bool {
-        matches!(self.look().0.get(Tree::Meta, b"checkpoint"), Ok(Some(_)))
+        matches!(self.look().0.get(Tree::Meta, b"checkpoint.2"), Ok(Some(_)))
     }
 }

@@ -16,6 +16,7 @@ use crate::types::Office;
 const DOMAIN: &str = "bazaar";
 const OTHER_CLUSTER: &str = "OTHER_CLUSTER";
 const OLDER_COPY: &str = "OLDER_COPY";
+const OTHER_GENERATION: &str = "OTHER_GENERATION";
 const INVALID: &str = "INVALID";
 const UNAVAILABLE: &str = "UNAVAILABLE";
 /// What tonic-types takes; its order is never seen.
@@ -65,6 +66,8 @@ fn denied_code(denied: &Denied) -> (Code, &'static str) {
         Denied::OtherCluster { .. } => (Code::FailedPrecondition, OTHER_CLUSTER),
         Denied::OlderCopy { .. } => (Code::FailedPrecondition, OLDER_COPY),
         Denied::TooManyClients => (Code::ResourceExhausted, "TOO_MANY_CLIENTS"),
+        Denied::OtherGeneration { .. } => (Code::FailedPrecondition, OTHER_GENERATION),
+        Denied::EpochsSpent(_) => (Code::ResourceExhausted, "EPOCHS_SPENT"),
         Denied::UnknownPeer(_) => (Code::Unauthenticated, "UNKNOWN_PEER"),
     }
 }
@@ -73,7 +76,7 @@ fn denied_code(denied: &Denied) -> (Code, &'static str) {
 fn cause_of(reason: &str) -> Cause {
     match reason {
         OTHER_CLUSTER => Cause::OtherCluster,
-        OLDER_COPY => Cause::OlderCopy,
+        OLDER_COPY | OTHER_GENERATION => Cause::OlderCopy,
         INVALID => Cause::Invalid,
         UNAVAILABLE => Cause::Unavailable,
         _ => Cause::Other,

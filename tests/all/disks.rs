@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
-use bazaar::types::{Hash, PeerId};
+use bazaar::types::{Generation, Hash, PeerId};
 use bazaar::wire::client::Node;
 use tempfile::TempDir;
 
@@ -139,7 +139,7 @@ async fn open_sessions(warehouse: &str) {
     let mut opening = tokio::task::JoinSet::new();
     for _ in 0..500 {
         let (node, store) = (node.clone(), Hash::of(&fastrand::u64(..).to_be_bytes()));
-        opening.spawn(async move { node.open(PeerId(0), store, "", 0).await.is_ok() });
+        opening.spawn(async move { node.open(PeerId(0), store, "", Generation::default()).await.is_ok() });
     }
     opening.join_all().await;
 }

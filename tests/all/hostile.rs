@@ -14,8 +14,8 @@ use bazaar::model::row::{Outcome, OutcomeKind};
 use bazaar::model::step::ConnId;
 use bazaar::model::warehouse::GivenUp;
 use bazaar::types::{
-    Batch, Epoch, Number, Office, Order, OrderId, OrderKind, PeerId, ProductId, Quantity, Seq, Stamp, Term,
-    Token,
+    Batch, Epoch, Generation, Number, Office, Order, OrderId, OrderKind, PeerId, ProductId, Quantity, Seq,
+    Stamp, Term, Token,
 };
 use bazaar::wire::arrival::Arrival;
 use bazaar::wire::client::dial::Dialer;
@@ -61,7 +61,10 @@ impl<'a> Bazaar<'a> {
     fn client(&self) -> Client {
         let token = Token(std::array::from_fn(|_| fastrand::u8(..)));
         let opened = block_on(async {
-            Node::connect(&self.warehouse, DEADLINE).await?.open(PeerId(0), token.store_id(), "", 0).await
+            Node::connect(&self.warehouse, DEADLINE)
+                .await?
+                .open(PeerId(0), token.store_id(), "", Generation::default())
+                .await
         });
         let answer = opened.unwrap();
         let hello = Hello {
@@ -216,10 +219,10 @@ fn offices_are_not_to_be_had_by_lies() {
                 .unwrap_err();
         }
         // Another store of a living peer, and of a client that was never given its id.
-        node.open(holder.peer, Token([9; 32]).store_id(), "", 0).await.unwrap_err();
-        node.open(PeerId(77_777), Token([9; 32]).store_id(), "", 0).await.unwrap_err();
-        node.open(PeerId(u32::MAX), Token([9; 32]).store_id(), "", 0).await.unwrap_err();
-        node.open(PeerId(0), Token([9; 32]).store_id(), "other", 0).await.unwrap_err();
+        node.open(holder.peer, Token([9; 32]).store_id(), "", Generation::default()).await.unwrap_err();
+        node.open(PeerId(77_777), Token([9; 32]).store_id(), "", Generation::default()).await.unwrap_err();
+        node.open(PeerId(u32::MAX), Token([9; 32]).store_id(), "", Generation::default()).await.unwrap_err();
+        node.open(PeerId(0), Token([9; 32]).store_id(), "other", Generation::default()).await.unwrap_err();
         for trader in [&bazaar.primary, &bazaar.secondary] {
             let node = Node::connect(trader, DEADLINE).await.unwrap();
             node.hand_over(&posing, &[]).await.unwrap_err();
@@ -316,7 +319,8 @@ fn strangers_turn_neither_clocks_nor_rosters() {
     // A client that has a session claims to have seen a ledger that no warehouse has.
     let seq = bazaar.up.ledger_seq();
     let ledger = (Seq(u64::MAX), bad.hello.ledger.1);
-    for generation in [0, u64::MAX] {
+    for count in [0, u64::MAX] {
+        let generation = Generation { count, random: count };
         let (wire, dialer, mut arrivals) = dialer();
         let hello = Hello { ledger, generation, ..bad.hello.clone() };
         let first = ControlUp { clock: hello.clock, hello: Some(Box::new(hello)), ..ControlUp::default() };

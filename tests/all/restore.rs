@@ -260,7 +260,7 @@ fn peers_go_on_without_a_restart_when_the_warehouse_is_restored_under_them() {
     let before = rows(&warehouse);
     until("trade goes on", SOON, || (rows(&warehouse) > before + 200).then_some(()));
     until("every peer is in the new generation", SOON, || {
-        let there = peers.iter().all(|peer| report(peer).is_some_and(|it| it.generation == generation));
+        let there = peers.iter().all(|peer| report(peer).is_some_and(|it| it.generation.count == generation));
         there.then_some(())
     });
     let bought = market.run(&["buy", "fish", "--connect", &warehouse.addr]);

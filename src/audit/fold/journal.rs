@@ -6,7 +6,8 @@ use crate::audit::{Alarms, Check, Example};
 use crate::model::peer::entry::{Entry, Placed, Told};
 use crate::model::row::Place;
 use crate::types::{
-    Epoch, Hash, Number, Office, Order, OrderId, OrderKind, PeerId, QueueKey, Seq, Stamp, Term, WallMicros,
+    Epoch, Generation, Hash, Number, Office, Order, OrderId, OrderKind, PeerId, QueueKey, Seq, Stamp, Term,
+    WallMicros,
 };
 
 /// Stands before every key.
@@ -22,7 +23,7 @@ pub(crate) struct Answer {
     /// By the peer's wall clock.
     pub(crate) told_at: WallMicros,
     /// Generation of the ledger that the peer's session was of.
-    pub(crate) generation: u64,
+    pub(crate) generation: Generation,
 }
 
 /// An order of the peer's own.
@@ -56,16 +57,16 @@ pub(crate) struct JournalFold {
     pub(crate) queue: BTreeMap<QueueKey, Waiting>,
     /// Everything ever accepted.
     pub(crate) accepted: BTreeMap<OrderId, Term>,
-    /// Other peers' sessions.
-    pub(crate) known: BTreeMap<(PeerId, Epoch), Hash>,
+    /// Other peers' sessions: the store, and the epoch as its entry says it.
+    pub(crate) known: BTreeMap<(PeerId, Epoch), (Hash, u64)>,
     /// The last own session.
     pub(crate) opened: Option<(PeerId, Epoch)>,
     /// Own grants that have not ended, with their rows.
     pub(crate) terms: BTreeMap<Term, (Office, Seq)>,
     /// What it saw of the ledger: (generation, sequence, block hash).
-    pub(crate) seen: Vec<(u64, Seq, Hash)>,
+    pub(crate) seen: Vec<(Generation, Seq, Hash)>,
     /// Generation of the ledger that the own session is of.
-    pub(crate) generation: u64,
+    pub(crate) generation: Generation,
     /// The queue by order; an order and its `void` may both wait.
     by_id: BTreeSet<(OrderId, QueueKey)>,
     stamp_seen: Stamp,
@@ -86,20 +87,22 @@ impl JournalFold {
     pub(crate) fn apply(&mut self, place: &Place, entry: &Entry, alarms: &mut Alarms) {
         match entry {
             Entry::Placed(placed) => self.placed(*placed, alarms),
-            Entry::Answered { via, told } => {
+            Entry::Answered { via, told, .. } => {
                 let (via, told_at, generation) = (*via, place.time, self.generation);
                 told.iter()
                     .for_each(|told| self.answered(Answer { told: *told, via, told_at, generation }, alarms));
             }
             Entry::Opened { peer, epoch } => self.opened = Some((*peer, *epoch)),
-            Entry::Known { peer, epoch, store } => drop(self.known.insert((*peer, *epoch), *store)),
+            Entry::Known { peer, epoch, store } => {
+                self.known.insert((*peer, *epoch), (*store, place.epoch(*epoch)));
+            }
             Entry::Granted { office, term } => drop(self.terms.insert(*term, (*office, place.seq))),
             Entry::Ended { term } => drop(self.terms.remove(term)),
             Entry::Accepted { term, order } => self.accepted(*term, *order),
             Entry::Settled { peer, first, last } | Entry::HandedOver { peer, first, last } => {
                 self.left(*peer, *first, *last);
             }
-            Entry::LedgerSeen { generation, seq, hash } => {
+            Entry::LedgerSeen { generation, seq, hash, .. } => {
                 self.generation = *generation;
                 self.seen.push((*generation, *seq, *hash));
             }

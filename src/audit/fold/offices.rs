@@ -49,7 +49,7 @@ impl Offices {
             }
             // No grant of the lost part is held any more, and its terms are never granted again.
             Record::Restored { generation, .. } => {
-                let terms = self.terms.max(Term(*generation));
+                let terms = self.terms.max(generation.before_first_term());
                 *self = Offices { terms, ..Offices::default() };
             }
             _ => self.written(place, record, alarms),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::audit::{Alarms, Check, Example};
 use crate::model::row::{Place, Record};
-use crate::types::{Epoch, Hash, OrderId, PeerId};
+use crate::types::{Epoch, Generation, Hash, OrderId, PeerId};
 
 /// A set of numbers from 1 that is mostly without gaps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,25 +51,37 @@ impl Numbers {
 pub(crate) struct SessionState {
     /// BLAKE3 of its token.
     pub(crate) store: Hash,
+    /// Its epoch as its row shows it.
+    pub(crate) shown_epoch: u64,
     /// Numbers that have an outcome.
     pub(crate) decided: Numbers,
 }
 
 /// The sessions of all peers' stores.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Sessions {
     /// By peer and epoch.
     pub(crate) stores: BTreeMap<(PeerId, Epoch), SessionState>,
     /// A restore closed all epochs below this one.
     first: Epoch,
+    /// Epochs of this generation end before this one.
+    end: Epoch,
+}
+
+impl Default for Sessions {
+    fn default() -> Sessions {
+        let first = Generation::default();
+        Sessions { stores: BTreeMap::new(), first: first.first_epoch(), end: first.end_of_epochs() }
+    }
 }
 
 impl Sessions {
     pub(super) fn apply(&mut self, place: &Place, record: &Record, alarms: &mut Alarms) {
         match record {
+            Record::Session { peer: PeerId::WAREHOUSE, .. } => {}
             Record::Session { peer, epoch, store, .. } => self.open(place, *peer, *epoch, *store, alarms),
             Record::Restored { generation, .. } => {
-                self.first = Epoch(u32::try_from(*generation).unwrap_or(u32::MAX));
+                (self.first, self.end) = (generation.first_epoch(), generation.end_of_epochs());
             }
             _ => {}
         }
@@ -80,8 +92,11 @@ impl Sessions {
 
     /// A peer's epochs follow each other from 0, each with another store; after a restore from its generation, with any.
     fn open(&mut self, place: &Place, peer: PeerId, epoch: Epoch, store: Hash, alarms: &mut Alarms) {
-        let due = self.latest(peer).map_or(0, |Epoch(latest)| latest + 1).max(self.first.0);
-        alarms.check(Check::ExactlyOnce, epoch.0 == due, || {
+        // A row of format 1 counts in what its epochs are today.
+        let step = if place.version == 1 { Epoch::of_format_1(1).0 } else { 1 };
+        let next = |Epoch(latest): Epoch| Epoch(latest - latest % step + step);
+        let due = self.latest(peer).map_or(Epoch(0), next).max(self.first);
+        alarms.check(Check::ExactlyOnce, epoch == due && epoch < self.end, || {
             Example::row(place, format!("epoch {epoch} of peer {peer} opened, {due} was next"))
         });
         let present = self.of(peer).filter(|((_, epoch), _)| *epoch >= self.first);
@@ -89,7 +104,8 @@ impl Sessions {
         alarms.check(Check::ExactlyOnce, !known, || {
             Example::row(place, format!("a store of peer {peer} opened a second session"))
         });
-        self.stores.entry((peer, epoch)).or_default().store = store;
+        let state = self.stores.entry((peer, epoch)).or_default();
+        (state.store, state.shown_epoch) = (store, place.epoch(epoch));
     }
 
     fn decided(&mut self, place: &Place, id: OrderId, closed: bool, alarms: &mut Alarms) {
@@ -102,7 +118,10 @@ impl Sessions {
         alarms.check(Check::ExactlyOnce, opened && number.k() > 0, || {
             Example::row(place, format!("order {id} is of no session that its peer has open"))
         });
-        let first = self.stores.entry((peer, epoch)).or_default().decided.insert(number.k());
+        let shown_epoch = place.epoch(epoch);
+        let unopened = || SessionState { shown_epoch, ..SessionState::default() };
+        let store = self.stores.entry((peer, epoch)).or_insert_with(unopened);
+        let first = store.decided.insert(number.k());
         alarms.check(Check::ExactlyOnce, first, || {
             Example::order(id, format!("has a second outcome at row {}", place.seq))
         });
@@ -119,7 +138,7 @@ impl Sessions {
     }
 
     fn of(&self, peer: PeerId) -> impl DoubleEndedIterator<Item = (&(PeerId, Epoch), &SessionState)> {
-        self.stores.range((peer, Epoch(0))..=(peer, Epoch(u32::MAX)))
+        self.stores.range((peer, Epoch(0))..=(peer, Epoch(u64::MAX)))
     }
 }
 

@@ -76,7 +76,7 @@ fn the_exemption_of_a_restore_hides_nothing_else() {
             "a kept row was seen otherwise",
             Check::Durable,
             restored_entry(4, move |entry| match entry {
-                Entry::LedgerSeen { generation: 0, seq, .. } if *seq > row => {
+                Entry::LedgerSeen { generation: Generation { count: 0, .. }, seq, .. } if *seq > row => {
                     seq.0 = row.0 - 1;
                     true
                 }
@@ -99,7 +99,7 @@ fn altered_rows() -> Vec<Case> {
             Check::Fencing,
             restored_with("restored", 0, |record| {
                 if let Record::Restored { generation, .. } = record {
-                    *generation = 0
+                    *generation = Generation::default()
                 }
             }),
         ),

@@ -34,7 +34,7 @@ fn try_open(node: &Path) -> Result<Recovered<Counts>, OpenError> {
 
 fn setup(fatal: Fatal) -> Setup {
     let (dir, time) = ("memory".into(), Arc::<RealTime>::default());
-    Setup { dir, birth: Some(birth()), expect_cluster: None, mark: None, time, fatal }
+    Setup { dir, birth: Some(birth()), key: None, expect_cluster: None, mark: None, time, fatal }
 }
 
 fn on(disk: &MemoryDisk) -> Recovered<Counts> {

@@ -64,7 +64,7 @@ fn a_newer_format_is_refused_untouched() {
     MarkFile::open(&node.join("mark"), FORMAT + 1, "test").unwrap().write(seq, hash).unwrap();
     let before = contents(&node);
     for error in [try_open(&node).map(drop).unwrap_err(), open_copy(&node).map(drop).unwrap_err()] {
-        assert!(matches!(error, OpenError::Newer { found: 2, .. }), "{error}");
+        assert!(matches!(error, OpenError::Newer { found: 3, .. }), "{error}");
         assert_eq!((error.exit_code(), contents(&node) == before), (7, true));
     }
 }
@@ -72,9 +72,9 @@ fn a_newer_format_is_refused_untouched() {
 #[test]
 fn a_newer_format_in_meta_alone_is_refused_too() {
     let disk = MemoryDisk::new();
-    disk.open().put(Tree::Meta, b"format", &2_u32.to_le_bytes()).unwrap();
+    disk.open().put(Tree::Meta, b"format", &3_u32.to_le_bytes()).unwrap();
     let error = start::<Counts>(disk.open(), setup(never())).map(drop).unwrap_err();
-    assert!(matches!(error, OpenError::Newer { found: 2, known: FORMAT, .. }), "{error}");
+    assert!(matches!(error, OpenError::Newer { found: 3, known: FORMAT, .. }), "{error}");
     assert_eq!(disk.unsynced(), 1);
 }
 

@@ -20,6 +20,7 @@ impl Market {
             Record::Sale { decision, unit_price, commission_percent, slices } => {
                 self.book_sale(seq, decision, *unit_price, *commission_percent, slices);
             }
+            Record::Session { peer: PeerId::WAREHOUSE, key, .. } => self.keys.extend(*key),
             Record::Session { peer, epoch, store, .. } => self.open(*peer, *epoch, *store),
             Record::Restored { generation, .. } => {
                 self.generation = *generation;

@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use super::{Lot, Market, Shelf};
-use crate::model::fold::{Fold, Tree};
+use crate::model::fold::{Fold, Stored, Tree};
 use crate::model::offices::Offices;
 use crate::model::row::Record;
 use crate::model::session::{Decided, Session, Window};
-use crate::types::{Epoch, Hash, Money, OrderId, PeerId, Quantity, Seq, Stamp, WallMicros};
+use crate::types::{
+    Epoch, Generation, Hash, Money, OrderId, PeerId, PublicKey, Quantity, Seq, Stamp, WallMicros,
+};
 
 /// One piece of a market in a checkpoint. Persisted: append only.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -57,9 +59,20 @@ pub enum Part {
     Decided(Decided),
     /// 6: grants.
     Offices(Offices),
-    /// 7: sequence, clock, generation.
-    Head(Seq, Stamp, u64),
+    /// 7: what there is one of.
+    Head {
+        /// The last record's sequence.
+        seq: Seq,
+        /// The highest clock.
+        clock: Stamp,
+        /// Restores.
+        generation: Generation,
+        /// The warehouse's keys: at most one for each restore.
+        keys: Vec<PublicKey>,
+    },
 }
+
+impl Stored for Part {}
 
 impl Fold for Market {
     type Record = Record;
@@ -89,7 +102,9 @@ impl Fold for Market {
             }
         }
         parts.push((Tree::Offices, Part::Offices(self.offices.clone())));
-        parts.push((Tree::Offices, Part::Head(self.seq, self.clock, self.generation)));
+        let Market { seq, clock, generation, .. } = *self;
+        let keys = self.keys.clone();
+        parts.push((Tree::Offices, Part::Head { seq, clock, generation, keys }));
         parts
     }
 
@@ -127,8 +142,8 @@ impl Fold for Market {
                 windows.entry(number.epoch()).or_default().restore_kept(number.k(), decided);
             }
             Part::Offices(offices) => self.offices = offices,
-            Part::Head(seq, clock, generation) => {
-                (self.seq, self.clock, self.generation) = (seq, clock, generation)
+            Part::Head { seq, clock, generation, keys } => {
+                (self.seq, self.clock, self.generation, self.keys) = (seq, clock, generation, keys)
             }
         }
     }

@@ -13,10 +13,11 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::checkpoint::Part;
 pub use self::decide::{NotTaken, Settling, Verdict};
 use super::offices::Offices;
 use super::session::Session;
-use crate::types::{Hash, Money, Number, OrderId, PeerId, Quantity, Seq, Stamp};
+use crate::types::{Generation, Hash, Money, Number, OrderId, PeerId, PublicKey, Quantity, Seq, Stamp};
 
 /// Pieces of one deposit that are still there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,11 +64,18 @@ pub struct Market {
     pub seq: Seq,
     /// The highest clock in a record.
     pub clock: Stamp,
-    /// Rises with each restore of a backup.
-    pub generation: u64,
+    /// Counts restores from backups.
+    pub generation: Generation,
+    /// The public halves of the warehouse's keys, the present one last; none in a ledger that only format 1 wrote.
+    pub keys: Vec<PublicKey>,
 }
 
 impl Market {
+    /// The warehouse's present key.
+    pub(crate) fn key(&self) -> Option<PublicKey> {
+        self.keys.last().copied()
+    }
+
     /// The peer whose last session was opened with this store. A restore may have closed that session since.
     pub(crate) fn owner(&self, store: Hash) -> Option<PeerId> {
         self.sessions.iter().find(|(_, session)| session.store == store).map(|(peer, _)| *peer)

@@ -35,7 +35,10 @@ fn market() -> Market {
     apply(&mut market, stocked);
     for peer in 1..=3 {
         let store = Hash::of(&[peer as u8]);
-        apply(&mut market, Record::Session { peer: PeerId(peer), epoch: Epoch(0), store, clock: Stamp(2) });
+        apply(
+            &mut market,
+            Record::Session { peer: PeerId(peer), epoch: Epoch(0), store, key: None, clock: Stamp(2) },
+        );
     }
     market
 }
@@ -125,13 +128,16 @@ fn an_undecided_order_of_a_closed_epoch_becomes_void() {
     let mut market = market();
     outcome(&mut market, &order(1, 1, BUY, 0, 1));
     let store = Hash::of(b"new");
-    apply(&mut market, Record::Session { peer: PeerId(1), epoch: Epoch(1), store, clock: Stamp(3) });
+    apply(
+        &mut market,
+        Record::Session { peer: PeerId(1), epoch: Epoch(1), store, key: None, clock: Stamp(3) },
+    );
     assert_eq!(outcome(&mut market, &order(1, 2, BUY, 0, 1)), OutcomeKind::Voided);
     assert!(matches!(market.decide(&order(1, 1, BUY, 0, 1), &by()), Verdict::Known(_)));
 }
 
 /// The order with a number of another epoch.
-fn of_epoch(epoch: u32, order: Order) -> Order {
+fn of_epoch(epoch: u64, order: Order) -> Order {
     let number = Number::new(Epoch(epoch), order.id.number.k());
     Order { id: OrderId { number, ..order.id }, ..order }
 }
@@ -140,7 +146,7 @@ fn of_epoch(epoch: u32, order: Order) -> Order {
 fn after_a_restore_orders_of_lost_epochs_are_closed_for_ever() {
     let mut market = market();
     assert_eq!(outcome(&mut market, &order(1, 1, BUY, 0, 1)), OutcomeKind::Bought);
-    apply(&mut market, Record::Restored { generation: 900, clock: Stamp(3) });
+    apply(&mut market, Record::Restored { generation: Generation::of_test(1), clock: Stamp(3) });
     let decided_before = market.decide(&order(1, 1, BUY, 0, 1), &by());
     assert!(matches!(decided_before, Verdict::Known(_)), "what the backup has stands");
     // Nobody has opened a session yet: numbers of the lost part, even far above what the backup knows, and of epochs
@@ -149,12 +155,15 @@ fn after_a_restore_orders_of_lost_epochs_are_closed_for_ever() {
         assert_eq!(outcome(&mut market, &lost), OutcomeKind::Voided, "{lost:?}");
         assert!(matches!(market.decide(&lost, &by()), Verdict::Known(_)), "{lost:?}: decided once");
     }
-    let fresh = of_epoch(900, order(1, 1, BUY, 0, 1));
+    let fresh = of_epoch(1 << 16, order(1, 1, BUY, 0, 1));
     assert_eq!(market.decide(&fresh, &by()), Verdict::NotTaken(NotTaken::NoSession));
     let stranger = order(9, 1, BUY, 0, 1);
     assert_eq!(market.decide(&stranger, &by()), Verdict::NotTaken(NotTaken::NoSession));
     let store = Hash::of(&[1]);
-    apply(&mut market, Record::Session { peer: PeerId(1), epoch: Epoch(900), store, clock: Stamp(4) });
+    apply(
+        &mut market,
+        Record::Session { peer: PeerId(1), epoch: Epoch(1 << 16), store, key: None, clock: Stamp(4) },
+    );
     assert_eq!(outcome(&mut market, &fresh), OutcomeKind::Bought);
     assert_eq!(outcome(&mut market, &order(1, 8_999, BUY, 0, 1)), OutcomeKind::Voided);
     // The peer held the outcome of 3 durably when it placed 9,000.
@@ -200,6 +209,8 @@ fn warehouse() -> Warehouse {
         clock: Clock::starting_at(Stamp(9)),
         rules: Rules { commission_percent: 7, suspect_after_ms: 1000, starts: 1 },
         cluster: String::new(),
+        store: Hash::default(),
+        key: None,
         process,
         addr: String::new(),
         pid: 1,
@@ -231,10 +242,10 @@ fn settle_batch(warehouse: &mut Warehouse, ask: SettleAsk) -> (Vec<SettleAnswer>
 fn restored(term: &mut Term) -> Vec<Record> {
     let (clock, office) = (Stamp(9), Office::Primary);
     let (peer, trader, process) = (PeerId(1), PeerId(3), ProcessId::default());
-    *term = Term(6);
+    *term = Term((5 << 46) + 1);
     vec![
-        Record::Restored { generation: 5, clock },
-        Record::Session { peer, epoch: Epoch(5), store: Hash::of(&[1]), clock },
+        Record::Restored { generation: Generation::of_test(5), clock },
+        Record::Session { peer, epoch: Epoch(5 << 16), store: Hash::of(&[1]), key: None, clock },
         Record::Office { office, trader, process, term: *term, clock },
     ]
 }

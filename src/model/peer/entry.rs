@@ -5,9 +5,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::fold::Stored;
 use crate::model::row::{OutcomeKind, Reason};
 use crate::types::{
-    Epoch, Hash, Money, Number, Office, Order, OrderKind, PeerId, ProductId, Quantity, Seq, Stamp, Term,
+    Epoch, Generation, Hash, Money, Number, Office, Order, OrderKind, PeerId, ProductId, Quantity, Seq,
+    Signature, Stamp, Term,
 };
 
 /// An order of this peer as it was placed.
@@ -42,6 +44,28 @@ pub struct Told {
     pub seq: Seq,
 }
 
+/// The ledger as the warehouse showed it: evidence that it held this, wherever it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// Generation of the ledger.
+    pub generation: Generation,
+    /// Sequence of a block's end.
+    pub seq: Seq,
+    /// Hash of that block.
+    pub hash: Hash,
+    /// That the warehouse said so.
+    pub proof: Option<Proof>,
+}
+
+/// The warehouse's signature of what of its ledger was seen: generation, sequence, hash and its clock then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proof {
+    /// The warehouse's clock.
+    pub clock: Stamp,
+    /// By the key in the warehouse's own session row.
+    pub signature: Signature,
+}
+
 /// One record of a peer's journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Entry {
@@ -53,6 +77,8 @@ pub enum Entry {
         via: PeerId,
         /// What it told.
         told: Vec<Told>,
+        /// The ledger that holds the outcomes, if the answer showed it.
+        seen: Option<Seen>,
     },
     /// 2: this peer's session was opened at the warehouse.
     Opened {
@@ -110,12 +136,14 @@ pub enum Entry {
     },
     /// 9: what the ledger durably held when it was last heard of: shown in hellos, checked by `verify`. Written lazily.
     LedgerSeen {
-        /// Counts restores of the warehouse.
-        generation: u64,
+        /// Generation of the ledger.
+        generation: Generation,
         /// A ledger sequence.
         seq: Seq,
         /// Hash of the block that ends there.
         hash: Hash,
+        /// That the warehouse said so.
+        proof: Option<Proof>,
     },
     /// 10: orders that the partner has accepted, as it sent them: stored as bytes, read only if it dies.
     Mirrored {
@@ -159,4 +187,17 @@ pub enum Entry {
         /// The highest.
         last: Number,
     },
+}
+
+impl Stored for Entry {
+    fn peer(&self) -> Option<PeerId> {
+        match self {
+            Entry::Opened { peer, .. }
+            | Entry::Known { peer, .. }
+            | Entry::Settled { peer, .. }
+            | Entry::HandedOver { peer, .. } => Some(*peer),
+            Entry::Accepted { order, .. } => Some(order.id.peer),
+            _ => None,
+        }
+    }
 }

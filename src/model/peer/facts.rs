@@ -17,7 +17,7 @@ use crate::model::offices::Roster;
 use crate::model::peer::entry::Entry;
 use crate::model::step::{At, Because, CallId, ConnId, Effect, ReplyId, Turn};
 use crate::types::{
-    Epoch, Hash, Money, Now, Office, OrderId, PeerId, ProcessId, Role, Seq, Stamp, Term, Token,
+    Epoch, Generation, Hash, Money, Now, Office, OrderId, PeerId, ProcessId, Role, Seq, Stamp, Term, Token,
 };
 
 /// A peer's identity and timers.
@@ -94,7 +94,7 @@ pub(super) struct Facts {
     pub(super) membership: Membership,
     /// Generation, sequence and block hash of the ledger as last heard of; the journal learns it later. The generation
     /// is that of the peer's session.
-    pub(super) ledger_seen: (u64, Seq, Hash),
+    pub(super) ledger_seen: (Generation, Seq, Hash),
     /// When the journal last learned it.
     pub(super) ledger_kept: Now,
     pub(super) goods: Vec<(String, Money)>,
@@ -208,15 +208,16 @@ impl Facts {
     /// Whether the warehouse's ledger goes on from what this peer had seen when it dialed, which was up to `shown`. If
     /// not, nothing is said or heard on that stream.
     pub(super) fn trusts(&self, hello: &Hello, shown: Seq) -> bool {
-        let own = (self.ledger_seen.0, shown);
-        let trusts = hello.generation == own.0 && hello.ledger.0 >= own.1;
-        if (hello.generation, hello.ledger.0) < own {
+        let (own, theirs) = (self.ledger_seen.0, hello.generation);
+        if theirs.rivals(own) {
+            tracing::error!("the warehouse is not believed: {}", theirs.rival(own));
+        } else if (theirs.count, hello.ledger.0) < (own.count, shown) {
             tracing::error!(
-                generation = hello.generation, seq = %hello.ledger.0, seen = ?own,
+                generation = %theirs, seq = %hello.ledger.0, seen = %own, %shown,
                 "the warehouse's ledger lacks what this peer has seen of it: an older copy"
             );
         }
-        trusts
+        theirs == own && hello.ledger.0 >= shown
     }
 
     /// Remembers what the ledger durably holds: shown in hellos, so that an older copy of it is found out.
@@ -332,7 +333,7 @@ impl Cx<'_> {
         self.ledger_kept = self.now();
         if self.ledger_seen != self.state.ledger_seen {
             let (generation, seq, hash) = self.ledger_seen;
-            self.record(Entry::LedgerSeen { generation, seq, hash });
+            self.record(Entry::LedgerSeen { generation, seq, hash, proof: None });
         }
     }
 

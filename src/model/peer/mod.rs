@@ -50,6 +50,7 @@ use entry::Entry;
 pub(crate) use facts::Me;
 use facts::{Cx, Facts};
 use rooms::Rooms;
+pub(crate) use state::Part;
 pub use state::PeerState;
 
 use super::awake::Awake;

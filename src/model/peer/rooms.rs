@@ -198,6 +198,7 @@ impl Rooms {
 
     /// Once a turn, when all its inputs are in.
     pub(super) fn finish(&mut self, cx: &mut Cx<'_>) {
+        self.session.renew_when_spent(cx);
         self.shop.go_shopping(cx);
         self.drain_desk(cx);
         self.stop_when_finished(cx);

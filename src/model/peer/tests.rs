@@ -18,8 +18,8 @@ use crate::model::offices::Roster;
 use crate::model::step::{CallId, ConnId, Lost, ReplyId};
 use crate::model::warehouse::Opened;
 use crate::types::{
-    Batch, Epoch, Hash, Number, Office, Order, OrderId, OrderKind, ProductId, Quantity, Role, Seq, Stamp,
-    Term, Token,
+    Batch, Epoch, Generation, Hash, Number, Office, Order, OrderId, OrderKind, ProductId, Quantity, Role,
+    Seq, Stamp, Term, Token,
 };
 
 /// The nodes of a test: two more peers than there are offices, a stranger, a client, the peer itself.
@@ -190,11 +190,11 @@ impl Event {
     }
 
     fn opened(self) -> Answer {
-        let epoch = Epoch(u32::from(self.more % 16 == 2));
+        let epoch = Epoch(u64::from(self.more % 16 == 2));
         let highest = Number::new(epoch, u32::from(self.more % 16 == 6) * 40);
         let (floor, peer) = (Number::new(epoch, 1), PeerId(ME));
         let opened = Opened { peer, epoch, floor, highest, new: false };
-        let generation = u64::from(self.more % 16 == 10);
+        let generation = Generation::of_test(u64::from(self.more % 16 == 10));
         let (clock, roster) = (Stamp(5), self.roster());
         Answer::Opened(Box::new(OpenAnswer { opened, clock, roster, generation }))
     }

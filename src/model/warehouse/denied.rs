@@ -1,7 +1,7 @@
 //! Why the warehouse does not grant what it is asked for.
 
 use crate::limits::CLIENTS_MAX;
-use crate::types::{Office, PeerId, Term};
+use crate::types::{Generation, Office, PeerId, Term};
 
 /// Why a claim, fence, resignation or session was not granted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -49,10 +49,24 @@ pub enum Denied {
     )]
     OlderCopy {
         /// What the store has seen.
-        seen: u64,
+        seen: Generation,
         /// The generation of this warehouse.
-        own: u64,
+        own: Generation,
     },
+    /// The store has seen another restore with the same count.
+    #[error("{}", .own.rival(*.seen))]
+    OtherGeneration {
+        /// What the store has seen.
+        seen: Generation,
+        /// The generation of this warehouse.
+        own: Generation,
+    },
+    /// So many stores of one peer were opened that no epoch is left.
+    #[error(
+        "peer {0} has had all the stores that one generation of the ledger has epochs for; stop the warehouse, move its \
+         directory away, and begin another generation with it: bazaar restore --from DIRECTORY --accept-loss"
+    )]
+    EpochsSpent(PeerId),
     /// The id is not a peer's and no session has it.
     #[error("peer {0} is unknown; ids of peers are 1 to 1000")]
     UnknownPeer(PeerId),

@@ -31,7 +31,7 @@ use super::message::{Message, Stream};
 use super::offices::Roster;
 use super::row::{Outcome, Record};
 use super::step::{At, ConnId, Effect, Input, Machine, Turn};
-use crate::types::{Hash, Money, Now, PeerId, ProcessId, Quantity, Seq, Stamp, WallMicros};
+use crate::types::{Hash, Money, Now, PeerId, ProcessId, PublicKey, Quantity, Seq, Stamp, WallMicros};
 
 /// What the warehouse is told when it starts.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +55,10 @@ pub struct Parts {
     pub rules: Rules,
     /// The market's id.
     pub cluster: String,
+    /// BLAKE3 of its store's token.
+    pub store: Hash,
+    /// The public half of what it signs with; none in a test that has no store.
+    pub key: Option<PublicKey>,
     /// This life.
     pub process: ProcessId,
     /// Where it listens.
@@ -72,6 +76,8 @@ pub struct Parts {
 /// How the warehouse names itself.
 struct Me {
     cluster: String,
+    store: Hash,
+    key: Option<PublicKey>,
     process: ProcessId,
     addr: String,
     pid: u32,
@@ -113,11 +119,24 @@ pub struct Warehouse {
 impl Warehouse {
     /// A warehouse over a recovered market.
     pub fn new(parts: Parts, now: Now) -> Warehouse {
-        let Parts { market, clock, rules, cluster, process, addr, pid, restore, heartbeat_ms, goods } = parts;
+        let Parts {
+            market,
+            clock,
+            rules,
+            cluster,
+            store,
+            key,
+            process,
+            addr,
+            pid,
+            restore,
+            heartbeat_ms,
+            goods,
+        } = parts;
         Warehouse {
             clock,
             rules,
-            me: Me { cluster, process, addr, pid, restore },
+            me: Me { cluster, store, key, process, addr, pid, restore },
             goods: if market.seq == Seq(0) { goods } else { Vec::new() },
             conns: BTreeMap::new(),
             presence: Presence::new(now, rules.suspect_after_ms),
@@ -146,7 +165,18 @@ impl Warehouse {
         if !self.goods.is_empty() {
             self.stock(at.time, turn);
         }
+        if self.me.key.is_some_and(|key| self.market.key() != Some(key)) {
+            self.show_key(at.time, turn);
+        }
         at
+    }
+
+    /// Puts the key into the chain, behind the initial goods. In a ledger that format 1 began it goes on from this row
+    /// in format 2; in one that was restored without its key this is the key from here on.
+    fn show_key(&mut self, time: WallMicros, turn: &mut Turn<Record>) {
+        let (peer, store, key) = (PeerId::WAREHOUSE, self.me.store, self.me.key);
+        let (epoch, clock) = (self.market.generation.first_epoch(), self.clock.tick());
+        self.record(time, Record::Session { peer, epoch, store, key, clock }, turn);
     }
 
     /// Puts the initial goods in, before anything else is recorded or told. Otherwise a peer that is born in the first

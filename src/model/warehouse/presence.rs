@@ -206,40 +206,45 @@ impl Warehouse {
         Ok(())
     }
 
-    /// A peer that was told of more than this ledger holds proves that the store is an older copy. An older copy would
-    /// tell peers what never was, so it serves nobody: the process ends.
+    /// A peer that was told of more than this ledger holds, or of another restore, proves that the store is not the
+    /// ledger that the market went on with. It would tell peers what never was, so it serves nobody: the process ends.
     fn older_copy(&self, hello: &Hello, past: &dyn Past) -> Option<Exit> {
         let (generation, own) = (hello.generation, self.market.generation);
         // Anybody may become a client, so a client is no witness.
-        if generation < own || hello.peer.is_client() || !self.knows(hello) {
+        if generation.count < own.count || hello.peer.is_client() || !self.knows(hello) {
             return None;
         }
-        let (seq, hash) = hello.ledger;
-        let seen = if generation > own {
-            format!("generation {generation} of the ledger")
-        } else {
-            match past.holds(seq, hash) {
-                Ok(true) => return None,
-                Ok(false) => format!("ledger record {seq}"),
-                Err(error) => {
-                    tracing::error!(error, "the ledger cannot be compared with what a peer has seen");
-                    return None;
+        if generation != own {
+            let why = match generation.rivals(own) {
+                true => format!("and this store is of another restore, generation {own}"),
+                false => {
+                    format!("and this store is of generation {own}: it is an older copy of the warehouse's")
                 }
+            };
+            let seen = format!("generation {generation} of the ledger");
+            return Some(self.exit_for_another(hello, &seen, &why, format!(" --above {}", generation.count)));
+        }
+        let (seq, hash) = hello.ledger;
+        match past.holds(seq, hash) {
+            Ok(true) => None,
+            Ok(false) => {
+                let (seen, why) = (format!("ledger record {seq}"), "which this store, an older copy, lacks");
+                Some(self.exit_for_another(hello, &seen, why, String::new()))
             }
-        };
-        tracing::error!(peer = %hello.peer, seen, "this store is an older copy of the warehouse's");
-        Some(self.exit_as_older_copy(hello, &seen))
+            Err(error) => {
+                tracing::error!(error, "the ledger cannot be compared with what a peer has seen");
+                None
+            }
+        }
     }
 
-    fn exit_as_older_copy(&self, Hello { peer, .. }: &Hello, seen: &str) -> Exit {
-        let what = format!(
-            "peer {peer} has seen {seen}, which this store lacks: it is an older copy of the warehouse's"
-        );
+    /// The mend begins a generation that no peer can have seen.
+    fn exit_for_another(&self, Hello { peer, .. }: &Hello, seen: &str, why: &str, above: String) -> Exit {
         let hint = format!(
             "put the newest copy of the warehouse's directory back; if there is none, go on from this one, without what \
-             came after it: {}",
+             it lacks: {}{above}",
             self.me.restore
         );
-        Exit { code: 7, what, hint }
+        Exit { code: 7, what: format!("peer {peer} has seen {seen}, {why}"), hint }
     }
 }

@@ -5,9 +5,8 @@ use crate::limits::CLIENTS_MAX;
 use crate::model::call::{Answer, OpenAnswer, Opening, Refusal, SessionInfo};
 use crate::model::hello::Hello;
 use crate::model::row::Record;
-use crate::model::session::first_epoch;
 use crate::model::step::{At, Turn};
-use crate::types::{Epoch, Hash, Number, PeerId};
+use crate::types::{Epoch, Generation, Hash, Number, PeerId};
 
 /// The answer to opening a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,18 +62,21 @@ impl Warehouse {
         at: At,
         peer: PeerId,
         store: Hash,
-        generation: u64,
+        generation: Generation,
         turn: &mut Turn<Record>,
     ) -> Result<Opened, Denied> {
         let own = self.market.generation;
-        if generation > own {
+        if generation.count > own.count {
             return Err(Denied::OlderCopy { seen: generation, own });
+        }
+        if generation.rivals(own) {
+            return Err(Denied::OtherGeneration { seen: generation, own });
         }
         let owner = self.market.owner(store);
         // The id of a client that the backup does not know may belong to another client by now: the store gets a new
         // id.
-        let is_new =
-            peer == PeerId::WAREHOUSE || (peer.is_client() && generation < own && owner != Some(peer));
+        let is_new = peer == PeerId::WAREHOUSE
+            || (peer.is_client() && generation.count < own.count && owner != Some(peer));
         let owner = owner.filter(|owner| is_new || *owner == peer);
         if let Some(owner) = owner.filter(|owner| self.is_open(*owner)) {
             return Ok(self.session_of(owner, false));
@@ -85,7 +87,7 @@ impl Warehouse {
             None => peer,
         };
         self.may_open(peer)?;
-        self.open_epoch(at, peer, store, turn);
+        self.open_epoch(at, peer, store, turn)?;
         Ok(self.session_of(peer, true))
     }
 
@@ -103,15 +105,25 @@ impl Warehouse {
         Ok(())
     }
 
-    fn open_epoch(&mut self, at: At, peer: PeerId, store: Hash, turn: &mut Turn<Record>) {
+    fn open_epoch(
+        &mut self,
+        at: At,
+        peer: PeerId,
+        store: Hash,
+        turn: &mut Turn<Record>,
+    ) -> Result<(), Denied> {
+        let (known, generation) = (self.market.sessions.get(&peer), self.market.generation);
+        let next = known.map_or(Epoch(0), |session| Epoch(session.epoch.0.saturating_add(1)));
+        let epoch = next.max(generation.first_epoch());
+        if epoch >= generation.end_of_epochs() {
+            return Err(Denied::EpochsSpent(peer));
+        }
         if let Some(grant) = self.market.offices.held_by(peer).copied() {
             self.end_term(at.time, &grant, peer, turn);
         }
-        let known = self.market.sessions.get(&peer).map(|session| session.epoch);
-        let next = Epoch(known.map_or(0, |epoch| epoch.0 + 1));
-        let epoch = next.max(first_epoch(self.market.generation));
         let clock = self.clock.tick();
-        self.record(at.time, Record::Session { peer, epoch, store, clock }, turn);
+        self.record(at.time, Record::Session { peer, epoch, store, key: None, clock }, turn);
+        Ok(())
     }
 
     fn session_of(&self, peer: PeerId, new: bool) -> Opened {

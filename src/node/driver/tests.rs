@@ -129,6 +129,7 @@ fn bench() -> Bench {
     let setup = Setup {
         dir: "memory".into(),
         birth: Some(birth),
+        key: None,
         expect_cluster: None,
         mark: None,
         time: Arc::new(HandTime::default()),
@@ -188,6 +189,7 @@ fn a_turn_in_which_the_clock_leaps_says_nothing_before_its_reserve_is_on_disk() 
     let setup = Setup {
         dir: "memory".into(),
         birth: None,
+        key: None,
         expect_cluster: None,
         mark: None,
         time: Arc::new(HandTime::default()),

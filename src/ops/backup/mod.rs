@@ -8,27 +8,27 @@
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::json;
 
-use super::live;
 use super::market::ClusterJson;
 use super::output::{Failure, exit};
+use super::rows::generation_id;
 use super::source::open_offline;
+use super::{generation, live};
 use crate::audit::{BlockSource, Source, SourceMeta};
 use crate::cli::{BackupArgs, Global, RestoreArgs};
 use crate::journal::{BACKUP, Birth, Block, CopyError, NodeDir, OpenError, StoreCopy, mend};
 use crate::limits::RESTORED_CLOCK_LEAD;
 use crate::model::fold::Tree;
 use crate::model::row::Record;
-use crate::node::boot::new_token;
+use crate::node::boot::{self, new_token};
 use crate::node::wall_now;
-use crate::types::{Hash, PeerId, Seq, Stamp, WallMicros};
+use crate::types::{Generation, Hash, PeerId, Seq, Stamp, WallMicros};
 
 /// What a warehouse's store is made as.
 const ROLE: &str = "warehouse";
-const MICROS: u64 = 1_000_000;
 
 /// Copies the ledger of a running or a stopped warehouse.
 ///
@@ -48,7 +48,7 @@ pub fn backup(args: &BackupArgs, global: &Global) -> Result<u8, Failure> {
     let Copied { last, generation, .. } = copied;
     let (out, seconds) = (args.out.display().to_string(), began.elapsed().as_secs_f64());
     let object = json!({
-        "cluster": cluster, "rows": last.0, "last_seq": last.0, "generation": generation, "out": out,
+        "cluster": cluster, "rows": last.0, "last_seq": last.0, "generation": generation.count, "out": out,
         "seconds": seconds,
     });
     let line = format!("{last} rows of cluster {cluster}, up to row {last}, are in {out} ({seconds:.2} s)");
@@ -68,17 +68,16 @@ pub fn restore(args: &RestoreArgs, global: &Global) -> Result<u8, Failure> {
     let from = warehouse_dir(&args.from)?;
     let mut source = a_backup(&from)?;
     let cluster = source.meta().cluster.clone();
-    refuse_target(&from, &into, &args.data_dir, &cluster)?;
+    refuse_target(&from, &into, args, &cluster)?;
+    let generation = next_generation(source.as_mut(), args, global)?;
     let (copied, mut written) = copy(source.as_mut(), &into, &[])?;
-    let now = wall_now();
-    let generation = (copied.generation + 1).max(now.0 / MICROS);
-    let clock = copied.clock_beyond_the_lost();
+    let (now, clock) = (wall_now(), copied.clock_beyond_the_lost());
     let restored = Record::Restored { generation, clock };
     written.append(&restored, now).map_err(|error| writing(&error))?;
-    wait_out(generation);
     let tip = written.finish(clock)?;
     let object = json!({
-        "cluster": cluster, "rows": copied.last.0, "restored_seq": tip.seq.0, "generation": generation,
+        "cluster": cluster, "rows": copied.last.0, "restored_seq": tip.seq.0, "generation": generation.count,
+        "generation_id": generation_id(generation),
         "lost_from": tip.seq.0, "backup_until": copied.time.to_string(),
         "from": args.from.display().to_string(), "into": into.display().to_string(),
     });
@@ -96,7 +95,11 @@ pub fn restore(args: &RestoreArgs, global: &Global) -> Result<u8, Failure> {
 /// The command as it should have been typed.
 fn typed(args: &RestoreArgs) -> String {
     let (from, data_dir) = (mend::word(&args.from), mend::word(&args.data_dir));
-    format!("bazaar restore --from {from} --data-dir {data_dir} --accept-loss")
+    format!("bazaar restore --from {from} --data-dir {data_dir} --accept-loss{}", above(args))
+}
+
+fn above(args: &RestoreArgs) -> String {
+    args.above.map_or(String::new(), |above| format!(" --above {above}"))
 }
 
 fn say(global: &Global, object: &serde_json::Value, line: &str) -> Result<u8, Failure> {
@@ -105,13 +108,30 @@ fn say(global: &Global, object: &serde_json::Value, line: &str) -> Result<u8, Fa
     Ok(exit::DONE)
 }
 
-/// A generation is the second of its restore. Waits until that second is over, so that a next restore, even of the same
-/// backup after a kill of this process, gets a later generation.
-fn wait_out(generation: u64) {
-    let now = wall_now().0;
-    if now / MICROS == generation {
-        std::thread::sleep(Duration::from_micros(MICROS - now % MICROS));
+/// The generation after all that the backup, the stores of the market and `--above` know of.
+fn next_generation(
+    backup: &mut dyn BlockSource,
+    args: &RestoreArgs,
+    global: &Global,
+) -> Result<Generation, Failure> {
+    let above = args.above.unwrap_or_default();
+    if !Generation::is_possible(above) {
+        return Err(Failure::new(exit::USAGE, format!("--above {above}: no ledger has that generation"))
+            .hint("see which one a node knows with bazaar dump meta or bazaar status --json"));
     }
+    let known = generation::of(backup)?.count;
+    let seen = known.max(above).max(generation::seen_in(&args.data_dir, global)?);
+    let count = Generation::count_after(seen).ok_or_else(|| {
+        Failure::new(
+            exit::NO,
+            format!("there is no generation after {seen}: this ledger was restored too often"),
+        )
+        .hint(
+            "begin another market in an empty directory; this one stays readable: \
+                 bazaar dump and bazaar verify with --data-dir",
+        )
+    })?;
+    boot::new_generation(count).map_err(|error| Failure::new(exit::FAILURE, error.to_string()))
 }
 
 // ---- which directories
@@ -152,8 +172,9 @@ fn refuse_full(args: &BackupArgs) -> Result<(), Failure> {
     refused(format!("{} is not empty: it holds {name}", out.display()))
 }
 
-fn refuse_target(from: &Path, into: &Path, market: &Path, cluster: &str) -> Result<(), Failure> {
-    if [market, into].iter().any(|dir| dir.is_file()) {
+fn refuse_target(from: &Path, into: &Path, args: &RestoreArgs, cluster: &str) -> Result<(), Failure> {
+    let market = &args.data_dir;
+    if [market.as_path(), into].iter().any(|dir| dir.is_file()) {
         return Err(OpenError::NotADirectory(into.to_owned()).into());
     }
     let node = NodeDir::new(into);
@@ -161,7 +182,7 @@ fn refuse_target(from: &Path, into: &Path, market: &Path, cluster: &str) -> Resu
         return Err(in_use(&node));
     }
     if node.store().exists() {
-        return Err(occupied(from, into));
+        return Err(occupied(from, into, args));
     }
     let other = |found: String| {
         let error = OpenError::OtherCluster { dir: market.to_owned(), found, expected: cluster.to_owned() };
@@ -186,14 +207,14 @@ fn in_use(node: &NodeDir) -> Failure {
         .hint(format!("if another ledger is to take its place, stop it first: kill {pid}"))
 }
 
-fn occupied(from: &Path, into: &Path) -> Failure {
+fn occupied(from: &Path, into: &Path, args: &RestoreArgs) -> Failure {
     let what = format!("{} has a store: restore puts a backup only where one is lost", into.display());
     let is_same = from.canonicalize().is_ok_and(|from| into.canonicalize().is_ok_and(|into| from == into));
     let command = match is_same {
         true => mend::restore_in_place(into),
         false => format!("{} && {}", mend::move_away(into).0, mend::restore(&mend::word(from), into)),
     };
-    Failure::new(exit::DIRECTORY, what).hint(format!("move it away first: {command}"))
+    Failure::new(exit::DIRECTORY, what).hint(format!("move it away first: {command}{}", above(args)))
 }
 
 /// Opens a backup; what is none is refused by name.
@@ -223,7 +244,7 @@ fn refuse_kind(source: &dyn BlockSource) -> Result<(), Failure> {
 #[derive(Clone, Copy, Debug, Default)]
 struct Copied {
     last: Seq,
-    generation: u64,
+    generation: Generation,
     /// No record has a later clock.
     clock: Stamp,
     time: WallMicros,
@@ -269,7 +290,7 @@ fn copy(source: &mut dyn BlockSource, into: &Path, keeps: &[&str]) -> Result<(Co
         match put {
             Ok(block) => {
                 copied.take(&block);
-                at_mark = at_mark.or_else(|| (block.header.last() == mark).then_some(block.hash));
+                at_mark = at_mark.or_else(|| (block.header.last() == mark).then_some(block.seal.hash));
             }
             Err(CopyError::Store(error)) => return Err(error.into()),
             Err(_) if copied.last >= mark && !meta.live => break,

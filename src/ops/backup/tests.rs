@@ -2,6 +2,8 @@ use super::*;
 use crate::audit::{Check, audit, fixture};
 use crate::journal::{Step, Urgency, exit_on_failure, open};
 use crate::model::market::Market;
+use crate::model::peer::PeerState;
+use crate::model::peer::entry::Entry;
 use crate::ops::source::open_stores;
 use crate::types::Token;
 
@@ -26,8 +28,23 @@ fn backup_to(from: &Path, out: &Path) -> Result<u8, Failure> {
 }
 
 fn restore_from(from: &Path, data_dir: &Path) -> Result<u8, Failure> {
-    let args = RestoreArgs { from: from.to_owned(), data_dir: data_dir.to_owned(), accept_loss: true };
-    restore(&args, &global())
+    restore_above(from, data_dir, None)
+}
+
+fn restore_above(from: &Path, data_dir: &Path, above: Option<u64>) -> Result<u8, Failure> {
+    let (from, data_dir) = (from.to_owned(), data_dir.to_owned());
+    restore(&RestoreArgs { from, data_dir, accept_loss: true, above }, &global())
+}
+
+/// A stopped peer that has seen this generation.
+fn peer(dir: &Path, generation: Generation) {
+    let birth = Birth::new("3f2a", PeerId(4), "buyer", Token([4; 32]));
+    let mut recovered = open::<PeerState>(dir, Some(birth), None, "", exit_on_failure()).unwrap();
+    let (seq, hash) = (Seq(0), Hash::default());
+    let records = vec![Entry::LedgerSeen { generation, seq, hash, proof: None }];
+    let step = Step { records, time: WallMicros(1), clock: Stamp(1), urgency: Urgency::Now };
+    recovered.journal.stage(step);
+    recovered.journal.close().unwrap();
 }
 
 /// Reads a directory once its last owner has let go.
@@ -49,9 +66,9 @@ fn a_backup_is_a_warehouse_and_a_restored_one_goes_on_in_a_later_generation() {
     assert_eq!(restore_from(&at("b"), &at("m")).unwrap_err().exit, exit::DIRECTORY, "a store is there");
 
     let mut generations = Vec::new();
-    for _ in 0..2 {
+    for above in [None, None, Some(1)] {
         fs::remove_dir_all(at("m/warehouse")).unwrap();
-        assert_eq!(restore_from(&at("b"), &at("m")), Ok(exit::DONE));
+        assert_eq!(restore_above(&at("b"), &at("m"), above), Ok(exit::DONE));
         let mut restored = [opened(&at("m/warehouse"))];
         let found = audit(&mut restored, 5).unwrap();
         assert!(found.failed().is_empty(), "{:?}", found.of(Check::Fencing));
@@ -61,12 +78,33 @@ fn a_backup_is_a_warehouse_and_a_restored_one_goes_on_in_a_later_generation() {
         let [Record::Restored { generation, .. }] = last[..] else { panic!("{last:?}") };
         generations.push(generation);
     }
-    assert!(generations[0] < generations[1], "{generations:?}: the same backup twice");
+    let [first, second, above] = generations[..] else { panic!("{generations:?}") };
+    assert!(first.count == 1 && first.rivals(second), "of the same backup, and told apart: {generations:?}");
+    assert_eq!(above.count, 2);
 
     let recovered = open::<Market>(&at("m/warehouse"), None, Some("3f2a"), "", exit_on_failure()).unwrap();
-    assert_eq!(recovered.state.generation, generations[1]);
+    assert_eq!(recovered.state.generation, above);
     assert!(recovered.state.offices.grants().next().is_none());
     drop(recovered);
+}
+
+/// Otherwise a second restore of one backup begins a generation that peers have seen already, with other rows in it.
+#[test]
+fn a_restore_begins_a_generation_above_what_the_stores_at_hand_have_seen() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    warehouse(&at("b"));
+    drop(opened(&at("b")));
+    let generation = |dir: &Path| generation::of(opened(dir).as_mut()).unwrap().count;
+    for (name, seen, restored) in [("m", 3, 4), ("old", 1_795_341_600, 1_795_341_600 + (1 << 16))] {
+        peer(&at(name).join("peer-4"), Generation { count: seen, random: 5 });
+        assert_eq!(restore_from(&at("b"), &at(name)), Ok(exit::DONE));
+        assert_eq!(generation(&at(name).join("warehouse")), restored);
+    }
+    assert_eq!(restore_above(&at("b"), &at("none"), Some(900)).unwrap_err().exit, exit::USAGE);
+    let spent = restore_above(&at("b"), &at("none"), Some(127)).unwrap_err();
+    assert!(spent.exit == exit::NO && spent.hint.unwrap().contains("another market"), "{}", spent.what);
+    assert!(!at("none").exists(), "nothing was made");
 }
 
 #[test]
@@ -98,7 +136,7 @@ fn what_is_no_backup_or_damaged_is_refused_and_leaves_nothing() {
 
 #[test]
 fn a_loss_is_accepted_by_name() {
-    let args = RestoreArgs { from: "b".into(), data_dir: "m".into(), accept_loss: false };
+    let args = RestoreArgs { from: "b".into(), data_dir: "m".into(), accept_loss: false, above: None };
     let refused = restore(&args, &global()).unwrap_err();
     assert_eq!(refused.exit, exit::USAGE);
     assert!(refused.hint.unwrap().contains("--accept-loss"));

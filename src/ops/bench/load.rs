@@ -29,8 +29,8 @@ use crate::ops::histogram::{histogram_out, latencies};
 use crate::ops::output::{Failure, exit};
 use crate::ops::runtime::runtime;
 use crate::types::{
-    Batch, Epoch, Number, Office, Order, OrderId, OrderKind, PeerId, ProcessId, ProductId, Quantity, Stamp,
-    Term, Token,
+    Batch, Epoch, Generation, Number, Office, Order, OrderId, OrderKind, PeerId, ProcessId, ProductId,
+    Quantity, Stamp, Term, Token,
 };
 use crate::wire::arrival::Arrival;
 use crate::wire::client::dial::{Dialed, Dialer};
@@ -68,7 +68,7 @@ fn refused(error: CallError) -> Failure {
 
 async fn open_session(node: &Node, peer: PeerId, cluster: &str) -> Result<(Token, Epoch, Stamp), Failure> {
     let token = new_token().map_err(|error| Failure::new(exit::FAILURE, error.to_string()))?;
-    let answer = node.open(peer, token.store_id(), cluster, 0).await.map_err(refused)?;
+    let answer = node.open(peer, token.store_id(), cluster, Generation::default()).await.map_err(refused)?;
     Ok((token, answer.opened.epoch, answer.clock))
 }
 

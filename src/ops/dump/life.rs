@@ -195,7 +195,7 @@ fn events(
                 ]),
             )]
         }
-        Entry::Answered { via, told } if node == wanted.peer => {
+        Entry::Answered { via, told, .. } if node == wanted.peer => {
             let told = told.iter().filter(|told| told.number == wanted.number);
             told.map(|told| (Event::Answered, answered(*via, told))).collect()
         }

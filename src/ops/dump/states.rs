@@ -9,7 +9,7 @@ use crate::cli::{Filter, View};
 use crate::model::catalogue::Catalogue;
 use crate::model::row::Place;
 use crate::ops::output::{Column, Failure, Row, Show, exit};
-use crate::types::{Number, Office, OrderKind, Seq};
+use crate::types::{Number, Office, OrderId, OrderKind, PeerId, Seq};
 
 const fn text(key: &'static str) -> Column {
     Column { key, show: Show::Text }
@@ -53,6 +53,7 @@ fn columns(view: View) -> Vec<Column> {
             number("rank"),
             number("peer"),
             number("number"),
+            text("order"),
             number("stamp"),
             text("kind"),
             text("product"),
@@ -61,6 +62,7 @@ fn columns(view: View) -> Vec<Column> {
         ],
         _ => vec![
             number("number"),
+            text("order"),
             number("stamp"),
             text("kind"),
             text("product"),
@@ -226,7 +228,7 @@ fn sessions(fold: &LedgerFold) -> Vec<Row> {
         .map(|((peer, epoch), session)| {
             row([
                 ("peer", peer.0.into()),
-                ("epoch", epoch.0.into()),
+                ("epoch", session.shown_epoch.into()),
                 ("store", session.store.to_string().into()),
                 ("decided", session.decided.count().into()),
                 ("floor", Number::new(*epoch, session.decided.floor()).0.into()),
@@ -239,8 +241,9 @@ fn sessions(fold: &LedgerFold) -> Vec<Row> {
 fn known_sessions(fold: &JournalFold) -> Vec<Row> {
     let known = fold.known.iter();
     known
-        .map(|((peer, epoch), store)| {
-            row([("peer", peer.0.into()), ("epoch", epoch.0.into()), ("store", store.to_string().into())])
+        .map(|((peer, _), (store, shown_epoch))| {
+            let (epoch, store) = ((*shown_epoch).into(), store.to_string().into());
+            row([("peer", peer.0.into()), ("epoch", epoch), ("store", store)])
         })
         .collect()
 }
@@ -282,6 +285,7 @@ fn queue(fold: &JournalFold, catalogue: &Catalogue) -> Vec<Row> {
                 ("rank", (index + 1).into()),
                 ("peer", order.id.peer.0.into()),
                 ("number", order.id.number.0.into()),
+                ("order", order.id.to_string().into()),
                 ("stamp", order.stamp.0.into()),
                 ("kind", order.kind.name().into()),
                 ("product", catalogue.name(order.product).into()),
@@ -293,10 +297,10 @@ fn queue(fold: &JournalFold, catalogue: &Catalogue) -> Vec<Row> {
 }
 
 fn orders(fold: &JournalFold, catalogue: &Catalogue) -> Vec<Row> {
-    fold.orders.values().map(|order| order_row(order, catalogue)).collect()
+    fold.orders.values().map(|order| order_row(fold.node, order, catalogue)).collect()
 }
 
-fn order_row(order: &OwnOrder, catalogue: &Catalogue) -> Row {
+fn order_row(peer: PeerId, order: &OwnOrder, catalogue: &Catalogue) -> Row {
     let placed = &order.placed;
     let state = match order {
         OwnOrder { answer: Some(_), .. } => "answered",
@@ -305,6 +309,7 @@ fn order_row(order: &OwnOrder, catalogue: &Catalogue) -> Row {
     };
     let mut members: Vec<(&str, Value)> = vec![
         ("number", placed.number.0.into()),
+        ("order", OrderId { peer, number: placed.number }.to_string().into()),
         ("stamp", placed.stamp.0.into()),
         ("kind", placed.kind.name().into()),
     ];

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::{Dump, row};
-use crate::audit::{BlockSource, Fact, Logged, Page, Source, SourceMeta, pages, rows};
+use crate::audit::{BlockSource, Fact, Logged, Page, Source, SourceMeta, pages};
 use crate::model::peer::entry::Entry;
 use crate::model::row::{Place, Record};
+use crate::ops::generation;
 use crate::ops::output::{Column, Failure, Row, Shape, Show};
 use crate::types::{Hash, Money, Seq, WallMicros};
 
@@ -37,26 +38,11 @@ pub(super) fn meta(dump: &mut Dump<'_>, sources: &mut [Source]) -> Result<(), Fa
     for source in sources {
         let mut row = facts(source.meta());
         if !row.contains_key("generation") {
-            row.insert("generation".into(), generation(source.as_mut())?.into());
+            row.insert("generation".into(), generation::of(source.as_mut())?.count.into());
         }
         rows.push(row);
     }
     print(dump, rows)
-}
-
-/// Of the ledger: in a warehouse's store by its last `restored` row, in a peer's by what its session was opened in.
-fn generation(source: &mut dyn BlockSource) -> Result<u64, Failure> {
-    let mut last = 0;
-    if source.meta().is_ledger() {
-        for row in rows::<Record>(source, Seq(1)) {
-            last = if let Ok(Record::Restored { generation, .. }) = row?.1 { generation } else { last };
-        }
-        return Ok(last);
-    }
-    for row in rows::<Entry>(source, Seq(1)) {
-        last = if let Ok(Entry::LedgerSeen { generation, .. }) = row?.1 { generation } else { last };
-    }
-    Ok(last)
 }
 
 fn facts(meta: &SourceMeta) -> Row {
@@ -141,8 +127,8 @@ impl<C: Counts> Summary<C> {
 
     fn page(&mut self, page: Page<C::Record>) {
         self.blocks += 1;
-        if let Page::Sealed { header, hash, .. } = &page {
-            self.head = (header.last(), header.number, *hash);
+        if let Page::Sealed { header, seal, .. } = &page {
+            self.head = (header.last(), header.number, seal.hash);
             let first = self.times.map_or(header.time, |(first, _)| first);
             self.times = Some((first, header.time));
         }

@@ -90,10 +90,13 @@ impl Client {
         Ok(Client { journal, state, clock, token, process, cluster, me, epoch, replayed: recovery.replayed })
     }
 
-    /// Opens the session at the warehouse, and learns the traders. A store that is an old copy gets a new session.
+    /// Opens the session at the warehouse, and learns the traders. A store that is an old copy, or whose numbers are
+    /// spent, gets a new session.
     pub(super) async fn open_session(&mut self, warehouse: &Node) -> Result<Roster, CallError> {
         let mut answer = self.ask_session(warehouse).await?;
-        if answer.opened.epoch == self.epoch && answer.opened.is_ahead_of(self.state.last) {
+        let copy = answer.opened.epoch == self.epoch && answer.opened.is_ahead_of(self.state.last);
+        let spent = self.state.numbers_left(answer.opened.epoch) == 0 && self.state.open.is_empty();
+        if copy || spent {
             self.be_reborn().await?;
             answer = self.ask_session(warehouse).await?;
         }
@@ -106,7 +109,7 @@ impl Client {
         // another client's number would be taken for its own.
         if self.state.ledger_seen.0 != answer.generation {
             let (generation, seq, hash) = (answer.generation, Seq(0), Hash::default());
-            self.record(Entry::LedgerSeen { generation, seq, hash }).await;
+            self.record(Entry::LedgerSeen { generation, seq, hash, proof: None }).await;
         }
         Ok(answer.roster)
     }
@@ -142,8 +145,16 @@ impl Client {
     }
 
     /// The number of the next order.
-    pub(super) fn next_number(&self) -> Number {
-        self.state.next_number(self.epoch)
+    ///
+    /// # Errors
+    /// The numbers are spent, and an order is open: only when it has an outcome the store takes a new session.
+    pub(super) fn next_number(&self) -> Result<Number, Failure> {
+        self.state.next_number(self.epoch).ok_or_else(|| {
+            let open = self.state.open.keys().next().copied().unwrap_or(self.state.last);
+            let what =
+                format!("the numbers of client {} are spent, and order {} is open", self.me, self.id(open));
+            Failure::new(exit::UNREACHABLE, what).hint(format!("ask that one again: --number {open}"))
+        })
     }
 
     /// Orders without an outcome, the lowest number first.
@@ -172,17 +183,23 @@ impl Client {
     }
 
     /// Numbers and stamps an order. It may be sent when this returns: it is durable.
-    pub(super) async fn place(&mut self, kind: OrderKind, product: ProductId, quantity: Quantity) -> Placed {
-        let placed = Placed { number: self.next_number(), stamp: self.clock.tick(), kind, product, quantity };
+    pub(super) async fn place(
+        &mut self,
+        kind: OrderKind,
+        product: ProductId,
+        quantity: Quantity,
+    ) -> Result<Placed, Failure> {
+        let number = self.next_number()?;
+        let placed = Placed { number, stamp: self.clock.tick(), kind, product, quantity };
         self.record(Entry::Placed(placed)).await;
-        placed
+        Ok(placed)
     }
 
     /// Records what became of an order.
     pub(super) async fn answered(&mut self, outcome: &Outcome) {
         let Outcome { id, kind, reason, filled, amount, seq, trader, .. } = *outcome;
         let told = Told { number: id.number, kind, reason, filled, amount, seq };
-        self.record(Entry::Answered { via: trader, told: vec![told] }).await;
+        self.record(Entry::Answered { via: trader, told: vec![told], seen: None }).await;
     }
 
     /// Records that an order was asked for again.
@@ -219,7 +236,7 @@ impl Client {
             for entry in &block.records {
                 match entry {
                     Entry::Placed(it) if it.number == number => placed = Some(*it),
-                    Entry::Answered { via, told } => {
+                    Entry::Answered { via, told, .. } => {
                         let told = told.iter().find(|told| told.number == number);
                         past = told.map(|told| (*told, *via, block.header.time)).or(past);
                     }
@@ -273,7 +290,7 @@ mod tests {
     use super::*;
     use crate::model::row::OutcomeKind;
     use crate::ops::runtime::runtime;
-    use crate::types::{Money, Stamp};
+    use crate::types::{Generation, Money, Stamp};
 
     fn catalogue() -> Catalogue {
         Catalogue {
@@ -281,7 +298,7 @@ mod tests {
             cluster: "3f2a".into(),
             consistency: "cacheless".into(),
             goods: vec![("fish".into(), Money(100))],
-            generation: 0,
+            generation: Generation::default(),
         }
     }
 
@@ -303,7 +320,7 @@ mod tests {
 
     fn fish(client: &mut Client) -> Placed {
         let placing = client.place(OrderKind::Buy { partial: false }, ProductId(0), Quantity(3));
-        runtime().unwrap().block_on(placing)
+        runtime().unwrap().block_on(placing).unwrap()
     }
 
     #[test]
@@ -320,7 +337,7 @@ mod tests {
         client.close().unwrap();
 
         let again = Client::open(&at, &catalogue()).unwrap();
-        assert_eq!((again.open_orders(), again.next_number()), (vec![second], Number(3)));
+        assert_eq!((again.open_orders(), again.next_number()), (vec![second], Ok(Number(3))));
         let past = again.past(Number(1)).unwrap().unwrap();
         assert_eq!((past.placed, past.told.filled), (first, Quantity(3)));
         assert_eq!(again.past(Number(2)).unwrap(), None, "it has no outcome yet");
@@ -333,7 +350,7 @@ mod tests {
         let placed = fish(&mut client);
         runtime().unwrap().block_on(client.forget(placed.number));
         assert_eq!((client.open_orders(), client.past(placed.number).unwrap()), (vec![], None));
-        assert_eq!(client.next_number(), Number(2), "and its number is not given again");
+        assert_eq!(client.next_number(), Ok(Number(2)), "and its number is not given again");
     }
 
     #[test]

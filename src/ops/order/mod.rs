@@ -133,20 +133,22 @@ impl Errand<'_> {
         }
         // Nothing is journaled before a trader is reached: an order that was not sent now must not be done later.
         let trader = asker.reach(client).await.map_err(nothing_sent)?;
-        let placed = client.place(self.wanted.kind, product, self.wanted.quantity).await;
+        let placed = client.place(self.wanted.kind, product, self.wanted.quantity).await?;
         self.settle(client, asker, placed, Some(trader)).await
     }
 
     /// Looks `--number` up in this client's journal.
     fn which(&self, client: &Client, product: ProductId, catalogue: &Catalogue) -> Result<Which, Failure> {
         let Some(number) = self.flags.number else { return Ok(Which::New) };
-        let next = client.next_number();
-        if number == next {
-            return Ok(Which::New);
-        }
-        if number > next {
-            let what = format!("--number {number} is above the next number, which is {next}");
-            return Err(Failure::new(exit::USAGE, what).hint("leave --number out for a new order"));
+        // Without a next number it is an earlier order that is asked for.
+        if let Ok(next) = client.next_number() {
+            if number == next {
+                return Ok(Which::New);
+            }
+            if number > next {
+                let what = format!("--number {number} is above the next number, which is {next}");
+                return Err(Failure::new(exit::USAGE, what).hint("leave --number out for a new order"));
+            }
         }
         let open = client.open_orders().into_iter().find(|placed| placed.number == number).map(Which::Again);
         let which = match open {

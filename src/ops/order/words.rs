@@ -141,6 +141,7 @@ impl Done {
         let mut row = Row::new();
         let mut put = |key: &str, value: Value| drop(row.insert(key.to_owned(), value));
         put("id", self.id.to_string().into());
+        put("order", self.id.to_string().into());
         put("outcome", self.kind.name().into());
         if let Some(reason) = self.reason {
             put("reason", reason.name().into());
@@ -266,7 +267,7 @@ mod tests {
         let text = serde_json::to_string(&done(OutcomeKind::Bought, 3, &[3], false).json()).unwrap();
         assert_eq!(
             text,
-            r#"{"id":"1001-7","outcome":"bought","product":"fish","asked":3,"filled":3,"amount":300,"sellers":[{"peer":3,"quantity":1,"amount":95}],"trader":6,"seq":9,"time":"1970-01-01T12:03:07.000000Z","left":12,"repeated":false}"#
+            r#"{"id":"1001-7","order":"1001-7","outcome":"bought","product":"fish","asked":3,"filled":3,"amount":300,"sellers":[{"peer":3,"quantity":1,"amount":95}],"trader":6,"seq":9,"time":"1970-01-01T12:03:07.000000Z","left":12,"repeated":false}"#
         );
         let told = Told {
             number: Number(7),

@@ -143,7 +143,7 @@ impl Picture {
         for line in self.views.lines() {
             writeln!(out, "{line}")?;
         }
-        if let Some(report) = self.stock().filter(|report| report.generation > 0) {
+        if let Some(report) = self.stock().filter(|report| report.generation.count > 0) {
             writeln!(
                 out,
                 "generation {} of the ledger, which was restored from a backup",
@@ -276,7 +276,7 @@ fn report_json(report: &Report) -> Value {
         "clock": report.clock.0,
         "log_seq": report.log.0.0,
         "ledger_seq": report.ledger.0.0,
-        "generation": report.generation,
+        "generation": report.generation.count,
         "queue_depth": report.queue_depth,
         "oldest": oldest,
         "cache_age_ms": office.map(|_| report.cache_age_ms),

@@ -13,7 +13,7 @@ use crate::model::offices::Roster;
 use crate::model::report::Report;
 use crate::model::row::Outcome;
 use crate::model::warehouse::GivenUp;
-use crate::types::{Hash, Office, Order, OrderKind, PeerId, Quantity, Seq, Term};
+use crate::types::{Generation, Hash, Office, Order, OrderKind, PeerId, Quantity, Seq, Term};
 use crate::wire::proto::{
     self, admin_client::AdminClient, cluster_client::ClusterClient, market_client::MarketClient,
     warehouse_client::WarehouseClient,
@@ -117,7 +117,7 @@ impl Node {
         peer: PeerId,
         store: Hash,
         cluster: &str,
-        generation: u64,
+        generation: Generation,
     ) -> Result<OpenAnswer, CallError> {
         let opening = Opening { peer, store, cluster: cluster.to_owned(), generation };
         answer!(self.ask(Ask::Open(opening)), Answer::Opened(opened) => *opened)

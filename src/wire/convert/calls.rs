@@ -1,9 +1,9 @@
 //! [`Ask`]s and [`Answer`]s as the protos of their methods, and back.
 
 use super::{
-    Checked, Hash, Odd, PeerId, Quantity, Stamp, Term, caller_in, hello_out, kind_in, kind_out, office_in,
-    office_out, order_in, order_out, orders_in, outcome_in, outcome_out, process_out, proto, roster_in,
-    roster_out, session_in, session_out,
+    Checked, Generation, Hash, Odd, PeerId, Quantity, Stamp, Term, caller_in, hello_out, kind_in, kind_out,
+    office_in, office_out, order_in, order_out, orders_in, outcome_in, outcome_out, process_out, proto,
+    roster_in, roster_out, session_in, session_out,
 };
 use crate::model::call::{Answer, Ask, Opening};
 use crate::model::warehouse::GivenUp;
@@ -41,12 +41,18 @@ requests! {
         _ => Ask::Catalogue;
     OpenRequest:
         Ask::Open(Opening { peer, store, cluster, generation }) =>
-            Self { peer: peer.0, store: store.0.to_vec(), cluster, generation };
-        proto::OpenRequest { peer, store, cluster, generation } => Ask::Open(Opening {
-            peer: PeerId(peer),
-            store: Hash::from_slice(&store).ok_or(Odd("store"))?,
-            cluster,
-            generation,
+            Self {
+                peer: peer.0,
+                store: store.0.to_vec(),
+                cluster,
+                generation: generation.count,
+                generation_random: generation.random,
+            };
+        it => Ask::Open(Opening {
+            peer: PeerId(it.peer),
+            store: Hash::from_slice(&it.store).ok_or(Odd("store"))?,
+            cluster: it.cluster,
+            generation: Generation { count: it.generation, random: it.generation_random },
         });
     SessionRequest:
         Ask::Session(peer) => Self { peer: peer.0 };

@@ -23,8 +23,8 @@ use crate::model::membership::Member;
 use crate::model::offices::{Roster, Seat};
 use crate::model::row::{Outcome, OutcomeKind, Reason, Share};
 use crate::types::{
-    Epoch, Hash, Money, Number, Office, Order, OrderId, OrderKind, PeerId, ProcessId, ProductId, Quantity,
-    Seq, Stamp, Term, Token, WallMicros,
+    Epoch, Generation, Hash, Money, Number, Office, Order, OrderId, OrderKind, PeerId, ProcessId, ProductId,
+    Quantity, Seq, Stamp, Term, Token, WallMicros,
 };
 
 /// A field that makes no sense.
@@ -83,7 +83,8 @@ fn seat_in(grant: proto::Grant) -> Seat {
 
 pub(super) fn roster_out(roster: &Roster) -> proto::Roster {
     proto::Roster {
-        generation: roster.generation,
+        generation: roster.generation.count,
+        generation_random: roster.generation.random,
         seq: roster.seq.0,
         primary: roster.primary.as_ref().map(seat_out),
         secondary: roster.secondary.as_ref().map(seat_out),
@@ -95,7 +96,7 @@ pub(super) fn roster_out(roster: &Roster) -> proto::Roster {
 
 pub(super) fn roster_in(roster: proto::Roster) -> Roster {
     Roster {
-        generation: roster.generation,
+        generation: Generation { count: roster.generation, random: roster.generation_random },
         seq: Seq(roster.seq),
         version: roster.version,
         primary: roster.primary.map(seat_in),
@@ -123,7 +124,8 @@ pub(super) fn hello_out(hello: &Hello) -> proto::Hello {
         process: Some(process_out(hello.process)),
         clock: hello.clock.0,
         roster: Some(roster_out(&hello.roster)),
-        generation: hello.generation,
+        generation: hello.generation.count,
+        generation_random: hello.generation.random,
         ledger_seq: hello.ledger.0.0,
         ledger_hash: hash_out(hello.ledger.1),
         cluster: hello.cluster.clone(),
@@ -145,7 +147,7 @@ pub(super) fn hello_in(hello: proto::Hello) -> Hello {
         process: process_in(hello.process),
         clock: Stamp(hello.clock),
         roster: hello.roster.map(roster_in).unwrap_or_default(),
-        generation: hello.generation,
+        generation: Generation { count: hello.generation, random: hello.generation_random },
         ledger: (Seq(hello.ledger_seq), hash_in(&hello.ledger_hash)),
         cluster: hello.cluster,
         addr: hello.addr,

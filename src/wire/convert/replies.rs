@@ -1,8 +1,8 @@
 //! Replies of unary calls, and the status report.
 
 use super::{
-    Epoch, Money, Number, OrderId, PeerId, Quantity, Seq, Stamp, Term, hash_in, hash_out, member_in,
-    member_out, office_in, office_out, process_in, process_out, proto, roster_in, roster_out,
+    Epoch, Generation, Money, Number, OrderId, PeerId, Quantity, Seq, Stamp, Term, hash_in, hash_out,
+    member_in, member_out, office_in, office_out, process_in, process_out, proto, roster_in, roster_out,
 };
 use crate::model::call::{Catalogue, Farewell, OpenAnswer};
 use crate::model::report::{Report, Shopping};
@@ -16,7 +16,8 @@ impl From<OpenAnswer> for proto::OpenReply {
             floor: it.opened.floor.0,
             highest: it.opened.highest.0,
             roster: Some(roster_out(&it.roster)),
-            generation: it.generation,
+            generation: it.generation.count,
+            generation_random: it.generation.random,
         }
     }
 }
@@ -29,7 +30,7 @@ impl From<proto::OpenReply> for OpenAnswer {
             opened: crate::model::warehouse::Opened { peer, epoch, floor, highest, new: false },
             clock: Stamp(it.clock),
             roster: it.roster.map(roster_in).unwrap_or_default(),
-            generation: it.generation,
+            generation: Generation { count: it.generation, random: it.generation_random },
         }
     }
 }
@@ -49,7 +50,8 @@ impl From<Catalogue> for proto::CatalogueReply {
             cluster: it.cluster,
             consistency: it.consistency,
             goods: it.goods.iter().map(good_out).collect(),
-            generation: it.generation,
+            generation: it.generation.count,
+            generation_random: it.generation.random,
         }
     }
 }
@@ -61,7 +63,7 @@ impl From<proto::CatalogueReply> for Catalogue {
             cluster: it.cluster,
             consistency: it.consistency,
             goods: it.goods.into_iter().map(good_in).collect(),
-            generation: it.generation,
+            generation: Generation { count: it.generation, random: it.generation_random },
         }
     }
 }
@@ -142,7 +144,8 @@ impl From<Report> for proto::StatusReply {
             bytes_written: it.bytes_written,
             messages_sent: it.messages_sent,
             warehouse: it.warehouse,
-            generation: it.generation,
+            generation: it.generation.count,
+            generation_random: it.generation.random,
         }
     }
 }
@@ -182,7 +185,7 @@ impl From<proto::StatusReply> for Report {
             bytes_written: it.bytes_written,
             messages_sent: it.messages_sent,
             warehouse: it.warehouse,
-            generation: it.generation,
+            generation: Generation { count: it.generation, random: it.generation_random },
         }
     }
 }

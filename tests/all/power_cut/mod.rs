@@ -31,8 +31,8 @@ use bazaar::model::row::Record;
 use bazaar::model::step::{At, ConnId, Effect, Input, Machine, Numbers, Past, ReplyId, Turn};
 use bazaar::model::warehouse::{Parts, Rules, Warehouse};
 use bazaar::types::{
-    Batch, Epoch, Hash, Money, Now, Number, Office, Order, OrderId, OrderKind, PeerId, ProcessId, ProductId,
-    Quantity, Seq, Stamp, Term, Token, WallMicros,
+    Batch, Epoch, Generation, Hash, Money, Now, Number, Office, Order, OrderId, OrderKind, PeerId, ProcessId,
+    ProductId, Quantity, Seq, Stamp, Term, Token, WallMicros,
 };
 
 use self::disk::{Disk, Files, Survive};
@@ -79,6 +79,8 @@ fn warehouse(turn: &mut Turn<Record>) -> Warehouse {
         clock: Clock::starting_at(Stamp(0)),
         rules: Rules { commission_percent: 5, suspect_after_ms: 1000, starts: 1 },
         cluster: "cut".to_owned(),
+        store: Hash::default(),
+        key: None,
         process: ProcessId::default(),
         addr: String::new(),
         pid: 1,
@@ -88,7 +90,12 @@ fn warehouse(turn: &mut Turn<Record>) -> Warehouse {
     let mut warehouse = Warehouse::new(parts, Now(0));
     let opening = |peer: u32| {
         let store = Token([peer as u8; 32]).store_id();
-        Ask::Open(Opening { peer: PeerId(peer), store, cluster: String::new(), generation: 0 })
+        Ask::Open(Opening {
+            peer: PeerId(peer),
+            store,
+            cluster: String::new(),
+            generation: Generation::default(),
+        })
     };
     let mut inputs: Vec<Input> =
         (1..=PEERS).map(|peer| Input::Asked(ReplyId(u64::from(peer)), opening(peer))).collect();
@@ -326,10 +333,10 @@ fn check(node: &Path, acknowledged: u64) -> Result<(), String> {
     while tip.seq < last {
         for bytes in journal.reader().blocks(tip.seq.next(), 1 << 20).map_err(|error| error.to_string())? {
             let block = Block::<Record>::decode(&bytes).map_err(|error| error.to_string())?;
-            if !tip.links(&block.header) {
+            if !tip.links(&block.header, &block.seal) {
                 return Err(format!("block {} does not follow {}", block.header.number, tip.block));
             }
-            tip = Tip { seq: block.header.last(), block: block.header.number, hash: block.hash };
+            tip = Tip { seq: block.header.last(), block: block.header.number, hash: block.seal.hash };
         }
     }
     Ok(())

@@ -6,7 +6,7 @@ use crate::model::message::{Message, ReplicaAsk, SettleAnswer, Stream, TradeAsk}
 use crate::model::offices::Roster;
 use crate::model::peer::entry::Entry;
 use crate::model::peer::testing::*;
-use crate::types::{Batch, Order, OrderKind, PeerId, Seq, Stamp, Term};
+use crate::types::{Batch, Generation, Order, OrderKind, PeerId, Seq, Stamp, Term};
 
 const HELLO: &str = "trade hello of 4 roster 0.2.0 4(3) -";
 
@@ -189,7 +189,7 @@ fn a_settle_stream_to_another_ledger_is_cut() {
     let mut bench = trading();
     bench.broken("settle");
     bench.after(10);
-    let theirs = Box::new(Hello { generation: 7, ..*hello(0) });
+    let theirs = Box::new(Hello { generation: Generation::of_test(7), ..*hello(0) });
     let answer = SettleAnswer { hello: Some(theirs), ..SettleAnswer::default() };
     assert_eq!(bench.say("settle", settled(answer)), ["hang up settle"]);
 }
@@ -255,7 +255,11 @@ fn a_void_takes_the_place_of_its_order() {
 #[test]
 fn no_client_ends_a_term_with_a_roster_of_its_own() {
     let mut bench = in_office();
-    let forged = Roster { generation: u64::MAX, seq: Seq(u64::MAX), ..Roster::default() };
+    let forged = Roster {
+        generation: Generation { count: u64::MAX, random: 1 },
+        seq: Seq(u64::MAX),
+        ..Roster::default()
+    };
     let client = Box::new(Hello { roster: forged, ..*hello(CLIENT) });
     let lines = bench.greeted("trade", trade(Some(client.clone()), &[]));
     assert_eq!(lines, [format!("send trade {HELLO}")], "it may trade");

@@ -10,7 +10,7 @@ use crate::model::call::{Answer, Ask, CallError, Cause, OpenAnswer, Opening};
 use crate::model::message::{ControlDown, ControlUp, Message};
 use crate::model::peer::entry::Entry;
 use crate::model::step::{Because, ConnId, Effect, Exit};
-use crate::types::{Epoch, Hash, Now, Number, Seq};
+use crate::types::{Epoch, Generation, Hash, Now, Number, Seq};
 
 /// See the module's text.
 pub(super) struct Session {
@@ -92,6 +92,20 @@ impl Session {
         (cx.session_open, cx.news.session) = (true, true);
         cx.hear_roster(answer.roster);
         self.dial_control(cx);
+    }
+
+    /// Once a turn. The numbers of the epoch are spent and none of them is open: a new token makes this a new store, whose
+    /// numbers count from 1 in a later epoch. The control stream goes first: while it is up the warehouse takes no other
+    /// store for this peer's. In office it waits: a new session would end the term, and a trader places nothing.
+    pub(super) fn renew_when_spent(&mut self, cx: &mut Cx<'_>) {
+        let spent = cx.state.numbers_left(cx.me.epoch) == 0 && cx.state.open.is_empty();
+        if !spent || !cx.session_open || cx.state.grant.is_some() || cx.is_going() {
+            return;
+        }
+        tracing::warn!(last = %cx.state.last, "the numbers of this epoch are spent: this store takes a new session");
+        (cx.session_open, cx.present) = (false, false);
+        self.control.cut(cx);
+        cx.turn.at_once(Because::TellsNothing, Effect::RenewToken);
     }
 
     /// The store has another token: as a new store it asks for a session of its own.
@@ -191,11 +205,11 @@ fn live_in(cx: &mut Cx<'_>, epoch: Epoch) {
 
 /// The warehouse was restored from a backup: what this peer has seen of the ledger may be gone, and its session is
 /// another. Its open orders are asked again; those of terms that ended with it go to their present homes.
-fn enter_generation(cx: &mut Cx<'_>, generation: u64) {
+fn enter_generation(cx: &mut Cx<'_>, generation: Generation) {
     if generation == cx.ledger_seen.0 {
         return;
     }
-    tracing::warn!(generation, epoch = %cx.me.epoch, "the warehouse was restored; this peer goes on with a new session");
+    tracing::warn!(%generation, epoch = %cx.me.epoch, "the warehouse was restored; this peer goes on with a new session");
     cx.ledger_seen = (generation, Seq(0), Hash::default());
     cx.keep_ledger_seen();
     cx.news.generation = true;

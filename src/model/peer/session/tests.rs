@@ -5,9 +5,10 @@ use crate::model::peer::entry::Entry;
 use crate::model::peer::testing::*;
 use crate::model::step::Input;
 use crate::model::warehouse::Opened;
-use crate::types::{Epoch, Hash, Number, PeerId, Seq, Stamp, Token};
+use crate::types::{Epoch, Generation, Hash, Number, PeerId, Seq, Stamp, Token};
 
-fn open_answer(epoch: u32, highest: u32, generation: u64) -> Answer {
+fn open_answer(epoch: u64, highest: u32, generation: u64) -> Answer {
+    let generation = Generation::of_test(generation);
     let opened = Opened {
         peer: PeerId(ME),
         epoch: Epoch(epoch),
@@ -17,6 +18,10 @@ fn open_answer(epoch: u32, highest: u32, generation: u64) -> Answer {
     };
     let roster = Roster { generation, ..offices(2, Some((6, 1)), None) };
     Answer::Opened(Box::new(OpenAnswer { opened, clock: Stamp(70), roster, generation }))
+}
+
+fn seen(generation: u64, seq: u64, hash: Hash) -> Entry {
+    Entry::LedgerSeen { generation: Generation::of_test(generation), seq: Seq(seq), hash, proof: None }
 }
 
 fn refused(cause: Cause) -> CallError {
@@ -83,7 +88,7 @@ fn what_was_seen_of_the_ledger_is_journaled_with_a_heartbeat_and_shown() {
     bench.say("control", down(ControlDown { hello: Some(theirs), ..ControlDown::default() }));
     bench.recorded();
     bench.say("control", heartbeat(1));
-    assert_eq!(bench.recorded(), [Entry::LedgerSeen { generation: 0, seq: Seq(30), hash: Hash::of(&[3]) }]);
+    assert_eq!(bench.recorded(), [seen(0, 30, Hash::of(&[3]))]);
     // A warehouse that ends before it is an older copy: nothing is heard of it.
     bench.broken("control");
     bench.after(10);
@@ -126,7 +131,7 @@ fn after_a_restore_the_line_home_is_dialed_anew_and_the_generation_is_journaled(
         lines,
         ["dial control warehouse control hello of 4", "hang up home", "dial home peer-6 trade hello of 4"]
     );
-    assert_eq!(bench.recorded(), [Entry::LedgerSeen { generation: 5, seq: Seq(0), hash: Hash::default() }]);
+    assert_eq!(bench.recorded(), [seen(5, 0, Hash::default())]);
 }
 
 #[test]

@@ -107,8 +107,11 @@ impl Shop {
     pub(super) fn go_shopping(&mut self, cx: &mut Cx<'_>) {
         if self.shopping_due(cx).is_some_and(|due| due <= cx.now()) {
             let (now, used) = (cx.now(), self.window_used(cx));
-            for wish in self.shopper.wishes(now, used, BATCH_ORDERS_MAX) {
-                self.place(cx, wish, None);
+            let most = BATCH_ORDERS_MAX.min(cx.state.numbers_left(cx.me.epoch) as usize);
+            for wish in self.shopper.wishes(now, used, most) {
+                if let Some(number) = cx.state.next_number(cx.me.epoch) {
+                    self.place(cx, number, wish, None);
+                }
             }
         }
         self.tell_done(cx);
@@ -119,7 +122,8 @@ impl Shop {
     }
 
     fn shopping_due(&self, cx: &super::facts::Facts) -> Option<Now> {
-        if !self.home.served || cx.stopping || cx.at.disk_low {
+        let spent = cx.state.numbers_left(cx.me.epoch) == 0;
+        if !self.home.served || cx.stopping || cx.at.disk_low || spent {
             return None;
         }
         self.shopper.due(cx.now(), self.window_used(cx))
@@ -144,9 +148,8 @@ impl Shop {
 
     // ---- placing
 
-    fn place(&mut self, cx: &mut Cx<'_>, wish: Wish, reply: Option<ReplyId>) {
+    fn place(&mut self, cx: &mut Cx<'_>, number: Number, wish: Wish, reply: Option<ReplyId>) {
         let Wish { kind, product, quantity } = wish;
-        let number = cx.state.next_number(cx.me.epoch);
         let stamp = cx.clock.tick();
         cx.record(Entry::Placed(Placed { number, stamp, kind, product, quantity }));
         self.placed.push_back((cx.state.seq, number));
@@ -165,12 +168,18 @@ impl Shop {
         reply: ReplyId,
     ) {
         match self.wish(cx, good, quantity, kind) {
-            Ok(wish) => self.place(cx, wish, Some(reply)),
+            Ok((number, wish)) => self.place(cx, number, wish, Some(reply)),
             Err(refusal) => cx.reply(reply, Err(refusal)),
         }
     }
 
-    fn wish(&self, cx: &Cx<'_>, good: &str, quantity: Quantity, kind: OrderKind) -> Result<Wish, Refusal> {
+    fn wish(
+        &self,
+        cx: &Cx<'_>,
+        good: &str,
+        quantity: Quantity,
+        kind: OrderKind,
+    ) -> Result<(Number, Wish), Refusal> {
         let product = cx.goods.iter().position(|(name, _)| name == good);
         let product = product.ok_or_else(|| Refusal::Invalid(format!("no such good: {good}")))?;
         if quantity.0 == 0 || quantity.0 > QUANTITY_MAX || kind == OrderKind::Void {
@@ -181,11 +190,13 @@ impl Shop {
             let text = format!("peer {} is leaving and places no more orders", cx.me.id);
             return Err(Refusal::Unavailable(text));
         }
-        if !cx.session_open || cx.state.room(self.acknowledged) == 0 {
+        let open = cx.session_open && cx.state.room(self.acknowledged) > 0;
+        // Behind the last number of an epoch there is one again as soon as the store has its next session.
+        let Some(number) = cx.state.next_number(cx.me.epoch).filter(|_| open) else {
             let text = "no session yet, or too many orders are open; ask again".to_owned();
             return Err(Refusal::Unavailable(text));
-        }
-        Ok(Wish { kind, product: ProductId(product as u16), quantity })
+        };
+        Ok((number, Wish { kind, product: ProductId(product as u16), quantity }))
     }
 
     fn tell_done(&mut self, cx: &mut Cx<'_>) {
@@ -380,7 +391,7 @@ impl Shop {
             self.given_up.remove(&outcome.id.number);
         }
         for told in news.chunks(TOLD_PER_ENTRY) {
-            cx.record(Entry::Answered { via, told: told.iter().map(as_told).collect() });
+            cx.record(Entry::Answered { via, told: told.iter().map(as_told).collect(), seen: None });
         }
         self.floor_moved(cx);
     }

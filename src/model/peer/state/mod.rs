@@ -9,9 +9,11 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use crate::limits::SESSION_WINDOW;
-use crate::model::fold::{Fold, Tree};
-use crate::model::peer::entry::{Entry, Placed};
-use crate::types::{Epoch, Hash, Number, Office, Order, OrderId, PeerId, Seq, Stamp, Term, WallMicros};
+use crate::model::fold::{Fold, Stored, Tree};
+use crate::model::peer::entry::{Entry, Placed, Proof};
+use crate::types::{
+    Epoch, Generation, Hash, Number, Office, Order, OrderId, PeerId, Seq, Stamp, Term, WallMicros,
+};
 
 /// A mirror: chunks of encoded orders with their place in the journal that they are from, ascending.
 pub(crate) type Chunks = VecDeque<(Seq, Vec<u8>)>;
@@ -47,7 +49,9 @@ pub struct PeerState {
     /// What other traders accepted under a term: chunks as they came, with their place in that trader's journal.
     pub mirrors: BTreeMap<(PeerId, Term), Chunks>,
     /// Generation, sequence and block hash of the ledger as last heard of.
-    pub ledger_seen: (u64, Seq, Hash),
+    pub ledger_seen: (Generation, Seq, Hash),
+    /// That the warehouse said so.
+    pub proof: Option<Proof>,
     /// The highest stamp in the journal.
     pub stamp: Stamp,
     /// The last entry's sequence.
@@ -59,18 +63,33 @@ impl PeerState {
     pub(crate) fn floor(&self) -> Number {
         // Orders of an earlier epoch do not count: that epoch's window is closed.
         let present = self.open.range(Number::new(self.last.epoch(), 0)..).next();
+        // Behind the last number of an epoch this is one of the next, before the first that is given there.
         present.map_or(Number(self.last.0 + 1), |(number, _)| *number)
     }
 
     /// The number of the next order. It is above all that this store gave before, whatever epoch the warehouse tells,
     /// so that none is given twice.
-    pub(crate) fn next_number(&self, epoch: Epoch) -> Number {
-        Number::new(epoch, 1).max(Number(self.last.0 + 1))
+    /// None if the count of the last epoch is spent: then a new token is due, hence a new epoch.
+    pub(crate) fn next_number(&self, epoch: Epoch) -> Option<Number> {
+        if epoch > self.last.epoch() {
+            return Some(Number::new(epoch, 1));
+        }
+        self.last.next()
+    }
+
+    /// How many orders may be given a number before the count of the epoch is spent.
+    pub(crate) fn numbers_left(&self, epoch: Epoch) -> u32 {
+        let given = if epoch > self.last.epoch() { 0 } else { self.last.k() };
+        Number::K_MAX - given
     }
 
     /// How many more orders may be placed while everything below `acknowledged` is durably answered: placing number
     /// `k` tells the warehouse to forget what lies [`SESSION_WINDOW`] below it.
     pub(crate) fn room(&self, acknowledged: Number) -> u32 {
+        // All are acknowledged, also if the number behind the last one is of the next epoch.
+        if acknowledged > self.last {
+            return SESSION_WINDOW;
+        }
         let from = if acknowledged.epoch() == self.last.epoch() { acknowledged.k() } else { 1 };
         let used = self.last.k().saturating_add(1).saturating_sub(from);
         SESSION_WINDOW.saturating_sub(used)
@@ -117,7 +136,9 @@ pub enum Part {
         /// The grant held.
         grant: Option<(Office, Term)>,
         /// Ledger as last heard of.
-        ledger_seen: (u64, Seq, Hash),
+        ledger_seen: (Generation, Seq, Hash),
+        /// That the warehouse said so.
+        proof: Option<Proof>,
         /// Highest stamp.
         stamp: Stamp,
         /// Last sequence.
@@ -132,6 +153,8 @@ pub enum Part {
     /// 4: a chunk of a mirror, in the order of the chunks.
     Mirror(PeerId, Term, Seq, Vec<u8>),
 }
+
+impl Stored for Part {}
 
 impl Fold for PeerState {
     type Record = Entry;
@@ -164,7 +187,9 @@ impl Fold for PeerState {
             Entry::Settled { peer, first, last } | Entry::HandedOver { peer, first, last } => {
                 self.drop_accepted(*peer, *first, *last);
             }
-            Entry::LedgerSeen { generation, seq, hash } => self.ledger_seen = (*generation, *seq, *hash),
+            Entry::LedgerSeen { generation, seq, hash, proof } => {
+                (self.ledger_seen, self.proof) = ((*generation, *seq, *hash), *proof);
+            }
             Entry::Mirrored { trader, term, chunk, orders } => {
                 self.mirrors.entry((*trader, *term)).or_default().push_back((*chunk, orders.clone()));
             }
@@ -180,9 +205,9 @@ impl Fold for PeerState {
     }
 
     fn parts(&self) -> Vec<(Tree, Part)> {
-        let PeerState { opened, last, answered, grant, ledger_seen, stamp, seq, .. } = *self;
-        let mut parts =
-            vec![(Tree::Orders, Part::Head { opened, last, answered, grant, ledger_seen, stamp, seq })];
+        let PeerState { opened, last, answered, grant, ledger_seen, proof, stamp, seq, .. } = *self;
+        let head = Part::Head { opened, last, answered, grant, ledger_seen, proof, stamp, seq };
+        let mut parts = vec![(Tree::Orders, head)];
         parts.extend(self.open.values().map(|placed| (Tree::Orders, Part::Open(*placed))));
         parts.extend(
             self.known
@@ -202,9 +227,9 @@ impl Fold for PeerState {
 
     fn restore(&mut self, part: Part) {
         match part {
-            Part::Head { opened, last, answered, grant, ledger_seen, stamp, seq } => {
+            Part::Head { opened, last, answered, grant, ledger_seen, proof, stamp, seq } => {
                 let maps = std::mem::take(self);
-                *self = PeerState { opened, last, answered, grant, ledger_seen, stamp, seq, ..maps };
+                *self = PeerState { opened, last, answered, grant, ledger_seen, proof, stamp, seq, ..maps };
             }
             Part::Open(placed) => {
                 self.open.insert(placed.number, placed);

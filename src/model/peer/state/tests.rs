@@ -26,6 +26,7 @@ fn entry() -> impl Strategy<Value = Entry> {
                 amount: Money(0),
                 seq: Seq(1),
             }],
+            seen: None,
         }),
         (1u32..5, 1u32..60, 1u64..4).prop_map(|(peer, k, term)| Entry::Accepted {
             term: Term(term),
@@ -86,10 +87,21 @@ fn the_window_counts_from_what_is_durably_answered() {
 fn no_number_is_given_twice_whatever_the_epoch() {
     let number = |epoch, k| Number::new(Epoch(epoch), k);
     let state = PeerState { last: number(1, 7), ..PeerState::default() };
-    assert_eq!(state.next_number(Epoch(1)), number(1, 8));
-    assert_eq!(state.next_number(Epoch(2)), number(2, 1));
-    assert_eq!(state.next_number(Epoch(0)), number(1, 8));
-    assert_eq!(PeerState::default().next_number(Epoch(0)), number(0, 1));
+    assert_eq!(state.next_number(Epoch(1)), Some(number(1, 8)));
+    assert_eq!(state.next_number(Epoch(2)), Some(number(2, 1)));
+    assert_eq!(state.next_number(Epoch(0)), Some(number(1, 8)));
+    assert_eq!(PeerState::default().next_number(Epoch(0)), Some(number(0, 1)));
+}
+
+/// Otherwise the number after the last one of an epoch would be of the next epoch, which another store may have.
+#[test]
+fn the_last_number_of_an_epoch_is_followed_by_the_first_of_the_next() {
+    let last = Number::new(Epoch(1), Number::K_MAX);
+    let state = PeerState { last, ..PeerState::default() };
+    assert_eq!((state.next_number(Epoch(1)), state.numbers_left(Epoch(1))), (None, 0));
+    assert_eq!(state.next_number(Epoch(2)), Some(Number::new(Epoch(2), 1)));
+    assert_eq!(state.numbers_left(Epoch(2)), Number::K_MAX);
+    assert_eq!(state.room(state.floor()), SESSION_WINDOW, "all of them are acknowledged");
 }
 
 #[test]
@@ -103,5 +115,5 @@ fn a_forgotten_order_is_open_no_more_and_holds_nothing_back() {
     }
     state.apply(Seq(3), WallMicros(0), &Entry::Forgotten { number: number(1) });
     assert_eq!((state.open.len(), state.floor(), state.answered), (1, number(2), 0));
-    assert_eq!(state.next_number(Epoch(0)), number(3), "its number is not given again");
+    assert_eq!(state.next_number(Epoch(0)), Some(number(3)), "its number is not given again");
 }

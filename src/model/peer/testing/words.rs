@@ -106,10 +106,15 @@ pub(in crate::model::peer) fn deposited(order: &Order) -> Outcome {
     }
 }
 
-pub(in crate::model::peer) fn opened(epoch: u32, roster: Roster) -> Answer {
+pub(in crate::model::peer) fn opened(epoch: u64, roster: Roster) -> Answer {
     let (floor, highest) = (Number(1), Number(0));
     let opened = Opened { peer: PeerId(ME), epoch: Epoch(epoch), floor, highest, new: true };
-    Answer::Opened(Box::new(OpenAnswer { opened, clock: Stamp(1), roster, generation: 0 }))
+    Answer::Opened(Box::new(OpenAnswer {
+        opened,
+        clock: Stamp(1),
+        roster,
+        generation: Generation::default(),
+    }))
 }
 
 pub(in crate::model::peer) fn down(down: ControlDown) -> Message {

@@ -14,7 +14,7 @@ use crate::model::hello::Hello;
 use crate::model::market::tests::order;
 use crate::model::message::{ControlDown, ControlUp, SettleAnswer, SettleAsk};
 use crate::model::step::{Lost, Numbers, Past, ReplyId, When};
-use crate::types::{Batch, Epoch, Number, Office, Order, OrderKind, ProductId, Term, Token};
+use crate::types::{Batch, Epoch, Generation, Number, Office, Order, OrderKind, ProductId, Term, Token};
 
 const TIME: WallMicros = WallMicros(1);
 const BUY: OrderKind = OrderKind::Buy { partial: false };
@@ -49,6 +49,8 @@ fn parts(market: Market, starts: u64) -> Parts {
         market,
         rules: Rules { commission_percent: 5, suspect_after_ms: 1000, starts },
         cluster: "here".to_owned(),
+        store: Hash::default(),
+        key: None,
         process: ProcessId { starts, ..ProcessId::default() },
         addr: "127.0.0.1:7700".to_owned(),
         pid: 7,
@@ -171,6 +173,7 @@ impl Driven {
     }
 
     fn open(&mut self, peer: u32, store: Hash, generation: u64) -> Result<Opened, Denied> {
+        let generation = Generation::of_test(generation);
         let opening = Opening { peer: PeerId(peer), store, cluster: String::new(), generation };
         match self.ask(Ask::Open(opening)) {
             Ok(Answer::Opened(answer)) => Ok(answer.opened),
@@ -293,12 +296,12 @@ fn paired() -> Driven {
     it
 }
 
-/// The market of `paired`, restored from a backup as generation 900, in a process of its own.
+/// The market of `paired`, restored from a backup as generation 2, in a process of its own.
 fn restored() -> Driven {
     let mut before = paired();
     before.open(0, Hash::of(b"a"), 0).unwrap();
     let mut market = before.it.market;
-    let restored = Record::Restored { generation: 900, clock: Stamp(50) };
+    let restored = Record::Restored { generation: Generation::of_test(2), clock: Stamp(50) };
     market.apply_outcome(market.seq.next(), TIME, &restored);
     Driven::new(market, 2)
 }

@@ -1,5 +1,8 @@
 use super::*;
 
+/// The first epoch of the generation of [`restored`].
+const FIRST: Epoch = Epoch(2 << 16);
+
 #[test]
 fn another_store_of_a_connected_peer_waits() {
     let mut it = paired();
@@ -28,8 +31,12 @@ fn opening_again_gives_the_same_session() {
 fn a_store_of_another_market_opens_nothing() {
     let mut it = warehouse();
     it.kinds();
-    let opening =
-        Opening { peer: PeerId(7), store: Hash::of(b"seven"), cluster: "there".to_owned(), generation: 0 };
+    let opening = Opening {
+        peer: PeerId(7),
+        store: Hash::of(b"seven"),
+        cluster: "there".to_owned(),
+        generation: Generation::default(),
+    };
     let refused = it.ask(Ask::Open(opening)).unwrap_err();
     assert!(matches!(refused, Refusal::Denied(Denied::OtherCluster { .. })), "{refused}");
     assert!(it.kinds().is_empty());
@@ -39,29 +46,29 @@ fn a_store_of_another_market_opens_nothing() {
 fn a_restore_closes_all_sessions_and_vacates_the_offices() {
     let mut it = restored();
     let roster = it.roster(1);
-    assert_eq!((roster.generation, roster.primary, roster.secondary), (900, None, None));
+    assert_eq!((roster.generation, roster.primary, roster.secondary), (Generation::of_test(2), None, None));
     assert_eq!(roster.seq, it.it.market.seq);
     assert!(!it.up(6, 1));
     assert!(it.it.knows(&hello(6, 1)), "its word on the ledger is believed all the same");
     assert_eq!(it.claim(6, Office::Primary), Err(Denied::NotMember(PeerId(6))));
 
     let opened = it.open(6, token(6).store_id(), 0).unwrap();
-    assert_eq!((opened.epoch, opened.highest, opened.new), (Epoch(900), Number::new(Epoch(900), 0), true));
-    let again = it.open(6, token(6).store_id(), 900).unwrap();
-    assert_eq!((again.epoch, again.new), (Epoch(900), false));
-    let hello = Hello { epoch: Epoch(900), ..hello(6, 1) };
+    assert_eq!((opened.epoch, opened.highest, opened.new), (FIRST, Number::new(FIRST, 0), true));
+    let again = it.open(6, token(6).store_id(), 2).unwrap();
+    assert_eq!((again.epoch, again.new), (FIRST, false));
+    let hello = Hello { epoch: FIRST, ..hello(6, 1) };
     assert!(it.come(hello.clone(), 2));
     it.demand(Ask::Claim(Box::new(hello), Office::Primary)).unwrap();
     let term = it.it.market.offices.primary.unwrap().term;
-    assert_eq!(term, Term(901), "no term of the lost part is granted again");
+    assert_eq!(term, Term((2 << 46) + 1), "no term of the lost part is granted again");
     assert_eq!(it.kinds(), ["session", "office"]);
 }
 
 #[test]
 fn a_peer_that_the_backup_does_not_know_uses_no_number_again() {
     let mut it = restored();
-    assert_eq!(it.open(7, Hash::of(b"seven"), 0).unwrap().epoch, Epoch(900));
-    assert_eq!(it.open(8, Hash::of(b"eight"), 900).unwrap().epoch, Epoch(900), "new in the market");
+    assert_eq!(it.open(7, Hash::of(b"seven"), 0).unwrap().epoch, FIRST);
+    assert_eq!(it.open(8, Hash::of(b"eight"), 2).unwrap().epoch, FIRST, "new in the market");
 }
 
 #[test]
@@ -71,19 +78,23 @@ fn a_client_of_the_lost_part_takes_nobodys_number() {
         let opened = it.open(peer, Hash::of(store), generation).unwrap();
         (opened.peer.0, opened.epoch.0)
     };
-    assert_eq!(open(&mut it, 0, b"b", 0), (1002, 900), "a new client gets the number that a lost one had");
-    assert_eq!(open(&mut it, 1002, b"c", 0), (1003, 900), "the lost one gets another");
-    assert_eq!(open(&mut it, 1002, b"c", 0), (1003, 900), "asked again before it has noted its number");
-    assert_eq!(open(&mut it, 1003, b"c", 900), (1003, 900));
-    assert_eq!(open(&mut it, 1002, b"b", 900), (1002, 900));
-    assert_eq!(open(&mut it, 1001, b"a", 0), (1001, 900), "the backup knows this one by its store");
+    assert_eq!(
+        open(&mut it, 0, b"b", 0),
+        (1002, FIRST.0),
+        "a new client gets the number that a lost one had"
+    );
+    assert_eq!(open(&mut it, 1002, b"c", 0), (1003, FIRST.0), "the lost one gets another");
+    assert_eq!(open(&mut it, 1002, b"c", 0), (1003, FIRST.0), "asked again before it has noted its number");
+    assert_eq!(open(&mut it, 1003, b"c", 2), (1003, FIRST.0));
+    assert_eq!(open(&mut it, 1002, b"b", 2), (1002, FIRST.0));
+    assert_eq!(open(&mut it, 1001, b"a", 0), (1001, FIRST.0), "the backup knows this one by its store");
 }
 
 #[test]
 fn a_store_that_has_seen_a_later_generation_opens_nothing() {
     let mut it = restored();
-    let denied = Denied::OlderCopy { seen: 901, own: 900 };
-    assert_eq!(it.open(7, Hash::of(b"seven"), 901), Err(denied));
+    let denied = Denied::OlderCopy { seen: Generation::of_test(3), own: Generation::of_test(2) };
+    assert_eq!(it.open(7, Hash::of(b"seven"), 3), Err(denied));
     assert!(it.kinds().is_empty());
 }
 

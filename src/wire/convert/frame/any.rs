@@ -16,8 +16,8 @@ use crate::model::report::{Report, Shopping};
 use crate::model::row::{Outcome, OutcomeKind, Reason, Share};
 use crate::model::warehouse::{GivenUp, Opened};
 use crate::types::{
-    Batch, Epoch, Hash, Money, Number, Office, Order, OrderId, OrderKind, PeerId, ProcessId, ProductId,
-    Quantity, Seq, Stamp, Term, Token, WallMicros,
+    Batch, Epoch, Generation, Hash, Money, Number, Office, Order, OrderId, OrderKind, PeerId, ProcessId,
+    ProductId, Quantity, Seq, Stamp, Term, Token, WallMicros,
 };
 
 const KINDS: [OutcomeKind; 7] = [
@@ -101,8 +101,12 @@ impl Any {
         (Seq(self.n()), hash)
     }
 
+    fn generation(&mut self) -> Generation {
+        Generation { count: self.n(), random: self.n() }
+    }
+
     fn process(&mut self) -> ProcessId {
-        ProcessId { epoch: Epoch(self.n32()), starts: self.n(), random: self.n() }
+        ProcessId { epoch: Epoch(self.n()), starts: self.n(), random: self.n() }
     }
 
     fn seat(&mut self) -> Seat {
@@ -112,7 +116,7 @@ impl Any {
 
     fn roster(&mut self) -> Box<Roster> {
         Box::new(Roster {
-            generation: self.n(),
+            generation: self.generation(),
             seq: Seq(self.n()),
             version: self.n(),
             primary: self.some(Any::seat),
@@ -126,12 +130,12 @@ impl Any {
         Box::new(Hello {
             stream: self.n(),
             peer: self.peer(),
-            epoch: Epoch(self.n32()),
+            epoch: Epoch(self.n()),
             token: self.some(|any| Token(any.bytes())),
             process: self.process(),
             clock: self.clock(),
             roster: *self.roster(),
-            generation: self.n(),
+            generation: self.generation(),
             ledger: self.mark(),
             cluster: self.text(),
             addr: self.text(),
@@ -177,7 +181,7 @@ impl Any {
     }
 
     fn session(&mut self) -> SessionInfo {
-        SessionInfo { peer: self.peer(), epoch: Epoch(self.n32()), store: Hash(self.bytes()) }
+        SessionInfo { peer: self.peer(), epoch: Epoch(self.n()), store: Hash(self.bytes()) }
     }
 
     fn member(&mut self) -> Member {
@@ -255,7 +259,7 @@ impl Any {
 
     fn opening(&mut self) -> Opening {
         let (peer, store) = (self.peer(), Hash(self.bytes()));
-        Opening { peer, store, cluster: self.text(), generation: self.n() }
+        Opening { peer, store, cluster: self.text(), generation: self.generation() }
     }
 
     pub(super) fn ask(&mut self, kind: u8) -> Ask {
@@ -282,11 +286,11 @@ impl Any {
     }
 
     fn opened(&mut self) -> OpenAnswer {
-        let (peer, epoch) = (self.peer(), Epoch(self.n32()));
+        let (peer, epoch) = (self.peer(), Epoch(self.n()));
         let (floor, highest) = (Number(self.n()), Number(self.n()));
         // Whether it is new is between the warehouse and its ledger.
         let opened = Opened { peer, epoch, floor, highest, new: false };
-        OpenAnswer { opened, clock: self.clock(), roster: *self.roster(), generation: self.n() }
+        OpenAnswer { opened, clock: self.clock(), roster: *self.roster(), generation: self.generation() }
     }
 
     fn good(&mut self) -> (String, Money) {
@@ -295,7 +299,7 @@ impl Any {
 
     fn catalogue(&mut self) -> Catalogue {
         let (clock, cluster, consistency) = (self.clock(), self.text(), self.text());
-        Catalogue { clock, cluster, consistency, goods: self.many(Any::good), generation: self.n() }
+        Catalogue { clock, cluster, consistency, goods: self.many(Any::good), generation: self.generation() }
     }
 
     fn farewell(&mut self) -> Farewell {
@@ -356,7 +360,7 @@ impl Any {
             bytes_written: self.n(),
             messages_sent: self.n(),
             warehouse: self.text(),
-            generation: self.n(),
+            generation: self.generation(),
         }
     }
 

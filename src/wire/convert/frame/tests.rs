@@ -8,7 +8,7 @@ use super::*;
 use crate::model::call::Cause;
 use crate::model::offices::{Roster, Seat};
 use crate::model::warehouse::Denied;
-use crate::types::{PeerId, ProcessId, Term};
+use crate::types::{Generation, PeerId, ProcessId, Term};
 
 /// Values of each of `kinds` decode to the same, and encode to the same bytes again: bytes are compared, too, since
 /// `Debug` does not show a token.
@@ -97,7 +97,7 @@ fn a_refusal_comes_to_the_caller_as_over_the_wire() {
     };
     let denied = Denied::StoreAlive(PeerId(4));
     assert_eq!(cause(denied.clone().into()), (Cause::Other, denied.to_string()));
-    let older = Denied::OlderCopy { seen: 2, own: 1 };
+    let older = Denied::OlderCopy { seen: Generation::of_test(2), own: Generation::of_test(1) };
     assert_eq!(cause(older.clone().into()), (Cause::OlderCopy, older.to_string()));
     assert_eq!(cause(Refusal::Invalid("no".into())), (Cause::Invalid, "no".into()));
     assert_eq!(cause(Refusal::Unavailable("later".into())), (Cause::Unavailable, "later".into()));

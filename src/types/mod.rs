@@ -25,7 +25,7 @@ number!(
     PeerId(u32)
 );
 number!(
-    /// An order's number at its peer: `epoch << 32 | k`, `k` from 1. See [`Number::epoch`] and [`Number::k`].
+    /// An order's number at its peer: `epoch << 30 | k`, `k` from 1. See [`Number::epoch`] and [`Number::k`].
     Number(u64)
 );
 number!(
@@ -33,7 +33,7 @@ number!(
     Seq(u64)
 );
 number!(
-    /// Number of a grant of an office; one counter numbers the grants of both offices, from 1.
+    /// Number of a grant of an office: (generation, count). One counter numbers the grants of both offices, from 1.
     Term(u64)
 );
 number!(
@@ -49,13 +49,20 @@ number!(
     Batch(u64)
 );
 number!(
-    /// Counts how often a peer's store was lost and made anew; the first store has epoch 0.
-    Epoch(u32)
+    /// Tells the stores of one peer apart: (generation, count). The first store of a market's peer has epoch 0, and each
+    /// later one a greater epoch.
+    Epoch(u64)
 );
 number!(
     /// Pieces of a good.
     Quantity(u64)
 );
+
+mod number;
+mod secret;
+
+pub use number::{GENERATION_MAX, Generation};
+pub use secret::{PublicKey, SecretKey, Signature, Token};
 
 impl PeerId {
     /// The owner of what was in stock at the start.
@@ -84,23 +91,6 @@ pub(crate) fn node_named(name: &str) -> Option<PeerId> {
     match name {
         "warehouse" => Some(PeerId::WAREHOUSE),
         name => name.strip_prefix("peer-")?.parse().ok().map(PeerId),
-    }
-}
-
-impl Number {
-    /// Puts a number together from the epoch of the store and the count in it.
-    pub fn new(epoch: Epoch, k: u32) -> Number {
-        Number(u64::from(epoch.0) << 32 | u64::from(k))
-    }
-
-    /// The epoch of the store that gave this number.
-    pub fn epoch(self) -> Epoch {
-        Epoch((self.0 >> 32) as u32)
-    }
-
-    /// The count within its epoch, from 1.
-    pub fn k(self) -> u32 {
-        self.0 as u32
     }
 }
 
@@ -231,23 +221,6 @@ impl fmt::Debug for Hash {
     }
 }
 
-/// The secret of a peer's store. It is in its own store's `meta` and in no row, log or dump.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Token(pub [u8; 32]);
-
-impl Token {
-    /// The store id: what others may know of the token.
-    pub fn store_id(&self) -> Hash {
-        Hash::of(&self.0)
-    }
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token(..)")
-    }
-}
-
 /// The two posts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Office {
@@ -281,6 +254,29 @@ impl Office {
 impl fmt::Display for Office {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
+    }
+}
+
+/// When a trader answers. Codes are persisted: appended, never reused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Consistency {
+    /// After the warehouse has settled.
+    #[default]
+    Cacheless,
+    /// From the pushed cache; settled later.
+    Cached,
+    /// From goods that the warehouse has set aside for it.
+    Escrow,
+}
+
+impl Consistency {
+    /// As printed.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Consistency::Cacheless => "cacheless",
+            Consistency::Cached => "cached",
+            Consistency::Escrow => "escrow",
+        }
     }
 }
 
@@ -429,13 +425,6 @@ mod tests {
         assert_eq!(Money(119).percent(5), Money(5));
         assert_eq!(Money(19).percent(5), Money(0));
         assert_eq!(Money(100).percent(100), Money(100));
-    }
-
-    #[test]
-    fn numbers_carry_their_epoch() {
-        let number = Number::new(Epoch(3), 7);
-        assert_eq!((number.epoch(), number.k()), (Epoch(3), 7));
-        assert!(Number::new(Epoch(1), 1) > Number::new(Epoch(0), u32::MAX));
     }
 
     #[test]

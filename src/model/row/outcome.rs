@@ -1,0 +1,172 @@
+//! What became of an order, as a function of its record: the outcome that is told, and how a sale's money divides.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Reason, Record, Slice};
+use crate::types::{Money, OrderId, PeerId, Quantity, Seq, WallMicros};
+
+/// What a seller gets of one sale, net of commission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// The seller; 0 is the warehouse's own stock.
+    pub peer: PeerId,
+    /// Pieces sold of theirs.
+    pub quantity: Quantity,
+    /// What they are paid.
+    pub amount: Money,
+}
+
+/// How a sale's money divides. `amount` = sum of the shares + `commission`, to the minor unit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Split {
+    /// What the buyer pays: pieces times unit price.
+    pub amount: Money,
+    /// What the trader keeps.
+    pub commission: Money,
+    /// One share per seller, in the order of their first lot.
+    pub shares: Vec<Share>,
+}
+
+/// Divides a sale: pieces are summed per seller, and the commission is taken of each seller's gross, rounded down to
+/// a minor unit, so that a rest stays with the seller.
+pub(crate) fn split(unit_price: Money, commission_percent: u8, slices: &[Slice]) -> Split {
+    let mut shares: Vec<Share> = Vec::with_capacity(1);
+    for slice in slices {
+        match shares.iter_mut().find(|share| share.peer == slice.lot.peer) {
+            Some(share) => share.quantity.0 += slice.quantity.0,
+            None => shares.push(Share { peer: slice.lot.peer, quantity: slice.quantity, amount: Money(0) }),
+        }
+    }
+    let (mut amount, mut commission) = (Money(0), Money(0));
+    for share in &mut shares {
+        let gross = unit_price * share.quantity;
+        let kept = gross.percent(commission_percent);
+        share.amount = gross - kept;
+        amount += gross;
+        commission += kept;
+    }
+    Split { amount, commission, shares }
+}
+
+/// What became of an order, as words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OutcomeKind {
+    /// All pieces.
+    Bought,
+    /// Some of the pieces; the order allowed it.
+    PartlyBought,
+    /// The lot is in.
+    Deposited,
+    /// Not enough left.
+    SoldOut,
+    /// Decided against, with a reason.
+    Refused,
+    /// A cached answer taken back.
+    Reversed,
+    /// Given up, or of a closed epoch.
+    Voided,
+}
+
+impl OutcomeKind {
+    /// As printed and in rows.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            OutcomeKind::Bought => "bought",
+            OutcomeKind::PartlyBought => "partly_bought",
+            OutcomeKind::Deposited => "deposited",
+            OutcomeKind::SoldOut => "sold_out",
+            OutcomeKind::Refused => "refused",
+            OutcomeKind::Reversed => "reversed",
+            OutcomeKind::Voided => "voided",
+        }
+    }
+}
+
+/// An order's outcome as it is told: a function of its record and place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// Which order.
+    pub id: OrderId,
+    /// What became of it.
+    pub kind: OutcomeKind,
+    /// Why, for refused and voided.
+    pub reason: Option<Reason>,
+    /// Pieces bought or deposited.
+    pub filled: Quantity,
+    /// What the buyer pays; 0 for a deposit.
+    pub amount: Money,
+    /// What each seller gets.
+    pub shares: Vec<Share>,
+    /// What is left of the product.
+    pub stock_after: Quantity,
+    /// Its row.
+    pub seq: Seq,
+    /// When it was decided.
+    pub time: WallMicros,
+    /// The trader that settled it.
+    pub trader: PeerId,
+    /// It had been decided before this was asked. Not part of the recorded fact.
+    #[serde(skip)]
+    pub repeated: bool,
+}
+
+impl Record {
+    /// The outcome that this record is, if it is one.
+    pub fn outcome(&self, seq: Seq, time: WallMicros) -> Option<Outcome> {
+        let decision = self.decision()?;
+        let (kind, reason, split) = match self {
+            Record::Deposit(_) => (OutcomeKind::Deposited, None, None),
+            Record::Sale { unit_price, commission_percent, slices, .. }
+            | Record::Adopt { unit_price, commission_percent, slices, .. } => {
+                let filled: u64 = slices.iter().map(|slice| slice.quantity.0).sum();
+                let whole = filled == decision.order.quantity.0;
+                let kind = if whole { OutcomeKind::Bought } else { OutcomeKind::PartlyBought };
+                (kind, None, Some((Quantity(filled), split(*unit_price, *commission_percent, slices))))
+            }
+            Record::Refusal { reason: None, .. } => (OutcomeKind::SoldOut, None, None),
+            Record::Refusal { reason, .. } => (OutcomeKind::Refused, *reason, None),
+            Record::Reversal(_) => (OutcomeKind::Reversed, None, None),
+            Record::Void { reason, .. } => (OutcomeKind::Voided, Some(*reason), None),
+            _ => return None,
+        };
+        let deposited = if kind == OutcomeKind::Deposited { decision.order.quantity } else { Quantity(0) };
+        let (filled, split) = match split {
+            Some((filled, split)) => (filled, split),
+            None => (deposited, Split { amount: Money(0), commission: Money(0), shares: Vec::new() }),
+        };
+        Some(Outcome {
+            id: decision.order.id,
+            kind,
+            reason,
+            filled,
+            amount: split.amount,
+            shares: split.shares,
+            stock_after: decision.stock_after,
+            seq,
+            time,
+            trader: decision.trader,
+            repeated: false,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::Number;
+
+    fn slice(peer: u32, number: u64, quantity: u64) -> Slice {
+        let lot = OrderId { peer: PeerId(peer), number: Number(number) };
+        Slice { lot, quantity: Quantity(quantity) }
+    }
+
+    #[test]
+    fn a_sale_splits_to_the_minor_unit() {
+        let split = split(Money(133), 5, &[slice(2, 1, 1), slice(3, 1, 2), slice(2, 2, 1)]);
+        assert_eq!(split.amount, Money(532));
+        assert_eq!(split.shares.len(), 2);
+        assert_eq!(split.shares[0].amount, Money(266 - 13));
+        let paid: Money = split.shares.iter().map(|share| share.amount).sum();
+        assert_eq!(paid + split.commission, split.amount);
+    }
+}
