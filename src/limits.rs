@@ -26,8 +26,9 @@ pub(crate) const VALUES_PER_PAGE: usize = 20;
 pub(crate) const STORE_CACHE_BYTES: u64 = 64 << 20;
 /// Records staged and not yet durable before a loop stops taking input.
 pub const STAGED_RECORDS_MAX: usize = 65_536;
-/// Ticks of a Lamport clock in a second that no market reaches: bounds what a lost ledger can have got to.
-pub(crate) const CLOCK_TICKS_PER_SECOND_MAX: u64 = 10_000_000;
+/// A restored ledger's clock goes on so far ahead of its backup: no market makes as many ticks in the time between two
+/// backups (a million a second for eight years), and all generations that there can be fit into a clock.
+pub(crate) const RESTORED_CLOCK_LEAD: u64 = 1 << 48;
 /// A peer's journal learns what the ledger held with the first entries after this time.
 pub(crate) const LEDGER_SEEN_EVERY_MS: u64 = 1_000;
 /// Checkpoint after this many bytes of blocks,
@@ -143,17 +144,26 @@ pub(crate) const MEMBERSHIP_QUIET_MS: u64 = 300;
 pub(crate) const STANDING_WAIT_MAX_MS: u64 = 1_000;
 /// Words of a peer that is not known yet that are kept until its session has come.
 pub(crate) const EARLY_WORDS_MAX: usize = 64;
+/// Bytes of them: a stranger has more to say only when it was heard.
+pub(crate) const EARLY_BYTES_MAX: usize = 512 << 10;
 /// Who could not be brought up to date, or resigned by hand, holds no office for this long.
 pub(crate) const PASS_OVER_MS: u64 = 60_000;
 /// A higher id takes the primary office over after this long without a membership change.
 pub(crate) const PREEMPT_QUIET_MS: u64 = 10_000;
+/// A turn that is late by more than one part in so many of suspect-after comes after a pause of this process.
+pub(crate) const PAUSES_IN_SUSPICION: u64 = 4;
+/// How often a process is woken within suspect-after at least, so that it sees its own pauses.
+pub(crate) const WAKES_IN_SUSPICION: u64 = 8;
 /// A stopping node hands over and drains for at most this long.
 pub(crate) const DRAIN_MAX: Duration = Duration::from_secs(10);
+/// A stopping trader whose desk was not empty in its time hands over what is left for at most this long.
+pub(crate) const HAND_OVER_MAX: Duration = Duration::from_secs(1);
 /// A leaving peer waits at most this long for others to confirm that they know.
 pub(crate) const FAREWELL_MAX: Duration = Duration::from_secs(1);
-/// A peer has left within this: own orders, office and queue, farewell.
-pub(crate) const LEAVE_MAX: Duration =
-    Duration::from_secs(2 * DRAIN_MAX.as_secs() + FAREWELL_MAX.as_secs() + 4);
+/// A peer has left within this: own orders, desk, office, what the desk had left, farewell.
+pub(crate) const LEAVE_MAX: Duration = Duration::from_secs(
+    2 * DRAIN_MAX.as_secs() + CALL_DEADLINE.as_secs() + HAND_OVER_MAX.as_secs() + FAREWELL_MAX.as_secs() + 1,
+);
 /// A stopping server waits for its streams at most this long.
 pub(crate) const CLOSE_MAX: Duration = Duration::from_millis(50);
 /// `up` and `buy`: no progress for this long is exit 6.
@@ -182,6 +192,11 @@ const _: () = {
     assert!(STOCK_MAX as u128 * UNIT_PRICE_MAX as u128 <= i64::MAX as u128, "totals stay in an i64");
     assert!(QUANTITY_MAX <= STOCK_MAX);
     assert!(REPLICA_CHUNK_ORDERS_MAX * ORDER_BYTES_MAX + RECORD_BYTES_TYPICAL_MAX + 256 <= BLOCK_BYTES_MAX);
+    assert!(
+        2 * PAUSES_IN_SUSPICION <= WAKES_IN_SUSPICION,
+        "a pause is seen before much of a silence is counted"
+    );
+    assert!(SESSION_WINDOW as usize * ORDER_BYTES_MAX < EARLY_BYTES_MAX, "a peer's open orders may wait");
     assert!(CLIENT_CLOCK_LEAD_MAX * 2 < CLOCK_LEAP_MAX);
     assert!(PROBE_MAX.as_millis() < CALL_DEADLINE.as_millis());
     assert!(BATCH_ORDERS_MAX * SETTLE_BATCHES_IN_FLIGHT_MAX <= TRADER_QUEUE_ORDERS_MAX);

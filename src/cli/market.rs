@@ -12,7 +12,7 @@ use crate::limits::PEERS_MAX;
 use crate::types::{Number, PeerId};
 
 /// The market's directory unless said otherwise.
-pub(crate) const MARKET_DIR: &str = "bazaar-data";
+pub(crate) const MARKET_DIR: &str = crate::journal::mend::MARKET_DIR;
 /// The entry of the configuration files unless said otherwise.
 const NODES: u32 = 6;
 

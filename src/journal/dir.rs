@@ -135,6 +135,11 @@ impl NodeDir {
         self.dir.join("store").join("db")
     }
 
+    /// A process has the store open.
+    pub(crate) fn is_in_use(&self) -> bool {
+        File::open(self.db()).is_ok_and(|file| file.try_lock().is_err())
+    }
+
     /// Reads `node.json`; `None` if it is not there or not whole.
     pub(crate) fn read_node_json(&self) -> Option<NodeJson> {
         serde_json::from_slice(&fs::read(self.node_json()).ok()?).ok()

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::mend;
 use super::store::StoreError;
 use crate::types::Seq;
 
@@ -54,6 +55,9 @@ pub enum OpenError {
         /// The log that it should have.
         expected: String,
     },
+    /// It is a backup: what came after it is lost, and a node that starts on it must not go on as if nothing were.
+    #[error("{} is a backup, on which no node starts", .0.display())]
+    Backup(PathBuf),
     /// A later version of the program wrote it.
     #[error("{} has format {found}, newer than {known}, the newest that this program knows", dir.display())]
     Newer {
@@ -156,7 +160,7 @@ impl OpenError {
         let text = match self {
             OpenError::Absent(_) => "start the node first, or name another directory with --data-dir",
             OpenError::NotADirectory(_) => "name another place with --data-dir",
-            OpenError::Occupied(_) => "move it away first, if it is not to be kept where it is",
+            OpenError::Occupied(dir) => return format!("move it away first: {}", mend::move_away(dir).0),
             OpenError::NotOurs { .. } => "name an empty or a new directory with --data-dir",
             OpenError::InUse { .. } => "stop it first, or ask it with --connect",
             OpenError::OtherCluster { .. } => "name that cluster's directory with --data-dir",
@@ -173,10 +177,8 @@ impl OpenError {
             | OpenError::BehindMark { dir: path, .. }
             | OpenError::Broken { dir: path, .. }
             | OpenError::Damaged { path, .. }
-            | OpenError::Hung { path, .. } => {
-                let keep = "keep a copy, see what 'bazaar verify' says, then remove the node's directory";
-                return format!("{keep} ({})", path.display());
-            }
+            | OpenError::Hung { path, .. } => return mend::replace(path),
+            OpenError::Backup(dir) => return format!("restore it: {}", mend::restore_backup(dir)),
         };
         text.to_owned()
     }

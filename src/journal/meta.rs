@@ -23,6 +23,9 @@ const SECRET_KEY: &[u8] = b"key";
 pub(super) const CHECKPOINT_KEY: &[u8] = b"checkpoint.2";
 /// Names a checkpoint of format 1, until there is a later one.
 pub(super) const CHECKPOINT_KEY_OF_FORMAT_1: &[u8] = b"checkpoint";
+/// What a store keeps that `backup` wrote: no node starts on it, only `restore` reads it. Otherwise a warehouse would go on
+/// from there as if nothing had been lost, with terms and numbers that were used before.
+pub(crate) const BACKUP: &str = "backup";
 const EXTRA_PREFIX: &[u8] = b"x:";
 const SCAN_BYTES: usize = 1 << 20;
 

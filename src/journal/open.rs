@@ -11,7 +11,7 @@ use super::dir::{Life, NodeDir, make_private, sync_dir, sync_tree};
 use super::guard::guarded;
 use super::lock::lock_until;
 use super::mark::{Mark, MarkFile, MarkKeeper};
-use super::meta::{self, Birth, FORMAT};
+use super::meta::{self, BACKUP, Birth, FORMAT, Meta};
 use super::page_cache::agree_with_disk;
 use super::recover::{Recovered, Setup, start};
 use super::sled_store::{SledStore, remove_leftovers};
@@ -153,7 +153,11 @@ fn recover<F: Fold>(
     guarded(&node.db(), OPEN_STALL_MAX, move || {
         let store = open_store(&node, F::LOG, lock, deadline)?;
         let at = OpenError::io(&node.mark());
-        let cluster = meta::load(&*store.reader()).map_err(OpenError::store(&node.store()))?.cluster;
+        let Meta { cluster, extra, .. } =
+            meta::load(&*store.reader()).map_err(OpenError::store(&node.store()))?;
+        if extra.contains_key(BACKUP) {
+            return Err(OpenError::Backup(node.path().to_owned()));
+        }
         let mark = MarkFile::open(&node.mark(), FORMAT, &cluster).map_err(at)?;
         let (dir, mark) = (node.path().to_owned(), Some(Box::new(mark) as Box<dyn MarkKeeper>));
         let time = Arc::<RealTime>::default();

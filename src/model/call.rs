@@ -167,7 +167,7 @@ pub enum Refusal {
 pub enum Cause {
     /// The store is another market's, and asking again is in vain.
     OtherCluster,
-    /// The store has seen a later generation of the ledger than there is.
+    /// The store has seen a later generation of the ledger than there is, or another one with the same count.
     OlderCopy,
     /// The node is of a build that speaks otherwise.
     OtherVersion,

@@ -47,6 +47,11 @@ impl Hello {
         (self.generation, self.ledger, self.proof) = (seen.generation, seen.ledger(), seen.proof);
     }
 
+    /// Upper estimate of its bytes in memory.
+    pub(crate) fn weight(&self) -> usize {
+        size_of::<Hello>() + self.cluster.len() + self.addr.len() + self.roster.weight()
+    }
+
     /// Tells streams of one peer apart by when they were dialed: the later one has the higher value.
     pub(crate) fn dialed(&self) -> Dialed {
         (self.process, self.stream)

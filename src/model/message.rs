@@ -87,6 +87,19 @@ impl Message {
             _ => 0,
         }
     }
+
+    /// Upper estimate of its bytes in memory, for the bound of what waits: of the messages that strangers may send.
+    pub(crate) fn weight(&self) -> usize {
+        let more = match self {
+            Message::TradeAsk(ask) => {
+                ask.orders.len() * size_of::<Order>() + ask.hello.as_deref().map_or(0, Hello::weight)
+            }
+            Message::ReplicaAsk(ask) => ask.orders.len() + ask.hello.as_deref().map_or(0, Hello::weight),
+            Message::Peer(message) => message.word.weight(),
+            _ => 0,
+        };
+        size_of::<Message>() + more
+    }
 }
 
 /// Peer -> trader on `Trade`: first a hello, then orders in ascending numbers.
@@ -245,6 +258,17 @@ pub enum PeerWord {
     Preempt,
     /// The sender has taken over the duties of this trader.
     TookOver(PeerId),
+}
+
+impl PeerWord {
+    fn weight(&self) -> usize {
+        match self {
+            PeerWord::Hello(hello) => hello.weight(),
+            PeerWord::Members(members) => members.iter().map(|it| size_of::<Member>() + it.addr.len()).sum(),
+            PeerWord::Roster(roster) => roster.weight(),
+            _ => 0,
+        }
+    }
 }
 
 /// A word with the sender's clock.

@@ -1,4 +1,5 @@
 //! The pure core: state machines that know no thread, socket, disk, clock or chance. Time and seeds are passed in.
+mod awake;
 pub mod backoff;
 pub mod call;
 pub mod catalogue;

@@ -138,6 +138,13 @@ pub struct Roster {
 }
 
 impl Roster {
+    /// Upper estimate of its bytes in memory.
+    pub(crate) fn weight(&self) -> usize {
+        let seats = [&self.primary, &self.secondary].into_iter().flatten();
+        let addrs: usize = seats.map(|seat| seat.addr.len()).sum();
+        size_of::<Roster>() + addrs + self.passed_over.len() * size_of::<PeerId>()
+    }
+
     /// The seat of an office.
     pub fn get(&self, office: Office) -> Option<&Seat> {
         match office {

@@ -13,7 +13,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::types::{Order, OrderId, OrderKind, QueueKey, Stamp};
+use crate::types::{Order, OrderId, OrderKind, QueueKey};
 
 /// What became of an order that was pushed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,14 +34,6 @@ pub struct Queue {
     in_flight: BTreeSet<QueueKey>,
 }
 
-/// Where an order stands. Clocks stamp from 1, so 0 puts voids in front of everything else.
-fn place(order: &Order) -> QueueKey {
-    match order.kind {
-        OrderKind::Void => QueueKey { stamp: Stamp(0), id: order.id },
-        OrderKind::Buy { .. } | OrderKind::Sell => order.key(),
-    }
-}
-
 impl Queue {
     /// Takes an accepted order in, to wait for its turn.
     ///
@@ -55,7 +47,7 @@ impl Queue {
             Some(held) => return Pushed::OtherContent(held),
         }
         self.orders.insert(order.id, order);
-        self.waiting.insert(place(&order));
+        self.waiting.insert(order.place());
         Pushed::New
     }
 
@@ -112,7 +104,7 @@ impl Queue {
     /// How many orders, waiting or in flight, stand before this one: 0 for the first. O(n), for `status`.
     #[cfg(test)]
     pub(crate) fn rank(&self, id: OrderId) -> Option<usize> {
-        let key = place(self.get(id)?);
+        let key = self.get(id)?.place();
         Some(self.waiting.range(..key).count() + self.in_flight.range(..key).count())
     }
 
@@ -122,7 +114,7 @@ impl Queue {
     }
 
     fn unplace(&mut self, order: &Order) {
-        let key = place(order);
+        let key = order.place();
         let was_placed = self.in_flight.remove(&key) || self.waiting.remove(&key);
         assert!(was_placed, "{} was held but neither waited nor was in flight", order.id);
     }
@@ -133,7 +125,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::types::{Number, PeerId, ProductId, Quantity};
+    use crate::types::{Number, PeerId, ProductId, Quantity, Stamp};
 
     fn order(stamp: u64, peer: u32, number: u64) -> Order {
         let kind = OrderKind::Buy { partial: false };

@@ -13,7 +13,7 @@ use super::message::{
 use super::offices::{Roster, Seat};
 use super::row::Outcome;
 use super::step::{Effect, Input};
-use crate::types::{Order, OrderId, Seq};
+use crate::types::{Order, OrderId, OrderKind, Seq};
 
 /// Ids that are named one by one; of more the first, the last and the count.
 const NAMED_MAX: usize = 4;
@@ -254,7 +254,10 @@ impl Display for Orders<'_> {
             [first, .., last] if self.0.len() > NAMED_MAX => {
                 write!(f, " {}..{} ({})", first.id, last.id, self.0.len())
             }
-            few => few.iter().try_for_each(|order| write!(f, " {}", order.id)),
+            few => few.iter().try_for_each(|order| match order.kind {
+                OrderKind::Void => write!(f, " {} (void)", order.id),
+                OrderKind::Buy { .. } | OrderKind::Sell => write!(f, " {}", order.id),
+            }),
         }
     }
 }

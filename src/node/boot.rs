@@ -199,6 +199,7 @@ pub(crate) fn run_warehouse(spec: WarehouseSpec) -> Result<(), BootError> {
         clock: Clock::starting_at(recovered.clock),
         addr: start.addr(),
         pid: std::process::id(),
+        restore: journal::mend::restore_in_place(&start.settings.data_dir),
         heartbeat_ms: start.settings.heartbeat_ms,
         goods: spec.goods,
     };

@@ -67,6 +67,7 @@ fn boot_warehouse(disk: &Disk, mut secrets: Chance, world: &World<'_>) -> Result
         key,
         process: ProcessId { starts, random: secrets.between(0, u64::MAX), ..ProcessId::default() },
         addr: addr(PeerId::WAREHOUSE),
+        restore: String::new(),
         pid: starts as u32,
         heartbeat_ms: TIMERS_MS,
         goods: world.load.goods.clone(),

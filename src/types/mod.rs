@@ -355,6 +355,15 @@ impl Order {
     pub(crate) fn key(&self) -> QueueKey {
         QueueKey { stamp: self.stamp, id: self.id }
     }
+
+    /// Where it stands among orders that are ready: a void passes all others, whatever its stamp, both at a trader and at
+    /// the warehouse. Otherwise an order that was given up in time is sold all the same. Clocks stamp from 1.
+    pub(crate) fn place(&self) -> QueueKey {
+        match self.kind {
+            OrderKind::Void => QueueKey { stamp: Stamp(0), id: self.id },
+            OrderKind::Buy { .. } | OrderKind::Sell => self.key(),
+        }
+    }
 }
 
 /// Queue order: (stamp, peer, number). It extends happens-before, since stamps are Lamport times.

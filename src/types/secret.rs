@@ -44,6 +44,7 @@ pub struct SecretKey(pub [u8; 32]);
 
 impl SecretKey {
     /// The public half.
+    #[cfg(test)]
     pub(crate) fn public(&self) -> PublicKey {
         PublicKey(ed25519_dalek::SigningKey::from_bytes(&self.0).verifying_key().to_bytes())
     }

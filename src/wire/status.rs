@@ -17,6 +17,7 @@ const DOMAIN: &str = "bazaar";
 const OTHER_CLUSTER: &str = "OTHER_CLUSTER";
 const OLDER_COPY: &str = "OLDER_COPY";
 const OTHER_VERSION: &str = "WIRE_VERSION";
+const OTHER_GENERATION: &str = "OTHER_GENERATION";
 const INVALID: &str = "INVALID";
 const UNAVAILABLE: &str = "UNAVAILABLE";
 /// What tonic-types takes; its order is never seen.
@@ -66,7 +67,7 @@ fn denied_code(denied: &Denied) -> (Code, &'static str) {
         Denied::OtherCluster { .. } => (Code::FailedPrecondition, OTHER_CLUSTER),
         Denied::OlderCopy { .. } => (Code::FailedPrecondition, OLDER_COPY),
         Denied::TooManyClients => (Code::ResourceExhausted, "TOO_MANY_CLIENTS"),
-        Denied::OtherGeneration { .. } => (Code::FailedPrecondition, "OTHER_GENERATION"),
+        Denied::OtherGeneration { .. } => (Code::FailedPrecondition, OTHER_GENERATION),
         Denied::EpochsSpent(_) => (Code::ResourceExhausted, "EPOCHS_SPENT"),
         Denied::UnknownPeer(_) => (Code::Unauthenticated, "UNKNOWN_PEER"),
     }
@@ -76,7 +77,7 @@ fn denied_code(denied: &Denied) -> (Code, &'static str) {
 fn cause_of(reason: &str) -> Cause {
     match reason {
         OTHER_CLUSTER => Cause::OtherCluster,
-        OLDER_COPY => Cause::OlderCopy,
+        OLDER_COPY | OTHER_GENERATION => Cause::OlderCopy,
         OTHER_VERSION => Cause::OtherVersion,
         INVALID => Cause::Invalid,
         UNAVAILABLE => Cause::Unavailable,

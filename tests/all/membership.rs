@@ -5,9 +5,12 @@
 use std::time::{Duration, Instant};
 
 use bazaar::types::Office;
+use rustix::process::Signal;
 
 use super::by_hand::{ByHand, QUICK, WAREHOUSE, name};
-use super::market::{SOON, run, until};
+use super::market::{
+    ByHand as ByHandNode, Ended, Market, Running, SOON, alone, bazaar, by_hand, run, status, until,
+};
 
 fn wanted(variable: &str, default: u64) -> u64 {
     std::env::var(variable).map_or(default, |text| text.parse().unwrap())
@@ -123,6 +126,51 @@ fn a_peer_that_nobody_knew_joins_at_any_node_and_trades() {
     hands.ends_well("peers that nobody knew joined", Duration::ZERO);
 }
 
+/// Otherwise it runs for ever, knows nobody, and says so nowhere.
+#[test]
+fn a_peer_that_is_told_to_join_another_market_ends_and_says_which() {
+    let _one = alone();
+    let (here, there) = (Market::new(), Market::new());
+    let warehouse = |market: &Market| by_hand(market, "warehouse", "127.0.0.1:0", &["warehouse"]);
+    let (own, other) = (warehouse(&here), warehouse(&there));
+    let peer = |market: &Market, of: &ByHandNode, id: &str| {
+        let args = ["peer", "--id", id, "--role", "idle", "--warehouse", &of.addr];
+        by_hand(market, &format!("peer-{id}"), "127.0.0.1:0", &args)
+    };
+    let theirs = peer(&there, &other, "2");
+    let cluster = |node: &ByHandNode| status(&node.addr).unwrap().cluster;
+    let both = [cluster(&own), cluster(&other)];
+    let names = |ended: Ended| {
+        for named in [&both[0], &both[1], &theirs.addr, "7-data"] {
+            assert!(ended.stderr.contains(named), "{named}: {}", ended.stderr);
+        }
+    };
+    let at = |warehouse: &str, join: &str| {
+        let mut command = bazaar(here.cwd());
+        command.args(["peer", "--id", "7", "--role", "idle", "--listen", ":0", "--data-dir", "7-data"]);
+        command.args(["--warehouse", warehouse, "--join", join]);
+        Running::start(command)
+    };
+    names(at(&own.addr, &theirs.addr).wait(SOON).refused(7, "market"));
+    assert!(!here.cwd().join("7-data").exists(), "nothing was written");
+
+    // The node that it is to join at comes up later, at an address where nobody listens yet.
+    let addr = theirs.addr.clone();
+    theirs.running.signal(Signal::TERM);
+    theirs.running.wait(SOON).expect(0);
+    let late = at(&own.addr, &addr);
+    until("its store is there", SOON, || here.cwd().join("7-data/store").exists().then_some(()));
+    let args = ["peer", "--id", "2", "--role", "idle", "--warehouse", &other.addr];
+    let _theirs = by_hand(&there, "peer-2", &addr, &args);
+    let ended = late.wait(SOON).expect(7);
+    for named in ["error: ", &both[0], &both[1], &addr, "\n  hint: "] {
+        assert!(ended.stderr.contains(named), "{named}: {}", ended.stderr);
+    }
+    // Its own directory was of the other market before.
+    let again = at(&other.addr, &addr).wait(SOON).refused(7, "7-data");
+    assert!(again.stderr.contains(&both[0]) && again.stderr.contains(&both[1]), "{}", again.stderr);
+}
+
 /// What happens to one peer.
 #[derive(Clone, Copy, Debug)]
 enum Fate {
@@ -161,7 +209,7 @@ fn churn() {
             Fate::Leaves => drop(leave(&mut hands, id)),
             Fate::Dies => hands.kill(&[id]),
             Fate::Stops => {
-                hands.signal(id, rustix::process::Signal::TERM);
+                hands.signal(id, Signal::TERM);
                 hands.end_of(id).expect(0);
             }
         }

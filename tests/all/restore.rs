@@ -9,7 +9,7 @@ use bazaar::types::Office;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::market::{ByHand, Market, SOON, Up, alone, by_hand, copy_tree, kill, status, until};
+use super::market::{ByHand, Ended, Market, SOON, Up, alone, by_hand, copy_tree, shell, status, until};
 
 const LOAD: [&str; 6] = ["--nodes", "6", "--interval", "2ms", "--deposit-every", "10ms"];
 
@@ -24,6 +24,74 @@ fn started_on<'a>(market: &'a Market) -> Up<'a> {
     let up = market.start(&LOAD);
     trade(&up, 150);
     up
+}
+
+/// A market that starts and stops quickly.
+const SMALL: [&str; 8] = ["--buyers", "1", "--sellers", "1", "--interval", "2ms", "--deposit-every", "10ms"];
+const SMALL_PEERS: std::ops::RangeInclusive<u32> = 1..=4;
+
+/// It trades, and stops in order with every order answered.
+#[track_caller]
+fn trades(market: &Market) {
+    let up = market.start(&SMALL);
+    trade(&up, 60);
+    up.interrupt().expect(0);
+    nothing_is_open(market, SMALL_PEERS);
+}
+
+/// It trades; if it is refused, then after the hints were followed to the letter, which name these commands.
+#[track_caller]
+fn trades_once_mended(market: &Market) -> Vec<String> {
+    let mut typed = Vec::new();
+    while let Some(refused) = refusal(market) {
+        typed.push(mended(market, &refused));
+        assert!(typed.len() < 4, "hints that do not mend: {typed:?}");
+    }
+    nothing_is_open(market, SMALL_PEERS);
+    typed
+}
+
+/// How a market that does not trade was refused.
+fn refusal(market: &Market) -> Option<Ended> {
+    let mut up = market.spawn(&SMALL);
+    let ended = until("it trades or ends", SOON, || {
+        if up.has_ended() {
+            return Some(true);
+        }
+        let warehouse = market.nodes().into_iter().find(|node| node.name == "warehouse")?;
+        let report =
+            status(&warehouse.addr).filter(|_| super::market::parent(warehouse.pid) == Some(up.pid()))?;
+        (report.roster.paired && report.log.0.0 > 60).then_some(false)
+    });
+    if ended {
+        let ended = up.wait(SOON).expect(7);
+        assert!(ended.stderr.contains("error: "), "{}", ended.stderr);
+        return Some(ended);
+    }
+    trade(&up, 60);
+    up.interrupt().expect(0);
+    None
+}
+
+/// Types what the hint names, and what the hints of its own refusals name, until one is done. Gives the last line typed.
+#[track_caller]
+fn mended(market: &Market, refused: &Ended) -> String {
+    let mut line = refused.hinted();
+    for _ in 0..4 {
+        let ended = shell(market.cwd(), &line.replace("BACKUP", "b"));
+        if ended.code == 0 {
+            return line;
+        }
+        assert_ne!(ended.hinted(), line, "a hint that leads to itself: {ended:?}");
+        line = ended.hinted();
+    }
+    panic!("hints that do not mend: {line}");
+}
+
+/// Copies that were moved away.
+fn kept_aside(market: &Market) -> usize {
+    let names = fs::read_dir(market.cwd()).unwrap().map(|entry| entry.unwrap().file_name());
+    names.filter(|name| name.to_string_lossy().starts_with("lost-")).count()
 }
 
 /// Takes the warehouse's directory away, as a broken disk would.
@@ -128,6 +196,15 @@ fn an_older_copy_of_the_warehouse_is_refused_and_does_no_harm() {
     started_on(&market).interrupt().expect(0);
     assert_eq!(lost(&market), 0);
     nothing_is_open(&market, 1..=6);
+
+    // There is no newer one: it goes on from the older copy, as the hint says.
+    fs::rename(market.node_dir("warehouse"), &newest).unwrap();
+    copy_tree(&older, &market.node_dir("warehouse"));
+    mended(&market, &market.up(&LOAD).expect(7));
+    assert_eq!(kept_aside(&market), 1);
+    started_on(&market).interrupt().expect(0);
+    assert!(lost(&market) > 0);
+    nothing_is_open(&market, 1..=6);
 }
 
 /// How many orders each peer was answered.
@@ -167,8 +244,10 @@ fn peers_go_on_without_a_restart_when_the_warehouse_is_restored_under_them() {
     until("more trade", SOON, || (rows(&warehouse) > at_backup + 200).then_some(()));
 
     let addr = warehouse.addr.clone();
-    kill(warehouse.running.pid(), Signal::KILL);
-    drop(warehouse);
+    let refused = market.run(&["restore", "--from", "b", "--accept-loss"]).refused(7, "in use");
+    assert_eq!(refused.hinted(), format!("kill {}", warehouse.running.pid()));
+    shell(market.cwd(), &refused.hinted()).expect(0);
+    warehouse.running.wait(SOON).expect(0);
     lose(&market);
     let generation = restore(&market, "b")["generation"].as_u64().unwrap();
     let warehouse = by_hand(&market, "warehouse", &addr, &["warehouse"]);
@@ -194,5 +273,164 @@ fn peers_go_on_without_a_restart_when_the_warehouse_is_restored_under_them() {
     }
     warehouse.running.signal(Signal::TERM);
     warehouse.running.wait(SOON).expect(0);
+    assert!(lost(&market) > 0);
+}
+
+/// What came after the backup is lost: a node that went on from it as if nothing were would use terms and numbers twice.
+#[test]
+fn no_node_starts_on_a_backup_and_the_hint_restores_it() {
+    let _one = alone();
+    let market = Market::new();
+    trades(&market);
+    market.run(&["backup", "--out", "b"]).expect(0);
+    let warehouse = ["warehouse", "--data-dir", "b", "--listen", ":0"];
+    let peer = ["peer", "--id", "1", "--warehouse", "127.0.0.1:9", "--data-dir", "b", "--listen", ":0"];
+    for node in [&warehouse[..], &peer[..]] {
+        let refused = market.run(node).refused(7, "b is a backup");
+        assert_eq!(refused.hinted(), "bazaar restore --from b --data-dir bazaar-data --accept-loss");
+    }
+    // The market has its warehouse still: the next hint moves that away.
+    mended(&market, &market.run(&warehouse).expect(7));
+    assert_eq!(kept_aside(&market), 1);
+    trades(&market);
+
+    // Somebody copies it to the place of the lost one.
+    lose(&market);
+    copy_tree(&market.cwd().join("b"), &market.node_dir("warehouse"));
+    assert_eq!(trades_once_mended(&market).len(), 1);
+    market.run(&["verify", "--data-dir", "b"]).expect(0);
+    lost(&market);
+}
+
+/// From one backup again and again, from newer ones, with the other stores at hand and without.
+#[test]
+fn ten_restores_and_after_each_the_market_trades_or_says_what_to_type() {
+    let _one = alone();
+    let market = Market::new();
+    trades(&market);
+    market.run(&["backup", "--out", "b"]).expect(0);
+    trades(&market);
+    let mut generations = Vec::new();
+    for round in 0..10 {
+        lose(&market);
+        if round % 3 == 2 {
+            // Where no other store is at hand, then put where the others are.
+            let away = format!("away-{round}");
+            market.run(&["restore", "--from", "b", "--data-dir", &away, "--accept-loss"]).expect(0);
+            fs::rename(market.cwd().join(&away).join("warehouse"), market.node_dir("warehouse")).unwrap();
+        } else {
+            restore(&market, "b");
+        }
+        trades_once_mended(&market);
+        let meta = market.dump("meta", &market.dir());
+        let generation = meta[0]["generation"].clone();
+        assert!(meta.iter().all(|node| node["generation"] == generation), "{meta:?}");
+        generations.push(generation.as_u64().unwrap());
+        if round == 5 {
+            fs::rename(market.cwd().join("b"), market.cwd().join("b-before")).unwrap();
+            market.run(&["backup", "--out", "b"]).expect(0);
+        }
+    }
+    assert!(generations.is_sorted_by(|one, next| one < next), "{generations:?}");
+    assert!(lost(&market) > 0);
+}
+
+/// Each refusal of `backup` and `restore` names a command that does what was meant.
+#[test]
+fn what_backup_and_restore_refuse_they_say_how_to_do() {
+    let _one = alone();
+    let market = Market::new();
+    trades(&market);
+    let run = |args: &[&str]| market.run(args);
+    fs::write(market.cwd().join("file"), "").unwrap();
+    let typed = mended(&market, &run(&["backup", "--out", "file"]).refused(2, "is a file"));
+    assert_eq!(typed, "bazaar backup --out file-2 --data-dir bazaar-data");
+    mended(&market, &run(&["backup", "--out", "file-2"]).refused(2, "not empty"));
+    assert!(market.cwd().join("file-3/store").exists());
+    let refused = run(&["restore", "--from", "file-3"]).refused(2, "is lost");
+    let typed = mended(&market, &refused);
+    assert!(typed.starts_with("mv bazaar-data/warehouse lost-warehouse && "), "{typed}");
+    trades(&market);
+    // A market's own ledger as its own backup.
+    let own = ["restore", "--from", "bazaar-data", "--accept-loss"];
+    mended(&market, &run(&own).refused(7, "has a store"));
+    trades(&market);
+    assert_eq!(kept_aside(&market), 2);
+    // Cut off: the copy that is there stays.
+    copy_tree(&market.cwd().join("file-3"), &market.cwd().join("cut"));
+    fs::rename(market.cwd().join("cut/store"), market.cwd().join("cut/store.tmp")).unwrap();
+    let cut = run(&["restore", "--from", "cut", "--accept-loss"]).refused(7, "cut off");
+    assert_eq!(mended(&market, &cut), "bazaar backup --out cut-2");
+    // Damaged: what is left of it is told.
+    fs::write(market.cwd().join("cut-2/mark"), "").unwrap();
+    let damaged =
+        run(&["restore", "--from", "cut-2", "--data-dir", "m", "--accept-loss"]).refused(7, "cut-2");
+    let told = shell(market.cwd(), &damaged.hinted());
+    assert!(told.stderr.contains("cut-2") || told.stdout.contains("cut-2"), "{told:?}");
+    assert!(market.cwd().join("cut/store.tmp").exists() && !market.cwd().join("m").exists());
+}
+
+/// What a node's directory may come to.
+#[derive(Clone, Copy, Debug)]
+enum Harm {
+    NoMark,
+    NoStore,
+    OlderStore,
+    Garbage,
+}
+
+const HARMS: [Harm; 4] = [Harm::NoMark, Harm::NoStore, Harm::OlderStore, Harm::Garbage];
+
+fn harm(dir: &Path, older: &Path, harm: Harm) {
+    match harm {
+        Harm::NoMark => fs::remove_file(dir.join("mark")).unwrap(),
+        Harm::NoStore => fs::remove_dir_all(dir.join("store")).unwrap(),
+        Harm::OlderStore => {
+            fs::remove_dir_all(dir.join("store")).unwrap();
+            copy_tree(&older.join("store"), &dir.join("store"));
+        }
+        Harm::Garbage => fs::write(dir.join("store/db"), [7; 100_000]).unwrap(),
+    }
+}
+
+/// Otherwise the hint is of no use, or has the only copy removed.
+#[test]
+fn a_peer_whose_store_is_harmed_says_how_to_go_on_and_its_old_copy_is_no_harm() {
+    let _one = alone();
+    let market = Market::new();
+    trades(&market);
+    let older = market.cwd().join("older");
+    copy_tree(&market.node_dir("peer-1"), &older);
+    trades(&market);
+    for (at, kind) in HARMS.into_iter().enumerate() {
+        harm(&market.node_dir("peer-1"), &older, kind);
+        let typed = trades_once_mended(&market);
+        assert!(typed.len() == 1 && typed[0].starts_with("mv bazaar-data/peer-1 lost-peer-1"), "{typed:?}");
+        assert_eq!(kept_aside(&market), at + 1, "{kind:?}: nothing is removed");
+    }
+    // All of it, and an old copy of it: nothing is to be mended.
+    fs::remove_dir_all(market.node_dir("peer-1")).unwrap();
+    trades(&market);
+    fs::remove_dir_all(market.node_dir("peer-1")).unwrap();
+    copy_tree(&older, &market.node_dir("peer-1"));
+    trades(&market);
+    assert_eq!(lost(&market), 0, "the ledger has it all");
+}
+
+#[test]
+fn a_warehouse_whose_store_is_harmed_says_how_to_go_on() {
+    let _one = alone();
+    let market = Market::new();
+    trades(&market);
+    market.run(&["backup", "--out", "b"]).expect(0);
+    let older = market.cwd().join("older");
+    copy_tree(&market.node_dir("warehouse"), &older);
+    trades(&market);
+    for (at, kind) in HARMS.into_iter().enumerate() {
+        harm(&market.node_dir("warehouse"), &older, kind);
+        let typed = trades_once_mended(&market);
+        assert!(typed.len() == 1 && typed[0].contains("--from b "), "{typed:?}");
+        assert!(kept_aside(&market) > at, "{kind:?}: nothing is removed");
+    }
     assert!(lost(&market) > 0);
 }

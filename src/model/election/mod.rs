@@ -124,29 +124,34 @@ impl Election {
     }
 
     /// The connection to a peer is refused or broken: it does not answer this round. If no other higher id is left to
-    /// wait for, claims at once; if only this peer had promised to take over, starts a new round.
-    pub fn unreachable(&mut self, now: Now, peer: PeerId) -> Vec<Effect> {
+    /// wait for, claims at once; if only this peer had promised to take over, starts a new round. `may_stand` as in
+    /// [`Election::received`]: if not, the round is over.
+    pub fn unreachable(&mut self, now: Now, peer: PeerId, may_stand: bool) -> Vec<Effect> {
         let (Phase::Asking { silent: open } | Phase::Awaiting { promised: open }) = &mut self.phase else {
             return Vec::new();
         };
         if !open.remove(&peer) || !open.is_empty() {
             return Vec::new();
         }
-        match self.phase {
-            Phase::Asking { .. } => self.claim(),
-            _ => self.start(now),
-        }
+        self.go_on(now, may_stand)
     }
 
-    /// A timer went off. Stale ones do nothing.
-    pub fn timer(&mut self, now: Now, token: u64) -> Vec<Effect> {
-        if token != self.token {
-            return Vec::new();
-        }
+    /// A timer went off. Stale ones do nothing. `may_stand` as in [`Election::received`]: if not, the round is over. Else
+    /// a peer would go on to claim an office that it may not hold, or that another one is to fill.
+    pub fn timer(&mut self, now: Now, token: u64, may_stand: bool) -> Vec<Effect> {
+        if token == self.token { self.go_on(now, may_stand) } else { Vec::new() }
+    }
+
+    /// Nobody is waited for any more in this phase.
+    fn go_on(&mut self, now: Now, may_stand: bool) -> Vec<Effect> {
         match self.phase {
+            Phase::Resting | Phase::Claiming => Vec::new(),
+            _ if !may_stand => {
+                self.filled();
+                Vec::new()
+            }
             Phase::Asking { .. } => self.claim(),
             Phase::Awaiting { .. } | Phase::BackingOff => self.start(now),
-            Phase::Resting | Phase::Claiming => Vec::new(),
         }
     }
 
@@ -286,16 +291,16 @@ mod tests {
     fn silence_of_all_higher_ids_leads_to_a_claim() {
         let (mut election, effects) = asking();
         let (at, token) = timer_of(&effects);
-        assert_eq!(election.timer(at, token), [Effect::Claim]);
+        assert_eq!(election.timer(at, token, true), [Effect::Claim]);
     }
 
     #[test]
     fn dead_higher_ids_are_not_waited_for() {
         let (mut election, _) = asking();
-        assert_eq!(election.unreachable(START, PeerId(8)), []);
-        assert_eq!(election.unreachable(START, PeerId(8)), [], "told twice of one peer");
-        assert_eq!(election.unreachable(START, PeerId(2)), [], "a lower id is not waited for");
-        assert_eq!(election.unreachable(START, PeerId(6)), [Effect::Claim]);
+        assert_eq!(election.unreachable(START, PeerId(8), true), []);
+        assert_eq!(election.unreachable(START, PeerId(8), true), [], "told twice of one peer");
+        assert_eq!(election.unreachable(START, PeerId(2), true), [], "a lower id is not waited for");
+        assert_eq!(election.unreachable(START, PeerId(6), true), [Effect::Claim]);
     }
 
     #[test]
@@ -305,8 +310,8 @@ mod tests {
         let effects = election.received(START, PeerId(6), Message::Ok, true, &peers(&[2, 6, 8]));
         let (at, token) = timer_of(&effects);
         assert_eq!(at, START.after_ms(ELECTION_COORDINATOR_MS));
-        assert_eq!(election.timer(at, stale), []);
-        let again = election.timer(at, token);
+        assert_eq!(election.timer(at, stale, true), []);
+        let again = election.timer(at, token, true);
         assert_eq!(
             again[..2],
             [send(6, Message::Election), send(8, Message::Election)],
@@ -319,8 +324,8 @@ mod tests {
     fn a_promise_of_a_peer_that_broke_off_is_worth_nothing() {
         let (mut election, _) = awaiting();
         assert_eq!(election.received(START, PeerId(8), Message::Ok, true, &peers(&[])), []);
-        assert_eq!(election.unreachable(START, PeerId(6)), [], "8 still stands by its word");
-        assert_eq!(election.unreachable(START, PeerId(8)).len(), 3, "a new round");
+        assert_eq!(election.unreachable(START, PeerId(6), true), [], "8 still stands by its word");
+        assert_eq!(election.unreachable(START, PeerId(8), true).len(), 3, "a new round");
     }
 
     #[test]
@@ -358,15 +363,15 @@ mod tests {
         let (at, token) = timer_of(&effects);
         assert_eq!(at, START.after_ms(ELECTION_COORDINATOR_MS));
         assert_eq!(election.received(at, PeerId(2), Message::Coordinator, true, &peers(&[2, 6, 8])), []);
-        assert_eq!(election.timer(at, token).len(), 3, "a stream of them does not prolong it");
+        assert_eq!(election.timer(at, token, true).len(), 3, "a stream of them does not prolong it");
     }
 
     #[test]
     fn a_filled_office_ends_the_round_and_its_timer() {
         let (mut election, (at, token)) = awaiting();
         election.filled();
-        assert_eq!(election.timer(at, token), []);
-        assert_eq!(election.unreachable(START, PeerId(6)), []);
+        assert_eq!(election.timer(at, token, true), []);
+        assert_eq!(election.unreachable(START, PeerId(6), true), []);
     }
 
     #[test]
@@ -391,7 +396,7 @@ mod tests {
             now = at;
             assert_eq!(election.refused(now), [], "no claim is open");
             assert_eq!(election.vacant(now, &peers(&[])), [], "the pause holds though the office is vacant");
-            assert_eq!(election.timer(now, token), [Effect::Claim]);
+            assert_eq!(election.timer(now, token, true), [Effect::Claim]);
         }
         assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 640, 1_000, 1_000]);
         election.filled();

@@ -160,11 +160,15 @@ impl World {
     fn happen(&mut self, event: Event) {
         match event {
             Event::Deliver { from, to, message, roster } => self.deliver(from, to, message, roster),
-            Event::Timer { peer, life, token } => {
-                self.step(peer, Some(life), |peer, now, _| peer.election.timer(now, token))
-            }
+            Event::Timer { peer, life, token } => self.step(peer, Some(life), |peer, now, _| {
+                let may_stand = peer.roster.holder.is_none();
+                peer.election.timer(now, token, may_stand)
+            }),
             Event::Unreachable { at, peer: gone } => {
-                self.step(at, None, |peer, now, _| peer.election.unreachable(now, gone));
+                self.step(at, None, |peer, now, _| {
+                    let may_stand = peer.roster.holder.is_none();
+                    peer.election.unreachable(now, gone, may_stand)
+                });
             }
             Event::Push { to, roster } => {
                 self.step(to, None, |peer, now, others| peer.learn(now, roster, others))
@@ -388,9 +392,9 @@ proptest! {
                 1 => election.received(now, peer, Message::Election, true, &others),
                 2 => election.received(now, peer, Message::Ok, true, &others),
                 3 => election.received(now, peer, Message::Coordinator, true, &others),
-                4 => election.unreachable(now, peer),
+                4 => election.unreachable(now, peer, peer.0.is_multiple_of(2)),
                 5 => election.refused(now),
-                6 => tokens.last().map_or(vec![], |&token| election.timer(now, token)),
+                6 => tokens.last().map_or(vec![], |&token| election.timer(now, token, !peer.0.is_multiple_of(3))),
                 _ => {
                     election.filled();
                     vec![]
@@ -402,7 +406,7 @@ proptest! {
             }));
             let before = format!("{election:?}");
             for &token in tokens.iter().rev().skip(1) {
-                prop_assert_eq!(election.timer(now, token), vec![]);
+                prop_assert_eq!(election.timer(now, token, true), vec![]);
             }
             prop_assert_eq!(before, format!("{election:?}"));
         }

@@ -204,6 +204,7 @@ fn warehouse() -> Warehouse {
     let mut market = market();
     apply(&mut market, Record::Office { office, trader, process, term: Term(1), clock: Stamp(8) });
     let parts = Parts {
+        restore: String::new(),
         market,
         clock: Clock::starting_at(Stamp(9)),
         rules: Rules { commission_percent: 7, suspect_after_ms: 1000, starts: 1 },

@@ -73,6 +73,7 @@ impl Rooms {
         self.cache.close(cx);
         self.offices.term_ended(cx, office, term);
         self.desk.set_closing(false);
+        self.leave.out_of_office(cx.now());
     }
 
     fn begin_term(&mut self, cx: &mut Cx<'_>, office: Office, term: Term) {

@@ -53,6 +53,7 @@ use rooms::Rooms;
 pub(crate) use state::Part;
 pub use state::PeerState;
 
+use super::awake::Awake;
 use super::clock::Clock;
 use super::membership::{Member, Membership};
 use super::shopper::{Habits, Shopper};
@@ -88,8 +89,7 @@ pub(crate) struct Parts {
 pub(crate) struct Peer {
     facts: Facts,
     rooms: Rooms,
-    /// When it meant to be woken.
-    planned: Now,
+    awake: Awake,
 }
 
 impl Peer {
@@ -115,8 +115,9 @@ impl Peer {
             gossip: gossip::Gossip::default(),
             leave: leave::Leave::default(),
         };
+        let awake = Awake::new(now, me.suspect_after_ms);
         let facts = Facts::new(me, state, clock, Membership::new(member, now), goods, warehouse, now);
-        Peer { facts, rooms, planned: now }
+        Peer { facts, rooms, awake }
     }
 
     /// The offices as it knows them.
@@ -126,12 +127,11 @@ impl Peer {
     }
 
     fn begin(&mut self, at: At) {
+        let (at, was_paused) = self.awake.begin(at);
         self.facts.at = at;
-        // This turn comes long after the time that was planned.
-        if at.now.ms_since(self.planned) > self.facts.me.suspect_after_ms / 2 {
+        if was_paused {
             self.rooms.was_away(at.now);
         }
-        self.planned = at.now;
     }
 }
 
@@ -152,11 +152,11 @@ impl Machine for Peer {
         self.rooms.wake(&mut cx);
         self.rooms.follow(&mut cx);
         self.rooms.finish(&mut cx);
-        self.planned = self.due().map_or(Now(u64::MAX), |due| due.max(at.now));
+        self.awake.plan(self.rooms.due(&self.facts));
     }
 
     fn due(&self) -> Option<Now> {
-        self.rooms.due(&self.facts)
+        Some(self.awake.due())
     }
 
     fn clock(&self) -> Stamp {

@@ -25,6 +25,7 @@ use self::presence::Presence;
 use self::settle::{Job, Settler};
 use self::tell::Told;
 use self::witnesses::Witnesses;
+use super::awake::Awake;
 use super::call::{Answer, Ask, Refusal};
 use super::clock::Clock;
 use super::evidence::{Seen, Signer};
@@ -67,6 +68,8 @@ pub struct Parts {
     pub addr: String,
     /// Of the operating system.
     pub pid: u32,
+    /// The command that puts its ledger in its own place as a restored one: for a hint.
+    pub restore: String,
     /// How often it asks whether peers live.
     pub heartbeat_ms: u64,
     /// Initial goods of a new ledger.
@@ -81,6 +84,7 @@ struct Me {
     process: ProcessId,
     addr: String,
     pid: u32,
+    restore: String,
 }
 
 /// A stream of a peer to the warehouse.
@@ -113,21 +117,32 @@ pub struct Warehouse {
     /// The offices as they were last looked at.
     roster: Roster,
     told: Told,
-    /// When it wants a turn, as of the last one.
-    due: Now,
+    awake: Awake,
     stopped: bool,
 }
 
 impl Warehouse {
     /// A warehouse over a recovered market.
     pub fn new(parts: Parts, now: Now) -> Warehouse {
-        let Parts { market, clock, rules, cluster, store, key, process, addr, pid, heartbeat_ms, goods } =
-            parts;
+        let Parts {
+            market,
+            clock,
+            rules,
+            cluster,
+            store,
+            key,
+            process,
+            addr,
+            pid,
+            restore,
+            heartbeat_ms,
+            goods,
+        } = parts;
         let signer = key.map(Signer::new);
         Warehouse {
             clock,
             rules,
-            me: Me { cluster, store, key: signer.as_ref().map(Signer::key), process, addr, pid },
+            me: Me { cluster, store, key: signer.as_ref().map(Signer::key), process, addr, pid, restore },
             goods: if market.seq == Seq(0) { goods } else { Vec::new() },
             conns: BTreeMap::new(),
             presence: Presence::new(now, rules.suspect_after_ms),
@@ -137,7 +152,7 @@ impl Warehouse {
             duplicates: 0,
             roster: Roster { version: rules.starts << 32, ..Roster::default() },
             told: Told::new(market.seq, heartbeat_ms, now),
-            due: now,
+            awake: Awake::new(now, rules.suspect_after_ms),
             stopped: false,
             market,
         }
@@ -149,13 +164,11 @@ impl Warehouse {
         outcome
     }
 
-    /// What comes before anything else of a turn, whatever it begins with.
-    fn begin(&mut self, at: At, turn: &mut Turn<Record>) {
-        // Woken long after the time that was asked for: this process was stopped. The peers were not, and their answers
-        // wait unread.
-        if at.now.ms_since(self.due) > self.rules.suspect_after_ms / 2 {
+    /// What comes before anything else of a turn, whatever it begins with. Gives the time as this process counts it.
+    fn begin(&mut self, at: At, turn: &mut Turn<Record>) -> At {
+        let (at, was_paused) = self.awake.begin(at);
+        if was_paused {
             self.presence.was_away(at.now);
-            self.due = at.now;
         }
         if !self.goods.is_empty() {
             self.stock(at.time, turn);
@@ -164,6 +177,7 @@ impl Warehouse {
         if heard && self.me.key.is_some_and(|key| self.market.key() != Some(key)) {
             self.show_key(at.time, turn);
         }
+        at
     }
 
     /// Puts the key into the chain, behind the initial goods. In a ledger that format 1 began it goes on from this row
@@ -288,7 +302,7 @@ impl Machine for Warehouse {
             tracing::error!(exit.what, "this ledger is not the market's");
             return turn.at_once(Because::TellsNothing, Effect::Exit(exit));
         }
-        self.begin(at, turn);
+        let at = self.begin(at, turn);
         self.catch_up(at, turn);
         if let Some(input) = self.waits_for_witnesses(at, input, turn) {
             self.take_in(at, input, turn);
@@ -296,7 +310,7 @@ impl Machine for Warehouse {
     }
 
     fn end_turn(&mut self, at: At, turn: &mut Turn<Record>) {
-        self.begin(at, turn);
+        let at = self.begin(at, turn);
         self.catch_up(at, turn);
         self.settle(at, turn);
         self.heartbeat(at.now, turn);
@@ -304,11 +318,11 @@ impl Machine for Warehouse {
         self.tell_changed_stock(turn);
         let change = self.presence.next_change(at.now, &self.market.offices);
         let wakes = [Some(self.told.next_heartbeat), change, self.witnesses.due()];
-        self.due = wakes.into_iter().flatten().min().unwrap_or(self.told.next_heartbeat);
+        self.awake.plan(wakes.into_iter().flatten().min());
     }
 
     fn due(&self) -> Option<Now> {
-        Some(self.due)
+        Some(self.awake.due())
     }
 
     fn clock(&self) -> Stamp {

@@ -14,7 +14,8 @@ use crate::types::{Now, PeerId, ProcessId, Term};
 
 /// The peers that are seen, in this life of the warehouse.
 pub(super) struct Presence {
-    started: Now,
+    /// When this life began, or went on after a pause: holders have suspect-after from then to come.
+    since: Now,
     suspect_after_ms: u64,
     present: BTreeMap<PeerId, Present>,
     /// Terms whose control stream was seen in this life and closed.
@@ -29,12 +30,14 @@ struct Present {
     addr: String,
     /// When the oldest unanswered heartbeat was sent.
     asked: Option<Now>,
+    /// Nothing came on the stream since this process was paused: perhaps the peer has given it up meanwhile.
+    doubtful: bool,
 }
 
 impl Presence {
-    pub(super) fn new(started: Now, suspect_after_ms: u64) -> Presence {
+    pub(super) fn new(since: Now, suspect_after_ms: u64) -> Presence {
         Presence {
-            started,
+            since,
             suspect_after_ms,
             present: BTreeMap::new(),
             lost: BTreeSet::new(),
@@ -44,7 +47,7 @@ impl Presence {
 
     /// The warehouse serves from now on.
     pub(super) fn serves_from(&mut self, now: Now) {
-        self.started = now;
+        self.since = now;
     }
 
     /// A control stream is up. It proves that the term which its process holds is alive.
@@ -53,16 +56,17 @@ impl Presence {
             self.lost.remove(&term);
         }
         let Hello { process, addr, .. } = hello.clone();
-        let present = Present { conn, process, dialed: hello.dialed(), addr, asked: None };
+        let present = Present { conn, process, dialed: hello.dialed(), addr, asked: None, doubtful: false };
         self.present.insert(hello.peer, present);
     }
 
-    /// A control stream ended: an office that its peer holds can be claimed now.
+    /// A control stream ended: an office that its peer holds can be claimed now. If the peer may have given the stream
+    /// up because this process was paused, it has the time of a start to come back.
     pub(super) fn closed(&mut self, conn: ConnId, offices: &Offices) {
         let found = self.present.iter().find(|(_, present)| present.conn == conn);
         let Some(peer) = found.map(|(peer, _)| *peer) else { return };
-        self.present.remove(&peer);
-        if let Some(grant) = offices.held_by(peer) {
+        let doubtful = self.present.remove(&peer).is_some_and(|present| present.doubtful);
+        if let Some(grant) = offices.held_by(peer).filter(|_| !doubtful) {
             self.lost.insert(grant.term);
         }
     }
@@ -104,21 +108,24 @@ impl Presence {
     /// Any message on a peer's control stream is a sign of life.
     fn alive(&mut self, conn: ConnId) {
         if let Some(present) = self.present.values_mut().find(|present| present.conn == conn) {
-            present.asked = None;
+            (present.asked, present.doubtful) = (None, false);
         }
     }
 
-    /// This process was stopped for a while: what is unanswered counts from now, or everybody would seem silent.
+    /// This process was paused: what is unanswered counts from now, or everybody would seem silent; and who gave a
+    /// stream up meanwhile may come back.
     pub(super) fn was_away(&mut self, now: Now) {
-        for present in self.present.values_mut().filter(|present| present.asked.is_some()) {
-            present.asked = Some(now);
+        self.since = now;
+        for present in self.present.values_mut() {
+            present.asked = present.asked.map(|_| now);
+            present.doubtful = true;
         }
     }
 
     /// When the roster changes by itself: a holder that stays silent can be replaced, or somebody may stand again.
     pub(super) fn next_change(&self, now: Now, offices: &Offices) -> Option<Now> {
         let asked = offices.grants().filter_map(|grant| self.present.get(&grant.peer)?.asked);
-        let grace = offices.grants().next().is_some().then_some(self.started);
+        let grace = offices.grants().next().is_some().then_some(self.since);
         let due = asked.chain(grace).map(|since| since.after_ms(self.suspect_after_ms));
         let due = due.chain(self.passed_over.next_end(now));
         due.filter(|due| *due > now).min()
@@ -128,7 +135,7 @@ impl Presence {
     pub(super) fn sees(&self, grant: &Grant, now: Now) -> bool {
         match self.present.get(&grant.peer).filter(|present| present.process == grant.process) {
             Some(present) => self.answers(present, now),
-            None => !self.lost.contains(&grant.term) && now.ms_since(self.started) < self.suspect_after_ms,
+            None => !self.lost.contains(&grant.term) && now.ms_since(self.since) < self.suspect_after_ms,
         }
     }
 

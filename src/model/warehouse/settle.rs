@@ -41,12 +41,11 @@ impl Settler {
     }
 
     /// A number above one that was not taken waits for it; the number itself, or one below, lifts the block. Without
-    /// that a peer's rows would not be by number: a later order of its overtakes one that is asked again.
+    /// that a peer's rows would not be by number: a later order of its overtakes one that is asked again. A void waits
+    /// for nothing, and lifts the block of its own number alone: that one is not asked again.
     fn is_blocked(&mut self, order: &Order) -> bool {
-        if self.blocked.is_empty() || order.kind == OrderKind::Void {
-            return false;
-        }
         match self.blocked.get(&order.id.peer) {
+            Some(number) if order.id.number != *number && order.kind == OrderKind::Void => false,
             Some(number) if order.id.number > *number => true,
             Some(_) => {
                 self.blocked.remove(&order.id.peer);
@@ -104,7 +103,7 @@ impl Warehouse {
         grant.is_some_and(|grant| (grant.peer, grant.process) == (settler.peer, settler.process))
     }
 
-    /// Decides all batches of the turn, in (stamp, peer, number) order over all of them.
+    /// Decides all batches of the turn, in queue order over all of them: voids first, then by (stamp, peer, number).
     pub(super) fn settle(&mut self, at: At, turn: &mut Turn<Record>) {
         if self.jobs.is_empty() {
             return;
@@ -155,7 +154,7 @@ impl Warehouse {
     ) {
         let mut work = Vec::with_capacity(jobs.iter().map(|job| job.orders.len()).sum());
         for (at, job) in jobs.iter().enumerate().filter(|(at, _)| answers[*at].refused.is_none()) {
-            work.extend(job.orders.iter().map(|order| (order.key(), at, order)));
+            work.extend(job.orders.iter().map(|order| (order.place(), at, order)));
         }
         work.sort_unstable_by_key(|(key, at, _)| (*key, *at));
         for (_, at, order) in work {

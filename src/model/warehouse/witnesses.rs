@@ -102,6 +102,25 @@ impl Warehouse {
         std::mem::take(&mut self.witnesses.kept)
     }
 
+    /// The mend begins a generation that no peer can have seen.
+    fn exit_for_another(&self, peer: PeerId, seen: &Seen, lacks: &str) -> Exit {
+        let above = match seen.generation == self.market.generation {
+            true => String::new(),
+            false => format!(" --above {}", seen.generation.count),
+        };
+        Exit {
+            code: 7,
+            what: format!(
+                "peer {peer} proves that the warehouse has shown {lacks}: it is an older copy, or another ledger"
+            ),
+            hint: format!(
+                "put the newest copy of the warehouse's directory back; if there is none, go on from this one, without \
+                 what it lacks: {}{above}",
+                self.me.restore
+            ),
+        }
+    }
+
     /// Somebody shows, with the warehouse's own signature, a ledger that this one does not go on from: this store is an
     /// older copy, or another one. It would tell peers what never was, so it serves nobody: the process ends. A claim
     /// without proof ends nothing.
@@ -112,10 +131,10 @@ impl Warehouse {
             return None;
         }
         let lacks = match seen.generation == own {
-            false => Some(format!("generation {} of the ledger", seen.generation)),
+            false => Some(format!("generation {} of the ledger, and this store is of {own}", seen.generation)),
             true => match past.holds(seen.seq, seen.hash) {
                 Ok(true) => None,
-                Ok(false) => Some(format!("ledger record {}", seen.seq)),
+                Ok(false) => Some(format!("ledger record {}, which this store lacks", seen.seq)),
                 Err(error) => {
                     tracing::error!(error, "the ledger cannot be compared with what a peer has seen");
                     None
@@ -133,7 +152,7 @@ impl Warehouse {
             return None;
         };
         self.clock.adopt(clock);
-        lacks.map(|lacks| exit_as_older_copy(peer, &seen, own.count, &lacks))
+        lacks.map(|lacks| self.exit_for_another(peer, &seen, &lacks))
     }
 }
 
@@ -158,20 +177,5 @@ fn tells_of_the_ledger(input: &Input) -> bool {
         Input::Said(..) | Input::Opened(_, Stream::Watch) => true,
         Input::Asked(_, ask) => !matches!(ask, Ask::Catalogue | Ask::Probe | Ask::Status),
         _ => false,
-    }
-}
-
-fn exit_as_older_copy(peer: PeerId, seen: &Seen, own: u64, lacks: &str) -> Exit {
-    let above = own.max(seen.generation.count);
-    Exit {
-        code: 7,
-        what: format!(
-            "peer {peer} proves that the warehouse has shown {lacks}, which this store lacks: it is an older copy, or \
-             another ledger"
-        ),
-        hint: format!(
-            "put the newest copy of the warehouse's directory back; if there is none, move this one away and mend \
-             with: bazaar restore --from BACKUP --accept-loss --above {above}"
-        ),
     }
 }

@@ -17,10 +17,10 @@ use super::output::{Failure, exit};
 use super::rows::generation_id;
 use super::source::open_offline;
 use super::{generation, live};
-use crate::audit::{BlockSource, Source};
+use crate::audit::{BlockSource, Source, SourceMeta};
 use crate::cli::{BackupArgs, Global, RestoreArgs};
-use crate::journal::{Birth, Block, CopyError, NodeDir, OpenError, StoreCopy};
-use crate::limits::CLOCK_TICKS_PER_SECOND_MAX;
+use crate::journal::{BACKUP, Birth, Block, CopyError, NodeDir, OpenError, StoreCopy, mend};
+use crate::limits::RESTORED_CLOCK_LEAD;
 use crate::model::fold::Tree;
 use crate::model::row::Record;
 use crate::node::boot::{self, new_token};
@@ -29,7 +29,6 @@ use crate::types::{Generation, Hash, PeerId, SecretKey, Seq, Stamp, WallMicros};
 
 /// What a warehouse's store is made as.
 const ROLE: &str = "warehouse";
-const MICROS: u64 = 1_000_000;
 const NO_KEY: &str = "the warehouse's key is not in this backup: a warehouse that is restored from it draws another. \
                       For the key name the directory with --data-dir, and not a node with --connect";
 
@@ -38,7 +37,7 @@ const NO_KEY: &str = "the warehouse's key is not in this backup: a warehouse tha
 /// # Errors
 /// There is no warehouse, its ledger is damaged, or the copy cannot be written.
 pub fn backup(args: &BackupArgs, global: &Global) -> Result<u8, Failure> {
-    refuse_full(&args.out)?;
+    refuse_full(args)?;
     let began = Instant::now();
     let mut source = match args.connect {
         Some(addr) => live::warehouse_at(&addr.to_string(), global)?,
@@ -49,7 +48,7 @@ pub fn backup(args: &BackupArgs, global: &Global) -> Result<u8, Failure> {
     if key.is_none() && !global.quiet {
         eprintln!("{NO_KEY}");
     }
-    let (copied, written) = copy(source.as_mut(), &args.out, key)?;
+    let (copied, written) = copy(source.as_mut(), &args.out, key, &[BACKUP])?;
     let clock = copied.clock;
     written.finish(clock)?;
     let Copied { last, generation, .. } = copied;
@@ -69,16 +68,17 @@ pub fn backup(args: &BackupArgs, global: &Global) -> Result<u8, Failure> {
 pub fn restore(args: &RestoreArgs, global: &Global) -> Result<u8, Failure> {
     if !args.accept_loss {
         let what = "restore puts an older ledger in place: what came after the backup is lost, though some were told of it";
-        return Err(Failure::new(exit::USAGE, what).hint("say that this is meant: --accept-loss"));
+        return Err(Failure::new(exit::USAGE, what).hint(format!("say that this is meant: {}", typed(args))));
     }
     let into = target(&args.data_dir);
-    let mut source = a_backup(&args.from)?;
+    let from = warehouse_dir(&args.from)?;
+    let mut source = a_backup(&from)?;
     let cluster = source.meta().cluster.clone();
-    refuse_target(&into, &args.data_dir, &cluster)?;
+    refuse_target(&from, &into, args, &cluster)?;
     let generation = next_generation(source.as_mut(), args, global)?;
     let key = source.key();
-    let (copied, mut written) = copy(source.as_mut(), &into, key)?;
-    let (now, clock) = (wall_now(), copied.clock_at(wall_now()));
+    let (copied, mut written) = copy(source.as_mut(), &into, key, &[])?;
+    let (now, clock) = (wall_now(), copied.clock_beyond_the_lost());
     let restored = Record::Restored { generation, clock };
     written.append(&restored, now).map_err(|error| writing(&error))?;
     let tip = written.finish(clock)?;
@@ -97,6 +97,16 @@ pub fn restore(args: &RestoreArgs, global: &Global) -> Result<u8, Failure> {
         tip.seq
     );
     say(global, &object, &line)
+}
+
+/// The command as it should have been typed.
+fn typed(args: &RestoreArgs) -> String {
+    let (from, data_dir) = (mend::word(&args.from), mend::word(&args.data_dir));
+    format!("bazaar restore --from {from} --data-dir {data_dir} --accept-loss{}", above(args))
+}
+
+fn above(args: &RestoreArgs) -> String {
+    args.above.map_or(String::new(), |above| format!(" --above {above}"))
 }
 
 fn say(global: &Global, object: &serde_json::Value, line: &str) -> Result<u8, Failure> {
@@ -155,25 +165,37 @@ fn target(dir: &Path) -> PathBuf {
     if node || dir.file_name().is_some_and(|name| name == ROLE) { dir.to_owned() } else { dir.join(ROLE) }
 }
 
-fn refuse_full(out: &Path) -> Result<(), Failure> {
+fn refuse_full(args: &BackupArgs) -> Result<(), Failure> {
+    let out = &args.out;
+    let refused = |what: String| {
+        let source = match args.connect {
+            Some(addr) => format!("--connect {addr}"),
+            None => format!("--data-dir {}", mend::word(&args.data_dir)),
+        };
+        let free = mend::word(&mend::free(out));
+        let hint = format!("name an empty or a new directory: bazaar backup --out {free} {source}");
+        Err(Failure::new(exit::USAGE, what).hint(hint))
+    };
     if out.is_file() {
-        return Err(Failure::new(exit::USAGE, format!("{} is a file, not a directory", out.display()))
-            .hint("name another place with --out"));
+        return refused(format!("{} is a file, not a directory", out.display()));
     }
     let found = fs::read_dir(out).ok().and_then(|mut names| names.next()?.ok());
     let Some(found) = found else { return Ok(()) };
     let name = found.file_name().to_string_lossy().into_owned();
-    let what = format!("{} is not empty: it holds {name}", out.display());
-    Err(Failure::new(exit::USAGE, what).hint("name an empty or a new directory with --out"))
+    refused(format!("{} is not empty: it holds {name}", out.display()))
 }
 
-fn refuse_target(into: &Path, market: &Path, cluster: &str) -> Result<(), Failure> {
-    if [market, into].iter().any(|dir| dir.is_file()) {
+fn refuse_target(from: &Path, into: &Path, args: &RestoreArgs, cluster: &str) -> Result<(), Failure> {
+    let market = &args.data_dir;
+    if [market.as_path(), into].iter().any(|dir| dir.is_file()) {
         return Err(OpenError::NotADirectory(into.to_owned()).into());
     }
     let node = NodeDir::new(into);
+    if node.is_in_use() {
+        return Err(in_use(&node));
+    }
     if node.store().exists() {
-        return Err(occupied(into));
+        return Err(occupied(from, into, args));
     }
     let other = |found: String| {
         let error = OpenError::OtherCluster { dir: market.to_owned(), found, expected: cluster.to_owned() };
@@ -190,23 +212,32 @@ fn refuse_target(into: &Path, market: &Path, cluster: &str) -> Result<(), Failur
     known.filter(|known| known != cluster).map_or(Ok(()), |known| Err(other(known)))
 }
 
-fn occupied(dir: &Path) -> Failure {
-    let what = format!("{} has a store: restore puts a backup only where one is lost", dir.display());
-    // The lost store moves out of the market's directory, where other names are refused.
-    let hint = format!("move it away first: mv {} lost-warehouse", dir.display());
-    Failure::new(exit::DIRECTORY, what).hint(hint)
+/// A ledger that is served is not lost.
+fn in_use(node: &NodeDir) -> Failure {
+    let what = format!("{} is in use: its warehouse runs, and nothing is lost", node.path().display());
+    let pid = node.read_node_json().map_or("PID".to_owned(), |json| json.pid.to_string());
+    Failure::new(exit::DIRECTORY, what)
+        .hint(format!("if another ledger is to take its place, stop it first: kill {pid}"))
+}
+
+fn occupied(from: &Path, into: &Path, args: &RestoreArgs) -> Failure {
+    let what = format!("{} has a store: restore puts a backup only where one is lost", into.display());
+    let is_same = from.canonicalize().is_ok_and(|from| into.canonicalize().is_ok_and(|into| from == into));
+    let command = match is_same {
+        true => mend::restore_in_place(into),
+        false => format!("{} && {}", mend::move_away(into).0, mend::restore(&mend::word(from), into)),
+    };
+    Failure::new(exit::DIRECTORY, what).hint(format!("move it away first: {command}{}", above(args)))
 }
 
 /// Opens a backup; what is none is refused by name.
 fn a_backup(from: &Path) -> Result<Source, Failure> {
-    let from = warehouse_dir(from)?;
     if from.join("store.tmp").exists() && !from.join("store").exists() {
         let what = format!("{} is a backup that was cut off before it was whole", from.display());
-        return Err(
-            Failure::new(exit::DIRECTORY, what).hint("remove it, and take another: bazaar backup --out DIR")
-        );
+        return Err(Failure::new(exit::DIRECTORY, what)
+            .hint(format!("take another: bazaar backup --out {}", mend::word(&mend::free(from)))));
     }
-    let source = open_offline(&from)?;
+    let source = open_offline(from)?;
     refuse_kind(source.as_ref())?;
     Ok(source)
 }
@@ -243,29 +274,29 @@ impl Copied {
         }
     }
 
-    /// A clock that the lost ledger cannot have reached by now. With a lower one its peers might be too far ahead to be
-    /// believed.
-    fn clock_at(&self, now: WallMicros) -> Stamp {
-        let seconds = now.0.saturating_sub(self.time.0) / MICROS + 1;
-        let lead = seconds.saturating_mul(CLOCK_TICKS_PER_SECOND_MAX).min(1 << 60);
-        Stamp(self.clock.0.saturating_add(lead))
+    /// A clock that the lost ledger cannot have reached. With a lower one its peers might be too far ahead to be believed.
+    /// The wall clock says nothing of that: it may have gone back since the backup.
+    fn clock_beyond_the_lost(&self) -> Stamp {
+        Stamp(self.clock.0.saturating_add(RESTORED_CLOCK_LEAD))
     }
 }
 
-/// Copies the whole ledger, each block checked. A torn end behind the mark of a killed warehouse is left out: it was
+/// Copies the whole ledger, each block checked, into a store that keeps these keys. A torn end behind the mark of a killed warehouse is left out: it was
 /// never durable.
 fn copy(
     source: &mut dyn BlockSource,
     into: &Path,
     key: Option<SecretKey>,
+    keeps: &[&str],
 ) -> Result<(Copied, StoreCopy), Failure> {
     refuse_kind(source)?;
     let (meta, mut copied) = (source.meta().clone(), Copied::default());
     let token = new_token().map_err(|error| Failure::new(exit::FAILURE, error.to_string()))?;
-    let birth = Birth { key, ..Birth::new(&meta.cluster, PeerId::WAREHOUSE, ROLE, token) };
+    let extra = keeps.iter().map(|key| ((*key).to_owned(), Vec::new())).collect();
+    let birth = Birth { key, extra, ..Birth::new(&meta.cluster, PeerId::WAREHOUSE, ROLE, token) };
     let mut written = StoreCopy::begin(into, &birth, Tree::Ledger)?;
     let Some((mark, marked)) = meta.mark else {
-        return Err(damaged(&meta.origin, Seq(0), "without a whole mark a lost end would go unseen"));
+        return Err(damaged(&meta, Seq(0), "without a whole mark a lost end would go unseen"));
     };
     let mut at_mark: Option<Hash> = None;
     for bytes in source.blocks(Seq(1)) {
@@ -281,23 +312,24 @@ fn copy(
             }
             Err(CopyError::Store(error)) => return Err(error.into()),
             Err(_) if copied.last >= mark && !meta.live => break,
-            Err(error) => return Err(damaged(&meta.origin, copied.last, &error.to_string())),
+            Err(error) => return Err(damaged(&meta, copied.last, &error.to_string())),
         }
     }
     match at_mark {
-        _ if copied.last == Seq(0) => Err(damaged(&meta.origin, Seq(0), "there are no rows")),
-        _ if copied.last < mark => {
-            Err(damaged(&meta.origin, copied.last, &format!("row {mark} was durable")))
-        }
+        _ if copied.last == Seq(0) => Err(damaged(&meta, Seq(0), "there are no rows")),
+        _ if copied.last < mark => Err(damaged(&meta, copied.last, &format!("row {mark} was durable"))),
         Some(hash) if hash == marked => Ok((copied, written)),
         None if mark == Seq(0) => Ok((copied, written)),
-        _ => Err(damaged(&meta.origin, copied.last, &format!("its mark at row {mark} is not on the chain"))),
+        _ => Err(damaged(&meta, copied.last, &format!("its mark at row {mark} is not on the chain"))),
     }
 }
 
-fn damaged(origin: &str, last: Seq, why: &str) -> Failure {
-    Failure::new(exit::DIRECTORY, format!("{origin} is damaged behind row {last}: {why}"))
-        .hint(format!("see what bazaar verify --data-dir {origin} says, or take another copy"))
+fn damaged(meta: &SourceMeta, last: Seq, why: &str) -> Failure {
+    let (origin, flag) = (&meta.origin, if meta.live { "--connect" } else { "--data-dir" });
+    let named = mend::word(Path::new(origin));
+    Failure::new(exit::DIRECTORY, format!("{origin} is damaged behind row {last}: {why}")).hint(format!(
+        "take another copy, if there is one; what is left of this one says: bazaar verify {flag} {named}"
+    ))
 }
 
 fn writing(error: &CopyError) -> Failure {

@@ -137,6 +137,7 @@ fn what_is_no_backup_or_damaged_is_refused_and_leaves_nothing() {
     let cut = restore_from(&at("cut"), &at("m")).unwrap_err();
     assert_eq!(cut.exit, exit::DIRECTORY);
     assert!(cut.what.contains("cut off"), "{cut:?}");
+    assert!(cut.hint.is_some_and(|hint| hint.contains("take another")));
 
     warehouse(&at("warehouse"));
     drop(opened(&at("warehouse")));

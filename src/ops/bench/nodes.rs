@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::figures::Process;
 use super::{Place, system};
 use crate::journal::{self, Sealed};
-use crate::limits::{CALL_DEADLINE, CLOSE_MAX, DRAIN_MAX};
+use crate::limits::{CALL_DEADLINE, CLOSE_MAX, DRAIN_MAX, HAND_OVER_MAX};
 use crate::model::report::Report;
 use crate::model::row::Record;
 use crate::ops::children::{self, Child, Starting};
@@ -93,7 +93,7 @@ impl Nodes {
         }
         self.0.iter().for_each(Child::terminate);
         for child in &mut self.0 {
-            let status = child.wait(DRAIN_MAX + CLOSE_MAX);
+            let status = child.wait(DRAIN_MAX + HAND_OVER_MAX + CLOSE_MAX);
             if !status.is_some_and(|status| status.success()) {
                 let what = format!("{} did not end well: {status:?}", child.name);
                 return Err(Failure::new(exit::FAILURE, what));

@@ -11,6 +11,8 @@ use tokio::time::Instant;
 
 use super::report;
 use crate::cli::{BASE_PORT, PeerArgs};
+use crate::journal::NodeDir;
+use crate::limits::CONNECT_MAX;
 use crate::model::report::Report;
 use crate::ops::output::{Failure, exit};
 use crate::ops::retry::Backoff;
@@ -35,18 +37,20 @@ pub(crate) struct WayIn {
 /// # Errors
 /// See the module's text.
 pub(crate) fn way_in(args: &PeerArgs, limit: Duration, timeout: Duration) -> Result<Option<WayIn>, Failure> {
-    let join = args.join.iter().map(SocketAddr::to_string).collect();
-    if args.warehouse.is_some() || args.join.is_empty() {
-        let warehouse = args.warehouse.unwrap_or(SocketAddr::from(([127, 0, 0, 1], BASE_PORT)));
-        return Ok(Some(WayIn {
-            cluster: args.node.cluster.clone(),
-            warehouse: warehouse.to_string(),
-            join,
-        }));
+    let join: Vec<String> = args.join.iter().map(SocketAddr::to_string).collect();
+    let warehouse = args.warehouse.unwrap_or(SocketAddr::from(([127, 0, 0, 1], BASE_PORT))).to_string();
+    if join.is_empty() {
+        return Ok(Some(WayIn { cluster: args.node.cluster.clone(), warehouse, join }));
     }
     runtime()?.block_on(async {
+        let found = async {
+            match args.warehouse {
+                Some(_) => compare(args, warehouse, join, timeout.min(CONNECT_MAX)).await,
+                None => ask(args, join, limit, timeout).await,
+            }
+        };
         tokio::select! {
-            found = ask(args, join, limit, timeout) => found.map(Some),
+            found = found => found.map(Some),
             () = told_to_stop() => Ok(None),
         }
     })
@@ -60,6 +64,31 @@ async fn told_to_stop() {
         // Without handlers the signal ends the process as it always did.
         _ => std::future::pending().await,
     }
+}
+
+/// Warehouse and nodes were typed: those that answer must be of one market, which is that of the directory, too. Who does
+/// not answer yet is not waited for; the peer finds out when it does.
+async fn compare(
+    args: &PeerArgs,
+    warehouse: String,
+    join: Vec<String>,
+    timeout: Duration,
+) -> Result<WayIn, Failure> {
+    let dir = args.data_dir();
+    let own = NodeDir::new(&dir).read_node_json().map(|json| (dir.display().to_string(), json.cluster));
+    let mut known = args.node.cluster.clone().map(|cluster| ("--cluster".to_owned(), cluster)).or(own);
+    for addr in [&warehouse].into_iter().chain(&join) {
+        let Ok(Report { cluster, .. }) = report(addr, timeout).await else { continue };
+        let (by, expected) = known.get_or_insert_with(|| (addr.clone(), cluster.clone()));
+        if *expected != cluster {
+            let text = format!("{addr} is a node of market {cluster}, and {by} is of market {expected}");
+            return Err(Failure::new(exit::DIRECTORY, text).hint(format!(
+                "name nodes of one market with --warehouse and --join, and its directory with --data-dir (now {})",
+                dir.display()
+            )));
+        }
+    }
+    Ok(WayIn { cluster: args.node.cluster.clone(), warehouse, join })
 }
 
 async fn ask(

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use super::plan::Plan;
+use crate::journal::{NodeDir, mend};
 use crate::ops::market::{ClusterJson, node_id};
 use crate::ops::output::{Failure, exit};
 use crate::ops::source::node_name;
@@ -77,16 +78,15 @@ impl MarketDir {
         }
         let what =
             format!("{} has the stores of {peers} peers, and the warehouse's is gone", self.dir.display());
-        Err(Failure::new(exit::DIRECTORY, what).hint(
-            "put it back, or mend with: bazaar restore --from BACKUP --accept-loss; --fresh begins a new market",
-        ))
+        let restored = mend::restore("BACKUP", &self.node(PeerId::WAREHOUSE));
+        Err(Failure::new(exit::DIRECTORY, what)
+            .hint(format!("put it back, or its last backup in its place: {restored}")))
     }
 
     /// Removes an earlier market, unless one of its nodes runs.
     fn clear(&self, names: &[String]) -> Result<(), Failure> {
         for name in names {
-            let db = self.dir.join(name).join("store").join("db");
-            if File::open(&db).is_ok_and(|file| file.try_lock().is_err()) {
+            if NodeDir::new(&self.dir.join(name)).is_in_use() {
                 return Err(Failure::new(exit::DIRECTORY, format!("{name} of that market is running"))
                     .hint("stop it first, or choose another --data-dir"));
             }

@@ -10,7 +10,7 @@ use super::plan::Plan;
 use crate::cli::UpArgs;
 use crate::config::PeerPlan;
 use crate::journal::NodeDir;
-use crate::limits::DRAIN_MAX;
+use crate::limits::{DRAIN_MAX, HAND_OVER_MAX};
 use crate::model::report::Report;
 use crate::ops::children::{self, Child, Starting};
 use crate::ops::market::{self, ClusterJson, ClusterNode};
@@ -23,7 +23,7 @@ use crate::wire::client::{CallError, Node};
 /// How often a peer is asked whether its orders have their outcomes.
 const ASK_EVERY: Duration = Duration::from_millis(5);
 /// Time in which a node that was told to stop has ended.
-const END_MAX: Duration = DRAIN_MAX.saturating_add(Duration::from_secs(2));
+const END_MAX: Duration = DRAIN_MAX.saturating_add(HAND_OVER_MAX).saturating_add(Duration::from_secs(2));
 
 /// See the module's text.
 pub(super) struct Fleet<'a> {

@@ -19,7 +19,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use processes::kill_with_children;
-pub use processes::{Ended, Running, bazaar, children, kill, lives, parent, run};
+pub use processes::{Ended, Running, bazaar, children, kill, lives, parent, run, shell};
 
 /// Starting a market, or anything that a healthy one does, ends within this on a busy machine.
 pub const SOON: Duration = Duration::from_secs(30);
@@ -201,6 +201,10 @@ impl Up<'_> {
 
     pub fn pid(&self) -> u32 {
         self.running.as_ref().unwrap().pid()
+    }
+
+    pub fn has_ended(&mut self) -> bool {
+        self.running.as_mut().unwrap().has_ended()
     }
 
     pub fn node(&self, name: &str) -> NodeAt {

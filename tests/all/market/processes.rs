@@ -35,6 +35,16 @@ impl Ended {
         object
     }
 
+    /// The command that the hint names, to be typed as it stands.
+    #[track_caller]
+    pub fn hinted(&self) -> String {
+        let hint = self.stderr.rsplit_once("\n  hint: ").unwrap_or_else(|| panic!("no hint: {self:?}")).1;
+        let hint = hint.lines().next().unwrap_or_default();
+        let begins =
+            ["mv ", "bazaar ", "kill "].iter().filter_map(|word| hint.find(&format!(": {word}"))).min();
+        hint[begins.unwrap_or_else(|| panic!("no command: {self:?}")) + 2..].to_owned()
+    }
+
     /// A refusal in the form that people and scripts rely on: `error: ... NAMED ...`, then a hint.
     #[track_caller]
     pub fn refused(self, code: i32, named: &str) -> Ended {
@@ -51,12 +61,26 @@ impl Ended {
 pub fn bazaar(cwd: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bazaar"));
     command.current_dir(cwd).stdin(Stdio::null());
+    without_settings(&mut command);
+    command
+}
+
+fn without_settings(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("BAZAAR_") {
             command.env_remove(name);
         }
     }
-    command
+}
+
+/// A line typed into a shell, where `bazaar` is this program.
+pub fn shell(cwd: &Path, line: &str) -> Ended {
+    let program = Path::new(env!("CARGO_BIN_EXE_bazaar")).parent().unwrap().display().to_string();
+    let mut command = Command::new("sh");
+    command.args(["-c", line]).current_dir(cwd).stdin(Stdio::null());
+    command.env("PATH", format!("{program}:{}", std::env::var("PATH").unwrap_or_default()));
+    without_settings(&mut command);
+    Running::start(command).wait(Duration::from_secs(90))
 }
 
 /// A running command with its output in files, so that nobody waits for a reader.

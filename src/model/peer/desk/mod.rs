@@ -17,13 +17,13 @@ use crate::model::peer::entry::Entry;
 use crate::model::row::Outcome;
 use crate::model::step::{Because, ConnId, Effect, ReplyId};
 use crate::model::trader::{Admitted, Trader};
-use crate::types::{Now, Number, Order, OrderId, PeerId, Seq};
+use crate::types::{Now, Number, Order, OrderId, OrderKind, PeerId, Seq};
 
 /// A stream on which a peer trades here.
 struct TradeStream {
     peer: PeerId,
     dialed: Dialed,
-    /// Nothing above this number is taken before it comes again.
+    /// Nothing above this number is taken, voids apart, before it or its void comes.
     blocked: Option<Number>,
 }
 
@@ -146,6 +146,13 @@ impl Desk {
         cx.at.disk_low.then_some(NotTaken::DiskFull)
     }
 
+    /// A number is given up: no stream of its peer waits for it.
+    fn lift(&mut self, void: OrderId) {
+        for stream in self.streams.values_mut().filter(|stream| stream.peer == void.peer) {
+            stream.blocked.take_if(|number| *number == void.number);
+        }
+    }
+
     // ---- answers
 
     /// Each outcome goes to its peer's newest stream, to the unary call that waits for it, or to nobody.
@@ -233,14 +240,15 @@ impl Rooms {
         let mut blocked = self.desk.streams.get(&conn).and_then(|stream| stream.blocked);
         let mut not_taken = Vec::new();
         for order in orders {
-            let skipped = blocked.is_some_and(|number| order.id.number > number);
+            let is_void = order.kind == OrderKind::Void;
+            let skipped = !is_void && blocked.is_some_and(|number| order.id.number > number);
             let taken = match order.id.peer == peer {
                 false => Err(NotTaken::NoSession),
                 true if skipped => Err(NotTaken::Window),
                 true => self.admit(cx, order),
             };
             match taken {
-                Ok(()) => blocked = None,
+                Ok(()) => drop(blocked.take_if(|number| !is_void || *number == order.id.number)),
                 Err(why) => {
                     blocked = Some(blocked.map_or(order.id.number, |first| first.min(order.id.number)));
                     not_taken.push((order.id, why));
@@ -277,6 +285,9 @@ impl Rooms {
                 self.replica.accepted(order);
             }
             Admitted::Attached => self.desk.duplicates += 1,
+        }
+        if order.kind == OrderKind::Void {
+            self.desk.lift(order.id);
         }
         self.desk.busy_since.get_or_insert(cx.now());
         Ok(())

@@ -247,7 +247,7 @@ fn a_void_takes_the_place_of_its_order() {
     let mut bench = trading();
     bench.say("from-10", trade(None, &[order(10, 1)]));
     let void = Order { kind: OrderKind::Void, ..order(10, 1) };
-    assert_eq!(bench.say("from-10", trade(None, &[void])), ["send settle settle term 3 batch 2 10-1"]);
+    assert_eq!(bench.say("from-10", trade(None, &[void])), ["send settle settle term 3 batch 2 10-1 (void)"]);
     assert_eq!(bench.journal.accepted[&void.id].order, void);
 }
 
@@ -314,4 +314,36 @@ fn a_stream_for_the_warehouse_is_turned_away() {
         };
         assert_eq!(bench.say("lost", first), ["hang up lost"]);
     }
+}
+
+fn unknown_good(k: u32) -> Order {
+    Order { product: crate::types::ProductId(9), ..order(10, k) }
+}
+
+fn void(k: u32) -> Order {
+    Order { kind: OrderKind::Void, ..order(10, k) }
+}
+
+/// Otherwise nothing more of that peer is taken on the stream: the number that it waits for never comes.
+#[test]
+fn a_void_of_the_number_that_a_stream_waits_for_lifts_the_wait() {
+    let mut bench = trading();
+    bench.say("from-10", trade(None, &[unknown_good(1), order(10, 2)]));
+    let lines = bench.say("from-10", trade(None, &[void(1), order(10, 2)]));
+    assert_eq!(lines, ["send settle settle term 3 batch 1 10-1 (void) 10-2"], "on the stream");
+    let mut bench = trading();
+    bench.say("from-10", trade(None, &[unknown_good(1), order(10, 2)]));
+    bench.ask(1, submit(10, void(1)));
+    let lines = bench.say("from-10", trade(None, &[order(10, 2)]));
+    assert_eq!(lines, ["send settle settle term 3 batch 2 10-2"], "by a call");
+}
+
+/// A void passes the queues, those of its own peer included, and says nothing of other numbers.
+#[test]
+fn a_void_is_taken_while_a_stream_waits_for_another_number() {
+    let mut bench = trading();
+    let waits = "send from-10 trade 10-3 not taken (Window) roster 0.2.0 4(3) -";
+    bench.say("from-10", trade(None, &[unknown_good(2)]));
+    let lines = bench.say("from-10", trade(None, &[void(4), void(1), order(10, 3)]));
+    assert_eq!(lines, [waits, "send settle settle term 3 batch 1 10-1 (void) 10-4 (void)"]);
 }

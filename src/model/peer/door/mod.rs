@@ -8,7 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::facts::{Cx, Purpose};
-use crate::limits::{BATCH_ORDERS_MAX, EARLY_WORDS_MAX, SESSION_WINDOW};
+use super::links::say_on;
+use crate::limits::{BATCH_ORDERS_MAX, EARLY_BYTES_MAX, EARLY_WORDS_MAX, SESSION_WINDOW};
 use crate::model::call::{Answer, Ask, CallError};
 use crate::model::hello::Hello;
 use crate::model::market::NotTaken;
@@ -75,8 +76,8 @@ impl Door {
             }
             return None;
         }
-        let Some((hello, rest)) =
-            split_hello(message).filter(|(hello, _)| may_enter(cx, stranger.stream, hello))
+        let first = Some(message).filter(|first| first.weight() <= EARLY_BYTES_MAX).and_then(split_hello);
+        let Some((hello, rest)) = first.filter(|(hello, _)| may_enter(cx, conn, stranger.stream, hello))
         else {
             self.cut(cx, conn);
             return None;
@@ -160,20 +161,28 @@ impl Door {
 }
 
 impl Stranger {
-    /// Whether the message may wait: no more orders than a peer may have open, and few messages.
+    /// Whether the message may wait: no more orders than a peer may have open, few messages, and few bytes.
     fn may_wait(&self, message: &Message) -> bool {
-        let orders: usize = self.early.iter().map(Message::orders).sum();
-        self.early.len() < EARLY_WORDS_MAX && orders + message.orders() <= SESSION_WINDOW as usize
+        let with = |of: fn(&Message) -> usize| self.early.iter().map(of).sum::<usize>() + of(message);
+        self.early.len() < EARLY_WORDS_MAX
+            && with(Message::orders) <= SESSION_WINDOW as usize
+            && with(Message::weight) <= EARLY_BYTES_MAX
     }
 }
 
 /// Whether such a stream may come in from that peer. Anybody may become a client; a client is no trader and has no say
-/// among peers.
-fn may_enter(cx: &Cx<'_>, stream: Stream, hello: &Hello) -> bool {
+/// among peers. A peer of another market is told which market this is: it was told to join here by mistake, and would
+/// try for ever.
+fn may_enter(cx: &mut Cx<'_>, conn: ConnId, stream: Stream, hello: &Hello) -> bool {
     match stream {
         Stream::Trade => true,
         Stream::Replicate => !hello.peer.is_client(),
-        Stream::Link => !hello.peer.is_client() && hello.cluster == cx.me.cluster,
+        Stream::Link if hello.cluster != cx.me.cluster => {
+            let own = PeerWord::Hello(cx.hello(false));
+            say_on(cx, conn, own);
+            false
+        }
+        Stream::Link => !hello.peer.is_client(),
         Stream::Settle | Stream::Control | Stream::Watch => false,
     }
 }

@@ -1,4 +1,4 @@
-use crate::limits::EARLY_WORDS_MAX;
+use crate::limits::{EARLY_BYTES_MAX, EARLY_WORDS_MAX};
 use crate::model::call::{Answer, Ask};
 use crate::model::hello::Hello;
 use crate::model::message::{Message, PeerWord, ReplicaAsk};
@@ -119,7 +119,8 @@ fn a_stream_without_a_hello_is_cut() {
 fn peers_of_another_market_have_no_say_in_this_one() {
     let mut bench = in_office();
     let other = Box::new(Hello { cluster: "other".into(), ..*hello(10) });
-    assert_eq!(bench.greeted("link", word(PeerWord::Hello(other))), ["hang up link"]);
+    let lines = bench.greeted("link", word(PeerWord::Hello(other)));
+    assert_eq!(lines, ["send link link hello of 4", "hang up link"], "it is told which market this is");
 }
 
 #[test]
@@ -165,4 +166,19 @@ fn callers_at_the_door_are_answered_when_the_process_ends() {
     let lines = bench.turn([crate::model::step::Input::Stop]);
     assert_eq!(lines, ["reply r1 refused: not this peer's home (before)"]);
     assert!(crate::model::step::Machine::has_ended(&bench.peer));
+}
+
+/// Otherwise anybody fills this process's memory: a message may have megabytes, and any number of streams may wait.
+#[test]
+fn what_waits_at_the_door_is_bounded_by_bytes() {
+    let mut bench = in_office();
+    let part = |bytes: usize| ReplicaAsk { orders: vec![7; bytes], ..ReplicaAsk::default() };
+    bench.greeted("copies", copies(20));
+    for _ in 0..4 {
+        assert_eq!(bench.say("copies", Message::ReplicaAsk(part(EARLY_BYTES_MAX / 5))), [""; 0]);
+    }
+    assert_eq!(bench.say("copies", Message::ReplicaAsk(part(EARLY_BYTES_MAX / 5))), ["hang up copies"]);
+    bench.greeted("link", greeting(20));
+    let far = crate::model::membership::Member { addr: "x".repeat(EARLY_BYTES_MAX), ..member(20) };
+    assert_eq!(bench.say("link", word(PeerWord::Members(vec![far]))), ["hang up link"]);
 }

@@ -61,7 +61,7 @@ impl Rooms {
         let same_home = |order: &Order| cx.roster.home(order.id.peer).is_some_and(|seat| seat.peer == home);
         let left = cx.state.accepted.values().filter(|it| Some(it.term) != term && same_home(&it.order));
         let mut orders: Vec<Order> = left.map(|it| it.order).take(BATCH_ORDERS_MAX).collect();
-        orders.sort_unstable_by_key(Order::key);
+        orders.sort_unstable_by_key(Order::place);
         if home == cx.me.id { self.keep(cx, orders) } else { self.send_over(cx, addr, orders) }
     }
 

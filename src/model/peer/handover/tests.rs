@@ -163,3 +163,23 @@ fn a_restarted_trader_hands_over_its_queue_and_its_mirror() {
     restarted.came("open", Ok(opened(0, offices(5, Some((6, 10)), None))));
     assert_eq!(restarted.calls("hand over of 4 10-1 11-1"), 1);
 }
+
+/// Otherwise a market whose offices change while orders are stuck is flooded with calls.
+#[test]
+fn roster_changes_add_no_calls_while_orders_are_stuck() {
+    let mut bench = replaced(&[order(10, 1)]);
+    bench.came("hand over", Err(no_answer()));
+    for seq in 4..40 {
+        bench.hear(offices(seq, None, Some((9, 9))));
+        bench.hear(offices(seq, Some((6, 5)), Some((9, 9))));
+    }
+    let mut calls = 0;
+    for _ in 0..10_000 {
+        bench.after(1);
+        if bench.calls("hand over") > 0 {
+            calls += 1;
+            bench.came("hand over", Err(no_answer()));
+        }
+    }
+    assert!(calls < 20, "{calls} calls in ten seconds");
+}

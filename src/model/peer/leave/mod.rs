@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::facts::{Cx, Facts};
 use super::rooms::Rooms;
-use crate::limits::{DRAIN_MAX, FAREWELL_MAX};
+use crate::limits::{DRAIN_MAX, FAREWELL_MAX, HAND_OVER_MAX};
 use crate::model::call::{Answer, Farewell, Refusal};
 use crate::model::market::NotTaken;
 use crate::model::message::PeerWord;
@@ -69,6 +69,13 @@ impl Leave {
         if let Some(untold) = self.leaving.as_mut().and_then(|leaving| leaving.untold.as_mut()) {
             untold.remove(&peer);
         }
+    }
+
+    /// The office is given up: what its desk did not settle in its time has a home now, and gets the time to go there.
+    /// Otherwise a trader that the warehouse has no room for ends with orders that only its own store has.
+    pub(super) fn out_of_office(&mut self, now: Now) {
+        let until = now.after_ms(HAND_OVER_MAX.as_millis() as u64);
+        self.stop_until = self.stop_until.map(|before| before.max(until));
     }
 
     fn is_overdue(&self, facts: &Facts) -> bool {

@@ -1,4 +1,4 @@
-use crate::limits::{DRAIN_MAX, FAREWELL_MAX, LEAVE_MAX};
+use crate::limits::{DRAIN_MAX, FAREWELL_MAX, HAND_OVER_MAX, LEAVE_MAX};
 use crate::model::call::{Answer, Ask};
 use crate::model::message::{PeerWord, TradeAnswer};
 use crate::model::offices::Roster;
@@ -172,4 +172,31 @@ fn those_that_cannot_be_told_are_not_waited_for() {
     assert!(!slow.peer.has_ended());
     slow.after(1);
     assert!(slow.peer.has_ended(), "nor those that do not answer");
+}
+
+/// The warehouse has no room for orders, and takes the office back: what the desk did not settle in its time has a home.
+#[test]
+fn what_a_desk_did_not_settle_is_handed_over_by_a_stopping_trader() {
+    let drain_ms = DRAIN_MAX.as_millis() as u64;
+    let resigned = || {
+        let mut bench = in_office();
+        bench.turn([Input::Stop]);
+        bench.after(drain_ms);
+        bench.granted("resign", offices(3, Some((9, 5)), None));
+        bench
+    };
+    let mut bench = resigned();
+    assert!(!bench.peer.has_ended(), "an order is left");
+    assert_eq!(bench.calls("hand over of 4 10-1"), 1);
+    bench.came("hand over", Ok(Answer::Taken(1)));
+    assert!(bench.peer.has_ended());
+    let mut bench = resigned();
+    for _ in 0..HAND_OVER_MAX.as_millis() {
+        if bench.calls("hand over") > 0 {
+            bench.came("hand over", Err(no_answer()));
+        }
+        bench.after(1);
+    }
+    assert!(bench.peer.has_ended(), "it has its time, and no more");
+    assert_eq!(bench.journal.accepted.len(), 1, "it stays in the store");
 }

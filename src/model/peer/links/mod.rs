@@ -14,7 +14,7 @@ use crate::model::backoff::Backoff;
 use crate::model::hello::{Dialed, Hello};
 use crate::model::membership::next_in_ring;
 use crate::model::message::{Message, PeerMessage, PeerWord};
-use crate::model::step::{Because, ConnId, Lost};
+use crate::model::step::{Because, ConnId, Effect, Exit, Lost};
 use crate::types::{Now, PeerId};
 
 struct Link {
@@ -304,12 +304,12 @@ impl Links {
     fn heard_joined(&mut self, cx: &mut Cx<'_>, conn: ConnId, message: PeerMessage) {
         let PeerWord::Hello(hello) = message.word else { return };
         let Some(at) = self.joined(conn) else { return };
-        let is_peer = (1..=PEERS_MAX).contains(&hello.peer.0);
-        if hello.cluster != cx.me.cluster || !is_peer {
-            return;
-        }
         let Join { addr, .. } = self.join.swap_remove(at);
-        if hello.peer == cx.me.id {
+        if hello.cluster != cx.me.cluster {
+            return joined_elsewhere(cx, conn, &addr, &hello.cluster);
+        }
+        let is_peer = (1..=PEERS_MAX).contains(&hello.peer.0);
+        if !is_peer || hello.peer == cx.me.id {
             return cx.hang_up(conn);
         }
         cx.hear(message.clock);
@@ -333,6 +333,24 @@ impl Links {
         let out = self.out.values().map(|link| link.conn);
         out.chain(self.join.iter().filter_map(|join| join.conn)).chain(self.incoming.keys().copied())
     }
+}
+
+/// A node to join at is of another market. A peer that has met nobody of its own was told a wrong address, and would
+/// wait for ever. Any other has found its market, and that address belongs to another process by now.
+fn joined_elsewhere(cx: &mut Cx<'_>, conn: ConnId, addr: &str, theirs: &str) {
+    let own = cx.me.cluster.clone();
+    cx.hang_up(conn);
+    if !cx.membership.others().is_empty() {
+        tracing::warn!(addr, theirs, own, "a node to join at is of another market: it is forgotten");
+        return;
+    }
+    let what = format!(
+        "the node to join at, {addr}, is of market {theirs}; the store and the warehouse of this peer are of market {own}"
+    );
+    let hint = format!(
+        "join at a node of market {own}, or, to join market {theirs}, name another --data-dir and leave --warehouse out"
+    );
+    cx.turn.at_once(Because::TellsNothing, Effect::Exit(Exit { code: 7, what, hint }));
 }
 
 /// Opens a link; the hello comes first.

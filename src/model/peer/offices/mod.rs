@@ -77,7 +77,8 @@ impl Offices {
         for office in Office::BOTH {
             let due = self.races[index(office)].timer.take_if(|(at, _)| *at <= cx.now());
             if let Some((_, token)) = due {
-                let effects = self.races[index(office)].election.timer(cx.now(), token);
+                let may_stand = may_stand(cx, office);
+                let effects = self.races[index(office)].election.timer(cx.now(), token, may_stand);
                 self.elect(cx, office, effects);
             }
         }
@@ -145,7 +146,8 @@ impl Offices {
     /// A peer cannot be reached: elections do not wait for it.
     pub(super) fn unreachable(&mut self, cx: &mut Cx<'_>, peer: PeerId) {
         for office in Office::BOTH {
-            let effects = self.races[index(office)].election.unreachable(cx.now(), peer);
+            let may_stand = may_stand(cx, office);
+            let effects = self.races[index(office)].election.unreachable(cx.now(), peer, may_stand);
             self.elect(cx, office, effects);
         }
     }

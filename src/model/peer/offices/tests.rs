@@ -272,3 +272,62 @@ fn a_late_no_to_an_ended_term_does_not_keep_the_next_one() {
     bench.came("resign term 5", Ok(Answer::Roster(Stamp(1), roster)));
     assert!(bench.peer.has_ended());
 }
+
+/// What the higher id has answered waits unread: it is not silent because this process was.
+#[test]
+fn a_process_that_was_stopped_gives_the_higher_ids_their_time_again() {
+    let mut bench = vacant(&[6]);
+    bench.after(MEMBERSHIP_QUIET_MS);
+    bench.stopped_for(60_000);
+    assert_eq!(calls(&bench.settle()), [""; 0]);
+    assert_eq!(calls(&bench.after(199)), [""; 0]);
+    assert_eq!(calls(&bench.after(1)), ["claim primary for 4"]);
+}
+
+/// Otherwise it asks, and claims, for an office that it may not hold.
+#[test]
+fn a_round_of_a_peer_that_may_not_stand_any_more_is_over() {
+    let mut waits = vacant(&[6]);
+    waits.after(MEMBERSHIP_QUIET_MS);
+    waits.say("from-6", word(PeerWord::Ok(PRIMARY)));
+    waits.broken("control");
+    assert_eq!(words(&waits.after(3_000)), [""; 0], "it had been promised");
+    let mut asks = vacant(&[6]);
+    asks.after(MEMBERSHIP_QUIET_MS);
+    asks.broken("control");
+    assert_eq!(asks.after(3_000).iter().filter(|line| line.contains("claim")).count(), 0);
+    let mut unreachable = vacant(&[6]);
+    unreachable.after(MEMBERSHIP_QUIET_MS);
+    unreachable.broken("control");
+    assert_eq!(calls(&unreachable.refused("to-6")), [""; 0], "the last one that it had asked is dead");
+    // It stands again when it may.
+    unreachable.after(10);
+    unreachable.came("open", Ok(opened(0, Roster::default())));
+    let up = crate::model::message::ControlDown { hello: Some(hello(0)), ..Default::default() };
+    assert_eq!(calls(&unreachable.say("control", down(up))), [""; 0]);
+    assert_eq!(unreachable.after(1_000).iter().filter(|line| line.contains("claim")).count(), 1);
+}
+
+/// While a secondary lives, the primary's office is its to fill.
+#[test]
+fn a_round_ends_when_a_secondary_is_there() {
+    let mut bench = vacant(&[6]);
+    bench.after(MEMBERSHIP_QUIET_MS);
+    bench.hear(offices(2, None, Some((6, 1))));
+    assert_eq!(calls(&bench.after(3_000)), [""; 0]);
+}
+
+/// A term lives in one process. Otherwise this one says that it is in office before it has heard of anybody.
+#[test]
+fn the_term_of_an_earlier_process_is_over_at_the_start() {
+    let state = busy().journal;
+    assert!(state.grant.is_some());
+    let mut bench = Bench::with(|parts| {
+        parts.state = state;
+        parts.me.process.starts = 2;
+    });
+    assert_eq!(bench.idle(), ["call warehouse open 4 generation 0"]);
+    assert_eq!(bench.recorded(), [Entry::Ended { term: Term(3) }]);
+    assert_eq!(bench.ask(1, Ask::ResignByHand(PeerId(0))), ["reply r1 not in office (before)"]);
+    assert_eq!(bench.journal.accepted.len(), 1, "what it took under it goes to its home");
+}

@@ -117,3 +117,16 @@ fn a_partner_of_a_pair_that_is_over_is_watched_no_more() {
     assert_eq!(bench.peer.rooms.partner.who(), None);
     assert_eq!(bench.calls("fence term 4"), 0);
 }
+
+/// The pause ends before the time at which this process meant to run again.
+#[test]
+fn a_pause_that_is_shorter_than_the_next_wait_is_noticed_too() {
+    let mut bench = pair();
+    bench.after(5_000);
+    bench.stopped_for(4_900);
+    bench.met(8, &[]);
+    bench.after(4_900);
+    assert_eq!(bench.calls("fence"), 0);
+    bench.after(100);
+    assert_eq!(bench.calls("fence"), 1);
+}

@@ -15,6 +15,8 @@ use crate::types::{Epoch, Generation, Now, Number, Seq};
 
 /// See the module's text.
 pub(super) struct Session {
+    /// This process has begun.
+    begun: bool,
     /// The session is being asked for.
     opening: bool,
     backoff: Backoff,
@@ -28,7 +30,7 @@ pub(super) struct Session {
 impl Session {
     pub(super) fn new(now: Now) -> Session {
         let (backoff, control) = (Backoff::default(), Line::default());
-        Session { opening: false, backoff, open_at: Some(now), control, shown: Seq(0) }
+        Session { begun: false, opening: false, backoff, open_at: Some(now), control, shown: Seq(0) }
     }
 
     pub(super) fn due(&self) -> Option<Now> {
@@ -37,6 +39,9 @@ impl Session {
 
     pub(super) fn wake(&mut self, cx: &mut Cx<'_>) {
         let now = cx.now();
+        if !std::mem::replace(&mut self.begun, true) {
+            end_inherited_term(cx);
+        }
         if self.open_at.take_if(|at| *at <= now).is_some() | self.control.is_due(now) {
             self.open(cx);
         }
@@ -81,7 +86,7 @@ impl Session {
     }
 
     fn enter(&mut self, cx: &mut Cx<'_>, answer: OpenAnswer) {
-        let (theirs, seen) = (answer.generation, cx.ledger_seen.0);
+        let (theirs, seen) = (answer.generation, cx.ledger_seen.generation);
         if theirs.rivals(seen) {
             tracing::error!("the warehouse is not believed: {}", theirs.rival(seen));
             self.open_at = Some(cx.now().after_ms(self.backoff.next_ms()));
@@ -188,6 +193,15 @@ impl Session {
 fn be_reborn(cx: &mut Cx<'_>, highest: Number) {
     tracing::error!(%highest, last = %cx.state.last, "this store is an old copy: it takes a new session");
     cx.turn.at_once(Because::TellsNothing, Effect::RenewToken);
+}
+
+/// A term lives in one process, so the one that an earlier process of this store held is over, whatever the warehouse
+/// knows by now; it ends the term when it sees this process (the hello on Control). What was taken under it goes to its
+/// home of today. Otherwise this process would count as a trader, without a desk, until it hears a roster.
+fn end_inherited_term(cx: &mut Cx<'_>) {
+    if let Some((_, term)) = cx.state.grant.filter(|grant| cx.granted() != Some(*grant)) {
+        cx.record(Entry::Ended { term });
+    }
 }
 
 /// A store that replaced a lost one learns its epoch late. Without it in the process id this first start would rank

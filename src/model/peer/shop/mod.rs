@@ -5,7 +5,7 @@
 //! goes up; after a number that was not taken the stream starts again from it, with back-off. So first arrivals are in
 //! order, and asking again is harmless.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::facts::Cx;
 use super::line::Line;
@@ -22,7 +22,7 @@ use crate::model::report::Shopping;
 use crate::model::row::Outcome;
 use crate::model::shopper::{Shopper, Wish};
 use crate::model::step::{Because, ConnId, Effect, ReplyId};
-use crate::types::{Now, Number, OrderId, OrderKind, PeerId, ProductId, Quantity, Seq, Term};
+use crate::types::{Now, Number, Order, OrderId, OrderKind, PeerId, ProductId, Quantity, Seq, Term};
 
 /// Outcomes in one entry: an entry is never split over blocks, and a message may bring more than a block holds.
 const TOLD_PER_ENTRY: usize = 256;
@@ -66,6 +66,9 @@ pub(super) struct Shop {
     answered: VecDeque<(Seq, Number)>,
     acknowledged: Number,
     asking: BTreeMap<Number, Asking>,
+    /// Open orders that no trader will take for what they ask: a void is sent in their place. It has the content of any
+    /// order with its number, so the journal need not know.
+    given_up: BTreeSet<Number>,
     tally: Tally,
     done_told: bool,
 }
@@ -80,6 +83,7 @@ impl Shop {
             answered: VecDeque::new(),
             acknowledged: floor,
             asking: BTreeMap::new(),
+            given_up: BTreeSet::new(),
             tally: Tally::default(),
             done_told: false,
         }
@@ -241,12 +245,19 @@ impl Shop {
         }
         self.note_asked_again(cx, from);
         let open = cx.state.open.range(from..=self.sendable);
-        let orders: Vec<_> = open.map(|(_, placed)| cx.state.order(cx.me.id, placed)).collect();
+        let orders: Vec<Order> = open.map(|(_, placed)| self.order(cx, placed)).collect();
         self.home.sent = self.sendable;
         for batch in orders.chunks(BATCH_ORDERS_MAX) {
             let ask = TradeAsk { clock: cx.clock.tick(), hello: None, orders: batch.to_vec() };
             self.home.line.send(cx, Because::OnItsWay, Message::TradeAsk(ask));
         }
+    }
+
+    /// As it goes over the line.
+    fn order(&self, cx: &Cx<'_>, placed: &Placed) -> Order {
+        let order = cx.state.order(cx.me.id, placed);
+        let kind = if self.given_up.contains(&placed.number) { OrderKind::Void } else { order.kind };
+        Order { kind, ..order }
     }
 
     /// Orders that go to a home for the second time or more.
@@ -336,8 +347,13 @@ impl Shop {
         let lowest = not_taken.iter().map(|(id, _)| id.number).min();
         self.home.refused = self.home.refused.into_iter().chain(lowest).min();
         let Some(first) = open.iter().map(|(id, _)| id.number).min() else { return };
+        // What is asked for is not to be had anywhere: asked again it would be refused for ever, and all behind it.
+        let never = |why| matches!(why, NotTaken::UnknownProduct | NotTaken::Quantity);
+        let is_open = |id: &OrderId| cx.state.open.contains_key(&id.number);
+        let never_taken = open.iter().filter(|(id, why)| never(*why) && is_open(id));
+        self.given_up.extend(never_taken.map(|(id, _)| id.number));
         let full = |why| matches!(why, NotTaken::Busy | NotTaken::DiskFull | NotTaken::Window);
-        if !open.iter().all(|(_, why)| full(*why)) {
+        if !open.iter().all(|(_, why)| full(*why) || never(*why)) {
             return self.dial_again(cx);
         }
         self.home.sent = self.home.sent.min(Number(first.0.saturating_sub(1)));
@@ -352,6 +368,7 @@ impl Shop {
         }
         tracing::error!(%number, %why, "an open order of this store has an outcome that it does not hold: forgotten");
         cx.record(Entry::Forgotten { number });
+        self.given_up.remove(&number);
         self.floor_moved(cx);
         if let Some(reply) = self.asking.remove(&number).and_then(|asking| asking.reply) {
             let refusal = cx.refusal(why);
@@ -374,6 +391,7 @@ impl Shop {
             self.tally.told(outcome, cx.at.time);
             tell_watchers(cx, outcome);
             self.answer_asking(cx, outcome);
+            self.given_up.remove(&outcome.id.number);
         }
         for told in news.chunks(TOLD_PER_ENTRY) {
             // With the answers goes what proves them: a warehouse that is put back to before them is found out.

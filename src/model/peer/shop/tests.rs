@@ -306,3 +306,26 @@ fn a_store_whose_numbers_are_spent_takes_a_new_session_when_its_orders_are_answe
     let first = Number::new(Epoch(1), 1);
     assert!(matches!(bench.recorded()[..], [Entry::Placed(placed)] if placed.number == first));
 }
+
+/// Otherwise it is asked for ever, and nothing above it is ever taken.
+#[test]
+fn an_order_that_is_refused_for_what_it_asks_is_given_up() {
+    for why in [NotTaken::UnknownProduct, NotTaken::Quantity] {
+        let mut bench = three_sent();
+        let answer = refusal(&bench, why);
+        assert_eq!(bench.say("home", told(answer)), [""; 0]);
+        assert_eq!(bench.after(10), ["send home trade 4-1 (void) 4-2 4-3"], "{why:?}");
+        bench.broken("home");
+        bench.after(20);
+        assert_eq!(
+            bench.say("home", told(served())),
+            ["send home trade 4-1 (void) 4-2 4-3"],
+            "on a new line, too"
+        );
+        let mut voided = deposited(&own(&bench, 1));
+        voided.kind = crate::model::row::OutcomeKind::Voided;
+        let voided = TradeAnswer { outcomes: vec![voided], ..TradeAnswer::default() };
+        assert_eq!(bench.say("home", told(voided)), ["reply r1 outcome 4-1 voided"]);
+        assert_eq!(bench.journal.open.len(), 2);
+    }
+}

@@ -54,6 +54,7 @@ fn parts(market: Market, starts: u64) -> Parts {
         process: ProcessId { starts, ..ProcessId::default() },
         addr: "127.0.0.1:7700".to_owned(),
         pid: 7,
+        restore: "restore w".to_owned(),
         heartbeat_ms: 100,
         goods: vec![("fish".to_owned(), Quantity(10), Money(100))],
     }
@@ -104,6 +105,13 @@ impl Driven {
         }
         self.at.now = Now(until);
         self.end();
+    }
+
+    /// The process was stopped until now.
+    fn wakes_at(&mut self, now: u64) {
+        self.at.now = Now(now);
+        self.end();
+        self.answer_heartbeats();
     }
 
     fn answer_heartbeats(&mut self) {
@@ -202,7 +210,8 @@ impl Driven {
     }
 
     fn roster(&mut self, now: u64) -> Roster {
-        self.it.roster(Now(now)).clone()
+        let now = self.it.awake.without_pauses(Now(now));
+        self.it.roster(now).clone()
     }
 
     /// The kinds of the records since the last call, those of an open turn included.

@@ -80,3 +80,52 @@ fn a_little_late_is_not_away() {
     it.end();
     assert!(it.roster(1_200).claimable(Office::Primary));
 }
+
+/// Otherwise: started, stopped in its grace, gone on: anybody deposes holders that could not come back meanwhile.
+#[test]
+fn a_pause_in_the_grace_is_not_the_silence_of_holders() {
+    let before = paired();
+    let mut it = Driven::new(before.it.market, 2);
+    assert!(it.up(4, 1));
+    it.pass(500);
+    it.wakes_at(60_000);
+    assert!(matches!(it.claim(4, Office::Primary), Err(Denied::Held { .. })));
+    it.pass(60_999);
+    assert!(matches!(it.claim(4, Office::Primary), Err(Denied::Held { .. })));
+    it.pass(61_000);
+    it.claim(4, Office::Primary).unwrap();
+}
+
+/// The others gave their streams up while this process was stopped; their end is heard before their return.
+#[test]
+fn streams_that_end_behind_a_pause_are_not_the_death_of_holders() {
+    let mut it = paired();
+    it.pass(500);
+    it.at.now = Now(60_000);
+    it.gone(control(6, 1));
+    assert!(matches!(it.claim(4, Office::Primary), Err(Denied::Held { .. })), "it may come back");
+    assert!(it.up(6, 1));
+    it.gone(control(6, 1));
+    it.claim(4, Office::Primary).unwrap();
+    it.gone(control(5, 1));
+    assert!(matches!(it.claim(6, Office::Secondary), Err(Denied::NotPresent(_))));
+    it.pass(61_000);
+    assert!(it.roster(61_000).claimable(Office::Secondary), "it did not come back");
+}
+
+/// Each of them is below half of suspect-after.
+#[test]
+fn many_short_pauses_add_up_to_no_silence() {
+    let mut it = paired();
+    it.silent = vec![6];
+    it.pass(150);
+    for _ in 0..8 {
+        let now = it.at.now.0;
+        it.wakes_at(now + 450);
+        it.pass(now + 460);
+    }
+    let now = it.at.now.0;
+    assert!(!it.roster(now).claimable(Office::Primary));
+    it.pass(now + 1_000);
+    assert!(it.roster(now + 1_000).claimable(Office::Primary), "it is silent, though");
+}

@@ -111,7 +111,7 @@ fn a_store_of_another_restore_with_the_same_count_is_refused_with_the_mend() {
     let mut it = restored();
     let rival = Generation { count: 2, random: 9 };
     let opening =
-        Opening { peer: PeerId(7), store: Hash::of(b"seven"), cluster: String::new(), generation: rival };
+        Opening { peer: PeerId(7), store: Hash::of(b"seven"), cluster: String::new(), generation: rival, seen: None };
     let refused = it.ask(Ask::Open(opening)).unwrap_err().to_string();
     assert!(refused.contains("bazaar restore --from DIRECTORY --accept-loss --above 2"), "{refused}");
     // Not even with a session of this ledger. A bare claim ends nothing.
@@ -149,16 +149,16 @@ fn a_peer_has_so_many_stores_in_one_generation_and_no_more() {
 #[test]
 fn the_warehouse_shows_its_key_once_and_again_when_it_has_another() {
     let begun = |market: Market, key: u8| {
-        let mut it = Driven::with(Parts { key: Some(PublicKey([key; 32])), ..parts(market, 1) });
+        let mut it = Driven::with(Parts { key: Some(SecretKey([key; 32])), ..parts(market, 1) });
         it.end();
         (it.kinds(), it.it.market)
     };
     let (kinds, market) = begun(Market::default(), 1);
     assert_eq!(kinds, ["stocked", "session"], "behind the initial goods");
-    assert_eq!(market.key(), Some(PublicKey([1; 32])));
+    assert_eq!(market.key(), Some(SecretKey([1; 32]).public()));
     assert!(market.sessions.is_empty(), "it is nobody's session");
     let (kinds, market) = begun(market, 1);
     assert_eq!(kinds, [""; 0]);
     let (kinds, market) = begun(market, 2);
-    assert_eq!((kinds, market.keys.len(), market.key()), (vec!["session"], 2, Some(PublicKey([2; 32]))));
+    assert_eq!((kinds, market.keys.len(), market.key()), (vec!["session"], 2, Some(SecretKey([2; 32]).public())));
 }

@@ -174,3 +174,38 @@ fn a_heavy_answer_takes_several_messages() {
     let weight = |answer: &SettleAnswer| answer.outcomes.iter().map(outcome_weight).sum::<usize>();
     assert!(answers.iter().all(|answer| weight(answer) <= MESSAGE_BYTES_MAX / 2 + 4_096));
 }
+
+fn void(peer: u32, k: u32) -> Order {
+    order(peer, k, OrderKind::Void, 0, 0)
+}
+
+/// What became of the orders of the answers, as (peer, number, outcome or why not).
+fn told(answers: &[SettleAnswer]) -> Vec<String> {
+    answers.iter().map(settled).collect()
+}
+
+/// Otherwise nothing more of that peer is decided on the stream: the number that was not taken never comes.
+#[test]
+fn a_void_of_the_number_that_was_not_taken_lifts_the_wait() {
+    let mut it = paired();
+    it.settler(1, 6, 1);
+    it.batch(1, 1, 1, vec![order(4, 2, BUY, 9, 1), order(4, 3, BUY, 0, 1)]);
+    assert_eq!(told(&it.settle()), ["batch 1 4:2=UnknownProduct 4:3=Window"]);
+    it.batch(1, 2, 1, vec![void(4, 1), void(4, 5), order(4, 3, BUY, 0, 1)]);
+    assert_eq!(told(&it.settle()), ["batch 2 4:1=voided 4:5=voided 4:3=Window"], "of other numbers");
+    it.batch(1, 3, 1, vec![void(4, 2)]);
+    it.batch(1, 4, 1, vec![order(4, 3, BUY, 0, 1)]);
+    assert_eq!(told(&it.settle()), ["batch 3 4:2=voided", "batch 4 4:3=bought"]);
+}
+
+/// As at the traders: a void passes the queues. Else an order that is given up in time is sold all the same.
+#[test]
+fn voids_are_decided_before_all_orders_of_the_turn() {
+    let mut it = paired();
+    it.settler(1, 6, 1);
+    it.settler(2, 5, 1);
+    it.batch(1, 1, 1, vec![order(4, 1, BUY, 0, 1), order(4, 7, BUY, 0, 1)]);
+    it.batch(2, 1, 2, vec![void(4, 7)]);
+    assert_eq!(told(&it.settle()), ["batch 1 4:1=bought 4:7=voided", "batch 1 4:7=voided"]);
+    assert_eq!(it.kinds(), ["void", "sale"]);
+}

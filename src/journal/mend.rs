@@ -1,0 +1,153 @@
+//! Commands that mend a node's directory, as hints name them: each works as it stands, typed into a shell where the
+//! failed command was typed, and none of them removes what may be the only copy of something.
+
+use std::path::{Path, PathBuf};
+
+use super::dir::NodeDir;
+
+/// The market's directory where nothing else is said.
+pub(crate) const MARKET_DIR: &str = "bazaar-data";
+/// A warehouse's directory in its market's.
+const WAREHOUSE: &str = "warehouse";
+
+/// A path as a word of a shell.
+pub(crate) fn word(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@%".contains(c);
+    if !text.is_empty() && !text.starts_with('-') && text.chars().all(plain) {
+        return text;
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// The node's directory that a path is in, or is.
+pub(super) fn node_dir(path: &Path) -> &Path {
+    path.ancestors().find(|dir| NodeDir::new(dir).node_json().exists()).unwrap_or(path)
+}
+
+/// A free name for a node's directory: outside its market's, where other names are refused.
+fn aside(dir: &Path) -> PathBuf {
+    let name = dir.file_name().map_or("node".into(), |name| name.to_string_lossy().into_owned());
+    let place = match market_of(dir) {
+        Some(market) => beside(market),
+        None => beside(dir),
+    };
+    let free = |n: u32| match n {
+        1 => place.join(format!("lost-{name}")),
+        n => place.join(format!("lost-{name}-{n}")),
+    };
+    (1..=u32::MAX).map(free).find(|at| !at.exists()).unwrap_or_else(|| free(0))
+}
+
+/// A name like this one that is free.
+pub(crate) fn free(path: &Path) -> PathBuf {
+    let name = |n: u32| PathBuf::from(format!("{}-{n}", path.display().to_string().trim_end_matches('/')));
+    (2..=u32::MAX).map(name).find(|at| !at.exists()).unwrap_or_else(|| name(0))
+}
+
+/// The directory that holds another one; `..` for the one where commands are typed.
+fn beside(dir: &Path) -> PathBuf {
+    match (dir.file_name(), dir.parent()) {
+        (Some(_), Some(parent)) => parent.to_owned(),
+        _ => dir.join(".."),
+    }
+}
+
+/// The market's directory, if the node's has the name that it has there.
+fn market_of(dir: &Path) -> Option<&Path> {
+    let name = dir.file_name()?.to_str()?;
+    let in_market = name == WAREHOUSE || name.starts_with("peer-");
+    let parent = dir.parent().filter(|_| in_market)?;
+    Some(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })
+}
+
+/// Moves a node's directory away; and where it is then.
+pub(crate) fn move_away(dir: &Path) -> (String, PathBuf) {
+    let aside = aside(dir);
+    (format!("mv {} {}", word(dir), word(&aside)), aside)
+}
+
+/// Puts a ledger in the place of a warehouse's directory that is not there.
+pub(crate) fn restore(from: &str, dir: &Path) -> String {
+    let data_dir = match market_of(dir) {
+        Some(market) => market.to_owned(),
+        None => dir.join(WAREHOUSE),
+    };
+    format!("bazaar restore --from {from} --data-dir {} --accept-loss", word(&data_dir))
+}
+
+/// Goes on from what a warehouse's directory holds, as a restored ledger in the same place.
+pub(crate) fn restore_in_place(dir: &Path) -> String {
+    let (moved, aside) = move_away(dir);
+    format!("{moved} && {}", restore(&word(&aside), dir))
+}
+
+/// Restores a backup that was taken for a warehouse's directory: if it stands in the place of one, in that place.
+pub(super) fn restore_backup(dir: &Path) -> String {
+    match market_of(dir) {
+        Some(_) => restore_in_place(dir),
+        None => restore(&word(dir), &Path::new(MARKET_DIR).join(WAREHOUSE)),
+    }
+}
+
+/// What mends a directory whose store is damaged: it moves away, and something else takes its place.
+pub(super) fn replace(path: &Path) -> String {
+    let dir = node_dir(path);
+    let (moved, _) = move_away(dir);
+    let role = NodeDir::new(dir).read_node_json().map(|json| json.role);
+    if role.as_deref() == Some(WAREHOUSE) || dir.file_name().is_some_and(|name| name == WAREHOUSE) {
+        let restored = restore("BACKUP", dir);
+        return format!("move it away and put its last backup in its place: {moved} && {restored}");
+    }
+    format!("move it away and start again; the node begins with a new store in its market: {moved}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_is_one_word_whatever_is_in_it() {
+        for (path, expected) in
+            [("a/b-1.c", "a/b-1.c"), ("a b", "'a b'"), ("it's", r"'it'\''s'"), ("-x", "'-x'"), ("", "''")]
+        {
+            assert_eq!(word(Path::new(path)), expected);
+        }
+    }
+
+    #[test]
+    fn what_moves_away_leaves_its_market() {
+        let moved = |dir: &str| move_away(Path::new(dir)).0;
+        assert_eq!(moved("m/warehouse"), "mv m/warehouse lost-warehouse");
+        assert_eq!(moved("/x/m/peer-3"), "mv /x/m/peer-3 /x/lost-peer-3");
+        assert_eq!(moved("warehouse"), "mv warehouse ./../lost-warehouse");
+        assert_eq!(moved("w"), "mv w lost-w");
+    }
+
+    #[test]
+    fn no_name_is_used_twice() {
+        let dir = tempfile::tempdir().unwrap();
+        let lost = |name: &str| dir.path().join(name);
+        let node = lost("m/warehouse");
+        for expected in ["lost-warehouse", "lost-warehouse-2", "lost-warehouse-3"] {
+            assert_eq!(move_away(&node).1, lost(expected));
+            std::fs::create_dir(lost(expected)).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_ledger_goes_where_the_lost_one_was() {
+        let again = |dir: &str| restore_in_place(Path::new(dir));
+        assert_eq!(
+            again("m/warehouse"),
+            "mv m/warehouse lost-warehouse && bazaar restore --from lost-warehouse --data-dir m --accept-loss"
+        );
+        assert_eq!(
+            again("w"),
+            "mv w lost-w && bazaar restore --from lost-w --data-dir w/warehouse --accept-loss"
+        );
+        let backup = |dir: &str| restore_backup(Path::new(dir));
+        assert_eq!(backup("b"), "bazaar restore --from b --data-dir bazaar-data --accept-loss");
+        assert_eq!(backup("m/warehouse"), again("m/warehouse"));
+    }
+}
