@@ -7,7 +7,7 @@ use crate::audit::{self, Check, Example, Source, StoredSource};
 use crate::journal::{Block, StoreRead};
 use crate::model::fold::Tree;
 use crate::model::row::{Outcome, Record};
-use crate::types::{Order, OrderId, PeerId, node_name};
+use crate::types::{Generation, Order, OrderId, PeerId, Seq, node_name};
 
 /// Failed cases that are told of each check.
 const EXAMPLES_MAX: usize = 2;
@@ -32,6 +32,8 @@ pub(super) struct Told {
     pub peer: PeerId,
     pub order: Order,
     pub outcome: Outcome,
+    /// Of the ledger, as the peer knew it then.
+    pub generation: Generation,
 }
 
 /// The invariants that `verify` checks, over the disks as they are.
@@ -72,8 +74,16 @@ fn blocks(store: &dyn StoreRead) -> Result<Vec<Block<Record>>, Failure> {
 }
 
 /// Whatever a shopper was told, however often and in whichever life, is what the ledger says was done.
-pub(super) fn told_is_done(told: &[Told], done: &BTreeMap<OrderId, Outcome>) -> Result<(), Failure> {
-    for Told { peer, order, outcome } in told {
+/// What a restore lost is not there any more.
+pub(super) fn told_is_done(
+    told: &[Told],
+    done: &BTreeMap<OrderId, Outcome>,
+    is_lost: impl Fn(Generation, Seq) -> bool,
+) -> Result<(), Failure> {
+    for Told { peer, order, outcome, generation } in told {
+        if is_lost(*generation, outcome.seq) {
+            continue;
+        }
         let wrong = |what: String| {
             Failure::new("told", format!("{} was told of order {}: {what}", node_name(*peer), order.id))
         };
@@ -96,7 +106,7 @@ fn same(told: &Outcome, done: &Outcome) -> bool {
 mod tests {
     use super::*;
     use crate::model::row::OutcomeKind;
-    use crate::types::{Money, Number, OrderKind, ProductId, Quantity, Seq, Stamp, WallMicros};
+    use crate::types::{Money, Number, OrderKind, ProductId, Quantity, Stamp, WallMicros};
 
     fn outcome(filled: u64) -> Outcome {
         Outcome {
@@ -117,22 +127,22 @@ mod tests {
     fn told(outcome: Outcome) -> Told {
         let (kind, product, quantity) = (OrderKind::Buy { partial: true }, ProductId(0), Quantity(3));
         let order = Order { id: outcome.id, stamp: Stamp(1), kind, product, quantity };
-        Told { peer: PeerId(4), order, outcome }
+        Told { peer: PeerId(4), order, outcome, generation: Generation::default() }
     }
 
     #[test]
     fn told_twice_alike_is_right_and_differently_is_not() {
         let done = BTreeMap::from([(outcome(3).id, outcome(3))]);
         let again = Outcome { repeated: true, ..outcome(3) };
-        assert_eq!(told_is_done(&[told(outcome(3)), told(again)], &done), Ok(()));
-        let failed = told_is_done(&[told(outcome(3)), told(outcome(2))], &done).unwrap_err();
+        assert_eq!(told_is_done(&[told(outcome(3)), told(again)], &done, |_, _| false), Ok(()));
+        let failed = told_is_done(&[told(outcome(3)), told(outcome(2))], &done, |_, _| false).unwrap_err();
         assert_eq!(failed.check, "told");
         assert!(failed.why.contains("order 4-3"), "{}", failed.why);
     }
 
     #[test]
     fn told_and_never_done_is_seen() {
-        let failed = told_is_done(&[told(outcome(3))], &BTreeMap::new()).unwrap_err();
+        let failed = told_is_done(&[told(outcome(3))], &BTreeMap::new(), |_, _| false).unwrap_err();
         assert!(failed.why.contains("no outcome"), "{}", failed.why);
     }
 }

@@ -62,11 +62,13 @@ pub enum Mark {
     DiskFailed,
     /// The warehouse ended since its store was an older copy.
     OlderCopyRefused,
+    /// A backup was restored.
+    Restored,
 }
 
 impl Mark {
     /// All there are.
-    pub(crate) const ALL: [Mark; 23] = [
+    pub(crate) const ALL: [Mark; 24] = [
         Mark::Grant,
         Mark::Fence,
         Mark::Pair,
@@ -90,6 +92,7 @@ impl Mark {
         Mark::Ended,
         Mark::DiskFailed,
         Mark::OlderCopyRefused,
+        Mark::Restored,
     ];
 
     /// As printed.
@@ -116,6 +119,7 @@ impl Mark {
             Mark::Unanswered => "unanswered call",
             Mark::DiskFailed => "disk failed",
             Mark::OlderCopyRefused => "older copy refused",
+            Mark::Restored => "restored",
             Mark::Ended => "ended by itself",
             Mark::OldStore => "old store put back",
         }

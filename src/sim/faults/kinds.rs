@@ -55,11 +55,13 @@ pub enum Kind {
     OldLedger,
     /// The same, and the traders' disks are lost with it.
     OldLedgerAlone,
+    /// A backup of the warehouse is taken; later its disk is lost and the backup restored, perhaps for the second time.
+    Restore,
 }
 
 impl Kind {
     /// All there are.
-    pub(crate) const ALL: [Kind; 26] = [
+    pub(crate) const ALL: [Kind; 27] = [
         Kind::Kill,
         Kind::Storm,
         Kind::Stop,
@@ -86,6 +88,7 @@ impl Kind {
         Kind::Resign,
         Kind::OldLedger,
         Kind::OldLedgerAlone,
+        Kind::Restore,
     ];
 
     /// As typed and printed.
@@ -117,6 +120,7 @@ impl Kind {
             Kind::Resign => "resign",
             Kind::OldLedger => "old-ledger",
             Kind::OldLedgerAlone => "old-ledger-alone",
+            Kind::Restore => "restore",
         }
     }
 

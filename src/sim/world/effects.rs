@@ -5,6 +5,7 @@ use crate::model::happening::What;
 use crate::model::step::Effect;
 use crate::sim::calls::Back;
 use crate::sim::check::{Failure, Told};
+use crate::sim::engine::View;
 use crate::sim::marks::Mark;
 use crate::sim::network::Process;
 use crate::types::PeerId;
@@ -65,7 +66,11 @@ impl World {
             if !self.told_of.insert(order.id) {
                 self.marks.mark(Mark::ToldAgain);
             }
-            self.told.push(Told { peer, order: *order, outcome: outcome.clone() });
+            let generation = match self.nodes[peer.0 as usize].view() {
+                Some(View::Peer(state)) => state.ledger_seen.generation,
+                _ => Default::default(),
+            };
+            self.told.push(Told { peer, order: *order, outcome: outcome.clone(), generation });
         }
     }
 }

@@ -1,21 +1,26 @@
-//! The warehouse's disk put back to an earlier state, and what its mend is.
+//! The warehouse's disk put back to an earlier state, or lost and restored from a backup; and what its mend is.
 //!
-//! It happens when all else has healed, so that whoever has seen more of the ledger can say so: an older copy must not
-//! serve while a peer that knows better is there. Where the warehouse ends since it is an older copy, what its hint says
-//! is done: the newest copy is put in its place.
+//! A disk is put back when all else has healed, so that whoever has seen more of the ledger can say so: an older copy must
+//! not serve while a peer that knows better is there. Where the warehouse ends since it is another ledger than the
+//! market's, what its hint says is done: the newest copy is put in its place; if that is refused as well, the ledger is
+//! restored above what is named. Restores come at any time, from backups of any age, also twice from the same one.
 
 use super::{Event, World};
-use crate::journal::MemoryDisk;
+use crate::journal::{MemoryDisk, restore_by_hand};
 use crate::model::step::Exit;
+use crate::sim::chance::Chance;
 use crate::sim::check::Failure;
+use crate::sim::engine::View;
 use crate::sim::faults::Aim;
 use crate::sim::marks::Mark;
 use crate::sim::network::Process;
 use crate::sim::queue::MS;
-use crate::types::{PeerId, node_name};
+use crate::types::{Generation, PeerId, Seq, node_name};
 
 /// Exit code of a store that must not be served.
 const NOT_TO_BE_SERVED: i32 = 7;
+/// What a hint says before the generation above which to restore.
+const ABOVE: &str = "--above ";
 
 /// Copies of the warehouse's disk.
 #[derive(Default)]
@@ -24,6 +29,17 @@ pub(super) struct Ledgers {
     old: Option<(MemoryDisk, bool)>,
     /// What was there before that.
     newest: Option<MemoryDisk>,
+    /// The last backup.
+    backup: Option<MemoryDisk>,
+    /// Each restore: its generation, and the first sequence that is lost.
+    restored: Vec<(Generation, Seq)>,
+}
+
+impl Ledgers {
+    /// Whether a restore lost what a ledger of that generation held at that row.
+    pub(super) fn has_lost(&self, generation: Generation, seq: Seq) -> bool {
+        self.restored.iter().any(|(later, from)| *later != generation && later.count >= generation.count && seq >= *from)
+    }
 }
 
 impl World {
@@ -54,22 +70,76 @@ impl World {
         }
     }
 
+    /// A backup is taken now, unless the last one is to be used again; later the warehouse's disk is lost.
+    pub(super) fn plan_restore(&mut self, lasts: u64, chance: &mut Chance) -> bool {
+        if !self.nodes[0].has_lived() {
+            return false;
+        }
+        let again = chance.one_in(3) && self.ledgers.backup.is_some();
+        if !again {
+            self.ledgers.backup = Some(self.nodes[0].disk.copy());
+        }
+        let (at_hand, random) = (chance.one_in(2), chance.between(1, u64::MAX));
+        self.queue.put(self.queue.now().after(lasts), Event::Restore { at_hand, random });
+        true
+    }
+
+    /// The warehouse's disk is lost, and the backup restored; with or without a look at the other stores.
+    pub(super) fn restore_backup(&mut self, at_hand: bool, random: u64) {
+        let Some(backup) = self.ledgers.backup.clone() else { return };
+        let above = if at_hand { self.generation_seen() } else { 0 };
+        self.restore(&backup, above, random);
+    }
+
+    /// The highest generation that a peer's store knows.
+    fn generation_seen(&self) -> u64 {
+        let seen = |node: &crate::sim::node::Node| match node.view()? {
+            View::Peer(state) => Some(state.ledger_seen.generation.count),
+            View::Market(market) => Some(market.generation.count),
+        };
+        self.nodes.iter().filter_map(seen).max().unwrap_or_default()
+    }
+
+    fn restore(&mut self, from: &MemoryDisk, above: u64, random: u64) {
+        if self.nodes[0].is_alive() {
+            self.kill(0, 10 * MS);
+        } else {
+            self.queue.put(self.queue.now().after(10 * MS), Event::Start(PeerId::WAREHOUSE));
+        }
+        let wall = self.queue.now().wall(0);
+        let Some((disk, generation, lost_from)) = restore_by_hand(from, above, random, wall) else { return };
+        self.trace_text(PeerId::WAREHOUSE, "restored", &format!("generation {generation}, lost from row {lost_from}"));
+        self.ledgers.restored.push((generation, lost_from));
+        self.nodes[0].disk.put_back(&disk);
+        self.marks.mark(Mark::Restored);
+    }
+
     /// A process has ended itself.
     ///
     /// # Errors
     /// Nothing that went wrong is a reason for that.
     pub(super) fn exited(&mut self, from: Process, exit: &Exit) -> Result<(), Failure> {
-        let newest = match (from.node, exit.code) {
-            (PeerId::WAREHOUSE, NOT_TO_BE_SERVED) => self.ledgers.newest.take(),
-            _ => None,
-        };
-        let Some(newest) = newest else {
+        let known = self.ledgers.newest.is_some() || !self.ledgers.restored.is_empty();
+        if (from.node, exit.code, known) != (PeerId::WAREHOUSE, NOT_TO_BE_SERVED, true) {
             let why = format!("{} exits with {}: {}", node_name(from.node), exit.code, exit.what);
             return Err(Failure::new("exit", why));
-        };
+        }
         self.marks.mark(Mark::OlderCopyRefused);
         self.kill(0, 10 * MS);
-        self.nodes[0].disk.put_back(&newest);
+        match self.ledgers.newest.take() {
+            Some(newest) => self.nodes[0].disk.put_back(&newest),
+            None => {
+                let copy = self.nodes[0].disk.copy();
+                self.restore(&copy, named_above(&exit.hint), self.queue.now().0);
+            }
+        }
         Ok(())
     }
+}
+
+/// The generation that a hint names.
+fn named_above(hint: &str) -> u64 {
+    let number = hint.split_once(ABOVE).map_or("", |(_, rest)| rest);
+    let digits: String = number.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().unwrap_or_default()
 }

@@ -43,6 +43,8 @@ pub(super) enum Event {
     Kill(Vec<u32>),
     /// A copy is put in the place of a node's disk.
     PutBack(u32, MemoryDisk),
+    /// The warehouse's disk is lost, and its last backup restored.
+    Restore { at_hand: bool, random: u64 },
     /// A disk has room again.
     Freed(u32),
     /// What was open when everything healed is answered by now.
@@ -234,6 +236,12 @@ impl World {
                 }
                 Ok(())
             }
+            Event::Restore { at_hand, random } => {
+                if self.phase == Phase::Faults {
+                    self.restore_backup(at_hand, random);
+                }
+                Ok(())
+            }
             Event::Freed(id) => {
                 self.nodes[id as usize].disk.set_full(false);
                 Ok(())
@@ -305,7 +313,12 @@ impl World {
             let placed = self.placed.entry((process.node, state.last.epoch())).or_default();
             *placed = u64::from(state.last.k()).max(*placed);
         }
-        effects.into_iter().try_for_each(|effect| self.perform(process, effect))?;
+        for effect in effects {
+            // An effect may have ended the process.
+            if self.living(process).is_some() {
+                self.perform(process, effect)?;
+            }
+        }
         match self.nodes[at].end() {
             Some(ending) => self.ended(process, ending),
             None => Ok(()),
@@ -343,7 +356,7 @@ impl World {
         check::audited(&disks)?;
         let outcomes = check::ledger(&self.nodes[0].disk)?.into_iter().filter_map(|(_, outcome)| outcome);
         let done: BTreeMap<OrderId, Outcome> = outcomes.map(|outcome| (outcome.id, outcome)).collect();
-        check::told_is_done(&self.told, &done)
+        check::told_is_done(&self.told, &done, |generation, seq| self.ledgers.has_lost(generation, seq))
     }
 }
 

@@ -49,6 +49,7 @@ impl World {
             Kind::Resign => self.resign(&nodes, &mut chance),
             Kind::OldLedger => self.keep_ledger(false),
             Kind::OldLedgerAlone => self.keep_ledger(true),
+            Kind::Restore => self.plan_restore(lasts, &mut chance),
         };
         if hit {
             *self.faults.entry(fault.kind).or_default() += 1;

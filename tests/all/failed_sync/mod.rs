@@ -18,9 +18,11 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use bazaar::journal::{self, Birth, Journal, OpenError, Recovered, Step, Ticket, Urgency};
-use bazaar::model::fold::{Fold, Tree};
+use bazaar::model::fold::{Fold, Stored, Tree};
+use bazaar::model::format_1::OfFormat1;
 use bazaar::types::{Hash, PeerId, Seq, Stamp, Token, WallMicros};
 use rustix::process::{Pid, Signal, kill_process};
+use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
 use self::device::Device;
@@ -34,6 +36,19 @@ const ACKS: &str = "BAZAAR_FAILED_SYNC_ACKS";
 const PROOF: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/failed_sync");
 const CHECKPOINT_EVERY: u64 = 150;
 
+/// Some bytes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Note(Vec<u8>);
+
+/// How many notes there are, and the hash over them.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Part(u64, Hash);
+
+impl OfFormat1 for Note {}
+impl Stored for Note {}
+impl OfFormat1 for Part {}
+impl Stored for Part {}
+
 /// A log of notes, large ones so that a device is soon asked for room that it has not got.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Notes {
@@ -43,28 +58,28 @@ struct Notes {
 }
 
 impl Fold for Notes {
-    type Record = Vec<u8>;
-    type Part = (u64, Hash);
+    type Record = Note;
+    type Part = Part;
     const LOG: Tree = Tree::Ledger;
 
-    fn apply(&mut self, seq: Seq, _: WallMicros, note: &Vec<u8>) {
+    fn apply(&mut self, seq: Seq, _: WallMicros, Note(note): &Note) {
         self.count += 1;
         assert_eq!(seq.0, self.count, "no gap");
         self.hash = Hash::of(&[&self.hash.0[..], note].concat());
     }
 
-    fn parts(&self) -> Vec<(Tree, (u64, Hash))> {
-        vec![(Tree::Accounts, (self.count, self.hash))]
+    fn parts(&self) -> Vec<(Tree, Part)> {
+        vec![(Tree::Accounts, Part(self.count, self.hash))]
     }
 
-    fn restore(&mut self, (count, hash): (u64, Hash)) {
+    fn restore(&mut self, Part(count, hash): Part) {
         *self = Notes { count, hash };
     }
 }
 
 /// The note at this sequence.
-fn note(seq: Seq) -> Vec<u8> {
-    seq.0.to_be_bytes().repeat(1000)
+fn note(seq: Seq) -> Note {
+    Note(seq.0.to_be_bytes().repeat(1000))
 }
 
 fn open(node: &Path, fatal: journal::Fatal) -> Result<Recovered<Notes>, OpenError> {
