@@ -90,7 +90,9 @@ impl Sessions {
         }
     }
 
-    /// A peer's epochs follow each other from 0, each with another store; after a restore from its generation, with any.
+    /// A peer's epochs follow each other from 0, each with another store than the one before: that one has its session
+    /// already. After a restore they go on from its generation, with any store. An old copy of an earlier store, put back
+    /// where later ones were lost, gets the next epoch like any other.
     fn open(&mut self, place: &Place, peer: PeerId, epoch: Epoch, store: Hash, alarms: &mut Alarms) {
         // A row of format 1 counts in what its epochs are today.
         let step = if place.version == 1 { Epoch::of_format_1(1).0 } else { 1 };
@@ -99,8 +101,8 @@ impl Sessions {
         alarms.check(Check::ExactlyOnce, epoch == due && epoch < self.end, || {
             Example::row(place, format!("epoch {epoch} of peer {peer} opened, {due} was next"))
         });
-        let present = self.of(peer).filter(|((_, epoch), _)| *epoch >= self.first);
-        let known = present.map(|(_, session)| session.store).any(|known| known == store);
+        let present = self.of(peer).next_back().filter(|((_, epoch), _)| *epoch >= self.first);
+        let known = present.is_some_and(|(_, session)| session.store == store);
         alarms.check(Check::ExactlyOnce, !known, || {
             Example::row(place, format!("a store of peer {peer} opened a second session"))
         });
