@@ -26,9 +26,6 @@ pub(crate) const VALUES_PER_PAGE: usize = 20;
 pub(crate) const STORE_CACHE_BYTES: u64 = 64 << 20;
 /// Records staged and not yet durable before a loop stops taking input.
 pub const STAGED_RECORDS_MAX: usize = 65_536;
-/// A restored ledger's clock goes on so far ahead of its backup: no market makes as many ticks in the time between two
-/// backups (a million a second for eight years), and all generations that there can be fit into a clock.
-pub(crate) const RESTORED_CLOCK_LEAD: u64 = 1 << 48;
 /// A peer's journal learns what the ledger held with the first entries after this time.
 pub(crate) const LEDGER_SEEN_EVERY_MS: u64 = 1_000;
 /// Checkpoint after this many bytes of blocks,

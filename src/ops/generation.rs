@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::live::Asking;
 use super::output::Failure;
-use super::source::node_dirs;
+use super::source::dirs_at_hand;
 use crate::audit::{BlockSource, Fact, Logged};
 use crate::cli::Global;
 use crate::journal::{Block, BlockHeader, Summary};
@@ -61,7 +61,7 @@ fn last<R: Logged>(
 /// There is no runtime to ask running nodes with.
 pub(crate) fn seen_in(dir: &Path, global: &Global) -> Result<u64, Failure> {
     let (asking, mut seen) = (Asking::new(global, false)?, 0);
-    for node in node_dirs(dir).unwrap_or_default() {
+    for node in dirs_at_hand(dir) {
         let found = asking.stores(std::slice::from_ref(&node)).and_then(|sources| {
             sources.into_iter().try_fold(0, |seen, mut source| Ok(count(source.as_mut())?.max(seen)))
         });

@@ -40,6 +40,13 @@ pub(crate) fn node_dirs(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
     }
 }
 
+/// Directories of nodes that are in a market's, whatever state each is in: one that is damaged hides no other.
+pub(crate) fn dirs_at_hand(market: &Path) -> Vec<PathBuf> {
+    let names = names(market).unwrap_or_default();
+    let nodes = names.iter().filter(|name| node_number(name).is_some()).map(|name| market.join(name));
+    nodes.filter(|node| journal::exists(node).unwrap_or(true)).collect()
+}
+
 fn names(dir: &Path) -> Result<Vec<String>, Failure> {
     if dir.is_file() {
         return Err(directory(&OpenError::NotADirectory(dir.to_path_buf())));

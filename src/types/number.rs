@@ -22,7 +22,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Epoch, Number, Term};
+use super::{Epoch, Number, Stamp, Term};
 
 /// Bits of `k` in a number.
 const K_BITS: u32 = 30;
@@ -42,7 +42,13 @@ const OLD_END: u64 = 1 << 32;
 const OLD_EPOCH_BITS: u32 = 2;
 const OLD_TERM_BITS: u32 = 20;
 
+/// Bits of the clocks of one generation; of an old ledger's less, since it counts in steps of [`OLD_STEP`].
+const CLOCK_BITS: u32 = 48;
+const OLD_CLOCK_BITS: u32 = 28;
+
 const _: () = {
+    assert!(OLD_END << OLD_CLOCK_BITS <= 1 << 60, "clocks of old ledgers stay in a u64");
+    assert!(OLD_MIN << OLD_CLOCK_BITS > (GENERATION_MAX + 1) << CLOCK_BITS);
     assert!(K_BITS + EPOCH_BITS + GENERATION_BITS == 53, "a number is exact in JSON");
     assert!(OLD_END << OLD_EPOCH_BITS <= 1 << (64 - K_BITS), "numbers of old ledgers stay in a u64");
     assert!(
@@ -141,6 +147,15 @@ impl Generation {
             count if self.random == 0 => Term(count),
             count => Term(count.min(OLD_END) << OLD_TERM_BITS),
         }
+    }
+
+    /// The warehouse's clock begins here, or above it. No market makes as many ticks in one generation (2^48: a million a
+    /// second for nine years), so no clock of an earlier generation has got there, whatever became of the ledgers. If a
+    /// restored clock were counted from its backup's instead: a ledger is restored twice in a row, then an older backup
+    /// once, and the peers' clocks are so far ahead of the warehouse's that it believes none of them, for ever.
+    pub(crate) fn first_clock(self) -> Stamp {
+        let bits = if self.count > GENERATION_MAX { OLD_CLOCK_BITS } else { CLOCK_BITS };
+        Stamp(self.count.min(OLD_END) << bits)
     }
 
     /// The one with this count that all tests have.

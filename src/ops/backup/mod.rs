@@ -20,7 +20,6 @@ use super::{generation, live};
 use crate::audit::{BlockSource, Source, SourceMeta};
 use crate::cli::{BackupArgs, Global, RestoreArgs};
 use crate::journal::{BACKUP, Birth, Block, CopyError, NodeDir, OpenError, StoreCopy, mend};
-use crate::limits::RESTORED_CLOCK_LEAD;
 use crate::model::fold::Tree;
 use crate::model::row::Record;
 use crate::node::boot::{self, new_token};
@@ -66,6 +65,11 @@ pub fn backup(args: &BackupArgs, global: &Global) -> Result<u8, Failure> {
 /// # Errors
 /// The loss was not accepted, a store is there, the backup is damaged or none, or the store cannot be written.
 pub fn restore(args: &RestoreArgs, global: &Global) -> Result<u8, Failure> {
+    restore_at(wall_now(), args, global)
+}
+
+/// The time is that of the row, for people. No number comes from it: clocks go back.
+fn restore_at(now: WallMicros, args: &RestoreArgs, global: &Global) -> Result<u8, Failure> {
     if !args.accept_loss {
         let what = "restore puts an older ledger in place: what came after the backup is lost, though some were told of it";
         return Err(Failure::new(exit::USAGE, what).hint(format!("say that this is meant: {}", typed(args))));
@@ -78,7 +82,7 @@ pub fn restore(args: &RestoreArgs, global: &Global) -> Result<u8, Failure> {
     let generation = next_generation(source.as_mut(), args, global)?;
     let key = source.key();
     let (copied, mut written) = copy(source.as_mut(), &into, key, &[])?;
-    let (now, clock) = (wall_now(), copied.clock_beyond_the_lost());
+    let clock = copied.clock_in(generation);
     let restored = Record::Restored { generation, clock };
     written.append(&restored, now).map_err(|error| writing(&error))?;
     let tip = written.finish(clock)?;
@@ -274,10 +278,10 @@ impl Copied {
         }
     }
 
-    /// A clock that the lost ledger cannot have reached. With a lower one its peers might be too far ahead to be believed.
-    /// The wall clock says nothing of that: it may have gone back since the backup.
-    fn clock_beyond_the_lost(&self) -> Stamp {
-        Stamp(self.clock.0.saturating_add(RESTORED_CLOCK_LEAD))
+    /// A clock that no lost ledger can have reached. With a lower one its peers might be too far ahead to be believed. The
+    /// wall clock says nothing of that: it may have gone back since the backup.
+    fn clock_in(&self, generation: Generation) -> Stamp {
+        self.clock.max(generation.first_clock())
     }
 }
 
@@ -294,10 +298,10 @@ fn copy(
     let token = new_token().map_err(|error| Failure::new(exit::FAILURE, error.to_string()))?;
     let extra = keeps.iter().map(|key| ((*key).to_owned(), Vec::new())).collect();
     let birth = Birth { key, extra, ..Birth::new(&meta.cluster, PeerId::WAREHOUSE, ROLE, token) };
-    let mut written = StoreCopy::begin(into, &birth, Tree::Ledger)?;
     let Some((mark, marked)) = meta.mark else {
         return Err(damaged(&meta, Seq(0), "without a whole mark a lost end would go unseen"));
     };
+    let mut written = StoreCopy::begin(into, &birth, Tree::Ledger)?;
     let mut at_mark: Option<Hash> = None;
     for bytes in source.blocks(Seq(1)) {
         let bytes = bytes?;

@@ -128,6 +128,37 @@ fn a_backup_has_the_key_and_is_its_owners_alone() {
     assert_eq!((mode(&at("b")), mode(&at("b/store")), mode(&at("m/warehouse/store"))), (0o700, 0o700, 0o700));
 }
 
+fn last_record(dir: &Path) -> Record {
+    let last = opened(dir).blocks(Seq(1)).map(Result::unwrap).last().unwrap();
+    Block::<Record>::decode(&last).unwrap().records.pop().unwrap()
+}
+
+/// Otherwise a ledger that is restored when the clock has gone back gives numbers again that were given.
+#[test]
+fn ten_restores_of_one_backup_go_on_whatever_the_wall_clock_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    warehouse(&at("b"));
+    drop(opened(&at("b")));
+    let (from, data_dir) = (at("b"), at("m"));
+    let args = RestoreArgs { from, data_dir, accept_loss: true, above: None };
+    let mut clocks = Vec::new();
+    for (round, now) in
+        [50, 3, 9_000_000_000_000_000, 0, 7, 2, 8_000, 4_000_000, 6, 1].into_iter().enumerate()
+    {
+        assert_eq!(restore_at(WallMicros(now), &args, &global()), Ok(exit::DONE));
+        let Record::Restored { generation, clock } = last_record(&at("m/warehouse")) else { panic!() };
+        assert_eq!(generation.count, round as u64 + 1);
+        clocks.push(clock);
+        // The next disaster: a peer is left that has seen this one, and the mark of the lost store.
+        fs::remove_dir_all(at("m/warehouse/store")).unwrap();
+        let _ = fs::remove_dir_all(at("m/peer-4"));
+        peer(&at("m/peer-4"), generation);
+        drop(opened(&at("m/peer-4")));
+    }
+    assert!(clocks.is_sorted_by(|one, next| one.0 + (1 << 47) < next.0), "{clocks:?}");
+}
+
 #[test]
 fn what_is_no_backup_or_damaged_is_refused_and_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
