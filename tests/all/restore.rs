@@ -196,3 +196,40 @@ fn peers_go_on_without_a_restart_when_the_warehouse_is_restored_under_them() {
     warehouse.running.wait(SOON).expect(0);
     assert!(lost(&market) > 0);
 }
+
+/// A backup that is restored away from the market's nodes begins a generation that they have seen already, with other
+/// rows in it. No sequence tells the two ledgers apart: they may be equally long.
+#[test]
+fn two_restores_of_one_backup_are_told_apart_and_the_mend_works_to_the_letter() {
+    let _one = alone();
+    let market = Market::new();
+    started_on(&market).interrupt().expect(0);
+    market.run(&["backup", "--out", "b"]).expect(0);
+    lose(&market);
+    assert_eq!(restore(&market, "b")["generation"], 1);
+    started_on(&market).interrupt().expect(0);
+    lose(&market);
+    market.run(&["restore", "--from", "b", "--data-dir", "elsewhere", "--accept-loss"]).expect(0);
+    fs::rename(market.cwd().join("elsewhere/warehouse"), market.node_dir("warehouse")).unwrap();
+
+    let warehouse = by_hand(&market, "warehouse", "127.0.0.1:0", &["warehouse"]);
+    let args = ["peer", "--id", "1", "--warehouse", &warehouse.addr];
+    let peer = by_hand(&market, "peer-1", "127.0.0.1:0", &args);
+    let mend = "bazaar restore --from DIRECTORY --accept-loss --above 1";
+    until("the peer names the mend", SOON, || peer.running.stderr().contains(mend).then_some(()));
+    let rows = report(&warehouse).unwrap().log.0;
+    for node in [peer, warehouse] {
+        node.running.signal(Signal::TERM);
+        node.running.wait(SOON).expect(0);
+    }
+    let orders = dumped_orders(&market);
+
+    fs::rename(market.node_dir("warehouse"), market.cwd().join("away")).unwrap();
+    let line = mend.replace("DIRECTORY", "away");
+    let restored =
+        market.run(&line.split(' ').skip(1).chain(["--json"]).collect::<Vec<_>>()).expect(0).object();
+    assert_eq!((&restored["generation"], &restored["rows"]), (&2.into(), &rows.0.into()), "{orders:?}");
+    started_on(&market).interrupt().expect(0);
+    assert!(lost(&market) > 0);
+    nothing_is_open(&market, 1..=6);
+}
