@@ -1,6 +1,6 @@
 //! Values to bytes and back: the only file that names bincode, so that it can be replaced.
 //!
-//! Format 1 is bincode 2 through serde: integers as varints, enum variants by their position, sequences with a length
+//! Formats 1 and 2 are bincode 2 through serde: integers as varints, enum variants by their position, sequences with a length
 //! in front. Decoding has a limit, and a value that leaves bytes over is refused: it was not written as this type.
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};

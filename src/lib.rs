@@ -76,6 +76,7 @@
 //! | [`model::warehouse`] | the warehouse's machine: batches, sessions and offices around that market; who is present |
 //! | [`model::peer`] | the peer's machine, in rooms, over the fold of its journal; [`model::peer::entry`] has its records |
 //! | [`model::row`], [`model::fold`] | the ledger's records; what a journal must know of a state |
+//! | [`model::format_1`] | records and pieces of state as the first format wrote them, read as today's types |
 //! | [`model::catalogue`] | names and prices of the goods, by product index, and as a peer's store keeps them |
 //! | [`model::session`] | which numbers of a peer are decided, and the outcomes that may be asked again |
 //! | [`model::trader`], [`model::queue`] | a trader's desk: admission, Lamport order, batches in flight |

@@ -128,3 +128,55 @@ impl OfFormat1 for peer::Part {
         Ok(part)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{Hash, ProcessId};
+
+    /// As format 1 wrote it: the number of the variant, then its fields.
+    fn read<T: OfFormat1>(variant: u8, fields: &impl serde::Serialize) -> T {
+        let bytes = codec::encode(&(variant, fields)).unwrap();
+        let mut rest = &bytes[..];
+        let value = T::first_of_format_1(&mut rest).unwrap();
+        assert!(rest.is_empty(), "all of it was read");
+        value
+    }
+
+    #[test]
+    fn epochs_in_checkpoints_are_those_of_the_numbers_beside_them() {
+        let (peer, hash, number) = (PeerId(4), Hash([7; 32]), Number(3 << 32 | 9));
+        let market::Part::Session { epoch, .. } = read(3, &(peer, 3_u32, hash)) else { panic!("a session") };
+        assert_eq!(epoch, number.epoch());
+        let window = read(4, &(peer, 3_u32, 1_u32, 8_u64));
+        assert!(matches!(window, market::Part::Window { epoch, floor: 1, .. } if epoch == number.epoch()));
+        let process = (3_u32, 5_u64, 6_u64);
+        let grant = (Office::Primary, peer, process, Term(8));
+        let offices: market::Part = read(6, &(Term(9), Some(grant), None::<()>, true, Seq(70)));
+        let market::Part::Offices(offices) = offices else { panic!("offices") };
+        let held = offices.primary.unwrap();
+        assert_eq!(held.process, ProcessId { epoch: number.epoch(), starts: 5, random: 6 });
+        assert_eq!((held.term, offices.last_term, offices.paired), (Term(8), Term(9), true));
+
+        let head =
+            (Some((peer, 3_u32)), number, 5_u64, None::<()>, (0_u64, Seq(70), hash), Stamp(9), Seq(71));
+        let peer::Part::Head { opened, last, ledger_seen, proof, .. } = read(0, &head) else {
+            panic!("a head")
+        };
+        assert_eq!((opened, last), (Some((peer, number.epoch())), number));
+        assert_eq!((ledger_seen, proof), ((Generation::default(), Seq(70), hash), None));
+        let known = read(2, &(peer, 3_u32, hash));
+        assert!(matches!(known, peer::Part::Known(_, epoch, _) if epoch == number.epoch()));
+    }
+
+    #[test]
+    fn a_generation_of_format_1_has_no_random_part() {
+        let restored = read(10, &(1_795_341_600_u64, Stamp(9)));
+        let Record::Restored { generation, .. } = restored else { panic!("{restored:?}") };
+        assert_eq!((generation.count, generation.random), (1_795_341_600, 0));
+        let head = read(7, &(Seq(3), Stamp(9), 1_795_341_600_u64));
+        assert!(
+            matches!(head, market::Part::Head { generation: it, keys, .. } if it == generation && keys.is_empty())
+        );
+    }
+}

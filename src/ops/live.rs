@@ -13,6 +13,7 @@ use tokio::runtime::{Builder, Runtime};
 use super::market;
 use super::nodes::directory;
 use super::output::{Failure, exit};
+use super::rows::generation_id;
 use super::source::open_stores;
 use crate::audit::{BlockSource, Fact, Source, SourceError, SourceMeta, StockCache};
 use crate::cli::Global;
@@ -131,12 +132,15 @@ impl Asking {
 }
 
 fn meta(report: &Report) -> SourceMeta {
-    let facts = vec![
+    let mut facts = vec![
         ("process", Fact::Text(report.process.to_string())),
         ("addr", Fact::Text(report.addr.clone())),
         ("pid", Fact::Number(report.pid.into())),
         ("generation", Fact::Number(report.generation.count)),
     ];
+    if report.generation.random != 0 {
+        facts.push(("generation_id", Fact::Text(generation_id(report.generation))));
+    }
     SourceMeta {
         node: report.peer,
         role: report.role.clone(),

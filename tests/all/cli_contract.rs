@@ -158,7 +158,7 @@ fn of_a_newer_format(mark: &Path) {
     for at in (0..bytes.len()).step_by(4096) {
         let content = at..at + 88;
         if bytes.len() >= at + 120 && bytes[content.clone()].iter().any(|byte| *byte != 0) {
-            bytes[at + 4..at + 8].copy_from_slice(&2_u32.to_le_bytes());
+            bytes[at + 4..at + 8].copy_from_slice(&3_u32.to_le_bytes());
             let check = Hash::of(&bytes[content]);
             bytes[at + 88..at + 120].copy_from_slice(&check.0);
         }
@@ -223,9 +223,9 @@ fn foreign_and_newer_stores_are_refused(market: &Market) {
 
     of_a_newer_format(&warehouse.join("mark"));
     for command in ["warehouse --listen :0", "dump", "verify"] {
-        refused(market.cwd(), &format!("{command} --data-dir {dir}"), 7, &["format 2", "newer"]);
+        refused(market.cwd(), &format!("{command} --data-dir {dir}"), 7, &["format 3", "newer"]);
     }
-    run(market.cwd(), &["up", "--base-port", "0", "--buyers", "1", "--sellers", "1"]).refused(7, "format 2");
+    run(market.cwd(), &["up", "--base-port", "0", "--buyers", "1", "--sellers", "1"]).refused(7, "format 3");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use crate::model::peer::entry::Entry;
 use crate::model::row::{Place, Record};
 use crate::ops::generation;
 use crate::ops::output::{Column, Failure, Row, Shape, Show};
+use crate::ops::rows::generation_id;
 use crate::types::{Hash, Money, Seq, WallMicros};
 
 const COLUMNS: [Column; 3] = [
@@ -38,7 +39,11 @@ pub(super) fn meta(dump: &mut Dump<'_>, sources: &mut [Source]) -> Result<(), Fa
     for source in sources {
         let mut row = facts(source.meta());
         if !row.contains_key("generation") {
-            row.insert("generation".into(), generation::of(source.as_mut())?.count.into());
+            let generation = generation::of(source.as_mut())?;
+            row.insert("generation".into(), generation.count.into());
+            if generation.random != 0 {
+                row.insert("generation_id".into(), generation_id(generation).into());
+            }
         }
         rows.push(row);
     }

@@ -147,13 +147,12 @@ impl Client {
     /// The number of the next order.
     ///
     /// # Errors
-    /// The numbers are spent, and an order is open: only when it has an outcome the store takes a new session.
+    /// The numbers are spent, and an order was open when the session was opened: else it would be another session.
     pub(super) fn next_number(&self) -> Result<Number, Failure> {
         self.state.next_number(self.epoch).ok_or_else(|| {
-            let open = self.state.open.keys().next().copied().unwrap_or(self.state.last);
-            let what =
-                format!("the numbers of client {} are spent, and order {} is open", self.me, self.id(open));
-            Failure::new(exit::UNREACHABLE, what).hint(format!("ask that one again: --number {open}"))
+            let what = format!("nothing was ordered: the numbers of client {} are spent", self.me);
+            let hint = "give the same command again: its orders have their outcomes by now, so it begins with new numbers";
+            Failure::new(exit::UNREACHABLE, what).hint(hint)
         })
     }
 
@@ -351,6 +350,19 @@ mod tests {
         runtime().unwrap().block_on(client.forget(placed.number));
         assert_eq!((client.open_orders(), client.past(placed.number).unwrap()), (vec![], None));
         assert_eq!(client.next_number(), Ok(Number(2)), "and its number is not given again");
+    }
+
+    /// Without the check the next number would be one of the next epoch, which may be another store's.
+    #[test]
+    fn spent_numbers_are_not_gone_beyond() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut client = Client::open(dir.path(), &catalogue()).unwrap();
+        client.state.last = Number(u64::from(Number::K_MAX) - 1);
+        assert_eq!(fish(&mut client).number, Number(u64::from(Number::K_MAX)));
+        let spent = client.next_number().unwrap_err();
+        assert_eq!(spent.exit, exit::UNREACHABLE, "{spent:?}");
+        client.epoch = crate::types::Epoch(1);
+        assert_eq!(client.next_number(), Ok(Number::new(client.epoch, 1)), "in a new session it goes on");
     }
 
     #[test]

@@ -176,7 +176,7 @@ impl Market {
                 placed += 1;
             }
         }
-        rows.retain(|(peer, number), _| !lost.contains(&(*peer, number >> 32)));
+        rows.retain(|(peer, number), _| !lost.contains(&(*peer, number >> 30)));
         assert!(placed > 0, "a market in which nobody orders proves nothing");
         assert_eq!(rows, Default::default(), "outcomes of orders that no peer knows");
     }
