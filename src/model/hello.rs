@@ -10,7 +10,8 @@ pub struct Hello {
     pub peer: PeerId,
     /// Epoch of its store.
     pub epoch: Epoch,
-    /// Proof that the speaker is this peer. Only the side that dials or calls shows it, and not on Settle.
+    /// Proof that the speaker is this peer. Only the side that dials or calls shows it: to the warehouse, and to a trader
+    /// where the warehouse says that it listens.
     pub token: Option<Token>,
     /// This life.
     pub process: ProcessId,
@@ -29,6 +30,8 @@ pub struct Hello {
     /// Counts the streams that this process has dialed, from 1. 0: it does not count them, or this hello is an answer
     /// or comes with a call.
     pub stream: u64,
+    /// Proof on a link: see [`LinkKey`](super::link::LinkKey). The default is none.
+    pub proof: Hash,
 }
 
 impl Hello {

@@ -1,8 +1,7 @@
 //! What a peer knows of the other peers: id, address, process, and whether it left for good.
 //!
-//! In: members that a neighbour told. Out: which of them were news, to be passed on to the *other* neighbours. Each link
-//! begins with everything that either side knows; from then on only news flows, so the view is complete at every node of
-//! a connected topology, and no message is passed on for ever. No warehouse is needed. Invariants:
+//! In: members as the warehouse tells of them, or as they tell of themselves. Out: which of them were news. What one
+//! member tells of another does not come here: it is a hint. Invariants:
 //! - a member's entry only rises: by process id, and within one process from present to left. Any two nodes that were
 //!   told the same things, in whatever order and however often, know the same;
 //! - only this peer writes its entry: what others say of it is old, or tells of another process on a copy of its store,
@@ -49,7 +48,7 @@ impl Membership {
         Membership { me: me.id, members: BTreeMap::from([(me.id, me)]), changed: now }
     }
 
-    /// Takes in what a neighbour told, and gives what was news, by id: to be passed on to the other neighbours.
+    /// Takes in what members told of themselves, and gives what was news, by id: to be passed on to neighbours.
     ///
     /// The higher process id wins; of one process, the account that says it left. Anything else is no news.
     pub(crate) fn merge(&mut self, now: Now, told: Vec<Member>) -> Vec<Member> {
@@ -64,6 +63,22 @@ impl Membership {
             self.changed = now;
         }
         news.iter().map(|id| self.members[id].clone()).collect()
+    }
+
+    /// Takes in what the warehouse told, and gives what was news. It has the last word on where a process listens: a peer
+    /// that listens on all addresses does not know by which it is seen.
+    pub(crate) fn told(&mut self, now: Now, told: Vec<Member>) -> Vec<Member> {
+        let mut news = Vec::new();
+        for member in told {
+            let known = self.get(member.id).filter(|known| known.age() == member.age());
+            let moved = known.is_some_and(|known| known.addr != member.addr) && member.id != self.me;
+            if moved || self.is_news(&member) {
+                self.changed = now;
+                self.members.insert(member.id, member.clone());
+                news.push(member);
+            }
+        }
+        news
     }
 
     /// All members, those that left and this peer included, by id.
@@ -103,6 +118,11 @@ impl Membership {
         self.own().clone()
     }
 
+    /// The warehouse sees this peer at that address.
+    pub(crate) fn set_own_addr(&mut self, addr: String) {
+        self.own_mut().addr = addr;
+    }
+
     /// This peer leaves for good. Gives what to tell all neighbours.
     pub(crate) fn leave(&mut self, now: Now) -> Member {
         self.changed = now;
@@ -116,9 +136,12 @@ impl Membership {
         digest(self.all())
     }
 
-    fn is_news(&self, told: &Member) -> bool {
+    /// Whether it is newer than what is known of that peer.
+    pub(crate) fn is_news(&self, told: &Member) -> bool {
         let may_be_told = told.id != self.me && told.id != PeerId::WAREHOUSE && !told.id.is_client();
-        may_be_told && self.get(told.id).is_none_or(|known| told.age() > known.age())
+        may_be_told
+            && !is_everywhere(&told.addr)
+            && self.get(told.id).is_none_or(|known| told.age() > known.age())
     }
 
     fn own_mut(&mut self) -> &mut Member {
@@ -127,6 +150,11 @@ impl Membership {
             None => unreachable!("a view is made with this peer's entry, which is never removed"),
         }
     }
+}
+
+/// An address to listen on, at which nobody can be found.
+pub(crate) fn is_everywhere(addr: &str) -> bool {
+    addr.starts_with("0.0.0.0:") || addr.starts_with("[::]:")
 }
 
 /// The next of `peers` behind `me` in the ring of ids: `wanted` that answer, and the silent ones between them, which may

@@ -7,6 +7,7 @@ pub mod election;
 pub mod fold;
 pub mod happening;
 pub mod hello;
+pub mod link;
 pub mod market;
 pub mod membership;
 pub mod message;

@@ -80,7 +80,7 @@ fn boot_peer(id: PeerId, disk: &Disk, mut secrets: Chance, world: &World<'_>) ->
         id,
         cluster,
         epoch,
-        token: replaced_token(&extra).unwrap_or(token),
+        secret: peer::Secret::new(replaced_token(&extra).unwrap_or(token)),
         process: ProcessId { epoch, starts, random: secrets.between(0, u64::MAX) },
         addr: addr(id),
         role: plan.habits.role,

@@ -127,7 +127,8 @@ impl Event {
             }
             3 => {
                 let (sessions, heartbeat) = (vec![session(self.peer())], u64::from(self.who) % 3);
-                Message::ControlDown(ControlDown { clock, hello, roster, sessions, heartbeat })
+                let introduced = if greets { vec![introduction(self.peer())] } else { Vec::new() };
+                Message::ControlDown(ControlDown { clock, hello, roster, sessions, heartbeat, introduced })
             }
             4 => Message::Stock(StockPush { clock, seq: Seq(5), levels: vec![(ProductId(1), Quantity(3))] }),
             5 => {
@@ -282,7 +283,10 @@ impl Market {
         let hello = event.hello();
         let (name, stream, first) = match event.what % 4 {
             0 => ("trade", Stream::Trade, trade(Some(hello), &event.orders())),
-            1 => ("link", Stream::Link, word(PeerWord::Hello(hello))),
+            1 => {
+                let hello = Hello { proof: link_hello(event.peer(), 1).proof, stream: 1, ..*hello };
+                ("link", Stream::Link, word(PeerWord::Hello(Box::new(hello))))
+            }
             2 => {
                 let ask = ReplicaAsk { hello: Some(hello), ..ReplicaAsk::default() };
                 ("copies", Stream::Replicate, Message::ReplicaAsk(ask))

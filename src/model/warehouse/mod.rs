@@ -7,14 +7,16 @@
 //! present for `suspect_after_ms`, or a restarted warehouse, which sees nothing but closed streams, would let anybody
 //! depose healthy traders.
 
+mod ahead;
 mod denied;
+mod members;
 mod offices;
 mod presence;
 mod sessions;
 mod settle;
 mod tell;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) use self::denied::Denied;
 pub use self::offices::GivenUp;
@@ -95,6 +97,8 @@ pub struct Warehouse {
     goods: Vec<(String, Quantity, Money)>,
     conns: BTreeMap<ConnId, Conn>,
     presence: Presence,
+    /// Peers whose present session was opened in this life.
+    opened_here: BTreeSet<PeerId>,
     /// Batches of this turn.
     jobs: Vec<Job>,
     /// Orders that were asked again and answered from the ledger.
@@ -118,6 +122,7 @@ impl Warehouse {
             goods: if market.seq == Seq(0) { goods } else { Vec::new() },
             conns: BTreeMap::new(),
             presence: Presence::new(now, rules.suspect_after_ms),
+            opened_here: BTreeSet::new(),
             jobs: Vec::new(),
             duplicates: 0,
             roster: Roster { version: rules.starts << 32, ..Roster::default() },
@@ -246,6 +251,7 @@ impl Machine for Warehouse {
         self.settle(at, turn);
         self.heartbeat(at.now, turn);
         self.tell_roster(at.now, turn);
+        self.introduce(turn);
         self.tell_changed_stock(turn);
         let change = self.presence.next_change(at.now, &self.market.offices);
         self.due = self.told.next_heartbeat.min(change.unwrap_or(self.told.next_heartbeat));

@@ -2,15 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::ahead::Claim;
 use super::{Conn, Denied, Warehouse};
+use crate::limits::{ADDR_BYTES_MAX, CLOCK_LEAD_MAX, CLOCK_LEAP_MAX};
 use crate::model::hello::{Dialed, Hello};
+use crate::model::link::LinkKey;
 use crate::model::membership::Member;
-use crate::model::message::ControlUp;
+use crate::model::message::{ControlUp, Introduction};
 use crate::model::offices::{Grant, Offices};
 use crate::model::passed_over::PassedOver;
 use crate::model::row::Record;
-use crate::model::step::{At, Because, ConnId, Effect, Exit, Past, Turn};
-use crate::types::{Now, PeerId, ProcessId, Term};
+use crate::model::step::{At, Because, ConnId, Effect, Turn};
+use crate::types::{Now, PeerId, ProcessId, Stamp, Term, Token};
 
 /// The peers that are seen, in this life of the warehouse.
 pub(super) struct Presence {
@@ -27,8 +30,18 @@ struct Present {
     process: ProcessId,
     dialed: Dialed,
     addr: String,
+    /// As shown: its keys for others are made of it.
+    token: Token,
+    /// It has said that it goes for good.
+    left: bool,
     /// When the oldest unanswered heartbeat was sent.
     asked: Option<Now>,
+}
+
+impl Present {
+    fn member(&self, id: PeerId) -> Member {
+        Member { id, addr: self.addr.clone(), process: self.process, left: self.left }
+    }
 }
 
 impl Presence {
@@ -47,8 +60,9 @@ impl Presence {
         if let Some(term) = held {
             self.lost.remove(&term);
         }
-        let Hello { process, addr, .. } = hello.clone();
-        let present = Present { conn, process, dialed: hello.dialed(), addr, asked: None };
+        let Hello { process, addr, token, .. } = hello.clone();
+        let (dialed, token) = (hello.dialed(), token.unwrap_or(Token([0; 32])));
+        let present = Present { conn, process, dialed, addr, token, left: false, asked: None };
         self.present.insert(hello.peer, present);
     }
 
@@ -80,13 +94,25 @@ impl Presence {
 
     /// The peers whose control stream is up, by id.
     pub(super) fn members(&self) -> Vec<Member> {
-        let member = |(id, it): (&PeerId, &Present)| Member {
-            id: *id,
-            addr: it.addr.clone(),
-            process: it.process,
-            left: false,
-        };
-        self.present.iter().map(member).collect()
+        self.present.iter().map(|(id, present)| present.member(*id)).collect()
+    }
+
+    /// A peer whose control stream is up.
+    pub(super) fn member(&self, peer: PeerId) -> Option<Member> {
+        self.present.get(&peer).map(|present| present.member(peer))
+    }
+
+    /// A present peer, as it is told to another one.
+    pub(super) fn introduction(&self, peer: PeerId, to: PeerId) -> Option<Introduction> {
+        let present = self.present.get(&peer)?;
+        Some(Introduction { member: present.member(peer), key: LinkKey::new(&present.token, to) })
+    }
+
+    /// The peer says that it goes for good.
+    fn leaves(&mut self, conn: ConnId) {
+        if let Some(present) = self.present.values_mut().find(|present| present.conn == conn) {
+            present.left = true;
+        }
     }
 
     /// A heartbeat goes out to everyone: a peer that has not answered the last one is waited for since that one.
@@ -146,42 +172,54 @@ impl Presence {
 
 impl Warehouse {
     pub(super) fn control(&mut self, at: At, conn: ConnId, up: ControlUp, turn: &mut Turn<Record>) {
-        let greeted = matches!(self.conns.get(&conn), Some(Conn::Control(Some(_))));
-        // Only a known peer moves the clock.
+        let greeted = match self.conns.get(&conn) {
+            Some(Conn::Control(peer)) => *peer,
+            _ => None,
+        };
         match (&up.hello, greeted) {
-            (Some(_), false) | (None, true) => {}
-            (Some(_), true) => return self.hang_up(conn, "it says a second hello", turn),
-            (None, false) => return self.hang_up(conn, "it says no hello", turn),
-        }
-        if let Some(hello) = &up.hello {
-            // Before all else: an older copy may not even know the peer's session.
-            if let Some(exit) = self.older_copy(hello, turn.past()) {
-                return turn.at_once(Because::TellsNothing, Effect::Exit(exit));
-            }
-            if self.presence.has_later(hello) {
-                return self.hang_up(conn, "a stream that its process dialed later is here", turn);
-            }
-            if let Err(denied) = self.control_up(at, conn, hello, turn) {
-                return self.hang_up(conn, &denied.to_string(), turn);
-            }
-        }
-        if self.clock.receive(up.clock).is_err() {
-            return self.hang_up(conn, "its clock is too far ahead", turn);
-        }
-        match up.hello {
-            Some(hello) => self.tell_greeting(at.now, conn, hello.peer, turn),
-            None => self.presence.alive(conn),
+            (Some(hello), None) => self.greet(at, conn, hello, up.clock, turn),
+            (None, Some(peer)) => self.heard_control(conn, peer, &up, turn),
+            (Some(_), Some(_)) => self.hang_up(conn, "it says a second hello", turn),
+            (None, None) => self.hang_up(conn, "it says no hello", turn),
         }
     }
 
-    /// A peer's control stream is up. A term that an earlier process of it held ends here: a term lives in one process.
-    fn control_up(
-        &mut self,
-        at: At,
-        conn: ConnId,
-        hello: &Hello,
-        turn: &mut Turn<Record>,
-    ) -> Result<(), Denied> {
+    fn heard_control(&mut self, conn: ConnId, peer: PeerId, up: &ControlUp, turn: &mut Turn<Record>) {
+        let process = self.presence.process_of(peer).unwrap_or_default();
+        if !self.hear(peer, process, up.clock) {
+            return self.hang_up(conn, "its clock is too far ahead", turn);
+        }
+        self.presence.alive(conn);
+        if up.leaving {
+            self.presence.leaves(conn);
+        }
+    }
+
+    /// A control stream begins. What is turned away changes nothing.
+    fn greet(&mut self, at: At, conn: ConnId, hello: &Hello, clock: Stamp, turn: &mut Turn<Record>) {
+        // Before all else: an older copy may not even know the peer's session.
+        match self.claim_of(hello, turn.past()) {
+            Claim::Fits => {}
+            Claim::Bare => return self.hang_up(conn, "it says that it has seen another ledger", turn),
+            Claim::Believed(exit) => return turn.at_once(Because::TellsNothing, Effect::Exit(exit)),
+        }
+        if self.presence.has_later(hello) {
+            return self.hang_up(conn, "a stream that its process dialed later is here", turn);
+        }
+        if let Err(denied) = self.may_come(hello) {
+            return self.hang_up(conn, &denied.to_string(), turn);
+        }
+        if hello.addr.len() > ADDR_BYTES_MAX {
+            return self.hang_up(conn, "its address is too long", turn);
+        }
+        if !self.hear(hello.peer, hello.process, clock) {
+            return self.hang_up(conn, "its clock is too far ahead", turn);
+        }
+        self.come(at, conn, hello, turn);
+        self.tell_greeting(at.now, conn, hello.peer, turn);
+    }
+
+    fn may_come(&self, hello: &Hello) -> Result<(), Denied> {
         let peer = self.authenticate(hello)?;
         if peer.is_client() {
             return Err(Denied::NotEligible(peer));
@@ -189,6 +227,12 @@ impl Warehouse {
         if self.presence.process_of(peer).is_some_and(|process| process > hello.process) {
             return Err(Denied::StoreAlive(peer));
         }
+        Ok(())
+    }
+
+    /// A peer's control stream is up. A term that an earlier process of it held ends here: a term lives in one process.
+    fn come(&mut self, at: At, conn: ConnId, hello: &Hello, turn: &mut Turn<Record>) {
+        let peer = hello.peer;
         let grant = self.market.offices.held_by(peer).copied();
         if let Some(grant) = grant.filter(|grant| grant.process != hello.process) {
             self.end_term(at.time, &grant, peer, turn);
@@ -196,44 +240,17 @@ impl Warehouse {
         let held = self.market.offices.held_by(peer).map(|grant| grant.term);
         self.presence.came(hello, conn, held);
         self.conns.insert(conn, Conn::Control(Some(peer)));
-        Ok(())
     }
 
-    /// A peer that was told of more than this ledger holds proves that the store is an older copy. An older copy would
-    /// tell peers what never was, so it serves nobody: the process ends.
-    fn older_copy(&self, hello: &Hello, past: &dyn Past) -> Option<Exit> {
-        let (generation, own) = (hello.generation, self.market.generation);
-        // Anybody may become a client, so a client is no witness.
-        if generation < own || hello.peer.is_client() || !self.knows(hello) {
-            return None;
+    /// Takes in the clock of a proven peer, if it leads by no more than its peer's may: else one of them drags all clocks
+    /// along. The stream stays, since after an outage of days every peer may lead by more, and the holders of terms bring
+    /// the warehouse up to them. False: it leads by more than any clock may.
+    fn hear(&mut self, peer: PeerId, process: ProcessId, clock: Stamp) -> bool {
+        let lead = clock.0.saturating_sub(self.clock.now().0);
+        let holds = self.market.offices.held_by(peer).is_some_and(|grant| grant.process == process);
+        if lead <= if holds { CLOCK_LEAP_MAX } else { CLOCK_LEAD_MAX } {
+            self.clock.adopt(clock);
         }
-        let (seq, hash) = hello.ledger;
-        let seen = if generation > own {
-            format!("generation {generation} of the ledger")
-        } else {
-            match past.holds(seq, hash) {
-                Ok(true) => return None,
-                Ok(false) => format!("ledger record {seq}"),
-                Err(error) => {
-                    tracing::error!(error, "the ledger cannot be compared with what a peer has seen");
-                    return None;
-                }
-            }
-        };
-        tracing::error!(peer = %hello.peer, seen, "this store is an older copy of the warehouse's");
-        Some(exit_as_older_copy(hello.peer, &seen))
-    }
-}
-
-fn exit_as_older_copy(peer: PeerId, seen: &str) -> Exit {
-    Exit {
-        code: 7,
-        what: format!(
-            "peer {peer} has seen {seen}, which this store lacks: it is an older copy of the warehouse's"
-        ),
-        hint:
-            "put the newest copy of the warehouse's directory back; if there is none, move this one away and \
-               mend with: bazaar restore --from BACKUP --accept-loss"
-                .to_owned(),
+        lead <= CLOCK_LEAP_MAX
     }
 }

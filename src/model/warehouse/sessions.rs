@@ -112,6 +112,9 @@ impl Warehouse {
         let epoch = next.max(first_epoch(self.market.generation));
         let clock = self.clock.tick();
         self.record(at.time, Record::Session { peer, epoch, store, clock }, turn);
+        if !peer.is_client() {
+            self.opened_here.insert(peer);
+        }
     }
 
     fn session_of(&self, peer: PeerId, new: bool) -> Opened {
@@ -131,8 +134,7 @@ impl Warehouse {
         Some(SessionInfo { peer, epoch: session.epoch, store: session.store })
     }
 
-    /// Whether the hello's token is that of the peer's last store. Then what the hello says of the ledger is believed,
-    /// even if a restore has closed the session.
+    /// Whether the hello's token is that of the peer's last store, even if a restore has closed the session.
     pub(super) fn knows(&self, hello: &Hello) -> bool {
         let session = self.market.sessions.get(&hello.peer);
         let store = hello.token.map(|token| token.store_id());

@@ -37,7 +37,7 @@ const MICROS: u64 = 1_000_000;
 pub fn backup(args: &BackupArgs, global: &Global) -> Result<u8, Failure> {
     refuse_full(&args.out)?;
     let began = Instant::now();
-    let mut source = match args.connect {
+    let mut source = match &args.connect {
         Some(addr) => live::warehouse_at(&addr.to_string(), global)?,
         None => live::ledger_in(&warehouse_dir(&args.data_dir)?, global)?,
     };

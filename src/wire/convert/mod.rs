@@ -18,8 +18,10 @@ use super::proto;
 use crate::limits::PRODUCTS_MAX;
 use crate::model::call::SessionInfo;
 use crate::model::hello::Hello;
+use crate::model::link::LinkKey;
 use crate::model::market::NotTaken;
 use crate::model::membership::Member;
+use crate::model::message::Introduction;
 use crate::model::offices::{Roster, Seat};
 use crate::model::row::{Outcome, OutcomeKind, Reason, Share};
 use crate::types::{
@@ -115,6 +117,16 @@ pub(super) fn member_in(member: proto::Member) -> Member {
     Member { id: PeerId(id), addr, process: process_in(process), left }
 }
 
+pub(super) fn introduction_out(it: &Introduction) -> proto::Introduction {
+    proto::Introduction { member: Some(member_out(&it.member)), key: it.key.0.to_vec() }
+}
+
+pub(super) fn introduction_in(it: proto::Introduction) -> Checked<Introduction> {
+    let member = it.member.map(member_in).ok_or(Odd("introduction.member"))?;
+    let key = it.key.as_slice().try_into().map(LinkKey).map_err(|_| Odd("introduction.key"))?;
+    Ok(Introduction { member, key })
+}
+
 pub(super) fn hello_out(hello: &Hello) -> proto::Hello {
     proto::Hello {
         peer: hello.peer.0,
@@ -129,6 +141,7 @@ pub(super) fn hello_out(hello: &Hello) -> proto::Hello {
         cluster: hello.cluster.clone(),
         addr: hello.addr.clone(),
         stream: hello.stream,
+        proof: hash_out(hello.proof),
     }
 }
 
@@ -150,6 +163,7 @@ pub(super) fn hello_in(hello: proto::Hello) -> Hello {
         cluster: hello.cluster,
         addr: hello.addr,
         stream: hello.stream,
+        proof: hash_in(&hello.proof),
     }
 }
 

@@ -107,7 +107,7 @@ fn an_old_copy_of_a_store_takes_a_new_token() {
     let lines = bench.came("open", Ok(open_answer(1, 0, 0)));
     assert!(lines.contains(&"dial control warehouse control hello of 4".to_owned()), "{lines:?}");
     assert_eq!(bench.recorded(), [Entry::Opened { peer: PeerId(ME), epoch: Epoch(1) }]);
-    assert_eq!(bench.peer.facts.me.token, fresh);
+    assert_eq!(bench.peer.facts.me.secret.store_id(), fresh.store_id());
     assert_eq!(
         bench.peer.facts.me.process.epoch,
         Epoch(1),

@@ -21,11 +21,13 @@ fn a_new_ledger_has_its_goods_before_anything_else() {
 fn a_greeting_waits_for_the_fence_that_it_tells_of() {
     let mut it = paired();
     it.up(6, 2);
-    assert_eq!(it.lines(), ["recorded: s602 hello, roster"]);
+    assert_eq!(it.lines(), ["recorded: s602 hello, roster, introduced 4 5 6"]);
     it.up(4, 2);
     it.end();
     let told = ["s401 roster", "s402 roster", "s501 roster, sessions 3", "s601 roster", "s602 roster"];
-    let told = ["s402 hello, roster"].into_iter().chain(told).chain(["happens: roster"]);
+    let told = ["s402 hello, roster, introduced 4 5 6"].into_iter().chain(told).chain(["happens: roster"]);
+    let news = ["s401", "s402", "s501", "s601", "s602"].map(|conn| format!("{conn} introduced 4 6"));
+    let told = told.map(str::to_owned).chain(news);
     assert_eq!(it.lines(), told.map(|line| format!("recorded: {line}")).collect::<Vec<_>>());
     it.end();
     assert!(it.lines().is_empty(), "nothing is told twice");
@@ -33,7 +35,8 @@ fn a_greeting_waits_for_the_fence_that_it_tells_of() {
 
 #[test]
 fn a_ledger_behind_what_a_peer_has_seen_serves_nobody() {
-    let mut it = paired();
+    // Of sessions that were opened in this life nobody has seen more than this ledger.
+    let mut it = Driven::new(paired().it.market, 2);
     it.turn = Turn::new(Numbers::default(), Box::new(UpTo(Seq(7))));
     let seen = |seq| Hello { ledger: (Seq(seq), Hash::default()), ..hello(4, 2) };
     assert!(it.come(seen(7), 2));
@@ -52,7 +55,7 @@ fn a_ledger_behind_what_a_peer_has_seen_serves_nobody() {
 
 #[test]
 fn an_exit_need_not_wait() {
-    let mut it = paired();
+    let mut it = Driven::new(paired().it.market, 2);
     it.come(Hello { generation: 1, ..hello(4, 2) }, 2);
     let exit = it.effects.pop();
     assert!(matches!(exit, Some((When::Now(Because::TellsNothing), Effect::Exit(_)))), "{exit:?}");

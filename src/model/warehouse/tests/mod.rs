@@ -4,6 +4,7 @@ mod door;
 mod exactly_once;
 mod offices;
 mod presence;
+mod proofs;
 mod sessions;
 mod settle;
 
@@ -125,6 +126,16 @@ impl Driven {
 
     fn up(&mut self, peer: u32, starts: u64) -> bool {
         self.come(hello(peer, starts), starts)
+    }
+
+    /// The same at another clock, in the hello and on the stream.
+    fn up_with_clock(&mut self, peer: u32, starts: u64, clock: u64) -> bool {
+        let conn = ConnId(u64::from(peer) * 1_000 + starts);
+        self.step(Input::Opened(conn, Stream::Control));
+        let (clock, hello) =
+            (Stamp(clock), Some(Box::new(Hello { clock: Stamp(clock), ..hello(peer, starts) })));
+        self.step(Input::Said(conn, Message::ControlUp(ControlUp { clock, hello, ..ControlUp::default() })));
+        self.it.conns.contains_key(&conn)
     }
 
     fn gone(&mut self, conn: ConnId) {
@@ -255,6 +266,10 @@ fn told(down: &ControlDown) -> String {
     parts.extend(down.roster.as_ref().map(|_| "roster".to_owned()));
     if !down.sessions.is_empty() {
         parts.push(format!("sessions {}", down.sessions.len()));
+    }
+    if !down.introduced.is_empty() {
+        let ids: Vec<String> = down.introduced.iter().map(|it| it.member.id.to_string()).collect();
+        parts.push(format!("introduced {}", ids.join(" ")));
     }
     if down.heartbeat > 0 {
         parts.push(format!("heartbeat {}", down.heartbeat));
