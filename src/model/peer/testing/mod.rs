@@ -9,14 +9,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::*;
 use crate::model::call::{Answer, Ask, CallError};
 use crate::model::fold::Fold as _;
-use crate::model::hello::{Dialed, Hello};
+use crate::model::hello::Dialed;
 use crate::model::message::*;
 use crate::model::offices::Roster;
 use crate::model::step::{CallId, ConnId, Effect, Input, Lost, Numbers, Past, ReplyId, When};
 use crate::types::{Epoch, Hash, Order, Role, Seq, WallMicros};
 
+mod shown;
 mod words;
 
+use shown::{hello_of, shows_token_at};
 pub(super) use words::*;
 
 /// A log that was pruned: it cannot tell, so it says yes.
@@ -425,40 +427,6 @@ impl Bench {
     pub(super) fn decided(&mut self, batch: u64, orders: &[Order]) -> Vec<String> {
         let (batch, outcomes) = (crate::types::Batch(batch), orders.iter().map(deposited).collect());
         self.say("settle", settled(SettleAnswer { batch, outcomes, ..SettleAnswer::default() }))
-    }
-}
-
-/// Where this effect shows the token, if it does.
-fn shows_token_at(effect: &Effect) -> Option<&str> {
-    let (addr, hello) = match effect {
-        Effect::Dial { addr, first, .. } => (addr.as_str(), hello_of(first)),
-        Effect::Send(_, message) => ("whoever dialed", hello_of(message)),
-        Effect::Call { addr, ask, .. } => (addr.as_str(), ask_hello(ask)),
-        _ => return None,
-    };
-    hello.is_some_and(|hello| hello.token.is_some()).then_some(addr)
-}
-
-fn hello_of(message: &Message) -> Option<&Hello> {
-    match message {
-        Message::TradeAsk(it) => it.hello.as_deref(),
-        Message::TradeAnswer(it) => it.hello.as_deref(),
-        Message::SettleAsk(it) => it.hello.as_deref(),
-        Message::ControlUp(it) => it.hello.as_deref(),
-        Message::ReplicaAsk(it) => it.hello.as_deref(),
-        Message::ReplicaAnswer(it) => it.hello.as_deref(),
-        Message::Peer(PeerMessage { word: PeerWord::Hello(hello), .. }) => Some(hello),
-        _ => None,
-    }
-}
-
-fn ask_hello(ask: &Ask) -> Option<&Hello> {
-    match ask {
-        Ask::Claim(hello, _) | Ask::Fence(hello, _) | Ask::Pair(hello, ..) | Ask::Resign(hello, _) => {
-            Some(hello)
-        }
-        Ask::Submit(hello, _) | Ask::HandOver(hello, _) => Some(hello),
-        _ => None,
     }
 }
 
