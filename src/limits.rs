@@ -99,17 +99,22 @@ pub(crate) const STOCK_MAX: u64 = 1_000_000_000_000;
 pub(crate) const UNIT_PRICE_MAX: i64 = 1_000_000;
 /// Goods in the catalogue.
 pub const PRODUCTS_MAX: usize = 1_000;
+/// Bytes of an address that a peer may say it listens at: a name of 253 bytes, a port, and brackets.
+pub(crate) const ADDR_BYTES_MAX: usize = 272;
+/// Bytes of one peer as the warehouse introduces it: its address, its key, and numbers.
+pub(crate) const INTRODUCTION_BYTES_MAX: usize = ADDR_BYTES_MAX + 128;
 /// Bytes in a good's name.
 pub(crate) const PRODUCT_NAME_MAX: usize = 64;
 /// Peers that may stand for office.
 pub(crate) const PEERS_MAX: u32 = 1_000;
 /// Clients that may have an identity.
 pub(crate) const CLIENTS_MAX: u32 = 1_000_000;
-/// A received clock may be ahead of the own one by at most this.
+/// The clock of a term's holder may be ahead of what the warehouse last said by at most this, and the warehouse's ahead of
+/// a node's.
 pub const CLOCK_LEAP_MAX: u64 = 1 << 32;
-/// A client's clock may be ahead of what nodes have said by at most this: more than a trader falls behind the warehouse
-/// between two heartbeats, and so little that no number of clients drags it out of the others' reach.
-pub(crate) const CLIENT_CLOCK_LEAD_MAX: u64 = 1 << 26;
+/// The clock of any other peer, or of a client, may be ahead of what the warehouse last said by at most this: more than a
+/// trader falls behind the warehouse between two heartbeats, and so little that nobody drags the market's clock to its end.
+pub const CLOCK_LEAD_MAX: u64 = 1 << 26;
 /// Clock values reserved on disk ahead of use.
 pub(crate) const CLOCK_RESERVE: u64 = 1 << 20;
 
@@ -119,6 +124,8 @@ pub(crate) const CALL_DEADLINE: Duration = Duration::from_secs(5);
 pub const CONNECT_MAX: Duration = Duration::from_secs(1);
 /// Asking a suspect whether it lives.
 pub(crate) const PROBE_MAX: Duration = Duration::from_millis(200);
+/// Who watches a node's health hears of a change within this.
+pub(crate) const HEALTH_LOOK_EVERY: Duration = Duration::from_secs(1);
 /// HTTP/2 keepalive: interval, and the wait for its answer.
 pub(crate) const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
 /// See [`KEEPALIVE_EVERY`].
@@ -143,6 +150,8 @@ pub(crate) const STANDING_WAIT_MAX_MS: u64 = 1_000;
 pub(crate) const EARLY_WORDS_MAX: usize = 64;
 /// Bytes of them: a stranger has more to say only when it was heard.
 pub(crate) const EARLY_BYTES_MAX: usize = 512 << 10;
+/// A link waits at the door at most this long until the warehouse has told of its peer.
+pub(crate) const DOOR_WAIT_MAX: Duration = Duration::from_secs(2);
 /// Who could not be brought up to date, or resigned by hand, holds no office for this long.
 pub(crate) const PASS_OVER_MS: u64 = 60_000;
 /// A higher id takes the primary office over after this long without a membership change.
@@ -183,6 +192,7 @@ const _: () = {
     assert!(BLOCK_BYTES_MAX <= GROUP_BYTES_MAX);
     assert!(GROUP_BYTES_MAX < MESSAGE_BYTES_MAX, "a replicated group is one message");
     assert!(MESSAGE_BYTES_MAX < OUTBOX_BYTES_MAX, "an outbox takes any single message");
+    assert!(PEERS_MAX as usize * INTRODUCTION_BYTES_MAX < MESSAGE_BYTES_MAX / 2, "all peers fit one message");
     assert!(BATCH_ORDERS_MAX <= STEP_ORDERS_MAX);
     assert!(BATCH_ORDERS_MAX * 64 < MESSAGE_BYTES_MAX, "a full batch fits a message");
     assert!(SESSION_WINDOW as usize * (PEERS_MAX as usize) < 1 << 32);
@@ -194,7 +204,7 @@ const _: () = {
         "a pause is seen before much of a silence is counted"
     );
     assert!(SESSION_WINDOW as usize * ORDER_BYTES_MAX < EARLY_BYTES_MAX, "a peer's open orders may wait");
-    assert!(CLIENT_CLOCK_LEAD_MAX * 2 < CLOCK_LEAP_MAX);
+    assert!(CLOCK_LEAD_MAX * 2 < CLOCK_LEAP_MAX);
     assert!(PROBE_MAX.as_millis() < CALL_DEADLINE.as_millis());
     assert!(BATCH_ORDERS_MAX * SETTLE_BATCHES_IN_FLIGHT_MAX <= TRADER_QUEUE_ORDERS_MAX);
 };

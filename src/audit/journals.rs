@@ -113,8 +113,13 @@ impl Journals {
         let Some(decision) = record.decision() else { return };
         let Some(fold) = self.folds.get(&outcome.id.peer) else { return };
         match fold.orders.get(&outcome.id.number) {
-            // The store gave this number up: the ledger has what another copy of the store did under it.
-            Some(own) if own.forgotten => {}
+            // The store gave this number up, since the ledger has an outcome of it that the store does not hold. That is
+            // an outcome of this very order, or somebody has ordered in the peer's name.
+            Some(own) if own.forgotten => {
+                alarms.check(Check::ToldIsDone, same_order(&own.placed, &decision.order), || {
+                    Example::order(outcome.id, "was given up, and its number was settled with other content: by a copy of its store, or in its name")
+                });
+            }
             Some(own) => {
                 alarms.check(Check::ToldIsDone, same_order(&own.placed, &decision.order), || {
                     Example::order(outcome.id, "was placed with other content than was settled")

@@ -1,6 +1,5 @@
 //! `bazaar bench`: load from other processes, and the hidden command that such a process runs.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -87,7 +86,7 @@ pub struct RecoveryFlags {
 pub struct BenchLoadArgs {
     /// Where the warehouse listens
     #[arg(long, value_name = "ADDR", value_parser = value::addr)]
-    pub warehouse: SocketAddr,
+    pub warehouse: value::NodeAddr,
     /// Peer id of the process, which holds an office
     #[arg(long, value_name = "N", value_parser = value::peer)]
     pub id: PeerId,

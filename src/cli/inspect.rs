@@ -1,6 +1,5 @@
 //! `bazaar dump` and `verify`: reading stores after the fact.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -68,7 +67,7 @@ pub(crate) enum Target {
     /// Directories of nodes or markets.
     Dirs(Vec<PathBuf>),
     /// A running node.
-    Node(SocketAddr),
+    Node(value::NodeAddr),
 }
 
 /// Which stores are read.
@@ -79,14 +78,14 @@ pub struct StoreFlags {
     data_dir: Vec<PathBuf>,
     /// A running node, instead of a directory
     #[arg(long, value_name = "ADDR", value_parser = value::addr)]
-    connect: Option<SocketAddr>,
+    connect: Option<value::NodeAddr>,
 }
 
 impl StoreFlags {
     /// What is read.
     pub(crate) fn target(&self) -> Target {
-        match self.connect {
-            Some(addr) => Target::Node(addr),
+        match &self.connect {
+            Some(addr) => Target::Node(addr.clone()),
             None => Target::Dirs(self.data_dir.clone()),
         }
     }

@@ -1,6 +1,5 @@
 //! `bazaar backup` and `restore`: keeping a copy of the ledger, and putting it in the place of a lost one.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -19,7 +18,7 @@ pub struct BackupArgs {
     pub data_dir: PathBuf,
     /// A node of a running market, instead of a directory
     #[arg(long, value_name = "ADDR", value_parser = value::addr)]
-    pub connect: Option<SocketAddr>,
+    pub connect: Option<value::NodeAddr>,
 }
 
 /// `bazaar restore`.

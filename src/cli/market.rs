@@ -1,6 +1,5 @@
 //! `bazaar up`, `buy`, `sell` and `status`: running a market and trading in it.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -113,7 +112,7 @@ impl UpArgs {
 pub struct ConnectFlags {
     /// Address of a node [default: the warehouse in DIR/cluster.json]
     #[arg(long, value_name = "ADDR", value_parser = value::addr, env = "BAZAAR_CONNECT")]
-    pub connect: Option<SocketAddr>,
+    pub connect: Option<value::NodeAddr>,
     /// The market's directory
     #[arg(long, value_name = "DIR", default_value = MARKET_DIR, env = "BAZAAR_DATA_DIR")]
     pub data_dir: PathBuf,

@@ -26,7 +26,7 @@ pub(crate) use market::{
 pub(crate) use node::{BASE_PORT, JoinArgs, LogFormat, NodeFlags, PeerArgs, ShopperFlags, WarehouseArgs};
 pub(crate) use simulate::SimulateArgs;
 pub(crate) use usage::Stop;
-pub(crate) use value::Pieces;
+pub(crate) use value::{NodeAddr, Pieces};
 
 /// A peer-to-peer marketplace whose nodes can be killed at any instruction and lose nothing.
 #[derive(Clone, Debug, Parser)]

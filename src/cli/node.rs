@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::value::{self, Consistency, Range};
+use super::value::{self, Consistency, NodeAddr, Range};
 use crate::config;
 use crate::limits::TRADER_QUEUE_ORDERS_MAX;
 use crate::types::{PeerId, Role};
@@ -28,11 +28,11 @@ pub enum LogFormat {
 #[derive(Args, Clone, Debug)]
 pub struct NodeFlags {
     /// Address to listen on [default: 127.0.0.1 and port 7700 plus the peer's id; port 0: any free one]
-    #[arg(long, value_name = "ADDR", value_parser = value::addr)]
+    #[arg(long, value_name = "ADDR", value_parser = value::listen)]
     pub listen: Option<SocketAddr>,
     /// Address that other nodes are told instead, where the one listened at is not theirs to reach (NAT, containers)
     #[arg(long, value_name = "ADDR", value_parser = value::addr)]
-    pub advertise: Option<SocketAddr>,
+    pub advertise: Option<NodeAddr>,
     /// Format of the log on stderr
     #[arg(long, value_name = "FORMAT", value_enum, default_value = "pretty", env = "BAZAAR_LOG_FORMAT")]
     pub log_format: LogFormat,
@@ -142,13 +142,13 @@ pub struct PeerArgs {
     pub data_dir: Option<PathBuf>,
     /// Where the warehouse listens [default: what the node of --join says; without one 127.0.0.1:7700]
     #[arg(long, value_name = "ADDR", value_parser = value::addr, env = "BAZAAR_WAREHOUSE")]
-    pub warehouse: Option<SocketAddr>,
+    pub warehouse: Option<NodeAddr>,
     /// A node of the market to join through (repeatable)
     #[arg(long, value_name = "ADDR", value_parser = value::addr)]
-    pub join: Vec<SocketAddr>,
+    pub join: Vec<NodeAddr>,
     /// A linked peer and its address (repeatable)
     #[arg(long, value_name = "ID=ADDR", value_parser = value::neighbour, hide = true)]
-    pub neighbour: Vec<(PeerId, SocketAddr)>,
+    pub neighbour: Vec<(PeerId, NodeAddr)>,
     /// See [`ShopperFlags`].
     #[command(flatten)]
     pub shopper: ShopperFlags,
@@ -175,7 +175,7 @@ impl PeerArgs {
 pub struct JoinArgs {
     /// Any living node of the market
     #[arg(value_name = "ADDR", value_parser = value::addr)]
-    pub at: SocketAddr,
+    pub at: NodeAddr,
     /// See [`PeerArgs`].
     #[command(flatten)]
     pub peer: PeerArgs,

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
-use crate::limits::{PEERS_MAX, QUANTITY_MAX, TRADER_QUEUE_ORDERS_MAX};
+use crate::limits::{ADDR_BYTES_MAX, PEERS_MAX, QUANTITY_MAX, TRADER_QUEUE_ORDERS_MAX};
 use crate::types::{Number, OrderId, PeerId, Quantity};
 
 /// Why a value is refused, and how to write a right one. clap names the flag and the value.
@@ -128,9 +128,48 @@ pub(crate) fn base_port(text: &str) -> Result<u16, ValueError> {
     }
 }
 
+/// Where another node is asked. A name stays a name: it is resolved whenever the node is dialed, so that a node which
+/// moves is found again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeAddr(String);
+
+impl NodeAddr {
+    /// A port of this machine.
+    pub(crate) fn here(port: u16) -> NodeAddr {
+        NodeAddr(SocketAddr::from((Ipv4Addr::LOCALHOST, port)).to_string())
+    }
+}
+
+impl std::fmt::Display for NodeAddr {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// `127.0.0.1:7700`, `:7700` or `7700` for this machine, `host:7700`.
-pub(crate) fn addr(text: &str) -> Result<SocketAddr, ValueError> {
-    if let Ok(port) = text.trim_start_matches(':').parse::<u16>() {
+pub(crate) fn addr(text: &str) -> Result<NodeAddr, ValueError> {
+    if let Some(port) = port_here(text) {
+        return Ok(NodeAddr::here(port));
+    }
+    let name = |host: &str| {
+        let fits = |it: char| it.is_ascii_alphanumeric() || matches!(it, '.' | '-' | '_');
+        !host.is_empty() && host.len() < ADDR_BYTES_MAX - "[]:65535".len() && host.chars().all(fits)
+    };
+    let is_named =
+        text.rsplit_once(':').is_some_and(|(host, port)| name(host) && port.parse::<u16>().is_ok());
+    if is_named || text.parse::<SocketAddr>().is_ok() {
+        return Ok(NodeAddr(text.to_owned()));
+    }
+    refuse("not an address", "write it like 127.0.0.1:7700 or :7700")
+}
+
+fn port_here(text: &str) -> Option<u16> {
+    text.trim_start_matches(':').parse().ok()
+}
+
+/// The same for an address of this machine's own to listen on.
+pub(crate) fn listen(text: &str) -> Result<SocketAddr, ValueError> {
+    if let Some(port) = port_here(text) {
         return Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
     }
     let resolved = text.to_socket_addrs().ok().and_then(|addrs| {
@@ -177,7 +216,7 @@ pub(crate) fn order_id(text: &str) -> Result<OrderId, ValueError> {
 }
 
 /// `2=127.0.0.1:7702`: a neighbour and where it listens.
-pub(crate) fn neighbour(text: &str) -> Result<(PeerId, SocketAddr), ValueError> {
+pub(crate) fn neighbour(text: &str) -> Result<(PeerId, NodeAddr), ValueError> {
     match text.split_once('=') {
         Some((id, at)) => Ok((peer(id)?, addr(at)?)),
         None => refuse("not a neighbour", "write it like 2=127.0.0.1:7702"),
@@ -237,9 +276,21 @@ mod tests {
     fn addresses_may_leave_this_machine_out() {
         let expected: SocketAddr = "127.0.0.1:7700".parse().unwrap();
         for text in ["127.0.0.1:7700", ":7700", "7700"] {
-            assert_eq!(addr(text), Ok(expected), "{text}");
+            assert_eq!(listen(text), Ok(expected), "{text}");
+            assert_eq!(addr(text).map(|addr| addr.to_string()), Ok("127.0.0.1:7700".to_owned()), "{text}");
         }
-        assert!(addr("70000").is_err());
+        assert!(addr("70000").is_err() && listen("70000").is_err());
+    }
+
+    /// Otherwise a peer goes on dialing where the warehouse was when the peer was started.
+    #[test]
+    fn a_name_stays_a_name() {
+        for text in ["warehouse.market.invalid:7700", "a-b_c:1", "[::1]:7700", "10.0.0.7:7700"] {
+            assert_eq!(addr(text).map(|addr| addr.to_string()), Ok(text.to_owned()));
+        }
+        for bad in ["warehouse", "warehouse:", ":x", "ware house:7700", "a:70000", "::1:7700", "a/b:1", ""] {
+            assert!(addr(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -12,7 +12,8 @@ pub struct Hello {
     pub peer: PeerId,
     /// Epoch of its store.
     pub epoch: Epoch,
-    /// Proof that the speaker is this peer. Only the side that dials or calls shows it, and not on Settle.
+    /// Proof that the speaker is this peer. Only the side that dials or calls shows it: to the warehouse, and to a trader
+    /// where the warehouse says that it listens.
     pub token: Option<Token>,
     /// This life.
     pub process: ProcessId,
@@ -25,7 +26,7 @@ pub struct Hello {
     /// Sequence and block hash that the ledger was last heard to hold durably.
     pub ledger: (Seq, Hash),
     /// The warehouse's signature of that, where it has one.
-    pub proof: Option<Proof>,
+    pub ledger_proof: Option<Proof>,
     /// The market it belongs to; empty if it does not know yet.
     pub cluster: String,
     /// Where it listens; empty for a client.
@@ -33,18 +34,20 @@ pub struct Hello {
     /// Counts the streams that this process has dialed, from 1. 0: it does not count them, or this hello is an answer
     /// or comes with a call.
     pub stream: u64,
+    /// Proof on a link: see [`LinkKey`](super::link::LinkKey). The default is none.
+    pub proof: Hash,
 }
 
 impl Hello {
     /// What it says of the ledger.
     pub(crate) fn seen(&self) -> Seen {
         let (seq, hash) = self.ledger;
-        Seen { generation: self.generation, seq, hash, proof: self.proof }
+        Seen { generation: self.generation, seq, hash, proof: self.ledger_proof }
     }
 
     /// Has it say that of the ledger.
     pub(crate) fn show(&mut self, seen: Seen) {
-        (self.generation, self.ledger, self.proof) = (seen.generation, seen.ledger(), seen.proof);
+        (self.generation, self.ledger, self.ledger_proof) = (seen.generation, seen.ledger(), seen.proof);
     }
 
     /// Upper estimate of its bytes in memory.

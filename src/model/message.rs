@@ -9,12 +9,14 @@
 //! | Replicate | trader -> its partner | accepted orders; acknowledgements come back |
 //! | Link | peer <-> peer | membership, elections, heartbeats |
 //!
-//! The side that dials says a hello first, and shows its store's token in it. Settle shows none, since there the term
-//! vouches; Watch has no hello, only its request. Where a hello came the first answer is one, too, without a token.
+//! The side that dials says a hello first, and proves in it who it is: by its store's token, on a link by a
+//! [`LinkKey`]. Watch has no hello, only its request. Where a hello came the first answer is one, too, without a token. A
+//! stream has one hello each way; a second one ends it.
 
 use super::call::SessionInfo;
 use super::evidence::Seen;
 use super::hello::Hello;
+use super::link::LinkKey;
 use super::market::NotTaken;
 use super::membership::Member;
 use super::offices::Roster;
@@ -177,6 +179,8 @@ pub struct ControlUp {
     pub hello: Option<Box<Hello>>,
     /// Answers the warehouse's heartbeat; 0: none.
     pub heartbeat_answer: u64,
+    /// The peer leaves the market for good.
+    pub leaving: bool,
 }
 
 /// Warehouse -> peer on `Control`.
@@ -192,6 +196,17 @@ pub struct ControlDown {
     pub sessions: Vec<SessionInfo>,
     /// To be answered; 0: none.
     pub heartbeat: u64,
+    /// Peers that are present now or have left, as far as that is news.
+    pub introduced: Vec<Introduction>,
+}
+
+/// A peer as the warehouse sees it, told to one other peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Introduction {
+    /// Its id, process and address, and whether it left.
+    pub member: Member,
+    /// What it proves itself with to the peer that is told.
+    pub key: LinkKey,
 }
 
 /// Warehouse -> trader on `Watch`.

@@ -10,6 +10,7 @@ pub mod fold;
 pub mod format_1;
 pub mod happening;
 pub mod hello;
+pub mod link;
 pub mod market;
 pub mod membership;
 pub mod message;

@@ -172,6 +172,17 @@ impl Roster {
         }
     }
 
+    /// Why the market is not healthy, as far as the offices go: one is vacant, or its holder absent.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        if self.primary.is_none() && self.secondary.is_none() {
+            return Some("no trader in office".to_owned());
+        }
+        Office::BOTH.into_iter().find_map(|office| match self.get(office) {
+            None => Some(format!("no {office} in office")),
+            Some(seat) => (!seat.present).then(|| format!("the {office}, peer {}, is absent", seat.peer)),
+        })
+    }
+
     /// Whether this is news to someone who knows `other`.
     pub(crate) fn newer_than(&self, other: &Roster) -> bool {
         let place = |it: &Roster| (it.generation.count, it.seq, it.version);

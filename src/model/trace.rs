@@ -107,6 +107,9 @@ impl Display for SettleAnswer {
 impl Display for ControlUp {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "control{}", greeting(self.hello.as_deref()))?;
+        if self.leaving {
+            f.write_str(" leaving")?;
+        }
         if self.heartbeat_answer > 0 { write!(f, " answer {}", self.heartbeat_answer) } else { Ok(()) }
     }
 }
@@ -119,6 +122,9 @@ impl Display for ControlDown {
         }
         if self.heartbeat > 0 {
             write!(f, " heartbeat {}", self.heartbeat)?;
+        }
+        for it in &self.introduced {
+            write!(f, " introduced {}{}", it.member.id, if it.member.left { " (left)" } else { "" })?;
         }
         roster(f, self.roster.as_deref())
     }

@@ -22,7 +22,7 @@ use crate::model::catalogue;
 use crate::model::clock::Clock;
 use crate::model::fold::Fold;
 use crate::model::market::Market;
-use crate::model::peer::{self, Me, Peer, PeerState};
+use crate::model::peer::{self, Me, Peer, PeerState, Secret};
 use crate::model::shopper::Habits;
 use crate::model::step::{Machine, Numbers};
 use crate::model::warehouse::{self, Rules, Warehouse};
@@ -234,7 +234,7 @@ pub(crate) fn run_peer(spec: PeerSpec) -> Result<(), BootError> {
         id: spec.id,
         cluster: meta.cluster.clone(),
         epoch,
-        token: replaced_token(&meta.extra).unwrap_or(meta.token),
+        secret: Secret::new(replaced_token(&meta.extra).unwrap_or(meta.token)),
         process: ProcessId { epoch, starts: meta.starts, random: random_u64() },
         addr: start.addr(),
         role: spec.role,
@@ -301,7 +301,7 @@ impl Start {
 
     /// Where others are told to find the node.
     fn addr(&self) -> String {
-        self.settings.advertise.unwrap_or(self.addr).to_string()
+        self.settings.advertise.clone().unwrap_or_else(|| self.addr.to_string())
     }
 
     fn open<F: Fold>(&self, birth: Option<Birth>, cluster: Option<&str>) -> Result<Recovered<F>, BootError> {

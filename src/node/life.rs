@@ -15,7 +15,7 @@ pub(crate) struct Settings {
     /// Where to listen; port 0: any free one.
     pub listen: SocketAddr,
     /// What other nodes are told instead of the address listened at.
-    pub advertise: Option<SocketAddr>,
+    pub advertise: Option<String>,
     /// Its directory.
     pub data_dir: PathBuf,
     /// Standard input is a pipe from the parent: end when it closes.

@@ -17,7 +17,7 @@ use crate::cli::{Global, JoinArgs};
 pub fn run(args: &JoinArgs, global: &Global) -> Result<u8, Failure> {
     nodes::log(&args.peer.node, global);
     let mut peer = args.peer.clone();
-    peer.join.insert(0, args.at);
+    peer.join.insert(0, args.at.clone());
     let way_in = market::way_in(&peer, global.timeout, global.timeout)?;
     way_in.map_or(Ok(exit::DONE), |way_in| nodes::run_peer(&peer, way_in))
 }

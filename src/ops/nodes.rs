@@ -53,7 +53,7 @@ pub(crate) fn run_peer(args: &PeerArgs, way_in: WayIn) -> Result<u8, Failure> {
 fn settings(flags: &NodeFlags, listen: SocketAddr, data_dir: std::path::PathBuf) -> Settings {
     Settings {
         listen,
-        advertise: flags.advertise,
+        advertise: flags.advertise.as_ref().map(ToString::to_string),
         data_dir,
         parent_pipe: flags.parent_pipe,
         ready_file: flags.ready_file.clone(),

@@ -87,7 +87,7 @@ fn boot_peer(node: &Node, mut secrets: Chance, world: &World<'_>) -> Result<Boot
         id,
         cluster,
         epoch,
-        token: replaced_token(&extra).unwrap_or(token),
+        secret: peer::Secret::new(replaced_token(&extra).unwrap_or(token)),
         process: ProcessId { epoch, starts, random: secrets.between(0, u64::MAX) },
         addr: addr(id),
         role: plan.habits.role,

@@ -271,7 +271,13 @@ impl Network {
 
     /// Streams between these nodes, in whichever direction they were dialed, break: of what is on its way the last may
     /// be lost. With `snap` they break in the middle of their next message. Gives how many they are.
-    pub(crate) fn break_between(&mut self, one: PeerId, other: Option<PeerId>, snap: bool, queue: &mut Events) -> u64 {
+    pub(crate) fn break_between(
+        &mut self,
+        one: PeerId,
+        other: Option<PeerId>,
+        snap: bool,
+        queue: &mut Events,
+    ) -> u64 {
         let (lag, mut hit) = (&mut self.lag, 0);
         let concerns = |(from, to): (PeerId, PeerId)| {
             let far = if from == one { to } else { from };

@@ -107,8 +107,7 @@ impl Node {
         queue: &mut Queue<Event>,
     ) -> Result<Recovery, OpenError> {
         self.lives += 1;
-        let Booted { engine, numbers, outbox, recovery } =
-            boot::boot(self, world)?;
+        let Booted { engine, numbers, outbox, recovery } = boot::boot(self, world)?;
         let (began, inbox) = (queue.now(), VecDeque::new());
         let (turn_at, sync_at) = (None, None);
         self.life = Some(Life {

@@ -85,21 +85,31 @@ fn flat_len(market: &Market) -> u64 {
     flat(market).len() as u64
 }
 
-#[test]
-fn a_number_that_its_store_gave_up_is_no_alarm() {
+/// Peer 4 gave its number 2 up, having placed so many pieces more than were settled under it.
+fn given_up(more: u64) -> Market {
     let mut market = Market::lived();
     let steps = market.journals.get_mut(&PeerId(4)).unwrap();
     for entry in steps.iter_mut().flatten() {
         match entry {
-            // Another copy of this store used the number for another order.
-            Entry::Placed(placed) if placed.number == Number(2) => placed.quantity.0 += 1,
+            Entry::Placed(placed) if placed.number == Number(2) => placed.quantity.0 += more,
             Entry::Answered { told, .. } if told[0].number == Number(2) => {
                 *entry = Entry::Forgotten { number: Number(2) };
             }
             _ => {}
         }
     }
-    assert_eq!(failed(&market), []);
+    market
+}
+
+#[test]
+fn a_number_that_its_store_gave_up_is_no_alarm() {
+    assert_eq!(failed(&given_up(0)), []);
+}
+
+/// Whoever orders in a peer's name makes it give its own number up.
+#[test]
+fn other_content_under_a_number_that_was_given_up_is_an_alarm() {
+    assert_eq!(failed(&given_up(1)), [Check::ToldIsDone]);
 }
 
 #[test]

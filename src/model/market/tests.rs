@@ -9,7 +9,9 @@ use crate::model::message::{Message, SettleAnswer, SettleAsk, Stream};
 use crate::model::row::{Outcome, OutcomeKind, Record};
 use crate::model::step::{At, ConnId, Effect, Input, Machine, Numbers, Past, Turn};
 use crate::model::warehouse::{Parts, Rules, Warehouse};
-use crate::types::{Batch, Epoch, Now, Office, Order, OrderKind, ProcessId, ProductId, Term, WallMicros};
+use crate::types::{
+    Batch, Epoch, Now, Office, Order, OrderKind, ProcessId, ProductId, Term, Token, WallMicros,
+};
 
 pub(in crate::model) fn order(peer: u32, k: u32, kind: OrderKind, product: u16, quantity: u64) -> Order {
     let id = OrderId { peer: PeerId(peer), number: Number::new(Epoch(0), k) };
@@ -202,6 +204,15 @@ fn at() -> At {
 fn warehouse() -> Warehouse {
     let (office, trader, process) = (Office::Primary, PeerId(3), ProcessId::default());
     let mut market = market();
+    let token = Token([3; 32]);
+    let session = Record::Session {
+        peer: trader,
+        epoch: Epoch(0),
+        store: token.store_id(),
+        key: None,
+        clock: Stamp(7),
+    };
+    apply(&mut market, session);
     apply(&mut market, Record::Office { office, trader, process, term: Term(1), clock: Stamp(8) });
     let parts = Parts {
         restore: String::new(),
@@ -218,7 +229,7 @@ fn warehouse() -> Warehouse {
         goods: Vec::new(),
     };
     let mut warehouse = Warehouse::new(parts, Now(0));
-    let hello = Some(Box::new(Hello { peer: trader, ..Hello::default() }));
+    let hello = Some(Box::new(Hello { peer: trader, token: Some(token), ..Hello::default() }));
     let ask = SettleAsk { hello, ..SettleAsk::default() };
     let mut turn = turn();
     warehouse.step(at(), Input::Opened(TRADER, Stream::Settle), &mut turn);

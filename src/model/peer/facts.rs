@@ -4,22 +4,22 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::{Deref, DerefMut};
 
 use super::PeerState;
-use crate::limits::CLIENT_CLOCK_LEAD_MAX;
+use super::secret::Secret;
+use crate::limits::{CLOCK_LEAD_MAX, CLOCK_LEAP_MAX};
 use crate::model::call::{Answer, Ask, Refusal, SessionInfo};
 use crate::model::clock::Clock;
+use crate::model::evidence::Seen;
 use crate::model::fold::Fold as _;
 use crate::model::happening::What;
-use crate::model::evidence::Seen;
-use crate::model::hello::Hello;
+use crate::model::hello::{Dialed, Hello};
+use crate::model::link::LinkKey;
 use crate::model::market::NotTaken;
 use crate::model::membership::Membership;
-use crate::model::message::{Message, PeerWord};
+use crate::model::message::{Introduction, Message, PeerWord};
 use crate::model::offices::Roster;
 use crate::model::peer::entry::Entry;
 use crate::model::step::{At, Because, CallId, ConnId, Effect, ReplyId, Turn};
-use crate::types::{
-    Epoch, Money, Now, Office, OrderId, PeerId, ProcessId, Role, Seq, Stamp, Term, Token,
-};
+use crate::types::{Epoch, Hash, Money, Now, Office, OrderId, PeerId, ProcessId, Role, Seq, Stamp, Term};
 
 /// A peer's identity and timers.
 #[derive(Clone, Debug)]
@@ -30,8 +30,8 @@ pub(crate) struct Me {
     pub cluster: String,
     /// Epoch of its store, once its session is open.
     pub epoch: Epoch,
-    /// The secret of its store.
-    pub token: Token,
+    /// The token of its store.
+    pub secret: Secret,
     /// This life.
     pub process: ProcessId,
     /// Where it listens.
@@ -82,6 +82,20 @@ pub(super) struct News {
     pub(super) process: bool,
     /// The membership or presence changed in a way that bears on the offices.
     pub(super) offices: bool,
+    /// Another node shows newer offices than the warehouse has told this one.
+    pub(super) hinted: bool,
+    /// Peers that the warehouse has told of.
+    pub(super) introduced: Vec<Introduction>,
+}
+
+/// The offices as the warehouse has said them to this peer: only this file makes one.
+pub(super) struct Told(Roster);
+
+impl Deref for Told {
+    type Target = Roster;
+    fn deref(&self) -> &Roster {
+        &self.0
+    }
 }
 
 /// See the module's text.
@@ -89,9 +103,11 @@ pub(super) struct Facts {
     pub(super) me: Me,
     pub(super) state: PeerState,
     pub(super) clock: Clock,
-    /// The highest clock that nodes have said, not clients.
-    trusted_clock: Stamp,
-    pub(super) roster: Roster,
+    /// The highest clock that the warehouse has said.
+    said: Stamp,
+    pub(super) roster: Told,
+    /// What other peers prove themselves with to this one on a link.
+    link_keys: BTreeMap<PeerId, LinkKey>,
     pub(super) membership: Membership,
     /// Generation, sequence and block hash of the ledger as last heard of; the journal learns it later. The generation
     /// is that of the peer's session.
@@ -130,13 +146,14 @@ impl Facts {
         now: Now,
     ) -> Facts {
         Facts {
-            trusted_clock: clock.now(),
+            said: Stamp(0),
             ledger_seen: state.ledger_seen,
             ledger_kept: now,
             me,
             state,
             clock,
-            roster: Roster::default(),
+            roster: Told(Roster::default()),
+            link_keys: BTreeMap::new(),
             membership,
             goods,
             warehouse,
@@ -184,27 +201,60 @@ impl Facts {
         known.is_some_and(|(epoch, id)| *epoch == hello.epoch && Some(*id) == store)
     }
 
-    pub(super) fn hello(&self, prove: bool) -> Box<Hello> {
-        Box::new(Hello {
+    /// What this peer says of itself. It proves nothing: see [`super::secret`].
+    pub(super) fn hello(&self) -> Hello {
+        Hello {
             peer: self.me.id,
             epoch: self.me.epoch,
-            token: prove.then_some(self.me.token),
+            token: None,
             process: self.me.process,
             clock: self.clock.now(),
             roster: self.roster.clone(),
             generation: self.ledger_seen.generation,
             ledger: self.ledger_seen.ledger(),
-            proof: self.ledger_seen.proof,
+            ledger_proof: self.ledger_seen.proof,
             cluster: self.me.cluster.clone(),
             addr: self.me.addr.clone(),
             stream: 0,
-        })
+            proof: Hash::default(),
+        }
     }
 
     /// The hello of a stream that is dialed now.
-    pub(super) fn first_hello(&mut self, prove: bool) -> Box<Hello> {
+    pub(super) fn first_hello(&mut self) -> Hello {
         self.dialed += 1;
-        Box::new(Hello { stream: self.dialed, ..*self.hello(prove) })
+        Hello { stream: self.dialed, ..self.hello() }
+    }
+
+    // ---- links
+
+    /// The hello of a link that is dialed now, with the proof for that peer at that address.
+    pub(super) fn link_hello(&mut self, to: PeerId, addr: &str) -> Box<Hello> {
+        let hello = self.first_hello();
+        let proof = self.me.secret.link_key(to).dial(hello.dialed(), addr);
+        Box::new(Hello { proof, ..hello })
+    }
+
+    /// The hello that answers a link.
+    pub(super) fn link_answer(&self, theirs: &Hello) -> Box<Hello> {
+        let proof = self.me.secret.link_key(theirs.peer).answer(theirs.dialed());
+        Box::new(Hello { proof, ..self.hello() })
+    }
+
+    /// Whether a link was dialed by the peer that it names, to this one.
+    pub(super) fn is_dialed_by(&self, theirs: &Hello) -> bool {
+        let proof = self.link_keys.get(&theirs.peer).map(|key| key.dial(theirs.dialed(), &self.me.addr));
+        theirs.stream != 0 && proof == Some(theirs.proof)
+    }
+
+    /// Whether the answer on a link that this peer dialed is that peer's.
+    pub(super) fn is_answered_by(&self, peer: PeerId, dialed: Dialed, proof: Hash) -> bool {
+        self.link_keys.get(&peer).is_some_and(|key| key.answer(dialed) == proof)
+    }
+
+    /// The warehouse has told of a peer.
+    pub(super) fn keep_link_key(&mut self, peer: PeerId, key: LinkKey) {
+        self.link_keys.insert(peer, key);
     }
 
     /// Whether the warehouse's ledger goes on from what this peer had seen when it dialed, which was up to `shown`. If
@@ -229,45 +279,53 @@ impl Facts {
         }
     }
 
-    /// Takes a roster in if it is news. What follows from it happens at the end of the step.
-    pub(super) fn hear_roster(&mut self, roster: Roster) {
+    // ---- what others say
+
+    /// Takes a roster in that the warehouse said, if it is news. What follows from it happens at the end of the step.
+    pub(super) fn told_roster(&mut self, roster: Roster) {
         // Of another restore with the same count, whoever told it: its terms are not this ledger's.
         if roster.generation.rivals(self.ledger_seen.generation) {
             return;
         }
         if roster.newer_than(&self.roster) {
-            let before = std::mem::replace(&mut self.roster, roster);
-            self.news.roster.get_or_insert(before);
+            let before = std::mem::replace(&mut self.roster, Told(roster));
+            self.news.roster.get_or_insert(before.0);
         }
     }
 
-    /// Takes in the clock of a node. A leap is ignored.
-    pub(super) fn hear(&mut self, clock: Stamp) {
+    /// Another node shows its offices. Anybody may show any, and a node that believed them would send its orders and its
+    /// token to whom they name; so newer ones are a reason to ask the warehouse, and nothing else. A roster that proves
+    /// that the warehouse said it is to be taken in here.
+    pub(super) fn hinted_roster(&mut self, roster: &Roster) {
+        self.news.hinted |= roster.newer_than(&self.roster);
+    }
+
+    /// Takes in a clock of the warehouse. A leap is ignored.
+    pub(super) fn hear_warehouse(&mut self, clock: Stamp) {
         match self.clock.receive(clock) {
-            Ok(_) => self.trusted_clock = self.trusted_clock.max(clock),
+            Ok(_) => self.said = self.said.max(clock),
             Err(leap) => tracing::warn!(%leap, "a clock was not believed"),
         }
     }
 
-    /// Takes in the clock of a peer or client that trades here; false if it is too far ahead. Anybody may become a
-    /// client. So a client's clock must be near to what nodes have said: otherwise a few hellos would carry this peer's
-    /// clock so far ahead that the warehouse never believes it again.
-    pub(super) fn hear_orderer(&mut self, from: PeerId, clock: Stamp) -> bool {
-        if from.is_client() {
-            let near = clock.0 <= self.trusted_clock.0.saturating_add(CLIENT_CLOCK_LEAD_MAX);
-            return near && self.clock.receive(clock).is_ok();
-        }
-        let believed = self.clock.receive(clock).is_ok();
-        if believed {
-            self.trusted_clock = self.trusted_clock.max(clock);
-        }
-        believed
-    }
-
-    /// The first clock of a process, which the warehouse gives without a bound.
+    /// The clock with which the warehouse opens the session, without a bound.
     pub(super) fn adopt_clock(&mut self, clock: Stamp) {
         self.clock.adopt(clock);
-        self.trusted_clock = self.clock.now();
+        self.said = self.said.max(clock);
+    }
+
+    /// Takes in the clock of a peer or client; false, and nothing is changed, if it leads what the warehouse said by too
+    /// much. What is not above this peer's own clock leads nobody anywhere. The bound holds from the warehouse's word and
+    /// not from this clock: otherwise many small steps carry all clocks as far as one leap.
+    pub(super) fn hear_peer(&mut self, from: PeerId, clock: Stamp) -> bool {
+        let lead = if self.roster.held_by(from).is_some() { CLOCK_LEAP_MAX } else { CLOCK_LEAD_MAX };
+        let believed = clock <= self.clock.now() || clock.0 <= self.said.0.saturating_add(lead);
+        if believed {
+            self.clock.adopt(clock);
+        } else {
+            tracing::warn!(%from, %clock, "a clock was not believed");
+        }
+        believed
     }
 
     /// Says a word to a peer at the end of the step.
@@ -345,6 +403,7 @@ impl Cx<'_> {
 
     // ---- effects
 
+    /// Dials with a first message that shows no token.
     pub(super) fn dial(&mut self, addr: &str, first: Message) -> ConnId {
         let conn = self.turn.conn();
         let addr = addr.to_owned();

@@ -4,7 +4,9 @@
 //! | --- | --- |
 //! | the warehouse was restored | the cache forgets its levels; the line home, of the lost session, is given up |
 //! | this process has another name | the others are told |
+//! | the warehouse has told of peers | they are members; links to those that moved are dialed anew; links that waited for it come in |
 //! | this process's grant | the old term ends: its desk closes, people who asked for that are told; then the new one begins: settle stream, cache, and the shopper pauses; without one the shopper goes on; a takeover is announced |
+//! | others show a newer roster | the warehouse is asked |
 //! | the roster | the line home; the partner that is watched; the stream to the other trader; mirrors of terms that are over are adopted; the offices are looked at; orders of ended terms go to their homes |
 //! | the session | neighbours are dialed (without a session nobody could vouch for this peer); the line home; orders of ended terms |
 //!
@@ -20,7 +22,8 @@ use crate::types::{Office, PeerId, Term};
 
 impl Rooms {
     pub(super) fn follow(&mut self, cx: &mut Cx<'_>) {
-        let News { roster, session, generation, process, offices } = std::mem::take(&mut cx.news);
+        let News { roster, session, generation, process, offices, hinted, introduced } =
+            std::mem::take(&mut cx.news);
         if generation {
             self.cache.forget();
             self.shop.leave_home(cx);
@@ -28,6 +31,10 @@ impl Rooms {
         if process {
             self.gossip.add(cx.me.id, cx.me.id);
             self.spread_news(cx);
+        }
+        let told = !introduced.is_empty();
+        if told {
+            self.introduced(cx, introduced);
         }
         if session {
             self.links.dial_neighbours(cx);
@@ -42,12 +49,20 @@ impl Rooms {
             self.handover.soon(cx.now());
         }
         if roster.is_some() {
+            self.session.offices_told();
             self.partner.watch(cx);
+            self.replica.greet_partner(cx);
             self.replica.dial(cx);
             self.replica.adopt_mirrors(cx);
         }
         if roster.is_some() || offices {
             self.offices.reconsider(cx.now());
+        }
+        if hinted {
+            self.session.hint(cx);
+        }
+        for guest in told.then(|| self.door.introduced(cx)).into_iter().flatten() {
+            self.come_in(cx, guest);
         }
     }
 

@@ -1,7 +1,9 @@
 //! A stream that is dialed again when it breaks, after ever longer waits.
 
 use super::facts::Cx;
+use super::secret::Named;
 use crate::model::backoff::Backoff;
+use crate::model::hello::Hello;
 use crate::model::message::Message;
 use crate::model::step::{Because, ConnId};
 use crate::types::Now;
@@ -34,17 +36,33 @@ impl Line {
         self.up
     }
 
-    /// Dials in place of what was there.
+    /// Dials in place of what was there, and shows no token.
     pub(super) fn dial(&mut self, cx: &mut Cx<'_>, addr: &str, first: Message) {
+        self.make_room(cx);
+        self.conn = Some(cx.dial(addr, first));
+    }
+
+    /// Dials in place of what was there, with a first message that shows the token.
+    pub(super) fn dial_proven<'a>(
+        &mut self,
+        cx: &mut Cx<'a>,
+        to: &Named,
+        first: impl FnOnce(&mut Cx<'a>, Box<Hello>) -> Message,
+    ) {
+        self.make_room(cx);
+        self.conn = Some(cx.dial_proven(to, first));
+    }
+
+    fn make_room(&mut self, cx: &mut Cx<'_>) {
         if let Some(before) = self.conn.take() {
             cx.hang_up(before);
         }
-        self.conn = Some(cx.dial(addr, first));
         (self.up, self.retry_at) = (false, None);
     }
 
-    pub(super) fn came_up(&mut self) {
-        self.up = true;
+    /// The other side says hello. False if it has said it before: a second one ends every stream.
+    pub(super) fn came_up(&mut self) -> bool {
+        !std::mem::replace(&mut self.up, true)
     }
 
     /// The line does what it is for: its next break is the first one again. That it came up proves nothing: a trader

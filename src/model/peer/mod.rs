@@ -27,6 +27,8 @@ mod facts;
 mod follow;
 mod gossip;
 mod handover;
+#[cfg(test)]
+mod hearsay;
 mod leave;
 mod line;
 mod links;
@@ -35,6 +37,7 @@ mod partner;
 mod replica;
 mod report;
 mod rooms;
+mod secret;
 mod session;
 mod settle;
 mod shop;
@@ -50,6 +53,7 @@ use entry::Entry;
 pub(crate) use facts::Me;
 use facts::{Cx, Facts};
 use rooms::Rooms;
+pub(crate) use secret::Secret;
 pub(crate) use state::Part;
 pub use state::PeerState;
 

@@ -14,6 +14,7 @@ use super::links::Links;
 use super::offices::Offices;
 use super::partner::Partner;
 use super::replica::Replica;
+use super::secret::Secret;
 use super::session::Session;
 use super::shop::Shop;
 use super::takeover::Takeover;
@@ -52,7 +53,7 @@ impl Rooms {
             Input::Asked(reply, ask) => self.asked_by(cx, reply, ask),
             Input::Came(call, result) => self.came(cx, call, result),
             Input::Token(token) => {
-                cx.me.token = token;
+                cx.me.secret = Secret::new(token);
                 self.session.token_came(cx);
             }
             Input::Stop => self.begin_stop(cx),
@@ -80,7 +81,7 @@ impl Rooms {
     }
 
     /// A stranger's hello is proven: its stream goes to its room.
-    fn come_in(&mut self, cx: &mut Cx<'_>, guest: Guest) {
+    pub(super) fn come_in(&mut self, cx: &mut Cx<'_>, guest: Guest) {
         let Guest { conn, stream, hello, early } = guest;
         match stream {
             Stream::Trade if self.desk.welcome(cx, conn, &hello) => {}
@@ -102,6 +103,7 @@ impl Rooms {
             self.settle_ended(cx, &lost.why);
         } else if self.session.is(conn) {
             self.session.ended(cx, &lost.why);
+            self.leave.cannot_be_told(crate::types::PeerId::WAREHOUSE);
         } else if self.cache.is(conn) {
             self.cache.ended(cx);
         } else {
@@ -183,6 +185,7 @@ impl Rooms {
     /// What is due by now, in a fixed order.
     pub(super) fn wake(&mut self, cx: &mut Cx<'_>) {
         self.session.wake(cx);
+        self.door.wake(cx);
         self.shop.wake(cx);
         if self.desk.settle.is_due(cx.now()) {
             self.dial_settle(cx);
@@ -220,6 +223,7 @@ impl Rooms {
     pub(super) fn due(&self, facts: &Facts) -> Option<Now> {
         let rooms = [
             self.session.due(),
+            self.door.due(),
             self.shop.due(facts),
             self.desk.settle.due(),
             self.cache.due(),

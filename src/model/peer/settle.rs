@@ -10,10 +10,12 @@ impl Rooms {
     /// Dials the settle stream of the present term, unless it is there.
     pub(super) fn dial_settle(&mut self, cx: &mut Cx<'_>) {
         let Some(term) = cx.term().filter(|_| !self.desk.settle.is_dialed()) else { return };
-        let (clock, hello) = (cx.clock.tick(), Some(cx.first_hello(false)));
         self.desk.shown = cx.ledger_seen.seq;
-        let (addr, ask) = (cx.warehouse.clone(), SettleAsk { clock, hello, term, ..SettleAsk::default() });
-        self.desk.settle.dial(cx, &addr, Message::SettleAsk(ask));
+        let warehouse = cx.at_warehouse();
+        self.desk.settle.dial_proven(cx, &warehouse, |cx, hello| {
+            let (clock, hello) = (cx.clock.tick(), Some(hello));
+            Message::SettleAsk(SettleAsk { clock, hello, term, ..SettleAsk::default() })
+        });
     }
 
     pub(super) fn settle_ended(&mut self, cx: &mut Cx<'_>, why: &str) {
@@ -46,15 +48,17 @@ impl Rooms {
             tracing::warn!("the settle stream leads to another ledger");
             return self.cut_settle(cx);
         }
-        cx.hear(answer.clock);
+        cx.hear_warehouse(answer.clock);
         if answer.hello.is_some() {
-            self.desk.settle.came_up();
+            if !self.desk.settle.came_up() {
+                return self.cut_settle(cx);
+            }
             return self.desk.trader.stream_up();
         }
         let (generation, (seq, hash)) = (cx.ledger_seen.generation, answer.ledger);
         cx.saw_ledger(Seen { generation, seq, hash, proof: answer.proof });
         if let Some(roster) = answer.roster {
-            cx.hear_roster(*roster);
+            cx.told_roster(*roster);
         }
         if let Some(why) = answer.refused {
             tracing::warn!(%why, batch = %answer.batch, "a batch was not taken");

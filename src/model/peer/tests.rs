@@ -110,14 +110,7 @@ impl Event {
         let (not_taken, roster) = (self.not_taken(), self.is_rare().then(|| Box::new(self.roster())));
         match kind {
             0 => Message::TradeAsk(TradeAsk { clock, hello, orders: self.orders() }),
-            1 => Message::TradeAnswer(TradeAnswer {
-                clock,
-                hello,
-                outcomes,
-                not_taken,
-                roster,
-                seen: None,
-            }),
+            1 => Message::TradeAnswer(TradeAnswer { clock, hello, outcomes, not_taken, roster, seen: None }),
             2 => {
                 let refused = self.is_rare().then_some(NotTaken::Busy);
                 let (batch, ledger) = (Batch(u64::from(self.who) % 4), (Seq(3), Hash::default()));
@@ -135,7 +128,8 @@ impl Event {
             }
             3 => {
                 let (sessions, heartbeat) = (vec![session(self.peer())], u64::from(self.who) % 3);
-                Message::ControlDown(ControlDown { clock, hello, roster, sessions, heartbeat })
+                let introduced = if greets { vec![introduction(self.peer())] } else { Vec::new() };
+                Message::ControlDown(ControlDown { clock, hello, roster, sessions, heartbeat, introduced })
             }
             4 => Message::Stock(StockPush { clock, seq: Seq(5), levels: vec![(ProductId(1), Quantity(3))] }),
             5 => {
@@ -290,7 +284,10 @@ impl Market {
         let hello = event.hello();
         let (name, stream, first) = match event.what % 4 {
             0 => ("trade", Stream::Trade, trade(Some(hello), &event.orders())),
-            1 => ("link", Stream::Link, word(PeerWord::Hello(hello))),
+            1 => {
+                let hello = Hello { proof: link_hello(event.peer(), 1).proof, stream: 1, ..*hello };
+                ("link", Stream::Link, word(PeerWord::Hello(Box::new(hello))))
+            }
             2 => {
                 let ask = ReplicaAsk { hello: Some(hello), ..ReplicaAsk::default() };
                 ("copies", Stream::Replicate, Message::ReplicaAsk(ask))

@@ -7,7 +7,9 @@
 //! present for `suspect_after_ms`, or a restarted warehouse, which sees nothing but closed streams, would let anybody
 //! depose healthy traders.
 
+mod ahead;
 mod denied;
+mod members;
 mod offices;
 mod presence;
 mod sessions;
@@ -34,7 +36,9 @@ use super::message::{Message, Stream};
 use super::offices::Roster;
 use super::row::{Outcome, Record};
 use super::step::{At, Because, ConnId, Effect, Input, Machine, Turn};
-use crate::types::{Hash, Money, Now, PeerId, ProcessId, PublicKey, Quantity, SecretKey, Seq, Stamp, WallMicros};
+use crate::types::{
+    Hash, Money, Now, PeerId, ProcessId, PublicKey, Quantity, SecretKey, Seq, Stamp, WallMicros,
+};
 
 /// What the warehouse is told when it starts.
 #[derive(Clone, Copy, Debug)]
@@ -315,6 +319,7 @@ impl Machine for Warehouse {
         self.settle(at, turn);
         self.heartbeat(at.now, turn);
         self.tell_roster(at.now, turn);
+        self.introduce(turn);
         self.tell_changed_stock(turn);
         let change = self.presence.next_change(at.now, &self.market.offices);
         let wakes = [Some(self.told.next_heartbeat), change, self.witnesses.due()];

@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Conn, Denied, Warehouse};
+use crate::limits::{ADDR_BYTES_MAX, CLOCK_LEAD_MAX, CLOCK_LEAP_MAX};
 use crate::model::hello::{Dialed, Hello};
+use crate::model::link::LinkKey;
 use crate::model::membership::Member;
-use crate::model::message::ControlUp;
+use crate::model::message::{ControlUp, Introduction};
 use crate::model::offices::{Grant, Offices};
 use crate::model::passed_over::PassedOver;
 use crate::model::row::Record;
 use crate::model::step::{At, ConnId, Turn};
-use crate::types::{Now, PeerId, ProcessId, Term};
+use crate::types::{Now, PeerId, ProcessId, Stamp, Term, Token};
 
 /// The peers that are seen, in this life of the warehouse.
 pub(super) struct Presence {
@@ -28,10 +30,20 @@ struct Present {
     process: ProcessId,
     dialed: Dialed,
     addr: String,
+    /// As shown: its keys for others are made of it.
+    token: Token,
+    /// It has said that it goes for good.
+    left: bool,
     /// When the oldest unanswered heartbeat was sent.
     asked: Option<Now>,
     /// Nothing came on the stream since this process was paused: perhaps the peer has given it up meanwhile.
     doubtful: bool,
+}
+
+impl Present {
+    fn member(&self, id: PeerId) -> Member {
+        Member { id, addr: self.addr.clone(), process: self.process, left: self.left }
+    }
 }
 
 impl Presence {
@@ -55,8 +67,10 @@ impl Presence {
         if let Some(term) = held {
             self.lost.remove(&term);
         }
-        let Hello { process, addr, .. } = hello.clone();
-        let present = Present { conn, process, dialed: hello.dialed(), addr, asked: None, doubtful: false };
+        let Hello { process, addr, token, .. } = hello.clone();
+        let (dialed, token) = (hello.dialed(), token.unwrap_or(Token([0; 32])));
+        let present =
+            Present { conn, process, dialed, addr, token, left: false, asked: None, doubtful: false };
         self.present.insert(hello.peer, present);
     }
 
@@ -89,13 +103,25 @@ impl Presence {
 
     /// The peers whose control stream is up, by id.
     pub(super) fn members(&self) -> Vec<Member> {
-        let member = |(id, it): (&PeerId, &Present)| Member {
-            id: *id,
-            addr: it.addr.clone(),
-            process: it.process,
-            left: false,
-        };
-        self.present.iter().map(member).collect()
+        self.present.iter().map(|(id, present)| present.member(*id)).collect()
+    }
+
+    /// A peer whose control stream is up.
+    pub(super) fn member(&self, peer: PeerId) -> Option<Member> {
+        self.present.get(&peer).map(|present| present.member(peer))
+    }
+
+    /// A present peer, as it is told to another one.
+    pub(super) fn introduction(&self, peer: PeerId, to: PeerId) -> Option<Introduction> {
+        let present = self.present.get(&peer)?;
+        Some(Introduction { member: present.member(peer), key: LinkKey::new(&present.token, to) })
+    }
+
+    /// The peer says that it goes for good.
+    fn leaves(&mut self, conn: ConnId) {
+        if let Some(present) = self.present.values_mut().find(|present| present.conn == conn) {
+            present.left = true;
+        }
     }
 
     /// A heartbeat goes out to everyone: a peer that has not answered the last one is waited for since that one.
@@ -158,38 +184,51 @@ impl Presence {
 
 impl Warehouse {
     pub(super) fn control(&mut self, at: At, conn: ConnId, up: ControlUp, turn: &mut Turn<Record>) {
-        let greeted = matches!(self.conns.get(&conn), Some(Conn::Control(Some(_))));
-        // Only a known peer moves the clock.
+        let greeted = match self.conns.get(&conn) {
+            Some(Conn::Control(peer)) => *peer,
+            _ => None,
+        };
         match (&up.hello, greeted) {
-            (Some(_), false) | (None, true) => {}
-            (Some(_), true) => return self.hang_up(conn, "it says a second hello", turn),
-            (None, false) => return self.hang_up(conn, "it says no hello", turn),
-        }
-        if let Some(hello) = &up.hello {
-            if self.presence.has_later(hello) {
-                return self.hang_up(conn, "a stream that its process dialed later is here", turn);
-            }
-            if let Err(denied) = self.control_up(at, conn, hello, turn) {
-                return self.hang_up(conn, &denied.to_string(), turn);
-            }
-        }
-        if self.clock.receive(up.clock).is_err() {
-            return self.hang_up(conn, "its clock is too far ahead", turn);
-        }
-        match up.hello {
-            Some(hello) => self.tell_greeting(at.now, conn, hello.peer, turn),
-            None => self.presence.alive(conn),
+            (Some(hello), None) => self.greet(at, conn, hello, up.clock, turn),
+            (None, Some(peer)) => self.heard_control(conn, peer, &up, turn),
+            (Some(_), Some(_)) => self.hang_up(conn, "it says a second hello", turn),
+            (None, None) => self.hang_up(conn, "it says no hello", turn),
         }
     }
 
-    /// A peer's control stream is up. A term that an earlier process of it held ends here: a term lives in one process.
-    fn control_up(
-        &mut self,
-        at: At,
-        conn: ConnId,
-        hello: &Hello,
-        turn: &mut Turn<Record>,
-    ) -> Result<(), Denied> {
+    fn heard_control(&mut self, conn: ConnId, peer: PeerId, up: &ControlUp, turn: &mut Turn<Record>) {
+        let process = self.presence.process_of(peer).unwrap_or_default();
+        if !self.hear(peer, process, up.clock) {
+            return self.hang_up(conn, "its clock is too far ahead", turn);
+        }
+        self.presence.alive(conn);
+        if up.leaving {
+            self.presence.leaves(conn);
+        }
+    }
+
+    /// A control stream begins. What is turned away changes nothing.
+    fn greet(&mut self, at: At, conn: ConnId, hello: &Hello, clock: Stamp, turn: &mut Turn<Record>) {
+        if self.claims_more(hello, turn.past()) {
+            return self.hang_up(conn, "it says, without proof, that it has seen another ledger", turn);
+        }
+        if self.presence.has_later(hello) {
+            return self.hang_up(conn, "a stream that its process dialed later is here", turn);
+        }
+        if let Err(denied) = self.may_come(hello) {
+            return self.hang_up(conn, &denied.to_string(), turn);
+        }
+        if hello.addr.len() > ADDR_BYTES_MAX {
+            return self.hang_up(conn, "its address is too long", turn);
+        }
+        if !self.hear(hello.peer, hello.process, clock) {
+            return self.hang_up(conn, "its clock is too far ahead", turn);
+        }
+        self.come(at, conn, hello, turn);
+        self.tell_greeting(at.now, conn, hello.peer, turn);
+    }
+
+    fn may_come(&self, hello: &Hello) -> Result<(), Denied> {
         let peer = self.authenticate(hello)?;
         if peer.is_client() {
             return Err(Denied::NotEligible(peer));
@@ -197,6 +236,12 @@ impl Warehouse {
         if self.presence.process_of(peer).is_some_and(|process| process > hello.process) {
             return Err(Denied::StoreAlive(peer));
         }
+        Ok(())
+    }
+
+    /// A peer's control stream is up. A term that an earlier process of it held ends here: a term lives in one process.
+    fn come(&mut self, at: At, conn: ConnId, hello: &Hello, turn: &mut Turn<Record>) {
+        let peer = hello.peer;
         let grant = self.market.offices.held_by(peer).copied();
         if let Some(grant) = grant.filter(|grant| grant.process != hello.process) {
             self.end_term(at.time, &grant, peer, turn);
@@ -204,6 +249,17 @@ impl Warehouse {
         let held = self.market.offices.held_by(peer).map(|grant| grant.term);
         self.presence.came(hello, conn, held);
         self.conns.insert(conn, Conn::Control(Some(peer)));
-        Ok(())
+    }
+
+    /// Takes in the clock of a proven peer, if it leads by no more than its peer's may: else one of them drags all clocks
+    /// along. The stream stays, since after an outage of days every peer may lead by more, and the holders of terms bring
+    /// the warehouse up to them. False: it leads by more than any clock may.
+    fn hear(&mut self, peer: PeerId, process: ProcessId, clock: Stamp) -> bool {
+        let lead = clock.0.saturating_sub(self.clock.now().0);
+        let holds = self.market.offices.held_by(peer).is_some_and(|grant| grant.process == process);
+        if lead <= if holds { CLOCK_LEAP_MAX } else { CLOCK_LEAD_MAX } {
+            self.clock.adopt(clock);
+        }
+        lead <= CLOCK_LEAP_MAX
     }
 }

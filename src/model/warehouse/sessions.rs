@@ -143,8 +143,7 @@ impl Warehouse {
         Some(SessionInfo { peer, epoch: session.epoch, store: session.store })
     }
 
-    /// Whether the hello's token is that of the peer's last store. Then what the hello says of the ledger is believed,
-    /// even if a restore has closed the session.
+    /// Whether the hello's token is that of the peer's last store, even if a restore has closed the session.
     pub(super) fn knows(&self, hello: &Hello) -> bool {
         let session = self.market.sessions.get(&hello.peer);
         let store = hello.token.map(|token| token.store_id());

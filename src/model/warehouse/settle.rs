@@ -1,4 +1,7 @@
 //! Batches of traders: all that came in a turn are decided together, in stamp order (V06).
+//!
+//! A settle stream begins with a hello. Only a proven one can hold a term: peer, process and term are in every roster, so
+//! whoever has seen one could settle in the trader's name.
 
 use std::collections::BTreeMap;
 
@@ -7,6 +10,7 @@ use crate::limits::{BATCH_ORDERS_MAX, MESSAGE_BYTES_MAX};
 use crate::model::hello::{Dialed, Hello};
 use crate::model::market::{NotTaken, Settling, Verdict};
 use crate::model::message::{Message, SettleAnswer, SettleAsk, outcome_weight};
+use crate::model::offices::Grant;
 use crate::model::row::{Outcome, Record};
 use crate::model::step::{At, ConnId, Effect, Turn};
 use crate::types::{Batch, Number, Order, OrderId, OrderKind, PeerId, ProcessId, Term, WallMicros};
@@ -16,6 +20,8 @@ pub(super) struct Settler {
     peer: PeerId,
     process: ProcessId,
     dialed: Dialed,
+    /// Its hello shows the token of the peer's store. Otherwise it holds no term, whatever it says.
+    proven: bool,
     /// Why a batch of this stream was not taken. After it no later batch of the stream is taken.
     refused: Option<NotTaken>,
     /// The number of each peer that was not taken: no higher number of that peer is taken before it comes again.
@@ -35,9 +41,9 @@ pub(super) struct Job {
 }
 
 impl Settler {
-    fn new(hello: &Hello) -> Settler {
+    fn new(hello: &Hello, proven: bool) -> Settler {
         let (peer, process, dialed) = (hello.peer, hello.process, hello.dialed());
-        Settler { peer, process, dialed, refused: None, blocked: BTreeMap::new() }
+        Settler { peer, process, dialed, proven, refused: None, blocked: BTreeMap::new() }
     }
 
     /// A number above one that was not taken waits for it; the number itself, or one below, lifts the block. Without
@@ -70,7 +76,8 @@ impl Warehouse {
                 return self.hang_up(conn, "a stream that its process dialed later is here", turn);
             }
             (Some(hello), false) => {
-                self.conns.insert(conn, Conn::Settle(Some(Settler::new(&hello))));
+                let proven = self.authenticate(&hello).is_ok();
+                self.conns.insert(conn, Conn::Settle(Some(Settler::new(&hello, proven))));
                 let hello = Some(Box::new(self.hello()));
                 self.tell_settled(conn, SettleAnswer { hello, ..SettleAnswer::default() }, turn);
             }
@@ -90,7 +97,9 @@ impl Warehouse {
 
     fn has_later_settler(&self, hello: &Hello) -> bool {
         let settler = |conn: &Conn| match conn {
-            Conn::Settle(Some(it)) => it.peer == hello.peer && hello.was_dialed_before(it.dialed),
+            Conn::Settle(Some(it)) => {
+                it.proven && it.peer == hello.peer && hello.was_dialed_before(it.dialed)
+            }
             _ => false,
         };
         self.conns.values().any(settler)
@@ -100,7 +109,8 @@ impl Warehouse {
     fn holds(&self, conn: ConnId, term: Term) -> bool {
         let Some(Conn::Settle(Some(settler))) = self.conns.get(&conn) else { return false };
         let grant = self.market.offices.present(term);
-        grant.is_some_and(|grant| (grant.peer, grant.process) == (settler.peer, settler.process))
+        let is_holder = |grant: &Grant| (grant.peer, grant.process) == (settler.peer, settler.process);
+        settler.proven && grant.is_some_and(is_holder)
     }
 
     /// Decides all batches of the turn, in queue order over all of them: voids first, then by (stamp, peer, number).

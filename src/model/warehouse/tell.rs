@@ -1,9 +1,12 @@
 //! What the warehouse tells unasked: the roster, sessions, heartbeats, stock. And what it tells of itself.
 
+use std::collections::BTreeMap;
+
 use super::{Conn, Warehouse};
 use crate::model::call::{Catalogue, SessionInfo};
 use crate::model::happening::What;
 use crate::model::hello::Hello;
+use crate::model::membership::Member;
 use crate::model::message::{ControlDown, Message, StockPush};
 use crate::model::report::Report;
 use crate::model::row::Record;
@@ -21,12 +24,15 @@ pub(super) struct Told {
     heartbeat_ms: u64,
     /// When the next one is due.
     pub(super) next_heartbeat: Now,
+    /// Peers as they were last told to all that are present.
+    pub(super) members: BTreeMap<PeerId, Member>,
 }
 
 impl Told {
     pub(super) fn new(stock: Seq, heartbeat_ms: u64, now: Now) -> Told {
         let next_heartbeat = now.after_ms(heartbeat_ms);
-        Told { roster_version: 0, stock, heartbeat: 0, heartbeat_ms, next_heartbeat }
+        let members = BTreeMap::new();
+        Told { roster_version: 0, stock, heartbeat: 0, heartbeat_ms, next_heartbeat, members }
     }
 }
 
@@ -45,13 +51,13 @@ impl Warehouse {
         }
     }
 
-    fn tell(&mut self, conn: ConnId, down: ControlDown, turn: &mut Turn<Record>) {
+    pub(super) fn tell(&mut self, conn: ConnId, down: ControlDown, turn: &mut Turn<Record>) {
         let down = ControlDown { clock: self.clock.tick(), ..down };
         turn.hold(Effect::Send(conn, Message::ControlDown(down)));
     }
 
     /// Control streams whose peer is known.
-    fn greeted(&self) -> Vec<(ConnId, PeerId)> {
+    pub(super) fn greeted(&self) -> Vec<(ConnId, PeerId)> {
         let greeted = |(conn, it): (&ConnId, &Conn)| match it {
             Conn::Control(Some(peer)) => Some((*conn, *peer)),
             _ => None,
@@ -62,7 +68,8 @@ impl Warehouse {
     pub(super) fn tell_greeting(&mut self, now: Now, conn: ConnId, peer: PeerId, turn: &mut Turn<Record>) {
         let roster = Some(Box::new(self.roster(now).clone()));
         let (hello, sessions) = (Some(Box::new(self.hello())), self.sessions_for(peer));
-        self.tell(conn, ControlDown { hello, roster, sessions, ..ControlDown::default() }, turn);
+        let introduced = self.introductions(peer);
+        self.tell(conn, ControlDown { hello, roster, sessions, introduced, ..ControlDown::default() }, turn);
     }
 
     /// Asks everyone for a sign of life.
@@ -164,7 +171,11 @@ impl Warehouse {
     /// Everything about this node but what its driver and its journal know.
     pub(super) fn report(&mut self, at: At) -> Report {
         let Catalogue { clock, cluster, consistency, goods, generation } = self.catalogue();
-        let health = if at.disk_low { "disk almost full: orders are refused" } else { "ok" };
+        let roster = self.roster(at.now).clone();
+        let health = match at.disk_low {
+            true => "disk almost full: orders are refused".to_owned(),
+            false => roster.trouble().unwrap_or_else(|| "ok".to_owned()),
+        };
         Report {
             clock,
             peer: PeerId::WAREHOUSE,
@@ -173,14 +184,14 @@ impl Warehouse {
             pid: self.me.pid,
             addr: self.me.addr.clone(),
             process: self.me.process,
-            roster: self.roster(at.now).clone(),
+            roster,
             disk_low: at.disk_low,
             members: self.presence.members(),
             goods,
             stock: self.market.shelves.iter().map(|shelf| shelf.on_hand).collect(),
             stock_seq: self.market.seq,
             duplicates: self.duplicates,
-            health: health.to_owned(),
+            health,
             consistency,
             warehouse: self.me.addr.clone(),
             generation,

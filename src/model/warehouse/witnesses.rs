@@ -1,5 +1,4 @@
-//! What the warehouse waits for after its start, and what makes it end: those who have seen more of the ledger than it
-//! holds.
+//! What the warehouse waits for after its start: those who may have seen more of the ledger than it holds.
 //!
 //! A directory that was put back to an earlier state looks whole. If it served at once, the first trader that comes would
 //! have orders settled, before the peers that were told more of the ledger have said so. So nothing is granted, settled
@@ -11,12 +10,10 @@ use std::collections::BTreeSet;
 use super::{Effect, Warehouse};
 use crate::limits::{WITNESS_INPUTS_MAX, WITNESSES_MAX_MS};
 use crate::model::call::{Ask, Refusal};
-use crate::model::evidence::Seen;
-use crate::model::hello::Hello;
 use crate::model::market::Market;
 use crate::model::message::{Message, Stream};
 use crate::model::row::Record;
-use crate::model::step::{At, Because, ConnId, Exit, Input, Past, Turn};
+use crate::model::step::{At, Because, ConnId, Input, Turn};
 use crate::types::{Now, PeerId};
 
 /// See the module's text.
@@ -34,6 +31,12 @@ impl Witnesses {
         let peers = market.sessions.keys().copied().filter(|id| *id != PeerId::WAREHOUSE && !id.is_client());
         let missing = peers.collect();
         Witnesses { missing, until: now.after_ms(WITNESSES_MAX_MS), kept: Vec::new() }
+    }
+
+    /// They are all heard already.
+    #[cfg(test)]
+    pub(super) fn none() -> Witnesses {
+        Witnesses { missing: BTreeSet::new(), until: Now(0), kept: Vec::new() }
     }
 
     /// All have been heard, or time is up.
@@ -54,7 +57,12 @@ impl Witnesses {
 
 impl Warehouse {
     /// Whether the input is for later: the witnesses are not heard yet.
-    pub(super) fn waits_for_witnesses(&mut self, at: At, input: Input, turn: &mut Turn<Record>) -> Option<Input> {
+    pub(super) fn waits_for_witnesses(
+        &mut self,
+        at: At,
+        input: Input,
+        turn: &mut Turn<Record>,
+    ) -> Option<Input> {
         if self.witnesses.are_heard(at.now) {
             return Some(input);
         }
@@ -100,74 +108,6 @@ impl Warehouse {
             self.presence.serves_from(now);
         }
         std::mem::take(&mut self.witnesses.kept)
-    }
-
-    /// The mend begins a generation that no peer can have seen.
-    fn exit_for_another(&self, peer: PeerId, seen: &Seen, lacks: &str) -> Exit {
-        let above = match seen.generation == self.market.generation {
-            true => String::new(),
-            false => format!(" --above {}", seen.generation.count),
-        };
-        Exit {
-            code: 7,
-            what: format!(
-                "peer {peer} proves that the warehouse has shown {lacks}: it is an older copy, or another ledger"
-            ),
-            hint: format!(
-                "put the newest copy of the warehouse's directory back; if there is none, go on from this one, without \
-                 what it lacks: {}{above}",
-                self.me.restore
-            ),
-        }
-    }
-
-    /// Somebody shows, with the warehouse's own signature, a ledger that this one does not go on from: this store is an
-    /// older copy, or another one. It would tell peers what never was, so it serves nobody: the process ends. A claim
-    /// without proof ends nothing.
-    pub(super) fn is_refuted(&mut self, input: &Input, past: &dyn Past) -> Option<Exit> {
-        let (peer, seen) = shown(input)?;
-        let own = self.market.generation;
-        if seen.generation.count < own.count {
-            return None;
-        }
-        let lacks = match seen.generation == own {
-            false => Some(format!("generation {} of the ledger, and this store is of {own}", seen.generation)),
-            true => match past.holds(seen.seq, seen.hash) {
-                Ok(true) => None,
-                Ok(false) => Some(format!("ledger record {}, which this store lacks", seen.seq)),
-                Err(error) => {
-                    tracing::error!(error, "the ledger cannot be compared with what a peer has seen");
-                    None
-                }
-            },
-        };
-        if lacks.is_none() && seen.proof.is_none_or(|proof| proof.clock <= self.clock.now()) {
-            return None;
-        }
-        let keys: Vec<_> = self.market.keys.iter().copied().chain(self.me.key).collect();
-        let Some(clock) = seen.proven_by(&keys) else {
-            if let Some(lacks) = lacks {
-                tracing::warn!(%peer, lacks, "a claim to have seen more of the ledger, without proof");
-            }
-            return None;
-        };
-        self.clock.adopt(clock);
-        lacks.map(|lacks| self.exit_for_another(peer, &seen, &lacks))
-    }
-}
-
-/// What of the ledger is shown in a greeting or an opening, and by whom.
-fn shown(input: &Input) -> Option<(PeerId, Seen)> {
-    let of_hello = |hello: &Hello| (hello.peer, hello.seen());
-    match input {
-        Input::Said(_, Message::ControlUp(up)) => up.hello.as_deref().map(of_hello),
-        Input::Said(_, Message::SettleAsk(ask)) => ask.hello.as_deref().map(of_hello),
-        Input::Asked(_, Ask::Open(opening)) => opening.seen.as_deref().map(|seen| (opening.peer, *seen)),
-        Input::Asked(
-            _,
-            Ask::Claim(hello, _) | Ask::Fence(hello, _) | Ask::Pair(hello, ..) | Ask::Resign(hello, _),
-        ) => Some(of_hello(hello)),
-        _ => None,
     }
 }
 

@@ -38,7 +38,7 @@ const NO_KEY: &str = "the warehouse's key is not in this backup: a warehouse tha
 pub fn backup(args: &BackupArgs, global: &Global) -> Result<u8, Failure> {
     refuse_full(args)?;
     let began = Instant::now();
-    let mut source = match args.connect {
+    let mut source = match &args.connect {
         Some(addr) => live::warehouse_at(&addr.to_string(), global)?,
         None => live::ledger_in(&warehouse_dir(&args.data_dir)?, global)?,
     };
@@ -172,7 +172,7 @@ fn target(dir: &Path) -> PathBuf {
 fn refuse_full(args: &BackupArgs) -> Result<(), Failure> {
     let out = &args.out;
     let refused = |what: String| {
-        let source = match args.connect {
+        let source = match &args.connect {
             Some(addr) => format!("--connect {addr}"),
             None => format!("--data-dir {}", mend::word(&args.data_dir)),
         };

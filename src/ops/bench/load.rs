@@ -80,17 +80,16 @@ impl Trader {
         let catalogue = node.catalogue().await.map_err(refused)?;
         let (token, epoch, clock) = open_session(&node, args.id, &catalogue.cluster).await?;
         let process = ProcessId { epoch, starts: 1, random: fastrand::u64(..) };
-        let hello =
-            Hello { peer: args.id, epoch, process, clock, cluster: catalogue.cluster, ..Hello::default() };
-        let proof = Hello { token: Some(token), ..hello.clone() };
+        let (peer, token, cluster) = (args.id, Some(token), catalogue.cluster);
+        let proof = Hello { peer, epoch, token, process, clock, cluster, ..Hello::default() };
         let (sender, mut inbox) = mpsc::channel(INBOX_MAX);
         let dialer =
             Dialer { wire: tokio::runtime::Handle::current(), inbox: sender, deadline: CALL_DEADLINE };
-        let first = ControlUp { clock, hello: Some(Box::new(proof.clone())), heartbeat_answer: 0 };
+        let first = ControlUp { clock, hello: Some(Box::new(proof.clone())), ..ControlUp::default() };
         let (control, control_task) = dialer.dial(ConnId(1), addr.clone(), Message::ControlUp(first));
         greeted(&mut inbox).await?;
         let term = claim(&node, &proof).await?;
-        let first = SettleAsk { clock, hello: Some(Box::new(hello)), term, ..SettleAsk::default() };
+        let first = SettleAsk { clock, hello: Some(Box::new(proof.clone())), term, ..SettleAsk::default() };
         let (settle, settle_task) = dialer.dial(ConnId(2), addr, Message::SettleAsk(first));
         greeted(&mut inbox).await?;
         let mut peers = Vec::new();
@@ -128,8 +127,8 @@ impl Trader {
             Some(Arrival::Said(_, Message::ControlDown(down))) => {
                 let up = ControlUp {
                     clock: self.load.clock.tick(),
-                    hello: None,
                     heartbeat_answer: down.heartbeat,
+                    ..ControlUp::default()
                 };
                 self.control.send(Message::ControlUp(up));
                 Ok(())

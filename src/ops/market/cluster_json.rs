@@ -59,12 +59,6 @@ impl ClusterJson {
     pub(crate) fn find(market: &Path) -> Option<ClusterJson> {
         ClusterJson::read(market).or_else(|| gather(market)).filter(|it| !it.warehouse.is_empty())
     }
-
-    /// Where a node listens.
-    pub(crate) fn addr_of(&self, node: PeerId) -> Option<&str> {
-        let found = self.nodes.iter().find(|it| it.id() == Some(node))?;
-        Some(&found.addr)
-    }
 }
 
 fn gather(market: &Path) -> Option<ClusterJson> {
@@ -104,7 +98,14 @@ mod tests {
         }
         let gathered = ClusterJson::find(dir.path()).unwrap();
         assert_eq!(
-            (gathered.warehouse.as_str(), gathered.addr_of(PeerId(4))),
+            (
+                gathered.warehouse.as_str(),
+                gathered
+                    .nodes
+                    .iter()
+                    .find(|node| node.id() == Some(PeerId(4)))
+                    .map(|node| node.addr.as_str())
+            ),
             ("127.0.0.1:7700", Some("127.0.0.1:7704"))
         );
         let told = ClusterJson { warehouse: "127.0.0.1:9900".into(), ..gathered };

@@ -3,14 +3,13 @@
 //! In: the addresses that were typed. Out: a [`WayIn`]. Refused before anything is written: no node answers, it is of
 //! another market, or a peer of this id is alive.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
 use super::report;
-use crate::cli::{BASE_PORT, PeerArgs};
+use crate::cli::{BASE_PORT, NodeAddr, PeerArgs};
 use crate::journal::NodeDir;
 use crate::limits::CONNECT_MAX;
 use crate::model::report::Report;
@@ -37,8 +36,8 @@ pub(crate) struct WayIn {
 /// # Errors
 /// See the module's text.
 pub(crate) fn way_in(args: &PeerArgs, limit: Duration, timeout: Duration) -> Result<Option<WayIn>, Failure> {
-    let join: Vec<String> = args.join.iter().map(SocketAddr::to_string).collect();
-    let warehouse = args.warehouse.unwrap_or(SocketAddr::from(([127, 0, 0, 1], BASE_PORT))).to_string();
+    let join: Vec<String> = args.join.iter().map(NodeAddr::to_string).collect();
+    let warehouse = args.warehouse.clone().unwrap_or(NodeAddr::here(BASE_PORT)).to_string();
     if join.is_empty() {
         return Ok(Some(WayIn { cluster: args.node.cluster.clone(), warehouse, join }));
     }

@@ -46,7 +46,7 @@ fn absent(market: &Path) -> Failure {
 /// # Errors
 /// There is no market in the directory, or the node named does not answer.
 pub(crate) async fn warehouse_addr(flags: &ConnectFlags, timeout: Duration) -> Result<String, Failure> {
-    let Some(addr) = flags.connect else {
+    let Some(addr) = &flags.connect else {
         let found = ClusterJson::find(&flags.data_dir).ok_or_else(|| absent(&flags.data_dir))?;
         return Ok(found.warehouse);
     };
@@ -68,7 +68,7 @@ pub(crate) async fn report(addr: &str, timeout: Duration) -> Result<Report, Call
 /// # Errors
 /// There is no market in the directory, and no node was named.
 fn seeds(flags: &ConnectFlags) -> Result<Vec<(Option<PeerId>, String)>, Failure> {
-    if let Some(addr) = flags.connect {
+    if let Some(addr) = &flags.connect {
         return Ok(vec![(None, addr.to_string())]);
     }
     let found = ClusterJson::find(&flags.data_dir).ok_or_else(|| absent(&flags.data_dir))?;

@@ -23,7 +23,7 @@ pub(crate) enum Named {
 /// None was named, there is none of this id, or it does not answer.
 pub(crate) async fn named_peer(flags: &PeerFlags, timeout: Duration) -> Result<Named, Failure> {
     let Some(peer) = flags.peer else {
-        let Some(addr) = flags.market.connect.map(|addr| addr.to_string()) else {
+        let Some(addr) = flags.market.connect.as_ref().map(|addr| addr.to_string()) else {
             return Err(Failure::new(exit::USAGE, "which peer?")
                 .hint("name it with --peer N, or its address with --connect ADDR"));
         };

@@ -1,8 +1,9 @@
-//! Asking traders until one has decided: the home first, referrals followed, with back-off until the deadline.
+//! Asking traders until one has decided: the home first, with back-off until the deadline.
 //!
-//! Asking again under the same number is always safe, so whatever is not an outcome or a final refusal is asked again.
+//! Asking again under the same number is always safe, so whatever is not an outcome or a final refusal is asked again. Each
+//! question shows the store's token. So a trader is asked only where the warehouse says that it listens; a referral of
+//! another node is a reason to ask the warehouse.
 
-use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -59,22 +60,22 @@ pub(super) struct Asker {
     roster: Roster,
     /// The roster may be out of date: something went wrong since it came.
     outdated: bool,
-    /// Traders to ask before the home of the roster: the one that a person named, then referrals.
-    round: VecDeque<String>,
-    asked: BTreeSet<String>,
+    /// A trader to ask before the home: the one that a person named.
+    first: Option<String>,
+    /// A trader has said that it is not the home, and the warehouse was asked for that since the last pause.
+    referred: bool,
     backoff: Backoff,
 }
 
 impl Asker {
     pub(super) fn new(warehouse: &str, limits: Limits, roster: Roster) -> Asker {
-        let (round, asked) = (VecDeque::new(), BTreeSet::new());
-        let warehouse = warehouse.to_owned();
-        Asker { warehouse, limits, roster, outdated: false, round, asked, backoff: Backoff::default() }
+        let (warehouse, backoff) = (warehouse.to_owned(), Backoff::default());
+        Asker { warehouse, limits, roster, outdated: false, first: None, referred: false, backoff }
     }
 
     /// Asks this trader first, once.
     pub(super) fn first(&mut self, addr: String) {
-        self.round.push_front(addr);
+        self.first = Some(addr);
     }
 
     /// Where a trader listens, as the warehouse says.
@@ -111,9 +112,7 @@ impl Asker {
                 Err(why) => why,
                 Ok(node) => match node.submit(&client.hello(&self.roster), order).await {
                     Ok(outcome) => return Answer::Decided(outcome),
-                    Err(CallError::NotTaken { why: NotTaken::NotHome, traders }) if self.refer(&traders) => {
-                        continue;
-                    }
+                    Err(CallError::NotTaken { why: NotTaken::NotHome, .. }) if self.refer() => continue,
                     Err(CallError::NotTaken { why, .. }) if is_final(why) => return Answer::Never(why),
                     Err(error) => {
                         sent |= matches!(error, CallError::Unknown(_));
@@ -128,20 +127,18 @@ impl Asker {
         }
     }
 
-    /// Takes a referral up; false if it names nobody new.
-    fn refer(&mut self, traders: &[String]) -> bool {
-        let fresh = traders.iter().filter(|addr| !addr.is_empty() && !self.asked.contains(*addr));
-        self.round.extend(fresh.cloned());
-        !self.round.is_empty()
+    /// The trader was not the home: the warehouse is asked who is, at once; false if it was just asked.
+    fn refer(&mut self) -> bool {
+        self.outdated = true;
+        !std::mem::replace(&mut self.referred, true)
     }
 
     /// Connects to the trader that is to be asked next.
     async fn next(&mut self, client: &mut Client) -> Result<Node, String> {
-        let addr = match self.round.pop_front() {
+        let addr = match self.first.take() {
             Some(addr) => addr,
             None => self.home(client).await?,
         };
-        self.asked.insert(addr.clone());
         Node::connect(&addr, self.limits.call()).await.map_err(|error| error.to_string())
     }
 
@@ -160,9 +157,8 @@ impl Asker {
     /// Waits after a failure. Then all traders may be asked again, by a new roster.
     async fn pause(&mut self) {
         self.backoff.pause(self.limits.left()).await;
-        self.outdated = true;
-        self.round.clear();
-        self.asked.clear();
+        (self.outdated, self.referred) = (true, false);
+        self.first = None;
     }
 }
 
@@ -185,14 +181,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_referral_is_followed_once_a_round() {
+    fn a_referral_is_a_reason_to_ask_the_warehouse_once_a_round() {
         let limits = Limits::new(Duration::from_secs(1), Duration::from_secs(1));
         let mut asker = Asker::new("127.0.0.1:1", limits, Roster::default());
-        asker.asked.insert("a:1".into());
-        assert!(asker.refer(&["a:1".into(), "b:1".into()]));
-        assert_eq!(asker.round.pop_front().as_deref(), Some("b:1"));
-        asker.asked.insert("b:1".into());
-        assert!(!asker.refer(&["a:1".into(), "b:1".into(), String::new()]), "both send us to and fro");
+        assert!(asker.refer() && asker.outdated);
+        assert!(!asker.refer(), "two nodes would send us to and fro");
     }
 
     #[test]

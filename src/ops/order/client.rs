@@ -115,8 +115,9 @@ impl Client {
     }
 
     async fn ask_session(&mut self, warehouse: &Node) -> Result<OpenAnswer, CallError> {
-        let answer =
-            warehouse.open(self.me, self.token.store_id(), &self.cluster, self.state.ledger_seen.generation).await?;
+        let answer = warehouse
+            .open(self.me, self.token.store_id(), &self.cluster, self.state.ledger_seen.generation)
+            .await?;
         self.clock.adopt(answer.clock);
         Ok(answer)
     }

@@ -98,12 +98,10 @@ impl Errand<'_> {
 
     /// Where the trader of `--via` listens.
     fn addr_of_trader(&self, trader: PeerId, asker: &Asker) -> Result<String, Failure> {
-        let on_disk = || {
-            ClusterJson::find(&self.flags.market.data_dir)
-                .and_then(|it| it.addr_of(trader).map(str::to_owned))
-        };
-        asker.addr_of(trader).or_else(on_disk).ok_or_else(|| {
-            Failure::new(exit::USAGE, format!("--via {trader}: nobody knows where peer {trader} listens"))
+        // The question shows the token: it goes where the warehouse says that a trader listens, not to whoever has the
+        // port that a file of the last start names.
+        asker.addr_of(trader).ok_or_else(|| {
+            Failure::new(exit::USAGE, format!("--via {trader}: peer {trader} holds no office"))
                 .hint("leave --via out, or see who holds office with bazaar status")
         })
     }

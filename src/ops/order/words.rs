@@ -32,7 +32,7 @@ impl Wanted {
         if matches!(kind, OrderKind::Buy { partial: true }) {
             command.push_str(" --partial");
         }
-        if let Some(addr) = flags.market.connect {
+        if let Some(addr) = &flags.market.connect {
             command.push_str(&format!(" --connect {addr}"));
         }
         if flags.market.data_dir.as_os_str() != MARKET_DIR {

@@ -1,6 +1,6 @@
 //! What the nodes believe, side by side: the market, who holds the offices, and who is a member.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -22,16 +22,22 @@ pub(super) struct Views {
 }
 
 impl Views {
-    /// The views of those that answered.
+    /// The views of those that answered. Of the members those count that the warehouse sees, or without it those that
+    /// answered: a peer that was started after another one had died need not have heard of that.
     pub(super) fn of(reports: &Reports) -> Views {
         let mut views = Views::default();
+        let seen: BTreeSet<PeerId> = match reports.answered.get(&PeerId::WAREHOUSE) {
+            Some(report) => report.members.iter().map(|member| member.id).collect(),
+            None => reports.answered.keys().copied().collect(),
+        };
         for (node, report) in &reports.answered {
             let hold = |held: &mut Held, view: String| held.entry(view).or_default().push(*node);
             hold(&mut views.cluster, format!("cluster {}", report.cluster));
             hold(&mut views.roster, roster(&report.roster));
             if *node != PeerId::WAREHOUSE {
-                let present = report.members.iter().filter(|member| !member.left).count();
-                let digest = membership::digest(&report.members);
+                let members: Vec<_> =
+                    report.members.iter().filter(|member| seen.contains(&member.id)).collect();
+                let (digest, present) = (membership::digest(members.iter().copied()), members.len());
                 hold(&mut views.membership, format!("membership {digest:016x} of {present} peers"));
             }
         }

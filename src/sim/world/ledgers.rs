@@ -38,7 +38,9 @@ pub(super) struct Ledgers {
 impl Ledgers {
     /// Whether a restore lost what a ledger of that generation held at that row.
     pub(super) fn has_lost(&self, generation: Generation, seq: Seq) -> bool {
-        self.restored.iter().any(|(later, from)| *later != generation && later.count >= generation.count && seq >= *from)
+        self.restored
+            .iter()
+            .any(|(later, from)| *later != generation && later.count >= generation.count && seq >= *from)
     }
 }
 
@@ -108,7 +110,11 @@ impl World {
         }
         let wall = self.queue.now().wall(0);
         let Some((disk, generation, lost_from)) = restore_by_hand(from, above, random, wall) else { return };
-        self.trace_text(PeerId::WAREHOUSE, "restored", &format!("generation {generation}, lost from row {lost_from}"));
+        self.trace_text(
+            PeerId::WAREHOUSE,
+            "restored",
+            &format!("generation {generation}, lost from row {lost_from}"),
+        );
         self.ledgers.restored.push((generation, lost_from));
         self.nodes[0].disk.put_back(&disk);
         self.marks.mark(Mark::Restored);

@@ -29,7 +29,9 @@ impl World {
             Kind::LoseStore => self.lose_stores(&nodes, lasts),
             Kind::OldStore => self.plan_old_stores(&nodes, lasts),
             Kind::Delay => self.spells(&nodes, lasts, Effect::Delay(chance.between(MS, SECOND)), &mut chance),
-            Kind::Scatter => self.spells(&nodes, lasts, Effect::Scatter(chance.between(MS, SECOND)), &mut chance),
+            Kind::Scatter => {
+                self.spells(&nodes, lasts, Effect::Scatter(chance.between(MS, SECOND)), &mut chance)
+            }
             Kind::Late => {
                 let by = GIVE_UP + chance.between(1, 4 * GIVE_UP);
                 self.spells(&nodes, lasts, Effect::Delay(by), &mut chance)
@@ -135,7 +137,9 @@ impl World {
 
     fn skew(&mut self, chance: &mut Chance) -> bool {
         let most = 60 * SECOND;
-        self.nodes.iter_mut().for_each(|node| node.set_wall(chance.between(0, 2 * most) as i64 - most as i64));
+        self.nodes
+            .iter_mut()
+            .for_each(|node| node.set_wall(chance.between(0, 2 * most) as i64 - most as i64));
         true
     }
 

@@ -49,7 +49,8 @@ fn a_lost_end_of_the_ledger_is_seen() {
 #[test]
 fn a_lost_block_of_a_journal_is_seen() {
     let world = lived();
-    let shopper = (1..world.nodes.len()).max_by_key(|at| world.placed.get(&(PeerId(*at as u32), Epoch(0)))).unwrap();
+    let shopper =
+        (1..world.nodes.len()).max_by_key(|at| world.placed.get(&(PeerId(*at as u32), Epoch(0)))).unwrap();
     alter(&world, shopper, 2, |store, key, _| store.remove(Tree::Journal, key).unwrap());
     assert!(alarm(&world).contains("V05 chain"), "{}", alarm(&world));
 }

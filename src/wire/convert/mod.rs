@@ -19,8 +19,10 @@ use crate::limits::PRODUCTS_MAX;
 use crate::model::call::SessionInfo;
 use crate::model::evidence::Seen;
 use crate::model::hello::Hello;
+use crate::model::link::LinkKey;
 use crate::model::market::NotTaken;
 use crate::model::membership::Member;
+use crate::model::message::Introduction;
 use crate::model::offices::{Roster, Seat};
 use crate::model::peer::entry::Proof;
 use crate::model::row::{Outcome, OutcomeKind, Reason, Share};
@@ -135,6 +137,16 @@ pub(super) fn member_in(member: proto::Member) -> Member {
     Member { id: PeerId(id), addr, process: process_in(process), left }
 }
 
+pub(super) fn introduction_out(it: &Introduction) -> proto::Introduction {
+    proto::Introduction { member: Some(member_out(&it.member)), key: it.key.0.to_vec() }
+}
+
+pub(super) fn introduction_in(it: proto::Introduction) -> Checked<Introduction> {
+    let member = it.member.map(member_in).ok_or(Odd::Field("introduction.member"))?;
+    let key = it.key.as_slice().try_into().map(LinkKey).map_err(|_| Odd::Field("introduction.key"))?;
+    Ok(Introduction { member, key })
+}
+
 pub(super) fn hello_out(hello: &Hello) -> proto::Hello {
     proto::Hello {
         peer: hello.peer.0,
@@ -147,11 +159,12 @@ pub(super) fn hello_out(hello: &Hello) -> proto::Hello {
         generation_random: hello.generation.random,
         ledger_seq: hello.ledger.0.0,
         ledger_hash: hash_out(hello.ledger.1),
-        proof: hello.proof.map(proof_out),
+        ledger_proof: hello.ledger_proof.map(proof_out),
         cluster: hello.cluster.clone(),
         addr: hello.addr.clone(),
         stream: hello.stream,
         wire_version: WIRE_VERSION,
+        proof: hash_out(hello.proof),
     }
 }
 
@@ -204,10 +217,11 @@ pub(super) fn hello_in(hello: Option<proto::Hello>) -> Checked<Option<Box<Hello>
         roster: hello.roster.map(roster_in).unwrap_or_default(),
         generation: Generation { count: hello.generation, random: hello.generation_random },
         ledger: (Seq(hello.ledger_seq), hash_in(&hello.ledger_hash)),
-        proof: proof_in(hello.proof),
+        ledger_proof: proof_in(hello.ledger_proof),
         cluster: hello.cluster,
         addr: hello.addr,
         stream: hello.stream,
+        proof: hash_in(&hello.proof),
     })))
 }
 

@@ -2,9 +2,9 @@
 
 use super::{
     Checked, Odd, PeerId, ProductId, Quantity, Seq, Stamp, Term, caller_in, hash_in, hash_out, hello_in,
-    hello_out, member_in, member_out, not_taken_in, not_taken_out, office_in, office_out, order_out,
-    orders_in, outcome_out, outcomes_in, proof_in, proof_out, proto, roster_in, roster_out, seen_in, seen_out, session_in, session_out, why_in,
-    why_out,
+    hello_out, introduction_in, introduction_out, member_in, member_out, not_taken_in, not_taken_out,
+    office_in, office_out, order_out, orders_in, outcome_out, outcomes_in, proof_in, proof_out, proto,
+    roster_in, roster_out, seen_in, seen_out, session_in, session_out, why_in, why_out,
 };
 use crate::model::message::{
     ControlDown, ControlUp, PeerMessage, PeerWord, ReplicaAnswer, ReplicaAsk, SettleAnswer, SettleAsk,
@@ -118,7 +118,8 @@ impl TryFrom<proto::SettleReply> for SettleAnswer {
 impl From<ControlUp> for proto::ControlUp {
     fn from(up: ControlUp) -> Self {
         let hello = up.hello.as_deref().map(hello_out);
-        proto::ControlUp { clock: up.clock.0, hello, heartbeat_answer: up.heartbeat_answer }
+        let ControlUp { clock, heartbeat_answer, leaving, .. } = up;
+        proto::ControlUp { clock: clock.0, hello, heartbeat_answer, leaving }
     }
 }
 
@@ -126,7 +127,8 @@ impl TryFrom<proto::ControlUp> for ControlUp {
     type Error = Odd;
     fn try_from(it: proto::ControlUp) -> Checked<Self> {
         let hello = hello_in(it.hello)?;
-        Ok(ControlUp { clock: Stamp(it.clock), hello, heartbeat_answer: it.heartbeat_answer })
+        let proto::ControlUp { clock, heartbeat_answer, leaving, .. } = it;
+        Ok(ControlUp { clock: Stamp(clock), hello, heartbeat_answer, leaving })
     }
 }
 
@@ -138,6 +140,7 @@ impl From<ControlDown> for proto::ControlDown {
             roster: down.roster.as_deref().map(roster_out),
             sessions: down.sessions.iter().map(session_out).collect(),
             heartbeat: down.heartbeat,
+            introduced: down.introduced.iter().map(introduction_out).collect(),
         }
     }
 }
@@ -151,6 +154,7 @@ impl TryFrom<proto::ControlDown> for ControlDown {
             roster: it.roster.map(|roster| Box::new(roster_in(roster))),
             sessions: it.sessions.iter().map(session_in).collect::<Checked<_>>()?,
             heartbeat: it.heartbeat,
+            introduced: it.introduced.into_iter().map(introduction_in).collect::<Checked<_>>()?,
         })
     }
 }

@@ -1,6 +1,7 @@
 //! How heavy a message is on the wire, as upper estimates for outboxes.
 
 use super::Outcome;
+use crate::limits::INTRODUCTION_BYTES_MAX;
 use crate::model::message::{
     ControlDown, ControlUp, Message, PeerMessage, PeerWord, ReplicaAnswer, ReplicaAsk, SettleAnswer,
     SettleAsk, StockPush, TradeAnswer, TradeAsk,
@@ -72,7 +73,8 @@ impl Weigh for ControlUp {
 
 impl Weigh for ControlDown {
     fn weigh(&self) -> usize {
-        HELLO_BYTES + MESSAGE_BYTES * self.sessions.len()
+        let introduced = INTRODUCTION_BYTES_MAX * self.introduced.len();
+        HELLO_BYTES + MESSAGE_BYTES * self.sessions.len() + introduced
     }
 }
 

@@ -51,11 +51,16 @@ impl Inbox {
         Ask: TryFrom<P, Error = Odd>,
         R: TryFrom<Answer, Error = Odd>,
     {
-        let ask = Ask::try_from(request.into_inner())?;
+        let answer = self.ask(Ask::try_from(request.into_inner())?).await?;
+        Ok(Response::new(R::try_from(answer).map_err(internal)?))
+    }
+
+    /// A question of the wire itself.
+    pub(super) async fn ask(&self, ask: Ask) -> Result<Answer, Status> {
         let (reply, answer) = oneshot::channel();
         self.put(Arrival::Asked(ask, reply)).await?;
         match tokio::time::timeout(CALL_DEADLINE, answer).await {
-            Ok(Ok(answer)) => Ok(Response::new(R::try_from(answer?).map_err(internal)?)),
+            Ok(Ok(answer)) => Ok(answer?),
             Ok(Err(closed)) => Err(stopping(closed)),
             Err(_) => Err(Status::deadline_exceeded("no answer in time; asking again is safe")),
         }

@@ -12,6 +12,7 @@ use tokio::sync::{broadcast, mpsc};
 pub(crate) use tonic::transport::Error as ServeError;
 use tonic::transport::Server;
 use tonic::transport::server::{Router, TcpIncoming};
+use tonic_health::pb::health_server::HealthServer;
 
 use self::dump::BlockReader;
 use self::inbox::Inbox;
@@ -27,6 +28,7 @@ use crate::model::step::Numbers;
 mod admin;
 mod cluster;
 pub(crate) mod dump;
+mod health;
 mod inbox;
 mod market;
 mod replica;
@@ -79,8 +81,7 @@ pub(crate) async fn serve_warehouse(
 /// Health, reflection and Admin, which every node serves.
 fn common(inbox: Inbox, serving: &Serving) -> Router {
     let (blocks, happenings) = (Arc::clone(&serving.blocks), serving.happenings.clone());
-    // Without a reporter that says otherwise the overall service "" is SERVING.
-    let (_, health) = tonic_health::server::health_reporter();
+    let health = HealthServer::new(health::Health(inbox.clone()));
     let mut server = Server::builder()
         .tcp_nodelay(true)
         .initial_stream_window_size(Some(MESSAGE_BYTES_MAX as u32))

@@ -1,5 +1,7 @@
 //! `Warehouse`: sessions, offices, settlement and stock.
 
+use std::net::SocketAddr;
+
 use tokio_stream::StreamExt as _;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -8,6 +10,17 @@ use crate::model::message::Stream;
 use crate::wire::proto;
 
 pub(super) struct Warehouse(pub(super) Inbox);
+
+/// A peer that listens on all addresses does not know by which others find it: by the one that its connection comes from.
+fn seen_from(from: Option<SocketAddr>, mut up: proto::ControlUp) -> proto::ControlUp {
+    if let (Some(from), Some(hello)) = (from, &mut up.hello)
+        && let Ok(listens) = hello.addr.parse::<SocketAddr>()
+        && listens.ip().is_unspecified()
+    {
+        hello.addr = SocketAddr::new(from.ip().to_canonical(), listens.port()).to_string();
+    }
+    up
+}
 
 #[tonic::async_trait]
 impl proto::warehouse_server::Warehouse for Warehouse {
@@ -65,7 +78,9 @@ impl proto::warehouse_server::Warehouse for Warehouse {
         &self,
         said: Request<Streaming<proto::ControlUp>>,
     ) -> Result<Response<Answers<proto::ControlDown>>, Status> {
-        self.0.open(Stream::Control, said.into_inner()).await
+        let from = said.remote_addr();
+        let said = said.into_inner().map(move |up| up.map(|up| seen_from(from, up)));
+        self.0.open(Stream::Control, said).await
     }
 
     async fn settle(
@@ -82,5 +97,28 @@ impl proto::warehouse_server::Warehouse for Warehouse {
         // A watcher says its request and nothing after it: only the end of the stream tells that it has gone.
         let said = tokio_stream::once(Ok(request.into_inner())).chain(tokio_stream::pending());
         self.0.open(Stream::Watch, said).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_that_listens_everywhere_is_where_its_connection_comes_from() {
+        let from: Option<SocketAddr> = Some("10.0.0.7:41000".parse().unwrap());
+        let seen = |addr: &str, from| {
+            let hello = proto::Hello { addr: addr.to_owned(), ..proto::Hello::default() };
+            seen_from(from, proto::ControlUp { hello: Some(hello), ..proto::ControlUp::default() })
+                .hello
+                .unwrap()
+                .addr
+        };
+        assert_eq!(seen("0.0.0.0:7704", from), "10.0.0.7:7704");
+        assert_eq!(seen("[::]:7704", from), "10.0.0.7:7704");
+        assert_eq!(seen("[::]:7704", Some("[::ffff:10.0.0.7]:41000".parse().unwrap())), "10.0.0.7:7704");
+        assert_eq!(seen("[::]:7704", Some("[fd00::7]:41000".parse().unwrap())), "[fd00::7]:7704");
+        assert_eq!(seen("10.0.0.9:7704", from), "10.0.0.9:7704", "what it says otherwise counts");
+        assert_eq!(seen("peer-4.market:7704", from), "peer-4.market:7704");
     }
 }

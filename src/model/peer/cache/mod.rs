@@ -57,7 +57,7 @@ impl Cache {
     /// An older push never overwrites a newer entry.
     pub(super) fn heard(&mut self, cx: &mut Cx<'_>, push: &StockPush) {
         self.line.works();
-        cx.hear(push.clock);
+        cx.hear_warehouse(push.clock);
         self.at = cx.now();
         for (product, quantity) in &push.levels {
             if let Some(entry) = self.levels.get_mut(product.0 as usize)

@@ -71,8 +71,7 @@ impl Desk {
 
     // ---- streams
 
-    /// The peer has proven who it is. From here on its clock counts, and its roster, too, unless it is a client. False
-    /// if the stream is cut.
+    /// The peer has proven who it is. From here on its clock counts. False if the stream is cut.
     pub(super) fn welcome(&mut self, cx: &mut Cx<'_>, conn: ConnId, theirs: &Hello) -> bool {
         let peer = theirs.peer;
         let newest = self.by_peer.get(&peer).and_then(|conn| self.streams.get(conn));
@@ -80,17 +79,17 @@ impl Desk {
             cx.hang_up(conn);
             return false;
         }
-        if !cx.hear_orderer(peer, theirs.clock) {
+        if !cx.hear_peer(peer, theirs.clock) {
             cx.hang_up(conn);
             return false;
         }
         // Anybody may become a client.
         if !peer.is_client() {
-            cx.hear_roster(theirs.roster.clone());
+            cx.hinted_roster(&theirs.roster);
         }
         self.streams.insert(conn, TradeStream { peer, dialed: theirs.dialed(), blocked: None });
         self.by_peer.insert(peer, conn);
-        let (hello, roster) = (Some(cx.hello(false)), Some(Box::new(cx.roster.clone())));
+        let (hello, roster) = (Some(Box::new(cx.hello())), Some(Box::new(cx.roster.clone())));
         let answer = TradeAnswer { hello, roster, ..TradeAnswer::default() };
         self.answer_on(cx, Because::TellsNothing, conn, answer);
         true
@@ -230,7 +229,7 @@ impl Rooms {
         let Some(stream) = self.desk.streams.get(&conn) else { return };
         let peer = stream.peer;
         // A second hello, or a clock from too far ahead, ends the stream.
-        if ask.hello.is_some() || !cx.hear_orderer(peer, ask.clock) {
+        if ask.hello.is_some() || !cx.hear_peer(peer, ask.clock) {
             return self.desk.cut(cx, conn);
         }
         self.admit_all(cx, conn, peer, ask.orders);
@@ -272,7 +271,7 @@ impl Rooms {
         let Some(term) = cx.term() else { return Err(NotTaken::NotHome) };
         // An order with a stamp from too far ahead would stand last in every queue, and its stamp would drag all clocks
         // along.
-        if !cx.hear_orderer(order.id.peer, order.stamp) {
+        if !cx.hear_peer(order.id.peer, order.stamp) {
             return Err(NotTaken::Clock);
         }
         match self.desk.trader.admit(order)? {
@@ -318,7 +317,7 @@ impl Rooms {
     }
 
     fn submit_vouched(&mut self, cx: &mut Cx<'_>, (hello, order, reply): Caller) {
-        let believed = order.stamp <= hello.clock && cx.hear_orderer(hello.peer, hello.clock);
+        let believed = order.stamp <= hello.clock && cx.hear_peer(hello.peer, hello.clock);
         let admitted = if believed { self.admit(cx, order) } else { Err(NotTaken::Clock) };
         match admitted {
             // A peer has one open order this way. An earlier caller for the same order has given up.

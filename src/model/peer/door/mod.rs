@@ -1,26 +1,28 @@
 //! Strangers wait here: streams and orders of peers whose session is not known yet.
 //!
 //! In: every stream that others open to this peer, until its hello is proven; unary orders whose hello is not proven
-//! yet. Out: the guests that may come in, with what they have said meanwhile, and those that are turned away. A peer's
-//! session is asked of the warehouse once at a time. Holds: nothing that a stranger says counts, not even its clock,
-//! before its token is known to be that of its peer's store; what waits is bounded by stream.
+//! yet. Out: the guests that may come in, with what they have said meanwhile, and those that are turned away. Streams of
+//! orders show a token: the peer's session is asked of the warehouse, once at a time. Links show a proof: they wait until
+//! the warehouse tells of their peer. Holds: nothing that a stranger says counts, not even its clock, before that; what
+//! waits is bounded by stream, and in time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::facts::{Cx, Purpose};
-use super::links::say_on;
-use crate::limits::{BATCH_ORDERS_MAX, EARLY_BYTES_MAX, EARLY_WORDS_MAX, SESSION_WINDOW};
+use crate::limits::{BATCH_ORDERS_MAX, DOOR_WAIT_MAX, EARLY_BYTES_MAX, EARLY_WORDS_MAX, SESSION_WINDOW};
 use crate::model::call::{Answer, Ask, CallError};
 use crate::model::hello::Hello;
 use crate::model::market::NotTaken;
 use crate::model::message::{Message, PeerWord, Stream};
 use crate::model::step::{ConnId, ReplyId};
-use crate::types::{Order, PeerId};
+use crate::types::{Now, Order, PeerId};
 
 struct Stranger {
     stream: Stream,
     hello: Option<Box<Hello>>,
     early: Vec<Message>,
+    /// A link waits no longer than this for the warehouse to tell of its peer.
+    until: Option<Now>,
 }
 
 /// A stream that may come in.
@@ -54,7 +56,7 @@ pub(super) struct Door {
 
 impl Door {
     pub(super) fn opened(&mut self, conn: ConnId, stream: Stream) {
-        self.strangers.insert(conn, Stranger { stream, hello: None, early: Vec::new() });
+        self.strangers.insert(conn, Stranger { stream, hello: None, early: Vec::new(), until: None });
     }
 
     pub(super) fn has(&self, conn: ConnId) -> bool {
@@ -77,23 +79,49 @@ impl Door {
             return None;
         }
         let first = Some(message).filter(|first| first.weight() <= EARLY_BYTES_MAX).and_then(split_hello);
-        let Some((hello, rest)) = first.filter(|(hello, _)| may_enter(cx, conn, stranger.stream, hello))
-        else {
+        let Some((hello, rest)) = first.filter(|(hello, _)| may_enter(cx, stranger.stream, hello)) else {
             self.cut(cx, conn);
             return None;
         };
         stranger.early.extend(rest);
-        let (peer, known) = (hello.peer, cx.vouches(&hello));
+        let (peer, is_link) = (hello.peer, stranger.stream == Stream::Link);
+        let known = if is_link { cx.is_dialed_by(&hello) } else { cx.vouches(&hello) };
         stranger.hello = Some(hello);
         if known {
             return self.take(conn);
         }
-        self.fetch_session(cx, peer);
+        if is_link {
+            stranger.until = Some(cx.now().after_ms(DOOR_WAIT_MAX.as_millis() as u64));
+        } else {
+            self.fetch_session(cx, peer);
+        }
         None
     }
 
+    pub(super) fn due(&self) -> Option<Now> {
+        self.strangers.values().filter_map(|stranger| stranger.until).min()
+    }
+
+    /// Links whose peer nobody has told of for too long are cut; who means well dials again.
+    pub(super) fn wake(&mut self, cx: &mut Cx<'_>) {
+        let late = |it: &Stranger| it.until.is_some_and(|until| until <= cx.now());
+        let late: Vec<ConnId> =
+            self.strangers.iter().filter(|(_, it)| late(it)).map(|(conn, _)| *conn).collect();
+        late.into_iter().for_each(|conn| self.cut(cx, conn));
+    }
+
+    /// The warehouse has told of peers: their links come in.
+    pub(super) fn introduced(&mut self, cx: &Cx<'_>) -> Vec<Guest> {
+        let proven = |it: &Stranger| {
+            it.stream == Stream::Link && it.hello.as_ref().is_some_and(|hello| cx.is_dialed_by(hello))
+        };
+        let proven: Vec<ConnId> =
+            self.strangers.iter().filter(|(_, it)| proven(it)).map(|(conn, _)| *conn).collect();
+        proven.into_iter().filter_map(|conn| self.take(conn)).collect()
+    }
+
     fn take(&mut self, conn: ConnId) -> Option<Guest> {
-        let Stranger { stream, hello, early } = self.strangers.remove(&conn)?;
+        let Stranger { stream, hello, early, .. } = self.strangers.remove(&conn)?;
         Some(Guest { conn, stream, hello: hello?, early })
     }
 
@@ -134,7 +162,10 @@ impl Door {
             Ok(_) => {}
             Err(error) => tracing::warn!(%peer, %error, "the session of a peer is not to be had"),
         }
-        let waits = |stranger: &Stranger| stranger.hello.as_ref().is_some_and(|hello| hello.peer == peer);
+        let waits = |stranger: &Stranger| {
+            let hello = stranger.hello.as_ref().filter(|_| stranger.stream != Stream::Link);
+            hello.is_some_and(|hello| hello.peer == peer)
+        };
         let conns: Vec<ConnId> =
             self.strangers.iter().filter(|(_, it)| waits(it)).map(|(conn, _)| *conn).collect();
         let waiting: Vec<Guest> = conns.into_iter().filter_map(|conn| self.take(conn)).collect();
@@ -171,18 +202,12 @@ impl Stranger {
 }
 
 /// Whether such a stream may come in from that peer. Anybody may become a client; a client is no trader and has no say
-/// among peers. A peer of another market is told which market this is: it was told to join here by mistake, and would
-/// try for ever.
-fn may_enter(cx: &mut Cx<'_>, conn: ConnId, stream: Stream, hello: &Hello) -> bool {
+/// among peers.
+fn may_enter(cx: &Cx<'_>, stream: Stream, hello: &Hello) -> bool {
     match stream {
         Stream::Trade => true,
         Stream::Replicate => !hello.peer.is_client(),
-        Stream::Link if hello.cluster != cx.me.cluster => {
-            let own = PeerWord::Hello(cx.hello(false));
-            say_on(cx, conn, own);
-            false
-        }
-        Stream::Link => !hello.peer.is_client(),
+        Stream::Link => !hello.peer.is_client() && hello.cluster == cx.me.cluster,
         Stream::Settle | Stream::Control | Stream::Watch => false,
     }
 }

@@ -1,9 +1,10 @@
-use crate::limits::{EARLY_BYTES_MAX, EARLY_WORDS_MAX};
+use crate::limits::{DOOR_WAIT_MAX, EARLY_BYTES_MAX, EARLY_WORDS_MAX};
 use crate::model::call::{Answer, Ask};
 use crate::model::hello::Hello;
+use crate::model::link::LinkKey;
 use crate::model::message::{Message, PeerWord, ReplicaAsk};
 use crate::model::peer::testing::*;
-use crate::types::{Order, Stamp, Token};
+use crate::types::{Hash, Order, PeerId, Stamp, Token};
 
 /// The only trader; of the peers from 20 on it knows no session.
 fn in_office() -> Bench {
@@ -33,9 +34,7 @@ fn strangers_of_every_kind_wait_for_one_answer_and_come_in_with_what_they_said()
         ["call warehouse session 20"]
     );
     assert_eq!(bench.say("trade", trade(None, &[order(20, 2)])), [""; 0]);
-    assert_eq!(bench.greeted("link", greeting(20)), [""; 0], "one call for all");
-    assert_eq!(bench.say("link", word(PeerWord::Heartbeat(5))), [""; 0]);
-    assert_eq!(bench.greeted("copies", copies(20)), [""; 0]);
+    assert_eq!(bench.greeted("copies", copies(20)), [""; 0], "one call for all");
     assert_eq!(bench.ask(1, submit(20, order(20, 3))), [""; 0]);
     assert!(bench.clock() < Stamp(50), "no stranger's clock counts");
     let lines = bench.came("session", Ok(session_of(20)));
@@ -43,11 +42,6 @@ fn strangers_of_every_kind_wait_for_one_answer_and_come_in_with_what_they_said()
         lines,
         [
             "send trade trade hello of 4 roster 0.2.0 4(3) -",
-            "dial to-20 peer-20 link hello of 4",
-            "send to-20 link members 4 20",
-            "send link link hello of 4",
-            "send link link heartbeat answer 5 (this turn)",
-            "send copies replicate hello of 4",
             "send settle settle term 3 batch 1 20-1 20-2 20-3",
         ],
         "in the order in which they came"
@@ -62,23 +56,71 @@ fn strangers_of_every_kind_wait_for_one_answer_and_come_in_with_what_they_said()
 fn strangers_without_a_session_are_turned_away_with_their_orders() {
     let mut bench = in_office();
     bench.greeted("trade", trade(Some(hello(20)), &[order(20, 1)]));
-    bench.greeted("link", greeting(20));
     bench.greeted("copies", copies(20));
     bench.ask(1, submit(20, order(20, 3)));
     let lines = bench.came("session", Ok(Answer::Session(Stamp(1), None)));
-    assert_eq!(lines.len(), 5, "{lines:?}");
+    assert_eq!(lines.len(), 4, "{lines:?}");
     assert_eq!(lines[..2], ["send trade trade 20-1 not taken (NoSession)", "hang up trade"]);
-    assert_eq!(lines[2..4], ["hang up link", "hang up copies"]);
-    assert!(lines[4].starts_with("reply r1 refused") && lines[4].ends_with("(before)"), "{lines:?}");
+    assert_eq!(lines[2], "hang up copies");
+    assert!(lines[3].starts_with("reply r1 refused") && lines[3].ends_with("(before)"), "{lines:?}");
     assert_eq!(bench.journal.accepted.len(), 0);
 }
 
 #[test]
 fn a_warehouse_that_does_not_answer_keeps_nobody_waiting() {
     let mut bench = in_office();
+    bench.greeted("copies", copies(20));
+    assert_eq!(bench.came("session", Err(no_answer())), ["hang up copies"]);
+    assert_eq!(bench.greeted("copies", copies(20)), ["call warehouse session 20"], "it is asked again");
+}
+
+/// A newcomer dials before the warehouse has told of it.
+#[test]
+fn a_link_waits_until_the_warehouse_has_told_of_its_peer() {
+    let mut bench = in_office();
+    assert_eq!(bench.greeted("link", greeting(20)), [""; 0]);
+    assert_eq!(bench.say("link", word(PeerWord::Heartbeat(5))), [""; 0]);
+    assert_eq!(
+        bench.introduce(&[20]),
+        [
+            "dial to-20 peer-20 link hello of 4",
+            "send to-20 link members 4 20",
+            "send link link hello of 4",
+            "send link link heartbeat answer 5 (before)",
+        ]
+    );
+}
+
+#[test]
+fn a_link_whose_peer_nobody_tells_of_is_cut_in_time() {
+    let mut bench = in_office();
     bench.greeted("link", greeting(20));
-    assert_eq!(bench.came("session", Err(no_answer())), ["hang up link"]);
-    assert_eq!(bench.greeted("link", greeting(20)), ["call warehouse session 20"], "it is asked again");
+    let wait_ms = DOOR_WAIT_MAX.as_millis() as u64;
+    assert!(!bench.after(wait_ms - 1).contains(&"hang up link".to_owned()));
+    assert!(bench.after(1).contains(&"hang up link".to_owned()));
+}
+
+/// Whoever was shown a proof at another address, or on another stream, cannot use it here.
+#[test]
+fn a_proof_for_another_address_stream_or_peer_opens_nothing() {
+    let mut bench = in_office();
+    bench.introduce(&[6, 8]);
+    let proven = *link_hello(6, 1);
+    let key = LinkKey::new(&token(6), PeerId(ME));
+    let elsewhere = key.dial((proven.process, 1), "lair");
+    let others = [
+        Hello { proof: elsewhere, ..proven.clone() },
+        Hello { stream: 2, ..proven.clone() },
+        Hello { proof: link_hello(8, 1).proof, ..proven.clone() },
+        Hello { token: Some(token(6)), proof: Hash::default(), ..proven.clone() },
+    ];
+    for (at, hello) in others.into_iter().enumerate() {
+        let name = format!("link-{at}");
+        bench.greeted(&name, word(PeerWord::Hello(Box::new(hello))));
+        assert_eq!(bench.say(&name, word(PeerWord::Heartbeat(5))), [""; 0], "{name}");
+    }
+    bench.greeted("from-6", word(PeerWord::Hello(Box::new(proven))));
+    assert_eq!(bench.say("from-6", word(PeerWord::Heartbeat(5))).len(), 1);
 }
 
 /// Another store of a known peer, or somebody who does not have its token.

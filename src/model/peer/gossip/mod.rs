@@ -1,7 +1,9 @@
-//! What flows over the links: membership, without the warehouse, and the words of peers.
+//! What flows over the links: membership, and the words of peers.
 //!
-//! A link begins with all that either side knows; then news flows, once per link, and what comes in quick succession in
-//! one message.
+//! The warehouse tells who is present; links stay the way when it is away. A peer says of itself what its process is, where
+//! it listens, and that it leaves; what it says of others is a hint. Otherwise one member leads all the others to an
+//! address of its choice. A link begins with all that either side knows; then news flows, once per link, and what comes in
+//! quick succession in one message.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +14,7 @@ use crate::limits::GOSSIP_EVERY_MS;
 use crate::model::election::Message as Bully;
 use crate::model::hello::Hello;
 use crate::model::membership::Member;
-use crate::model::message::{Message, PeerMessage, PeerWord};
+use crate::model::message::{Introduction, Message, PeerMessage, PeerWord};
 use crate::model::step::{ConnId, Effect};
 use crate::types::{Now, PeerId};
 
@@ -41,24 +43,64 @@ impl Rooms {
         if self.links.is_abandoned(&hello) {
             return cx.hang_up(conn);
         }
-        let (peer, dialed) = (hello.peer, hello.dialed());
-        cx.hear(hello.clock);
+        self.met_back(cx, hello.peer, hello.clone());
+        self.links.met(cx, conn, &hello);
+    }
+
+    /// A peer's proven hello, on whosever stream.
+    pub(super) fn met_back(&mut self, cx: &mut Cx<'_>, peer: PeerId, hello: Hello) {
+        cx.hear_peer(peer, hello.clock);
+        cx.hinted_roster(&hello.roster);
         let member = Member { id: peer, addr: hello.addr, process: hello.process, left: false };
         self.learn(cx, peer, vec![member]);
-        cx.hear_roster(hello.roster);
-        self.links.met(cx, conn, peer, dialed);
+    }
+
+    /// The warehouse tells of peers.
+    pub(super) fn introduced(&mut self, cx: &mut Cx<'_>, introduced: Vec<Introduction>) {
+        let mut members = Vec::new();
+        for Introduction { member, key } in introduced {
+            if member.id == cx.me.id {
+                self.introduced_self(cx, member);
+            } else if member.id <= PeerId::PEER_MAX && member.id != PeerId::WAREHOUSE {
+                cx.keep_link_key(member.id, key);
+                self.links.note_joined(member.id, &member.addr);
+                members.push(member);
+            }
+        }
+        let now = cx.now();
+        let news = cx.membership.told(now, members);
+        self.follow_members(cx, &news);
+    }
+
+    /// The warehouse tells where it sees this peer: a peer that listens everywhere does not know that itself.
+    fn introduced_self(&mut self, cx: &mut Cx<'_>, member: Member) {
+        if member.process != cx.me.process {
+            return;
+        }
+        if member.left {
+            self.leave.is_announced();
+        }
+        if member.addr != cx.me.addr {
+            cx.me.addr.clone_from(&member.addr);
+            cx.membership.set_own_addr(member.addr);
+        }
     }
 
     /// A word on a stream of another peer.
     pub(super) fn heard_on(&mut self, cx: &mut Cx<'_>, conn: ConnId, from: PeerId, message: PeerMessage) {
         match message.word {
             PeerWord::Heartbeat(number) => {
-                cx.hear(message.clock);
+                cx.hear_peer(from, message.clock);
                 self.partner.sign_of_life(cx.now(), from);
                 // The answer is held like any effect, so that a peer with a stuck disk falls silent.
                 let word = PeerWord::HeartbeatAnswer(number);
                 let answer = PeerMessage { clock: cx.clock.tick(), word };
                 cx.turn.hold(Effect::Send(conn, Message::Peer(answer)));
+            }
+            // The stream was opened with one: a second hello would make it speak for somebody else.
+            PeerWord::Hello(_) => {
+                self.links.ended_incoming(conn);
+                cx.hang_up(conn);
             }
             PeerWord::Members(members) => {
                 let word = PeerWord::Members(members.clone());
@@ -81,19 +123,18 @@ impl Rooms {
     }
 
     pub(super) fn heard_peer(&mut self, cx: &mut Cx<'_>, from: PeerId, message: PeerMessage) {
-        cx.hear(message.clock);
+        cx.hear_peer(from, message.clock);
         self.partner.sign_of_life(cx.now(), from);
         match message.word {
-            PeerWord::Hello(hello) => cx.hear_roster(hello.roster),
             PeerWord::Members(members) => self.learn(cx, from, members),
-            PeerWord::Roster(roster) => cx.hear_roster(*roster),
+            PeerWord::Roster(roster) => cx.hinted_roster(&roster),
             PeerWord::Election(office) => self.offices.heard(cx, from, office, Bully::Election),
             PeerWord::Ok(office) => self.offices.heard(cx, from, office, Bully::Ok),
             PeerWord::Coordinator(office) => self.offices.heard(cx, from, office, Bully::Coordinator),
             PeerWord::Preempt => self.preempted_by(cx, from),
             PeerWord::TookOver(dead) => tracing::info!(%from, %dead, "a trader has taken over"),
             PeerWord::HeartbeatAnswer(number) => self.leave.knows_of_farewell(from, number),
-            PeerWord::Heartbeat(_) => {}
+            PeerWord::Hello(_) | PeerWord::Heartbeat(_) => {}
         }
     }
 
@@ -106,23 +147,40 @@ impl Rooms {
 
     // ---- membership
 
-    /// News of the membership goes on to all links but the one it came by.
-    fn learn(&mut self, cx: &mut Cx<'_>, from: PeerId, members: Vec<Member>) {
+    /// What a peer says of itself is news that goes on to all links but the one it came by.
+    fn learn(&mut self, cx: &mut Cx<'_>, from: PeerId, told: Vec<Member>) {
+        let (own, hints): (Vec<_>, Vec<_>) = told.into_iter().partition(|member| member.id == from);
+        for hint in hints.into_iter().filter(|hint| cx.membership.is_news(hint)).collect::<Vec<_>>() {
+            self.hinted_member(cx, hint);
+        }
         let now = cx.now();
-        let news = cx.membership.merge(now, members);
+        let news = cx.membership.merge(now, own);
+        news.iter().for_each(|member| self.gossip.add(member.id, from));
+        self.follow_members(cx, &news);
+        self.spread_news(cx);
+    }
+
+    /// Others say that a peer has a newer process, or left. The warehouse tells it if it is true; if that is away, the
+    /// peer is asked where it is said to listen.
+    fn hinted_member(&mut self, cx: &mut Cx<'_>, hint: Member) {
+        self.check_partner_process(cx, &hint);
+        if !cx.present && !hint.left {
+            self.links.try_at(cx, hint.id, hint.addr);
+        }
+    }
+
+    fn follow_members(&mut self, cx: &mut Cx<'_>, news: &[Member]) {
         if news.is_empty() {
             return;
         }
-        for member in &news {
+        for member in news {
             self.check_partner_process(cx, member);
             self.links.follow(cx, member.id, &member.addr, member.left);
             if member.left {
                 self.offices.unreachable(cx, member.id);
             }
-            self.gossip.add(member.id, from);
         }
         self.links.keep_up(cx);
-        self.spread_news(cx);
         cx.news.offices = true;
     }
 

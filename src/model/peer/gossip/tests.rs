@@ -1,7 +1,9 @@
 use crate::limits::GOSSIP_EVERY_MS;
+use crate::model::membership::Member;
 use crate::model::message::PeerWord;
 use crate::model::peer::testing::*;
 use crate::model::step::Machine as _;
+use crate::types::{PeerId, ProcessId};
 
 /// A peer that keeps a link to 6, and has two that gossip with it: 2 and 3.
 fn peer() -> Bench {
@@ -13,8 +15,10 @@ fn peer() -> Bench {
     bench
 }
 
-fn news(of: u32) -> crate::model::message::Message {
-    word(PeerWord::Members(vec![member(of)]))
+/// A peer tells of itself that it has started once more.
+fn news(of: u32, starts: u64) -> crate::model::message::Message {
+    let process = ProcessId { starts, ..process(of) };
+    word(PeerWord::Members(vec![Member { process, ..member(of) }]))
 }
 
 fn sent(lines: &[String]) -> Vec<&str> {
@@ -22,30 +26,58 @@ fn sent(lines: &[String]) -> Vec<&str> {
 }
 
 #[test]
-fn news_goes_to_all_but_to_whom_it_came_from() {
+fn what_a_peer_says_of_itself_goes_to_all_but_to_whom_it_came_from() {
     let mut bench = peer();
-    let lines = bench.say("from-2", news(11));
-    assert_eq!(sent(&lines), ["send to-6 link members 11", "send from-3 link members 11"]);
-    assert_eq!(bench.say("from-3", news(11)), [""; 0], "it is no news any more");
+    let lines = bench.say("from-2", news(2, 2));
+    assert_eq!(sent(&lines), ["send to-6 link members 2", "send from-3 link members 2"]);
+    assert_eq!(sent(&bench.say("from-2", news(2, 2))), [""; 0], "it is no news any more");
+    assert_eq!(sent(&bench.say("from-3", news(2, 3))), [""; 0], "what it says of others is none");
+}
+
+/// They are told themselves.
+#[test]
+fn what_the_warehouse_tells_does_not_go_on() {
+    let mut bench = peer();
+    assert_eq!(sent(&bench.introduce(&[7, 10])), [""; 0]);
+    assert!(bench.peer.facts.membership.get(PeerId(10)).is_some());
 }
 
 #[test]
 fn what_comes_in_quick_succession_goes_together() {
     let mut bench = peer();
-    assert_eq!(sent(&bench.say("from-2", news(10))).len(), 2, "the first at once");
+    assert_eq!(sent(&bench.say("from-2", news(2, 2))).len(), 2, "the first at once");
     bench.after(5);
-    assert_eq!(sent(&bench.say("from-2", news(11))), [""; 0]);
-    assert_eq!(sent(&bench.say("from-3", news(12))), [""; 0]);
+    assert_eq!(sent(&bench.say("from-2", news(2, 3))), [""; 0]);
+    assert_eq!(sent(&bench.say("from-3", news(3, 2))), [""; 0]);
     assert_eq!(sent(&bench.after(GOSSIP_EVERY_MS - 6)), [""; 0]);
     assert_eq!(
         sent(&bench.after(1)),
-        ["send to-6 link members 11 12", "send from-2 link members 12", "send from-3 link members 11"]
+        ["send to-6 link members 2 3", "send from-2 link members 3", "send from-3 link members 2"]
     );
+}
+
+/// Without the warehouse a restarted neighbour of a neighbour is asked itself, where it is said to be.
+#[test]
+fn a_hint_is_followed_when_the_warehouse_is_away() {
+    let mut bench = peer();
+    bench.introduce(&[7]);
+    let hint = |starts, addr: &str| {
+        let process = ProcessId { starts, ..process(7) };
+        word(PeerWord::Members(vec![Member { process, addr: addr.into(), ..member(7) }]))
+    };
+    assert_eq!(bench.say("from-2", hint(2, "elsewhere")), [""; 0], "the warehouse would say it");
+    bench.broken("control");
+    let lines = bench.say("from-2", hint(2, "elsewhere"));
+    assert_eq!(lines, ["dial elsewhere elsewhere link hello of 4"]);
+    assert_eq!(bench.say("from-2", hint(3, "lair")), [""; 0], "once");
+    let member = |bench: &Bench| bench.peer.facts.membership.get(PeerId(7)).unwrap().process.starts;
+    assert_eq!(member(&bench), 1, "hearsay");
 }
 
 #[test]
 fn a_peer_that_tells_what_it_knows_is_told_what_it_does_not_know() {
     let mut bench = peer();
+    bench.introduce(&[5]);
     bench.greeted("from-5", greeting(5));
     let lines = bench.say("from-5", word(PeerWord::Members(vec![member(5), member(6)])));
     assert_eq!(sent(&lines), ["send from-5 link members 2 3 4"]);
@@ -56,8 +88,9 @@ fn a_peer_that_tells_what_it_knows_is_told_what_it_does_not_know() {
 #[test]
 fn a_link_that_does_not_gossip_is_told_no_news() {
     let mut bench = peer();
+    bench.introduce(&[5]);
     bench.greeted("quiet-5", greeting(5));
-    let lines = bench.say("from-2", news(11));
+    let lines = bench.say("from-2", news(2, 2));
     assert!(!lines.iter().any(|line| line.contains("quiet-5")), "{lines:?}");
 }
 
@@ -80,13 +113,29 @@ fn a_heartbeat_of_a_peer_is_answered_when_what_was_recorded_is_durable() {
     assert_eq!(bench.turn(inputs), ["send from-2 link heartbeat answer 4 (this turn)"]);
 }
 
+/// The warehouse is asked at once, and a liar does not make it be asked without end.
 #[test]
-fn a_newer_roster_of_a_peer_counts_and_an_older_does_not() {
+fn a_newer_roster_of_a_peer_is_a_reason_to_ask_the_warehouse() {
     let mut bench = peer();
-    bench.say("from-2", word(PeerWord::Roster(Box::new(offices(5, Some((2, 7)), Some((9, 4)))))));
-    assert_eq!(bench.peer.roster().seq.0, 5);
-    bench.say("from-3", word(PeerWord::Roster(Box::new(offices(4, Some((3, 6)), Some((9, 4)))))));
-    assert_eq!(bench.peer.roster().seq.0, 5);
+    let shows = |seq| word(PeerWord::Roster(Box::new(offices(seq, Some((2, 7)), Some((9, 4))))));
+    assert_eq!(bench.say("from-3", shows(1)), [""; 0], "an older one");
+    assert_eq!(bench.say("from-2", shows(5)), ["call warehouse open 4 generation 0"]);
+    assert_eq!(bench.peer.roster().seq.0, 2);
+    bench.came("open", Ok(opened(0, offices(2, Some((8, 3)), Some((9, 4))))));
+    for wait_ms in [10, 20, 40] {
+        assert_eq!(bench.say("from-2", shows(5)), [""; 0], "not yet");
+        assert_eq!(bench.say("from-2", shows(6)), [""; 0]);
+        assert!(bench.after(wait_ms - 1).is_empty());
+        assert_eq!(bench.after(1), ["call warehouse open 4 generation 0"]);
+        bench.came("open", Ok(opened(0, offices(2, Some((8, 3)), Some((9, 4))))));
+        assert_eq!(bench.peer.roster().seq.0, 2);
+    }
+    bench.say("from-2", shows(5));
+    bench.after(1_000);
+    bench.came("open", Ok(opened(0, offices(5, Some((8, 7)), Some((9, 4))))));
+    assert_eq!(bench.peer.roster().seq.0, 5, "the warehouse says so, too");
+    let lines = bench.say("from-2", shows(6));
+    assert_eq!(lines, ["call warehouse open 4 generation 0"], "the first one again");
 }
 
 /// Otherwise everybody goes on asking for the lost store's process at its address.

@@ -55,14 +55,14 @@ impl Rooms {
         let mut left = cx.state.accepted.values().filter(|it| Some(it.term) != term);
         let Some(first) = left.next() else { return };
         let home = cx.roster.home(first.order.id.peer).filter(|seat| !seat.addr.is_empty());
-        let Some((home, addr)) = home.map(|seat| (seat.peer, seat.addr.clone())) else {
+        let Some(home) = home.map(|seat| seat.peer) else {
             return self.handover.later(cx.now());
         };
         let same_home = |order: &Order| cx.roster.home(order.id.peer).is_some_and(|seat| seat.peer == home);
         let left = cx.state.accepted.values().filter(|it| Some(it.term) != term && same_home(&it.order));
         let mut orders: Vec<Order> = left.map(|it| it.order).take(BATCH_ORDERS_MAX).collect();
         orders.sort_unstable_by_key(Order::place);
-        if home == cx.me.id { self.keep(cx, orders) } else { self.send_over(cx, addr, orders) }
+        if home == cx.me.id { self.keep(cx, orders) } else { self.send_over(cx, home, orders) }
     }
 
     /// This peer's desk is their home.
@@ -72,11 +72,11 @@ impl Rooms {
         if kept == 0 { self.handover.later(cx.now()) } else { self.handover.soon(cx.now()) }
     }
 
-    fn send_over(&mut self, cx: &mut Cx<'_>, addr: String, orders: Vec<Order>) {
+    fn send_over(&mut self, cx: &mut Cx<'_>, home: PeerId, orders: Vec<Order>) {
+        let Some(addr) = cx.at_trader(home) else { return self.handover.later(cx.now()) };
         self.handover.calling = true;
         let ids = orders.iter().map(|order| order.id).collect();
-        let hello = cx.hello(true);
-        cx.call(Purpose::HandOver(ids), addr, Ask::HandOver(hello, orders));
+        cx.call_proven(Purpose::HandOver(ids), addr, |hello| Ask::HandOver(hello, orders));
     }
 
     pub(super) fn handed_over(
@@ -123,7 +123,7 @@ impl Rooms {
             let refusal = cx.refusal(NotTaken::NoSession);
             return cx.reply(reply, Err(refusal));
         }
-        cx.hear(hello.clock);
+        cx.hear_peer(hello.peer, hello.clock);
         let mut taken = 0;
         for order in orders {
             match self.admit(cx, order) {

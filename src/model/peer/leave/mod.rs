@@ -65,6 +65,12 @@ impl Leave {
         }
     }
 
+    /// The warehouse tells of this peer's leave.
+    pub(super) fn is_announced(&mut self) {
+        self.cannot_be_told(PeerId::WAREHOUSE);
+    }
+
+    /// A peer is not waited for any more.
     pub(super) fn cannot_be_told(&mut self, peer: PeerId) {
         if let Some(untold) = self.leaving.as_mut().and_then(|leaving| leaving.untold.as_mut()) {
             untold.remove(&peer);
@@ -181,6 +187,10 @@ impl Rooms {
         let traders = Office::BOTH.into_iter().filter_map(|office| cx.roster.get(office)).map(|it| it.peer);
         let to: BTreeSet<PeerId> = self.links.kept().iter().copied().chain(traders).collect();
         let mut untold = BTreeMap::new();
+        // The warehouse tells everybody, this peer too: that confirms it.
+        if self.session.say_leaving(cx) {
+            untold.insert(PeerId::WAREHOUSE, 0);
+        }
         for peer in to.intersection(&present) {
             let beat = self.partner.next_beat();
             untold.insert(*peer, beat);

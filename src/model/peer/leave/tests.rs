@@ -108,14 +108,16 @@ fn a_leaving_peer_finishes_its_orders_tells_the_others_and_answers_last() {
         lines,
         [
             "reply r1 outcome 4-1 deposited",
+            "send control control leaving",
             "send to-6 link members 4 (left)",
             "send to-6 link heartbeat 1",
             "dial to-8 peer-8 link hello of 4",
             "send to-8 link members 4 (left)",
             "send to-8 link heartbeat 2",
         ],
-        "those that it keeps a link to, and the traders"
+        "the warehouse, those that it keeps a link to, and the traders"
     );
+    assert_eq!(bench.announced(), [""; 0]);
     assert_eq!(bench.say("to-6", word(PeerWord::HeartbeatAnswer(1))), [""; 0]);
     let lines = bench.say("to-8", word(PeerWord::HeartbeatAnswer(2)));
     assert_eq!(lines, ["reply r2 left 4: 0 handed over, 0 open, 0 pending, 2 told (before)"]);
@@ -129,7 +131,9 @@ fn a_leaving_trader_gives_its_office_up_and_hands_over() {
     let lines = bench.hear(offices(3, Some((6, 5)), Some((9, 9))));
     assert!(lines.contains(&"call peer-6 hand over of 4 10-1".to_owned()), "{lines:?}");
     let lines = bench.came("hand over", Ok(Answer::Taken(1)));
-    assert_eq!(lines, ["reply r1 left 4: 1 handed over, 0 open, 0 pending, 0 told (this turn)"]);
+    assert_eq!(lines, ["send control control leaving"]);
+    let lines = bench.announced();
+    assert_eq!(lines, ["reply r1 left 4: 1 handed over, 0 open, 0 pending, 0 told (before)"]);
 }
 
 /// A peer that will not come back waits for a successor: nobody else has its orders.
@@ -142,6 +146,7 @@ fn a_leaving_trader_waits_for_a_successor() {
     assert!(!bench.peer.has_ended());
     bench.hear(offices(4, Some((6, 5)), Some((9, 9))));
     bench.came("hand over", Ok(Answer::Taken(1)));
+    bench.announced();
     assert!(bench.peer.has_ended());
 }
 
@@ -163,7 +168,8 @@ fn those_that_cannot_be_told_are_not_waited_for() {
     bench.met(6, &[]);
     bench.ask(1, Ask::Leave);
     assert!(!bench.peer.has_ended());
-    let lines = bench.refused("to-6");
+    assert_eq!(bench.refused("to-6"), [""; 0]);
+    let lines = bench.broken("control");
     assert_eq!(lines, ["reply r1 left 4: 0 handed over, 0 open, 0 pending, 0 told (before)"]);
     let mut slow = Bench::in_market(offices(2, Some((6, 3)), Some((8, 4))));
     slow.met(6, &[]);

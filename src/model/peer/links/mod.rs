@@ -4,22 +4,28 @@
 //! the next few of its neighbours (the topology's, and the nodes that it joined at), and one to the next peer in the
 //! ring of all ids, past those that do not answer. So the links join all living peers to one another, whichever die or
 //! leave, and each peer keeps few links, however many peers there are. What flows over them is in [`super::gossip`].
+//!
+//! Holds: no token is shown on a link. Both ends prove themselves to each other
+//! ([`LinkKey`](crate::model::link::LinkKey)), and nothing counts that an end says which has not.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::facts::{Cx, Facts};
 use super::rooms::Rooms;
-use crate::limits::{BACKOFF_MAX, LINKS_MAX, NEIGHBOUR_LINKS_MAX, PEERS_MAX};
+use crate::limits::{LINKS_MAX, NEIGHBOUR_LINKS_MAX};
 use crate::model::backoff::Backoff;
 use crate::model::hello::{Dialed, Hello};
 use crate::model::membership::next_in_ring;
 use crate::model::message::{Message, PeerMessage, PeerWord};
-use crate::model::step::{Because, ConnId, Effect, Exit, Lost};
-use crate::types::{Now, PeerId};
+use crate::model::step::{Because, ConnId, Lost};
+use crate::types::{Hash, Now, PeerId};
 
 struct Link {
     conn: ConnId,
     addr: String,
+    dialed: Dialed,
+    /// The proof in the other side's hello, once that has come.
+    answer: Option<Hash>,
     /// Something was said on it since the last sweep.
     used: bool,
 }
@@ -30,12 +36,6 @@ struct Incoming {
     dialed: Dialed,
     /// It told its members: it is told news on this stream.
     gossips: bool,
-}
-
-/// A node to join at, of which only the address is known.
-struct Join {
-    addr: String,
-    conn: Option<ConnId>,
 }
 
 /// A peer that did not answer when it was last dialed.
@@ -50,8 +50,10 @@ struct Silence {
 pub(super) struct Links {
     /// Neighbours of the topology and peers joined at, each with the address that was first known.
     neighbours: BTreeMap<PeerId, String>,
-    join: Vec<Join>,
-    join_at: Option<Now>,
+    /// Where this peer joined, as long as the warehouse has not told which peer listens there.
+    join: Vec<String>,
+    /// Neighbours are dialed then.
+    begin_at: Option<Now>,
     /// Streams of this peer, by the other one.
     out: BTreeMap<PeerId, Link>,
     silent: BTreeMap<PeerId, Silence>,
@@ -71,8 +73,8 @@ impl Links {
     pub(super) fn new(neighbours: Vec<(PeerId, String)>, join: Vec<String>, now: Now) -> Links {
         Links {
             neighbours: neighbours.into_iter().collect(),
-            join: join.into_iter().map(|addr| Join { addr, conn: None }).collect(),
-            join_at: Some(now),
+            join,
+            begin_at: Some(now),
             out: BTreeMap::new(),
             silent: BTreeMap::new(),
             kept: BTreeSet::new(),
@@ -81,7 +83,7 @@ impl Links {
     }
 
     pub(super) fn due(&self) -> Option<Now> {
-        self.silent.values().filter_map(|it| it.redial_at).chain(self.join_at).min()
+        self.silent.values().filter_map(|it| it.redial_at).chain(self.begin_at).min()
     }
 
     pub(super) fn wake(&mut self, cx: &mut Cx<'_>) {
@@ -91,7 +93,7 @@ impl Links {
             due.extend(silence.redial_at.take_if(|at| *at <= now).map(|_| *peer));
         }
         due.into_iter().for_each(|peer| self.redial(cx, peer));
-        if self.join_at.take_if(|at| *at <= now).is_some() {
+        if self.begin_at.take_if(|at| *at <= now).is_some() {
             self.dial_neighbours(cx);
         }
     }
@@ -130,12 +132,29 @@ impl Links {
     fn dial(&mut self, cx: &mut Cx<'_>, peer: PeerId) -> bool {
         let free = self.out.len() < LINKS_MAX && !cx.membership.has_left(peer);
         let Some(addr) = self.addr_of(cx, peer).filter(|_| free) else { return false };
-        let conn = dial_link(cx, &addr);
+        self.dial_at(cx, peer, addr);
+        true
+    }
+
+    fn dial_at(&mut self, cx: &mut Cx<'_>, peer: PeerId, addr: String) {
+        let hello = cx.link_hello(peer, &addr);
+        let (dialed, word) = (hello.dialed(), PeerWord::Hello(hello));
+        let first = PeerMessage { clock: cx.clock.tick(), word };
+        let conn = cx.dial(&addr, Message::Peer(first));
         if self.kept.contains(&peer) {
             say_on(cx, conn, everybody(cx));
         }
-        self.out.insert(peer, Link { conn, addr, used: true });
-        true
+        self.out.insert(peer, Link { conn, addr, dialed, answer: None, used: true });
+    }
+
+    /// Others say that a peer listens there. Without the warehouse it is asked there, once, and what it says itself
+    /// counts if it proves who it is.
+    pub(super) fn try_at(&mut self, cx: &mut Cx<'_>, peer: PeerId, addr: String) {
+        let known = self.out.contains_key(&peer) || self.silent.contains_key(&peer);
+        if !known && self.out.len() < LINKS_MAX && !addr.is_empty() {
+            self.silent.insert(peer, Silence::default());
+            self.dial_at(cx, peer, addr);
+        }
     }
 
     /// Dials the peers that this one was told of at its start. Without a session nobody could vouch for it, so they are
@@ -148,10 +167,13 @@ impl Links {
         for peer in self.kept.clone() {
             self.redial(cx, peer);
         }
-        for join in self.join.iter_mut().filter(|join| join.conn.is_none()) {
-            let conn = dial_link(cx, &join.addr);
-            say_on(cx, conn, everybody(cx));
-            join.conn = Some(conn);
+    }
+
+    /// The warehouse tells where a peer listens: if this one joined there, it is a neighbour.
+    pub(super) fn note_joined(&mut self, peer: PeerId, addr: &str) {
+        if let Some(at) = self.join.iter().position(|joined| joined == addr) {
+            let addr = self.join.swap_remove(at);
+            self.neighbours.insert(peer, addr);
         }
     }
 
@@ -226,8 +248,16 @@ impl Links {
         self.out.iter().find(|(_, link)| link.conn == conn).map(|(peer, _)| *peer)
     }
 
-    fn joined(&self, conn: ConnId) -> Option<usize> {
-        self.join.iter().position(|join| join.conn == Some(conn))
+    /// The other side of a link says hello. False if it has said it before.
+    fn hears_hello(&mut self, peer: PeerId, proof: Hash) -> bool {
+        self.out.get_mut(&peer).is_some_and(|link| link.answer.replace(proof).is_none())
+    }
+
+    /// The other side of this peer's link has proven that it is that peer.
+    fn is_proven(&self, facts: &Facts, peer: PeerId) -> bool {
+        let link = self.out.get(&peer);
+        let answer = link.and_then(|link| Some((link.dialed, link.answer?)));
+        answer.is_some_and(|(dialed, proof)| facts.is_answered_by(peer, dialed, proof))
     }
 
     /// The peer that dialed this stream.
@@ -258,9 +288,10 @@ impl Links {
     }
 
     /// A peer's proven hello on a stream of its own.
-    pub(super) fn met(&mut self, cx: &mut Cx<'_>, conn: ConnId, peer: PeerId, dialed: Dialed) {
+    pub(super) fn met(&mut self, cx: &mut Cx<'_>, conn: ConnId, theirs: &Hello) {
+        let (peer, dialed) = (theirs.peer, theirs.dialed());
         self.incoming.insert(conn, Incoming { peer, dialed, gossips: false });
-        let hello = PeerWord::Hello(cx.hello(false));
+        let hello = PeerWord::Hello(cx.link_answer(theirs));
         say_on(cx, conn, hello);
     }
 
@@ -290,74 +321,10 @@ impl Links {
         self.keep_up(cx);
     }
 
-    /// The node to join at does not answer.
-    pub(super) fn lost_join(&mut self, now: Now, conn: ConnId, why: &str) -> bool {
-        let Some(at) = self.joined(conn) else { return false };
-        tracing::info!(why, addr = self.join[at].addr, "the node to join at does not answer");
-        self.join[at].conn = None;
-        self.join_at = Some(now.after_ms(BACKOFF_MAX.as_millis() as u64));
-        true
-    }
-
-    /// A node of which only the address was known says who it is. From now on it is a neighbour, and this stream is the
-    /// link to it.
-    fn heard_joined(&mut self, cx: &mut Cx<'_>, conn: ConnId, message: PeerMessage) {
-        let PeerWord::Hello(hello) = message.word else { return };
-        let Some(at) = self.joined(conn) else { return };
-        let Join { addr, .. } = self.join.swap_remove(at);
-        if hello.cluster != cx.me.cluster {
-            return joined_elsewhere(cx, conn, &addr, &hello.cluster);
-        }
-        let is_peer = (1..=PEERS_MAX).contains(&hello.peer.0);
-        if !is_peer || hello.peer == cx.me.id {
-            return cx.hang_up(conn);
-        }
-        cx.hear(message.clock);
-        self.settle_in(cx, conn, addr, *hello);
-    }
-
-    fn settle_in(&mut self, cx: &mut Cx<'_>, conn: ConnId, addr: String, hello: Hello) {
-        self.neighbours.insert(hello.peer, addr.clone());
-        self.silent.remove(&hello.peer);
-        self.kept.insert(hello.peer);
-        self.hang_up_on(cx, hello.peer);
-        // The rest of what that node says comes on this very stream.
-        let addr = if hello.addr.is_empty() { addr } else { hello.addr };
-        self.out.insert(hello.peer, Link { conn, addr, used: true });
-        cx.hear_roster(hello.roster);
-        self.keep_up(cx);
-    }
-
     #[cfg(test)]
     pub(super) fn conns(&self) -> impl Iterator<Item = ConnId> {
-        let out = self.out.values().map(|link| link.conn);
-        out.chain(self.join.iter().filter_map(|join| join.conn)).chain(self.incoming.keys().copied())
+        self.out.values().map(|link| link.conn).chain(self.incoming.keys().copied())
     }
-}
-
-/// A node to join at is of another market. A peer that has met nobody of its own was told a wrong address, and would
-/// wait for ever. Any other has found its market, and that address belongs to another process by now.
-fn joined_elsewhere(cx: &mut Cx<'_>, conn: ConnId, addr: &str, theirs: &str) {
-    let own = cx.me.cluster.clone();
-    cx.hang_up(conn);
-    if !cx.membership.others().is_empty() {
-        tracing::warn!(addr, theirs, own, "a node to join at is of another market: it is forgotten");
-        return;
-    }
-    let what = format!(
-        "the node to join at, {addr}, is of market {theirs}; the store and the warehouse of this peer are of market {own}"
-    );
-    let hint = format!(
-        "join at a node of market {own}, or, to join market {theirs}, name another --data-dir and leave --warehouse out"
-    );
-    cx.turn.at_once(Because::TellsNothing, Effect::Exit(Exit { code: 7, what, hint }));
-}
-
-/// Opens a link; the hello comes first.
-fn dial_link(cx: &mut Cx<'_>, addr: &str) -> ConnId {
-    let word = PeerWord::Hello(cx.first_hello(true));
-    let first = PeerMessage { clock: cx.clock.tick(), word };
-    cx.dial(addr, Message::Peer(first))
 }
 
 /// Says a word that tells nothing of this journal.
@@ -385,18 +352,31 @@ impl Rooms {
     /// A message of a link, whoever dialed it.
     pub(super) fn heard_link(&mut self, cx: &mut Cx<'_>, conn: ConnId, message: PeerMessage) {
         if let Some(peer) = self.links.linked(conn) {
-            self.links.answers(cx, peer);
-            self.heard_peer(cx, peer, message);
+            self.heard_back(cx, conn, peer, message);
         } else if let Some(peer) = self.links.incoming(conn) {
             self.heard_on(cx, conn, peer, message);
-        } else {
-            self.links.heard_joined(cx, conn, message);
+        }
+    }
+
+    /// What comes back on a link that this peer dialed: first a hello.
+    fn heard_back(&mut self, cx: &mut Cx<'_>, conn: ConnId, peer: PeerId, message: PeerMessage) {
+        if let PeerWord::Hello(hello) = message.word {
+            if !self.links.hears_hello(peer, hello.proof) {
+                cx.hang_up(conn);
+                self.link_ended(cx, conn, &Lost { refused: false, why: "it says a second hello".to_owned() });
+            } else if self.links.is_proven(cx, peer) {
+                self.links.answers(cx, peer);
+                self.met_back(cx, peer, *hello);
+            }
+        } else if self.links.is_proven(cx, peer) {
+            self.links.answers(cx, peer);
+            self.heard_peer(cx, peer, message);
         }
     }
 
     pub(super) fn link_ended(&mut self, cx: &mut Cx<'_>, conn: ConnId, lost: &Lost) -> bool {
         let Some(LostLink { peer, current }) = self.links.lost(cx, conn, &lost.why) else {
-            return self.links.ended_incoming(conn) || self.links.lost_join(cx.now(), conn, &lost.why);
+            return self.links.ended_incoming(conn);
         };
         self.offices.unreachable(cx, peer);
         self.leave.cannot_be_told(peer);

@@ -155,8 +155,7 @@ impl Offices {
     fn claim(&mut self, cx: &mut Cx<'_>, office: Office) {
         if !std::mem::replace(&mut self.races[index(office)].claiming, true) {
             self.claimed_from = silent_partner(cx, office);
-            let hello = cx.hello(true);
-            cx.call_warehouse(Purpose::Claim(office), Ask::Claim(hello, office));
+            cx.demand(Purpose::Claim(office), |hello| Ask::Claim(hello, office));
         }
     }
 
@@ -176,7 +175,7 @@ impl Offices {
         self.races[index(office)].claiming = false;
         let silent = self.claimed_from.take();
         match result {
-            Ok(Answer::Roster(_, roster)) => cx.hear_roster(*roster),
+            Ok(Answer::Roster(_, roster)) => cx.told_roster(*roster),
             other => tracing::info!(%office, ?other, "claim not granted"),
         }
         let holds = cx.granted().is_some_and(|(held, _)| held == office);
@@ -236,14 +235,13 @@ impl Offices {
             return;
         }
         let given_up = GivenUp { term, to: giving_up.to, pass_over: !self.resign_replies.is_empty() };
-        let hello = cx.hello(true);
-        cx.call_warehouse(Purpose::Resign(term), Ask::Resign(hello, given_up));
+        cx.demand(Purpose::Resign(term), |hello| Ask::Resign(hello, given_up));
     }
 
     pub(super) fn resigned(&mut self, cx: &mut Cx<'_>, term: Term, result: Result<Answer, CallError>) {
         let error = match result {
             Ok(Answer::Roster(_, roster)) => {
-                cx.hear_roster(*roster);
+                cx.told_roster(*roster);
                 // Then the term ends at the end of this step.
                 if cx.news.roster.is_some() && cx.granted() != cx.state.grant {
                     return;

@@ -130,6 +130,7 @@ fn a_peer_that_is_passed_over_or_going_does_not_stand() {
     assert_eq!(calls(&passed_over.after(3_000)), [""; 0]);
     let mut leaving = Bench::in_market(offices(2, Some((6, 1)), Some((8, 2))));
     leaving.ask(1, Ask::Leave);
+    leaving.announced();
     assert!(leaving.peer.has_ended());
 }
 
@@ -253,6 +254,7 @@ fn a_wish_to_resign_that_comes_too_late_is_answered() {
     bench.came("resign", Err(no_answer()));
     assert!(!bench.peer.has_ended(), "it says farewell");
     bench.ask(2, Ask::ResignByHand(PeerId(0)));
+    bench.announced();
     let lines = bench.refused("to-6");
     assert_eq!(lines[..1], ["reply r2 refused: the peer is stopping (before)"]);
     assert!(bench.peer.has_ended());

@@ -2,11 +2,11 @@
 
 use std::collections::VecDeque;
 
-use super::Replica;
+use super::{Incoming, Replica};
 use crate::codec::decode;
 use crate::limits::{ORDER_BYTES_MAX, REPLICA_CHUNK_ORDERS_MAX};
 use crate::model::happening::Replayed;
-use crate::model::hello::{Dialed, Hello};
+use crate::model::hello::Hello;
 use crate::model::message::{Message, ReplicaAnswer, ReplicaAsk};
 use crate::model::peer::entry::Entry;
 use crate::model::peer::facts::Cx;
@@ -16,28 +16,46 @@ use crate::types::{Order, PeerId, Term};
 impl Replica {
     /// A trader's proven hello on a stream of its own.
     pub(in crate::model::peer) fn greeted(&mut self, cx: &mut Cx<'_>, conn: ConnId, hello: &Hello) {
-        let later =
-            |(peer, dialed): &(PeerId, Dialed)| *peer == hello.peer && hello.was_dialed_before(*dialed);
+        let later = |it: &Incoming| it.peer == hello.peer && hello.was_dialed_before(it.dialed);
         if self.incoming.values().any(later) {
             return cx.hang_up(conn);
         }
-        cx.hear(hello.clock);
-        cx.hear_roster(hello.roster.clone());
-        self.incoming.insert(conn, (hello.peer, hello.dialed()));
-        let (clock, hello) = (cx.clock.tick(), Some(cx.hello(false)));
-        let answer = ReplicaAnswer { clock, hello, ..ReplicaAnswer::default() };
-        cx.send(Because::TellsNothing, conn, Message::ReplicaAnswer(answer));
+        cx.hear_peer(hello.peer, hello.clock);
+        cx.hinted_roster(&hello.roster);
+        self.incoming.insert(conn, Incoming { peer: hello.peer, dialed: hello.dialed(), greeted: false });
+        self.greet_partner(cx);
+    }
+
+    /// Answers streams of the other trader once the warehouse has said that both are in office. The other one sends
+    /// nothing before. Without the wait: its stream overtakes the word of the grant, its first chunks are copies of a term
+    /// that is not known yet, they are never acknowledged, and the secondary is passed over.
+    pub(in crate::model::peer) fn greet_partner(&mut self, cx: &mut Cx<'_>) {
+        if cx.term().is_none() {
+            return;
+        }
+        for (conn, stream) in self.incoming.iter_mut().filter(|(_, stream)| !stream.greeted) {
+            let seat = cx.roster.held_by(stream.peer).map(|(_, seat)| seat.process);
+            if seat == Some(stream.dialed.0) {
+                stream.greeted = true;
+                let (clock, hello) = (cx.clock.tick(), Some(Box::new(cx.hello())));
+                let answer = ReplicaAnswer { clock, hello, ..ReplicaAnswer::default() };
+                cx.send(Because::TellsNothing, *conn, Message::ReplicaAnswer(answer));
+            }
+        }
     }
 
     /// A copy of what the other trader has accepted; acknowledged when it is durable here.
     pub(in crate::model::peer) fn mirror(&mut self, cx: &mut Cx<'_>, conn: ConnId, ask: ReplicaAsk) {
-        let Some((trader, _)) = self.incoming.get(&conn).copied() else { return };
-        if ask.hello.is_some() || ask.orders.len() > REPLICA_CHUNK_ORDERS_MAX * ORDER_BYTES_MAX {
+        let Some((trader, greeted)) = self.incoming.get(&conn).map(|it| (it.peer, it.greeted)) else {
+            return;
+        };
+        let too_long = ask.orders.len() > REPLICA_CHUNK_ORDERS_MAX * ORDER_BYTES_MAX;
+        if ask.hello.is_some() || !greeted || too_long {
             self.incoming.remove(&conn);
             return cx.hang_up(conn);
         }
         let ReplicaAsk { clock, term, chunk, orders, settled_below, .. } = ask;
-        cx.hear(clock);
+        cx.hear_peer(trader, clock);
         let theirs = cx.roster.held_by(trader).is_some_and(|(_, seat)| seat.term == term);
         let Some(own) = cx.term().filter(|_| theirs) else { return };
         if !orders.is_empty() {

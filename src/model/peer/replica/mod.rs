@@ -26,6 +26,14 @@ struct Chunk {
     open: u64,
 }
 
+/// A proven stream of another peer to this one.
+struct Incoming {
+    peer: PeerId,
+    dialed: Dialed,
+    /// It was answered; nothing may be said on it before.
+    greeted: bool,
+}
+
 /// See the module's text.
 #[derive(Default)]
 pub(super) struct Replica {
@@ -52,7 +60,7 @@ pub(super) struct Replica {
     /// The secondary's term that is being brought up to date, and when that last went on.
     syncing: Option<(Term, Now)>,
     /// Streams of the other trader to this one.
-    incoming: BTreeMap<ConnId, (PeerId, Dialed)>,
+    incoming: BTreeMap<ConnId, Incoming>,
     /// Orders of a dead trader that are not settled here yet, and what became of the others.
     adopted: BTreeSet<OrderId>,
     counted: Replayed,

@@ -50,9 +50,11 @@ impl Replica {
         if self.seat == Some(target) && self.line.is_dialed() {
             return;
         }
-        let (clock, hello) = (cx.clock.tick(), Some(cx.first_hello(true)));
-        let first = ReplicaAsk { clock, hello, term, ..ReplicaAsk::default() };
-        self.line.dial(cx, &seat.addr, Message::ReplicaAsk(first));
+        let Some(addr) = cx.at_trader(seat.peer) else { return };
+        self.line.dial_proven(cx, &addr, |cx, hello| {
+            let (clock, hello) = (cx.clock.tick(), Some(hello));
+            Message::ReplicaAsk(ReplicaAsk { clock, hello, term, ..ReplicaAsk::default() })
+        });
         (self.seat, self.pairing) = (Some(target), false);
         (self.sent, self.acked, self.asked) = (0, 0, Some(cx.now()));
         self.snapshot.clear();
@@ -74,9 +76,14 @@ impl Replica {
     }
 
     pub(in crate::model::peer) fn answered(&mut self, cx: &mut Cx<'_>, answer: ReplicaAnswer) {
-        cx.hear(answer.clock);
+        if let Some((trader, _)) = self.seat {
+            cx.hear_peer(trader, answer.clock);
+        }
         if answer.hello.is_some() {
-            self.line.came_up();
+            if !self.line.came_up() {
+                (self.seat, self.asked) = (None, None);
+                return self.line.cut(cx);
+            }
             return self.send_snapshot(cx);
         }
         // An acknowledgement that no chunk waits for is ignored.
@@ -194,8 +201,7 @@ impl Replica {
             return;
         }
         self.pairing = true;
-        let hello = cx.hello(true);
-        cx.call_warehouse(Purpose::Pair, Ask::Pair(hello, term, partner));
+        cx.demand(Purpose::Pair, |hello| Ask::Pair(hello, term, partner));
     }
 
     pub(in crate::model::peer) fn paired(&mut self, cx: &mut Cx<'_>, result: Result<Answer, CallError>) {
@@ -203,7 +209,7 @@ impl Replica {
         match result {
             Ok(Answer::Roster(_, roster)) => {
                 self.pair_backoff.reset();
-                cx.hear_roster(*roster);
+                cx.told_roster(*roster);
             }
             other => {
                 tracing::info!(?other, "not paired yet");

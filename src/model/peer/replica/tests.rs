@@ -129,16 +129,19 @@ fn a_second_hello_or_too_many_bytes_cut_the_stream() {
     assert_eq!(bench.say("from-6", Message::ReplicaAsk(many)), ["hang up from-6"]);
 }
 
-/// It stood before the grant that its hello brought, and was never acknowledged.
+/// Otherwise the first copies come before the grant is known, and are never acknowledged.
 #[test]
-fn a_copy_that_waited_at_the_door_behind_the_grant_is_acknowledged() {
+fn the_primary_is_answered_when_the_warehouse_has_said_the_grant() {
     let mut bench = Bench::in_market(offices(2, Some((26, 4)), None));
     let mut theirs = hello(26);
     theirs.roster = offices(3, Some((26, 4)), Some((ME, 5)));
     let first = ReplicaAsk { hello: Some(theirs), term: THEIRS, ..ReplicaAsk::default() };
     bench.greeted("from-26", Message::ReplicaAsk(first));
-    bench.say("from-26", chunk(THEIRS, 7, &[order(10, 1)], 0));
     let lines = bench.came("session", Ok(Answer::Session(Stamp(1), Some(session(26)))));
+    assert_eq!(lines, ["call warehouse open 4 generation 0"], "is it true?");
+    let lines = bench.came("open", Ok(opened(0, offices(3, Some((26, 4)), Some((ME, 5))))));
+    assert!(lines.contains(&"send from-26 replicate hello of 4".to_owned()), "{lines:?}");
+    let lines = bench.say("from-26", chunk(THEIRS, 7, &[order(10, 1)], 0));
     assert!(lines.contains(&"send from-26 replicate term 5 durable 7 (this turn)".to_owned()), "{lines:?}");
 }
 

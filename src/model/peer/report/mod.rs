@@ -16,7 +16,7 @@ impl Rooms {
         if !facts.present {
             return "no connection to the warehouse".to_owned();
         }
-        if facts.roster.home(facts.me.id).is_none() { "no trader in office" } else { "ok" }.to_owned()
+        facts.roster.trouble().unwrap_or_else(|| "ok".to_owned())
     }
 
     /// Everything but what the journal knows, which is filled in when it leaves.

@@ -13,6 +13,12 @@ fn the_health_names_the_worst_first() {
     assert_eq!(health(&mut bench, 1), "ok");
     bench.hear(offices(3, None, None));
     assert_eq!(health(&mut bench, 2), "no trader in office");
+    bench.hear(offices(4, Some((6, 2)), None));
+    assert_eq!(health(&mut bench, 5), "no secondary in office");
+    let mut absent = offices(5, Some((6, 2)), Some((9, 9)));
+    absent.primary.as_mut().unwrap().present = false;
+    bench.hear(absent);
+    assert_eq!(health(&mut bench, 6), "the primary, peer 6, is absent");
     bench.broken("control");
     assert_eq!(health(&mut bench, 3), "no connection to the warehouse");
     bench.at.disk_low = true;

@@ -6,8 +6,8 @@
 use super::facts::{Cx, Purpose};
 use super::line::Line;
 use crate::model::backoff::Backoff;
-use crate::model::evidence::Seen;
 use crate::model::call::{Answer, Ask, CallError, Cause, OpenAnswer, Opening};
+use crate::model::evidence::Seen;
 use crate::model::message::{ControlDown, ControlUp, Message};
 use crate::model::peer::entry::Entry;
 use crate::model::step::{Because, ConnId, Effect, Exit};
@@ -23,6 +23,10 @@ pub(super) struct Session {
     /// When it is to be asked for.
     open_at: Option<Now>,
     control: Line,
+    /// The warehouse is asked again because of what others show: from when it may be, and whether it is to be then.
+    hints: Backoff,
+    hint_not_before: Now,
+    hinted: bool,
     /// Sequence of the ledger that was shown on the control stream: a warehouse that ends before it is an older copy.
     shown: Seq,
 }
@@ -30,11 +34,23 @@ pub(super) struct Session {
 impl Session {
     pub(super) fn new(now: Now) -> Session {
         let (backoff, control) = (Backoff::default(), Line::default());
-        Session { begun: false, opening: false, backoff, open_at: Some(now), control, shown: Seq(0) }
+        let (hints, hint_not_before, hinted) = (Backoff::default(), now, false);
+        Session {
+            begun: false,
+            opening: false,
+            backoff,
+            open_at: Some(now),
+            control,
+            hints,
+            hint_not_before,
+            hinted,
+            shown: Seq(0),
+        }
     }
 
     pub(super) fn due(&self) -> Option<Now> {
-        self.open_at.into_iter().chain(self.control.due()).min()
+        let hint = self.hinted.then_some(self.hint_not_before);
+        self.open_at.into_iter().chain(self.control.due()).chain(hint).min()
     }
 
     pub(super) fn wake(&mut self, cx: &mut Cx<'_>) {
@@ -45,14 +61,49 @@ impl Session {
         if self.open_at.take_if(|at| *at <= now).is_some() | self.control.is_due(now) {
             self.open(cx);
         }
+        self.follow_hint(cx);
+    }
+
+    /// Another node shows newer offices: the warehouse is asked at once, and again after ever longer waits as long as
+    /// what others show is not what it says. So nobody makes this peer ask without end.
+    pub(super) fn hint(&mut self, cx: &mut Cx<'_>) {
+        self.hinted = cx.state.opened.is_some();
+        self.follow_hint(cx);
+    }
+
+    fn follow_hint(&mut self, cx: &mut Cx<'_>) {
+        if self.hinted && cx.now() >= self.hint_not_before {
+            self.hinted = false;
+            self.hint_not_before = cx.now().after_ms(self.hints.next_ms());
+            self.ask(cx);
+        }
+    }
+
+    /// The warehouse has said newer offices: the next hint is the first one again.
+    pub(super) fn offices_told(&mut self) {
+        (self.hinted, self.hints) = (false, Backoff::default());
+    }
+
+    /// Tells the warehouse that this peer goes for good; false if it cannot be told.
+    pub(super) fn say_leaving(&mut self, cx: &mut Cx<'_>) -> bool {
+        let up = ControlUp { clock: cx.clock.tick(), leaving: true, ..ControlUp::default() };
+        self.control.send(cx, Because::TellsNothing, Message::ControlUp(up));
+        cx.present
     }
 
     /// Opens the session, or hears that it is open.
     fn open(&mut self, cx: &mut Cx<'_>) {
-        if self.control.is_dialed() || std::mem::replace(&mut self.opening, true) {
+        if !self.control.is_dialed() {
+            self.ask(cx);
+        }
+    }
+
+    /// Asks for the session, whether or not it is open: the answer has the offices, too.
+    fn ask(&mut self, cx: &mut Cx<'_>) {
+        if std::mem::replace(&mut self.opening, true) {
             return;
         }
-        let (peer, store) = (cx.me.id, cx.me.token.store_id());
+        let (peer, store) = (cx.me.id, cx.me.secret.store_id());
         let (cluster, generation) = (cx.me.cluster.clone(), cx.ledger_seen.generation);
         let seen = Some(Box::new(cx.ledger_seen)).filter(|seen| seen.seq > Seq(0));
         cx.call_warehouse(Purpose::Open, Ask::Open(Opening { peer, store, cluster, generation, seen }));
@@ -102,9 +153,14 @@ impl Session {
         if cx.state.opened != Some((peer, epoch)) {
             cx.record(Entry::Opened { peer, epoch });
         }
+        if answer.generation != cx.ledger_seen.generation && self.control.is_dialed() {
+            // It leads to the warehouse as it was before.
+            cx.present = false;
+            self.control.close(cx);
+        }
         enter_generation(cx, answer.generation);
         (cx.session_open, cx.news.session) = (true, true);
-        cx.hear_roster(answer.roster);
+        cx.told_roster(answer.roster);
         self.dial_control(cx);
     }
 
@@ -134,9 +190,11 @@ impl Session {
             return;
         }
         self.shown = cx.ledger_seen.seq;
-        let up = ControlUp { clock: cx.clock.tick(), hello: Some(cx.first_hello(true)), heartbeat_answer: 0 };
-        let addr = cx.warehouse.clone();
-        self.control.dial(cx, &addr, Message::ControlUp(up));
+        let warehouse = cx.at_warehouse();
+        self.control.dial_proven(cx, &warehouse, |cx, hello| {
+            let (clock, hello) = (cx.clock.tick(), Some(hello));
+            Message::ControlUp(ControlUp { clock, hello, ..ControlUp::default() })
+        });
     }
 
     pub(super) fn is(&self, conn: ConnId) -> bool {
@@ -154,19 +212,23 @@ impl Session {
             cx.present = false;
             return self.control.cut(cx);
         }
-        cx.hear(down.clock);
+        cx.hear_warehouse(down.clock);
         if let Some(hello) = down.hello {
-            self.control.came_up();
+            if !self.control.came_up() {
+                cx.present = false;
+                return self.control.cut(cx);
+            }
             self.control.works();
             cx.present = true;
             cx.saw_ledger(hello.seen());
             cx.news.offices = true;
         }
+        cx.news.introduced.extend(down.introduced);
         for session in down.sessions {
             cx.know(session);
         }
         if let Some(roster) = down.roster {
-            cx.hear_roster(*roster);
+            cx.told_roster(*roster);
         }
         if down.heartbeat != 0 {
             self.answer_heartbeat(cx, down.heartbeat);
@@ -176,7 +238,7 @@ impl Session {
     /// The answer is held like any effect, so that a peer with a stuck disk falls silent.
     fn answer_heartbeat(&mut self, cx: &mut Cx<'_>, heartbeat: u64) {
         cx.keep_ledger_seen();
-        let up = ControlUp { clock: cx.clock.tick(), hello: None, heartbeat_answer: heartbeat };
+        let up = ControlUp { clock: cx.clock.tick(), heartbeat_answer: heartbeat, ..ControlUp::default() };
         if let Some(conn) = self.control.conn() {
             cx.turn.hold(Effect::Send(conn, Message::ControlUp(up)));
         }

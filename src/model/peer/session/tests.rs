@@ -112,7 +112,7 @@ fn an_old_copy_of_a_store_takes_a_new_token() {
     let lines = bench.came("open", Ok(open_answer(1, 0, 0)));
     assert!(lines.contains(&"dial control warehouse control hello of 4".to_owned()), "{lines:?}");
     assert_eq!(bench.recorded(), [Entry::Opened { peer: PeerId(ME), epoch: Epoch(1) }]);
-    assert_eq!(bench.peer.facts.me.token, fresh);
+    assert_eq!(bench.peer.facts.me.secret.store_id(), fresh.store_id());
     assert_eq!(
         bench.peer.facts.me.process.epoch,
         Epoch(1),
@@ -184,6 +184,6 @@ fn a_rival_ledger_is_not_believed_and_asked_again_at_the_usual_pace() {
     // A roster of it that comes by another way is no news either, however new it is.
     let mut roster = offices(900, Some((5, 9)), None);
     roster.generation = Generation { count: 1, random: 9 };
-    bench.peer.facts.hear_roster(roster);
+    bench.peer.facts.told_roster(roster);
     assert_eq!(bench.peer.roster().seq, Seq(2));
 }

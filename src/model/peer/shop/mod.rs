@@ -280,18 +280,20 @@ impl Shop {
 
     /// Dials the home of today's roster, unless that is where the line leads already.
     pub(super) fn go_home(&mut self, cx: &mut Cx<'_>) {
-        let seat = cx.roster.home(cx.me.id).filter(|seat| !seat.addr.is_empty());
+        let seat = cx.roster.home(cx.me.id);
         // A peer that stops and has no open orders has nothing to ask for.
         let may_ask = cx.session_open && !(cx.stopping && cx.state.open.is_empty());
-        let Some(seat) = seat.filter(|_| may_ask) else { return self.leave_home(cx) };
-        let target = (seat.peer, seat.term);
+        let seat = seat.filter(|_| may_ask).map(|seat| (seat.peer, seat.term));
+        let Some((target, addr)) = seat.and_then(|seat| Some((seat, cx.at_trader(seat.0)?))) else {
+            return self.leave_home(cx);
+        };
         if self.home.seat == Some(target) && self.home.line.is_dialed() {
             return;
         }
-        let addr = seat.addr.clone();
-        let first =
-            TradeAsk { clock: cx.clock.tick(), hello: Some(cx.first_hello(true)), orders: Vec::new() };
-        self.home.line.dial(cx, &addr, Message::TradeAsk(first));
+        self.home.line.dial_proven(cx, &addr, |cx, hello| {
+            let (clock, hello) = (cx.clock.tick(), Some(hello));
+            Message::TradeAsk(TradeAsk { clock, hello, orders: Vec::new() })
+        });
         (self.home.seat, self.home.sent) = (Some(target), Number(0));
         (self.home.not_before, self.home.refused) = (None, None);
     }
@@ -314,14 +316,18 @@ impl Shop {
     }
 
     pub(super) fn heard(&mut self, cx: &mut Cx<'_>, answer: TradeAnswer) {
-        cx.hear(answer.clock);
+        if let Some((trader, _)) = self.home.seat {
+            cx.hear_peer(trader, answer.clock);
+        }
         if let Some(hello) = answer.hello {
-            self.home.line.came_up();
+            if !self.home.line.came_up() {
+                return self.dial_again(cx);
+            }
             self.home.served = true;
-            cx.hear_roster(hello.roster);
+            cx.hinted_roster(&hello.roster);
         }
         if let Some(roster) = answer.roster {
-            cx.hear_roster(*roster);
+            cx.hinted_roster(&roster);
         }
         if !answer.outcomes.is_empty() {
             self.home.line.works();

@@ -161,7 +161,9 @@ fn a_referral_of_the_old_home_leads_to_the_new_one() {
     let roster = Some(Box::new(offices(3, Some((8, 2)), None)));
     let answer = TradeAnswer { roster, ..refusal(&bench, NotTaken::NotHome) };
     let lines = bench.say("home", told(answer));
-    assert_eq!(lines, ["hang up home", "dial home peer-8 trade hello of 4"], "at once: it is another one");
+    assert_eq!(lines, ["hang up home", "call warehouse open 4 generation 0"], "at once");
+    let lines = bench.came("open", Ok(opened(0, offices(3, Some((8, 2)), None))));
+    assert_eq!(lines, ["dial home peer-8 trade hello of 4"], "the warehouse says so, too");
 }
 
 #[test]

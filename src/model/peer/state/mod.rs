@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use crate::limits::SESSION_WINDOW;
-use crate::model::fold::{Fold, Stored, Tree};
 use crate::model::evidence::Seen;
+use crate::model::fold::{Fold, Stored, Tree};
 use crate::model::peer::entry::{Entry, Placed, Proof};
 use crate::types::{
     Epoch, Generation, Hash, Number, Office, Order, OrderId, PeerId, Seq, Stamp, Term, WallMicros,

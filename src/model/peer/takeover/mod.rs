@@ -31,8 +31,7 @@ impl Takeover {
         }
         tracing::warn!(%peer, %term, "the other trader is taken for dead");
         cx.happen(What::Suspected(peer));
-        let hello = cx.hello(true);
-        cx.call_warehouse(Purpose::Fence(peer), Ask::Fence(hello, term));
+        cx.demand(Purpose::Fence(peer), |hello| Ask::Fence(hello, term));
     }
 
     pub(super) fn fenced(&mut self, cx: &mut Cx<'_>, peer: PeerId, result: Result<Answer, CallError>) {
@@ -40,7 +39,7 @@ impl Takeover {
         match result {
             Ok(Answer::Roster(_, roster)) => {
                 (self.replaced, self.unannounced) = (Some(peer), Some(peer));
-                cx.hear_roster(*roster);
+                cx.told_roster(*roster);
                 cx.news.offices = true;
             }
             other => tracing::warn!(%peer, ?other, "the fence was not granted"),
@@ -53,14 +52,13 @@ impl Takeover {
             return;
         }
         tracing::warn!(%peer, %term, "the secondary does not come up to date: it is passed over");
-        let hello = cx.hello(true);
-        cx.call_warehouse(Purpose::DropSecondary, Ask::Fence(hello, term));
+        cx.demand(Purpose::DropSecondary, |hello| Ask::Fence(hello, term));
     }
 
     pub(super) fn secondary_dropped(&mut self, cx: &mut Cx<'_>, result: Result<Answer, CallError>) {
         self.fencing = false;
         match result {
-            Ok(Answer::Roster(_, roster)) => cx.hear_roster(*roster),
+            Ok(Answer::Roster(_, roster)) => cx.told_roster(*roster),
             other => tracing::warn!(?other, "the secondary could not be passed over"),
         }
     }

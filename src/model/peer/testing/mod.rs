@@ -9,13 +9,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::*;
 use crate::model::call::{Answer, Ask, CallError};
 use crate::model::fold::Fold as _;
+use crate::model::hello::Dialed;
 use crate::model::message::*;
 use crate::model::offices::Roster;
 use crate::model::step::{CallId, ConnId, Effect, Input, Lost, Numbers, Past, ReplyId, When};
 use crate::types::{Epoch, Hash, Order, Role, Seq, WallMicros};
 
+mod shown;
 mod words;
 
+use shown::{hello_of, shows_token_at};
 pub(super) use words::*;
 
 /// A log that was pruned: it cannot tell, so it says yes.
@@ -44,6 +47,10 @@ pub(super) struct Bench {
     calls: BTreeMap<CallId, String>,
     numbers: Numbers,
     pub(super) happened: Vec<String>,
+    /// Where the token was shown.
+    pub(super) shown: BTreeSet<String>,
+    /// Links that the peer dialed, until they are answered.
+    unanswered: BTreeMap<ConnId, Dialed>,
 }
 
 impl Bench {
@@ -57,7 +64,7 @@ impl Bench {
             id: PeerId(ME),
             cluster: "market".into(),
             epoch: Epoch(0),
-            token: token(ME),
+            secret: Secret::new(token(ME)),
             process: process(ME),
             addr: addr(ME),
             role: Role::Idle,
@@ -94,6 +101,8 @@ impl Bench {
             calls: BTreeMap::new(),
             numbers,
             happened: Vec::new(),
+            shown: BTreeSet::new(),
+            unanswered: BTreeMap::new(),
         }
     }
 
@@ -157,8 +166,16 @@ impl Bench {
     fn gather(&mut self, lines: &mut Vec<String>) {
         for (when, effect) in self.turn.take_effects() {
             let line = self.line(when, &effect);
+            if let Some(addr) = shows_token_at(&effect) {
+                self.shown.insert(addr.to_owned());
+            }
             match effect {
-                Effect::Dial { conn, .. } => assert!(self.conns.contains_key(&conn)),
+                Effect::Dial { conn, first, .. } => {
+                    assert!(self.conns.contains_key(&conn));
+                    if let Some(hello) = hello_of(&first).filter(|_| first.stream() == Stream::Link) {
+                        self.unanswered.insert(conn, hello.dialed());
+                    }
+                }
                 Effect::HangUp(conn) => assert!(self.conns.remove(&conn).is_some(), "ended twice: {line}"),
                 Effect::Send(conn, _) => assert!(self.conns.contains_key(&conn), "nobody hears: {line}"),
                 Effect::Reply(reply, _) => assert!(self.replies.remove(&reply), "answered twice: {line}"),
@@ -282,9 +299,35 @@ impl Bench {
         Input::Said(self.conn(name), message)
     }
 
+    /// The other side of a link says its hello before anything else.
     pub(super) fn say(&mut self, name: &str, message: Message) -> Vec<String> {
+        if name.starts_with("to-") && self.unanswered.contains_key(&self.conn(name)) {
+            self.answers(name);
+        }
         let said = self.said(name, message);
         self.turn([said])
+    }
+
+    /// The other side of a link, a present peer, answers with its hello.
+    pub(super) fn answers(&mut self, name: &str) -> Vec<String> {
+        let peer = name.strip_prefix("to-").unwrap().parse().unwrap();
+        self.introduce(&[peer]);
+        let dialed = self.unanswered.remove(&self.conn(name)).unwrap();
+        let said = self.said(name, link_answer(peer, dialed));
+        self.turn([said])
+    }
+
+    /// The warehouse tells of these peers.
+    pub(super) fn introduce(&mut self, peers: &[u32]) -> Vec<String> {
+        let introduced = peers.iter().map(|peer| introduction(*peer)).collect();
+        self.say("control", down(ControlDown { introduced, ..ControlDown::default() }))
+    }
+
+    /// The warehouse tells everybody that the peer on the bench leaves.
+    pub(super) fn announced(&mut self) -> Vec<String> {
+        let mut gone = introduction(ME);
+        gone.member.left = true;
+        self.say("control", down(ControlDown { introduced: vec![gone], ..ControlDown::default() }))
     }
 
     /// Another node opens a stream.
@@ -316,9 +359,10 @@ impl Bench {
         self.turn([Input::Ended(conn, lost)])
     }
 
-    /// A link of another peer to this one, over which it tells whom it knows.
+    /// A link of another peer to this one, over which it tells whom it knows; the warehouse has told of all of them.
     pub(super) fn met(&mut self, peer: u32, knows: &[u32]) {
         let name = format!("from-{peer}");
+        self.introduce(&[&[peer], knows].concat());
         self.greeted(&name, greeting(peer));
         let members = [peer].iter().chain(knows).map(|id| member(*id)).collect();
         self.say(&name, word(PeerWord::Members(members)));

@@ -1,7 +1,8 @@
 //! Who is who on the bench, and what they say.
 
 use crate::model::call::{Answer, CallError, OpenAnswer, SessionInfo};
-use crate::model::hello::Hello;
+use crate::model::hello::{Dialed, Hello};
+use crate::model::link::LinkKey;
 use crate::model::market::tests::order as any_order;
 use crate::model::membership::Member;
 use crate::model::message::*;
@@ -138,8 +139,28 @@ pub(in crate::model::peer) fn word(word: PeerWord) -> Message {
     Message::Peer(PeerMessage { clock: Stamp(1), word })
 }
 
+/// The first word on a link that a peer dials to the one on the bench.
 pub(in crate::model::peer) fn greeting(peer: u32) -> Message {
-    word(PeerWord::Hello(hello(peer)))
+    word(PeerWord::Hello(link_hello(peer, 1)))
+}
+
+/// The hello of the `stream`th stream that a peer dials, as it is said on a link to the peer on the bench.
+pub(in crate::model::peer) fn link_hello(peer: u32, stream: u64) -> Box<Hello> {
+    let proof = link_key(peer).dial((process(peer), stream), &addr(ME));
+    Box::new(Hello { token: None, stream, proof, ..*hello(peer) })
+}
+
+pub(in crate::model::peer) fn link_answer(peer: u32, dialed: Dialed) -> Message {
+    let proof = link_key(peer).answer(dialed);
+    word(PeerWord::Hello(Box::new(Hello { token: None, proof, ..*hello(peer) })))
+}
+
+fn link_key(peer: u32) -> LinkKey {
+    LinkKey::new(&token(peer), PeerId(ME))
+}
+
+pub(in crate::model::peer) fn introduction(peer: u32) -> Introduction {
+    Introduction { member: member(peer), key: link_key(peer) }
 }
 
 pub(in crate::model::peer) fn nobody_there() -> CallError {

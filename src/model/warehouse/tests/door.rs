@@ -21,53 +21,119 @@ fn a_new_ledger_has_its_goods_before_anything_else() {
 fn a_greeting_waits_for_the_fence_that_it_tells_of() {
     let mut it = paired();
     it.up(6, 2);
-    assert_eq!(it.lines(), ["recorded: s602 hello, roster"]);
+    assert_eq!(it.lines(), ["recorded: s602 hello, roster, introduced 4 5 6"]);
     it.up(4, 2);
     it.end();
     let told = ["s401 roster", "s402 roster", "s501 roster, sessions 3", "s601 roster", "s602 roster"];
-    let told = ["s402 hello, roster"].into_iter().chain(told).chain(["happens: roster"]);
+    let told = ["s402 hello, roster, introduced 4 5 6"].into_iter().chain(told).chain(["happens: roster"]);
+    let news = ["s401", "s402", "s501", "s601", "s602"].map(|conn| format!("{conn} introduced 4 6"));
+    let told = told.map(str::to_owned).chain(news);
     assert_eq!(it.lines(), told.map(|line| format!("recorded: {line}")).collect::<Vec<_>>());
     it.end();
     assert!(it.lines().is_empty(), "nothing is told twice");
 }
 
-#[test]
-fn a_ledger_behind_what_a_peer_has_seen_serves_nobody() {
-    let mut it = paired();
-    it.turn = Turn::new(Numbers::default(), Box::new(UpTo(Seq(7))));
-    let seen = |seq| Hello { ledger: (Seq(seq), Hash::default()), ..hello(4, 2) };
-    assert!(it.come(seen(7), 2));
+/// A warehouse with a key, whose ledger holds seven records.
+fn keyed() -> Driven {
+    let mut it = Driven::with(Parts { key: Some(KEY), ..parts(paired().it.market, 2) });
+    it.end();
     it.lines();
-    it.come(seen(8), 3);
-    let what = "peer 4 has seen ledger record 8, which this store, an older copy, lacks";
-    assert_eq!(it.lines(), [format!("now: exit 7: {what}")]);
-    it.come(Hello { generation: Generation::of_test(1), ..seen(7) }, 4);
-    let what = "peer 4 has seen generation 1 (0000000000000007) of the ledger, and this store is of generation 0: it is an older copy of the warehouse's";
-    assert_eq!(it.lines(), [format!("now: exit 7: {what}")]);
-    let stranger = Hello { token: Some(token(9)), ..seen(8) };
-    assert!(!it.come(stranger, 5), "a stranger's word is not believed");
-    assert_eq!(it.lines(), ["before: hang up s405"]);
+    it.turn = Turn::new(Numbers::default(), Box::new(UpTo(Seq(7))));
+    it
+}
+
+#[test]
+fn a_ledger_that_lacks_what_is_proven_serves_nobody() {
+    let (mut it, own) = (keyed(), Generation::default());
+    assert!(it.come(proving(own, 7, hello(4, 2)), 2));
+    it.lines();
+    it.come(proving(own, 8, hello(4, 3)), 3);
+    let exit = "now: exit 7: peer 4 proves that the warehouse has shown";
+    let or = "it is an older copy, or another ledger";
+    assert_eq!(it.lines(), [format!("{exit} ledger record 8, which this store lacks: {or}")]);
+    it.come(proving(Generation::of_test(1), 7, hello(4, 4)), 4);
+    let generation = "generation 1 (0000000000000007) of the ledger, and this store is of 0";
+    assert_eq!(it.lines(), [format!("{exit} {generation}: {or}")]);
+    // Whoever shows it: its session may be in the part that this store lacks.
+    let unknown = proving(own, 8, Hello { token: Some(token(9)), ..hello(77, 1) });
+    it.come(unknown, 1);
+    assert_eq!(it.lines().len(), 1);
+    let seen = Some(Box::new(proving(own, 8, hello(77, 1)).seen()));
+    let (store, cluster) = (Hash::of(b"any"), String::new());
+    let opening = Opening { peer: PeerId(77), store, cluster, generation: own, seen };
+    it.step(Input::Asked(ReplyId(900), Ask::Open(opening)));
+    assert_eq!(it.lines().len(), 1);
+}
+
+/// Anybody could make one.
+#[test]
+fn a_claim_without_proof_ends_nothing_and_is_not_served() {
+    let mut it = keyed();
+    let bare = Hello { ledger: (Seq(8), Hash::default()), ..hello(4, 2) };
+    let mut forged = proving(Generation::default(), 7, hello(4, 3));
+    forged.ledger.0 = Seq(8);
+    for (starts, claim) in [(2, bare), (3, forged)] {
+        assert!(!it.come(claim, starts));
+        assert_eq!(it.lines(), [format!("before: hang up s40{starts}")]);
+    }
 }
 
 /// One backup was restored twice. Only one of the two ledgers can be the market's; the other one says how to become it.
 #[test]
-fn a_ledger_of_another_restore_than_a_peer_has_seen_serves_nobody_and_names_the_mend() {
-    let mut it = restored();
+fn a_ledger_of_another_restore_than_is_proven_serves_nobody_and_names_the_mend() {
+    let mut it = Driven::with(Parts { key: Some(KEY), ..parts(restored().it.market, 3) });
     let own = it.it.market.generation;
     let other = Generation { random: own.random + 1, ..own };
-    it.come(Hello { generation: other, ..hello(4, 1) }, 1);
-    let Some((_, Effect::Exit(exit))) = it.effects.pop() else { panic!() };
-    assert_eq!(exit.code, 7);
-    assert!(exit.what.contains("another restore"), "{}", exit.what);
+    it.come(proving(other, 7, hello(4, 1)), 1);
+    let Some((when, Effect::Exit(exit))) = it.effects.pop() else { panic!() };
+    assert_eq!((exit.code, when), (7, When::Now(Because::TellsNothing)), "it need not wait");
     assert!(exit.hint.ends_with(&format!(": restore w --above {}", own.count)), "{}", exit.hint);
 }
 
+/// Otherwise a restored warehouse, or one whose clock was lost, is behind its peers for ever.
 #[test]
-fn an_exit_need_not_wait() {
-    let mut it = paired();
-    it.come(Hello { generation: Generation::of_test(1), ..hello(4, 2) }, 2);
-    let exit = it.effects.pop();
-    assert!(matches!(exit, Some((When::Now(Because::TellsNothing), Effect::Exit(_)))), "{exit:?}");
+fn a_proof_lifts_the_clock_without_bound() {
+    let (mut it, own) = (keyed(), Generation::default());
+    let far = Stamp(1 << 50);
+    let mut proven = hello(4, 2);
+    proven.show(Signer::new(KEY).sign(own, (Seq(7), Hash::default()), far));
+    assert!(it.come(proven, 2));
+    assert!(it.it.clock.now() > far);
+}
+
+/// If it served at once, the first trader's orders would be settled before the others have shown what they were told.
+#[test]
+fn nothing_is_granted_settled_or_shown_before_the_peers_are_heard() {
+    let market = paired().it.market;
+    let mut it = Driven::just_started(parts(market.clone(), 2));
+    it.settler(1, 6, 1);
+    it.batch(1, 1, 1, vec![order(4, 1, BUY, 0, 1)]);
+    it.step(Input::Asked(ReplyId(901), Ask::Session(PeerId(4))));
+    it.step(Input::Asked(ReplyId(902), Ask::Probe));
+    it.up(6, 1);
+    it.up(5, 1);
+    it.end();
+    assert_eq!((it.kinds().len(), it.lines().len()), (0, 1), "only the probe is answered");
+    it.up(4, 1);
+    it.end();
+    assert_eq!(it.kinds(), ["sale"], "with the last one all that came is taken in");
+    let lines = it.lines().join("; ");
+    assert!(lines.contains("4:1=bought") && lines.contains("r901"), "{lines}");
+
+    let mut it = Driven::just_started(parts(market, 2));
+    it.settler(1, 6, 1);
+    it.batch(1, 1, 1, vec![order(4, 1, BUY, 0, 1)]);
+    it.gone(ConnId(1));
+    it.settler(2, 6, 1);
+    it.batch(2, 1, 1, vec![order(4, 2, BUY, 0, 1)]);
+    it.pass(crate::limits::WITNESSES_MAX_MS - 1);
+    assert_eq!(it.kinds(), [""; 0]);
+    it.pass(crate::limits::WITNESSES_MAX_MS);
+    assert_eq!(
+        it.kinds(),
+        ["sale"],
+        "those who do not come are not waited for for ever; a stream that ended is void"
+    );
 }
 
 #[test]

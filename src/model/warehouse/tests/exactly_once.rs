@@ -42,7 +42,7 @@ fn message(what: u8, peer: u8, k: u8) -> Message {
     let clock = Stamp(if k == 4 { u64::MAX } else { 0 });
     match what {
         0 => Message::Watch,
-        1 | 2 => Message::ControlUp(ControlUp { clock, hello, heartbeat_answer: 0 }),
+        1 | 2 => Message::ControlUp(ControlUp { clock, hello, ..ControlUp::default() }),
         3 => Message::ControlUp(ControlUp { clock, ..ControlUp::default() }),
         4..=6 => Message::SettleAsk(SettleAsk { term, hello, ..SettleAsk::default() }),
         7 => Message::SettleAsk(SettleAsk { clock, hello, term, batch, orders: orders() }),

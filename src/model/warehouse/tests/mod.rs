@@ -4,6 +4,7 @@ mod door;
 mod exactly_once;
 mod offices;
 mod presence;
+mod proofs;
 mod sessions;
 mod settle;
 
@@ -43,6 +44,17 @@ impl Past for UpTo {
     }
 }
 
+/// The secret key of some warehouses here.
+const KEY: SecretKey = SecretKey([5; 32]);
+
+/// The hello with a signed end of the ledger.
+fn proving(generation: Generation, seq: u64, hello: Hello) -> Hello {
+    let seen = Signer::new(KEY).sign(generation, (Seq(seq), Hash::default()), Stamp(40));
+    let mut hello = hello;
+    hello.show(seen);
+    hello
+}
+
 fn parts(market: Market, starts: u64) -> Parts {
     Parts {
         clock: Clock::starting_at(market.clock),
@@ -77,7 +89,14 @@ impl Driven {
         Driven::with(parts(market, starts))
     }
 
+    /// A warehouse that has heard the peers it knows.
     fn with(parts: Parts) -> Driven {
+        let mut driven = Driven::just_started(parts);
+        driven.it.witnesses = Witnesses::none();
+        driven
+    }
+
+    fn just_started(parts: Parts) -> Driven {
         let turn = Turn::new(Numbers::default(), Box::new(UpTo(Seq(1_000))));
         let at = At { time: TIME, ..At::default() };
         let it = Warehouse::new(parts, Now(0));
@@ -141,6 +160,16 @@ impl Driven {
         self.come(hello(peer, starts), starts)
     }
 
+    /// The same at another clock, in the hello and on the stream.
+    fn up_with_clock(&mut self, peer: u32, starts: u64, clock: u64) -> bool {
+        let conn = ConnId(u64::from(peer) * 1_000 + starts);
+        self.step(Input::Opened(conn, Stream::Control));
+        let (clock, hello) =
+            (Stamp(clock), Some(Box::new(Hello { clock: Stamp(clock), ..hello(peer, starts) })));
+        self.step(Input::Said(conn, Message::ControlUp(ControlUp { clock, hello, ..ControlUp::default() })));
+        self.it.conns.contains_key(&conn)
+    }
+
     fn gone(&mut self, conn: ConnId) {
         self.step(Input::Ended(conn, Lost { refused: false, why: "test".to_owned() }));
     }
@@ -178,8 +207,7 @@ impl Driven {
 
     fn open(&mut self, peer: u32, store: Hash, generation: u64) -> Result<Opened, Denied> {
         let generation = Generation::of_test(generation);
-        let opening =
-            Opening { peer: PeerId(peer), store, cluster: String::new(), generation, seen: None };
+        let opening = Opening { peer: PeerId(peer), store, cluster: String::new(), generation, seen: None };
         match self.ask(Ask::Open(opening)) {
             Ok(Answer::Opened(answer)) => Ok(answer.opened),
             Err(Refusal::Denied(denied)) => Err(denied),
@@ -272,6 +300,10 @@ fn told(down: &ControlDown) -> String {
     parts.extend(down.roster.as_ref().map(|_| "roster".to_owned()));
     if !down.sessions.is_empty() {
         parts.push(format!("sessions {}", down.sessions.len()));
+    }
+    if !down.introduced.is_empty() {
+        let ids: Vec<String> = down.introduced.iter().map(|it| it.member.id.to_string()).collect();
+        parts.push(format!("introduced {}", ids.join(" ")));
     }
     if down.heartbeat > 0 {
         parts.push(format!("heartbeat {}", down.heartbeat));

@@ -129,3 +129,83 @@ fn many_short_pauses_add_up_to_no_silence() {
     it.pass(now + 1_000);
     assert!(it.roster(now + 1_000).claimable(Office::Primary), "it is silent, though");
 }
+
+/// What each control stream was introduced to since the last look.
+fn introduced(it: &mut Driven) -> Vec<String> {
+    let lines = it.lines().into_iter();
+    lines
+        .filter(|line| line.contains("introduced"))
+        .map(|line| line.split_once(": ").unwrap().1.to_owned())
+        .collect()
+}
+
+#[test]
+fn everybody_is_told_who_comes_and_a_newcomer_who_is_there() {
+    let mut it = warehouse();
+    it.up(4, 1);
+    it.end();
+    assert_eq!(introduced(&mut it), ["s401 introduced 4"], "it learns where it is seen itself");
+    it.up(6, 1);
+    it.end();
+    assert_eq!(
+        introduced(&mut it),
+        ["s601 hello, roster, introduced 4", "s401 introduced 6", "s601 introduced 6"]
+    );
+    it.end();
+    assert_eq!(introduced(&mut it), [""; 0], "only changes are told");
+    it.gone(control(6, 1));
+    it.end();
+    assert_eq!(introduced(&mut it), [""; 0], "that a peer is absent is no news of where it is");
+    it.up(5, 1);
+    it.end();
+    let told = introduced(&mut it);
+    assert_eq!(told[0], "s501 hello, roster, introduced 4", "who is absent is not introduced");
+    it.up(6, 1);
+    it.end();
+    assert!(
+        introduced(&mut it).contains(&"s501 introduced 6".to_owned()),
+        "who was not told before is told now"
+    );
+}
+
+#[test]
+fn a_leave_is_told_to_all() {
+    let mut it = paired();
+    let up = ControlUp { leaving: true, ..ControlUp::default() };
+    it.step(Input::Said(control(4, 1), Message::ControlUp(up)));
+    it.end();
+    let left = |(_, effect): &(When, Effect)| match effect {
+        Effect::Send(conn, Message::ControlDown(down)) => {
+            down.introduced.iter().any(|it| it.member.left && it.member.id == PeerId(4)).then_some(conn.0)
+        }
+        _ => None,
+    };
+    assert_eq!(it.effects.iter().filter_map(left).collect::<Vec<_>>(), [401, 501, 601]);
+}
+
+/// What one peer is told opens no link to another one.
+#[test]
+fn each_peer_is_told_keys_of_its_own() {
+    let mut it = paired();
+    it.up(4, 2);
+    it.end();
+    let key = |(_, effect): &(When, Effect)| match effect {
+        Effect::Send(conn, Message::ControlDown(down)) => {
+            let found =
+                down.introduced.iter().find(|it| it.member.id == PeerId(4) && it.member.process.starts == 2);
+            found.map(|it| ((conn.0 / 100) as u32, it.key))
+        }
+        _ => None,
+    };
+    let keys: Vec<_> = it.effects.iter().filter_map(key).collect();
+    assert!(keys.len() >= 3);
+    assert!(keys.iter().all(|(to, key)| *key == crate::model::link::LinkKey::new(&token(4), PeerId(*to))));
+}
+
+#[test]
+fn an_address_has_a_bound() {
+    let mut it = warehouse();
+    let addr = "x".repeat(crate::limits::ADDR_BYTES_MAX + 1);
+    assert!(!it.come(Hello { addr, ..hello(4, 1) }, 1));
+    assert!(it.up(4, 2));
+}

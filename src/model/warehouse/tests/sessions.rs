@@ -110,8 +110,13 @@ fn traders_are_told_of_a_new_session_before_its_store_is() {
 fn a_store_of_another_restore_with_the_same_count_is_refused_with_the_mend() {
     let mut it = restored();
     let rival = Generation { count: 2, random: 9 };
-    let opening =
-        Opening { peer: PeerId(7), store: Hash::of(b"seven"), cluster: String::new(), generation: rival, seen: None };
+    let opening = Opening {
+        peer: PeerId(7),
+        store: Hash::of(b"seven"),
+        cluster: String::new(),
+        generation: rival,
+        seen: None,
+    };
     let refused = it.ask(Ask::Open(opening)).unwrap_err().to_string();
     assert!(refused.contains("bazaar restore --from DIRECTORY --accept-loss --above 2"), "{refused}");
     // Not even with a session of this ledger. A bare claim ends nothing.
@@ -160,5 +165,8 @@ fn the_warehouse_shows_its_key_once_and_again_when_it_has_another() {
     let (kinds, market) = begun(market, 1);
     assert_eq!(kinds, [""; 0]);
     let (kinds, market) = begun(market, 2);
-    assert_eq!((kinds, market.keys.len(), market.key()), (vec!["session"], 2, Some(SecretKey([2; 32]).public())));
+    assert_eq!(
+        (kinds, market.keys.len(), market.key()),
+        (vec!["session"], 2, Some(SecretKey([2; 32]).public()))
+    );
 }

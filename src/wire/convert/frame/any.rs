@@ -6,11 +6,12 @@ use crate::limits::PRODUCTS_MAX;
 use crate::model::call::{Answer, Ask, Catalogue, Farewell, OpenAnswer, Opening, SessionInfo};
 use crate::model::evidence::Seen;
 use crate::model::hello::Hello;
+use crate::model::link::LinkKey;
 use crate::model::market::NotTaken;
 use crate::model::membership::Member;
 use crate::model::message::{
-    ControlDown, ControlUp, Message, PeerMessage, PeerWord, ReplicaAnswer, ReplicaAsk, SettleAnswer,
-    SettleAsk, StockPush, TradeAnswer, TradeAsk,
+    ControlDown, ControlUp, Introduction, Message, PeerMessage, PeerWord, ReplicaAnswer, ReplicaAsk,
+    SettleAnswer, SettleAsk, StockPush, TradeAnswer, TradeAsk,
 };
 use crate::model::offices::{Roster, Seat};
 use crate::model::peer::entry::Proof;
@@ -139,9 +140,10 @@ impl Any {
             roster: *self.roster(),
             generation: self.generation(),
             ledger: self.mark(),
-            proof: self.some(Any::proof),
+            ledger_proof: self.some(Any::proof),
             cluster: self.text(),
             addr: self.text(),
+            proof: Hash(self.bytes()),
         })
     }
 
@@ -189,6 +191,10 @@ impl Any {
 
     fn member(&mut self) -> Member {
         Member { id: self.peer(), addr: self.text(), process: self.process(), left: self.0.bool() }
+    }
+
+    fn introduction(&mut self) -> Introduction {
+        Introduction { member: self.member(), key: LinkKey(self.bytes()) }
     }
 
     fn word(&mut self) -> PeerWord {
@@ -251,10 +257,15 @@ impl Any {
                 Message::SettleAsk(SettleAsk { clock, hello, term, batch, orders })
             }
             3 => Message::SettleAnswer(self.settle_answer()),
-            4 => Message::ControlUp(ControlUp { clock, hello, heartbeat_answer: self.n() }),
+            4 => {
+                let (heartbeat_answer, leaving) = (self.n(), self.0.bool());
+                Message::ControlUp(ControlUp { clock, hello, heartbeat_answer, leaving })
+            }
             5 => {
                 let (roster, sessions) = (self.some(Any::roster), self.many(Any::session));
-                Message::ControlDown(ControlDown { clock, hello, roster, sessions, heartbeat: self.n() })
+                let (heartbeat, introduced) = (self.n(), self.many(Any::introduction));
+                let down = ControlDown { clock, hello, roster, sessions, heartbeat, introduced };
+                Message::ControlDown(down)
             }
             6 => Message::Watch,
             7 => Message::Stock(StockPush { clock, seq: Seq(self.n()), levels: self.many(Any::level) }),

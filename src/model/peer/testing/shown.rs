@@ -1,0 +1,40 @@
+//! What an effect says of the peer, and to whom.
+
+use crate::model::call::Ask;
+use crate::model::hello::Hello;
+use crate::model::message::{Message, PeerMessage, PeerWord};
+use crate::model::step::Effect;
+
+/// Where this effect shows the token, if it does.
+pub(super) fn shows_token_at(effect: &Effect) -> Option<&str> {
+    let (addr, hello) = match effect {
+        Effect::Dial { addr, first, .. } => (addr.as_str(), hello_of(first)),
+        Effect::Send(_, message) => ("whoever dialed", hello_of(message)),
+        Effect::Call { addr, ask, .. } => (addr.as_str(), ask_hello(ask)),
+        _ => return None,
+    };
+    hello.is_some_and(|hello| hello.token.is_some()).then_some(addr)
+}
+
+pub(super) fn hello_of(message: &Message) -> Option<&Hello> {
+    match message {
+        Message::TradeAsk(it) => it.hello.as_deref(),
+        Message::TradeAnswer(it) => it.hello.as_deref(),
+        Message::SettleAsk(it) => it.hello.as_deref(),
+        Message::ControlUp(it) => it.hello.as_deref(),
+        Message::ReplicaAsk(it) => it.hello.as_deref(),
+        Message::ReplicaAnswer(it) => it.hello.as_deref(),
+        Message::Peer(PeerMessage { word: PeerWord::Hello(hello), .. }) => Some(hello),
+        _ => None,
+    }
+}
+
+fn ask_hello(ask: &Ask) -> Option<&Hello> {
+    match ask {
+        Ask::Claim(hello, _) | Ask::Fence(hello, _) | Ask::Pair(hello, ..) | Ask::Resign(hello, _) => {
+            Some(hello)
+        }
+        Ask::Submit(hello, _) | Ask::HandOver(hello, _) => Some(hello),
+        _ => None,
+    }
+}
