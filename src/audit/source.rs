@@ -3,7 +3,7 @@
 use super::CLIENT;
 use crate::journal::ReadError;
 use crate::model::catalogue::Catalogue;
-use crate::types::{Hash, PeerId, Quantity, Seq, Stamp, WallMicros, node_name};
+use crate::types::{Hash, PeerId, Quantity, SecretKey, Seq, Stamp, WallMicros, node_name};
 
 /// A node whose blocks are read.
 pub type Source = Box<dyn BlockSource>;
@@ -109,6 +109,11 @@ pub trait BlockSource {
 
     /// The blocks from the one that holds `from`. May be asked again; a live source then gives what is there by then.
     fn blocks(&mut self, from: Seq) -> Box<dyn Iterator<Item = Result<Vec<u8>, SourceError>> + '_>;
+
+    /// What the warehouse signs with, for a copy of its store. Only a store on disk gives it.
+    fn key(&self) -> Option<SecretKey> {
+        None
+    }
 
     /// The cache of a running trader as it is now; none of any other source.
     fn cache(&mut self) -> Option<StockCache> {

@@ -10,7 +10,7 @@ use crate::model::fold::Fold;
 use crate::model::market::Market;
 use crate::model::peer::PeerState;
 use crate::model::peer::entry::Entry;
-use crate::types::{Hash, PeerId, Seq};
+use crate::types::{Hash, PeerId, SecretKey, Seq};
 
 /// What the store of one-shot orders was made as.
 pub(crate) const CLIENT: &str = "client";
@@ -54,6 +54,10 @@ impl BlockSource for StoredSource {
     fn blocks(&mut self, from: Seq) -> Box<dyn Iterator<Item = Result<Vec<u8>, SourceError>> + '_> {
         let failed = |why| unreadable(&self.meta.origin, why);
         Box::new(self.store.blocks(from).map(move |block| block.map_err(failed)))
+    }
+
+    fn key(&self) -> Option<SecretKey> {
+        self.store.meta.key
     }
 
     fn checkpoint_check(&mut self) -> Result<CheckpointVerdict, SourceError> {

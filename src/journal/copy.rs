@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::block::{ChainWriter, Sealed, Tip};
-use super::dir::NodeDir;
+use super::dir::{NodeDir, close_to_others, make_private};
 use super::lock::lock_until;
 use super::meta::{self, Birth};
 use super::open::{in_use, make_dir, move_in, name_node};
@@ -84,6 +84,7 @@ impl StoreCopy {
         if path.exists() {
             fs::remove_dir_all(&path).map_err(OpenError::io(&path))?;
         }
+        make_private(&path).map_err(OpenError::io(&path))?;
         let mut store =
             SledStore::open(&path, trees_of(self.log), &mut None).map_err(OpenError::store(&path))?;
         meta::create(&mut store, birth, self.log).map_err(OpenError::store(&path))?;
@@ -141,7 +142,10 @@ impl StoreCopy {
         let closed = meta::put_clock(&mut store, clock).and_then(|()| store.sync());
         closed.map_err(OpenError::store(&path))?;
         drop(store);
+        // It holds the key that the ledger is signed with.
+        close_to_others(&path).map_err(OpenError::io(&path))?;
         move_in(&self.node, &self.cluster, self.tip)?;
+        close_to_others(self.node.path()).map_err(OpenError::io(self.node.path()))?;
         Ok(self.tip)
     }
 }

@@ -1,21 +1,27 @@
 //! A node's directory: what it is before anything is opened, and how it is born.
 //!
-//! Names in it: `node.json` (who; pid and address are hints), `mark`, `ballast`, `log` (what the node prints), `store/`
-//! (made as `store.tmp`, synced, renamed). Birth in order: `node.json`, `store.tmp` whole and synced, `mark` synced,
+//! Names in it: `node.json` (who; pid and address are hints), `mark`, `ballast`, `log` (what the node prints), `key` (of a
+//! warehouse: a copy of what its store has, for a backup while it runs; its owner alone may read it), `store/` (made as `store.tmp`, synced, renamed). Birth in order: `node.json`, `store.tmp` whole and synced, `mark` synced,
 //! rename, directory synced. So a directory with only our names and neither store nor a mark above 0 was never born and is
 //! started over, and a store without a mark, or a mark without its store, is damage.
 
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::mark::{self, Mark};
 use super::{OpenError, Seq};
-use crate::types::{PeerId, WallMicros, node_name};
+use crate::types::{PeerId, SecretKey, WallMicros, node_name};
 
-const NAMES: [&str; 7] = ["node.json", "node.json.tmp", "mark", "ballast", "log", "store", "store.tmp"];
+const NAMES: [&str; 9] =
+    ["node.json", "node.json.tmp", "mark", "ballast", "log", "key", "key.tmp", "store", "store.tmp"];
+
+/// What only its owner may read and write.
+const OWNER_FILE: u32 = 0o600;
+const OWNER_DIR: u32 = 0o700;
 
 /// Paths of a node's directory.
 #[derive(Clone, Debug)]
@@ -78,6 +84,30 @@ impl NodeDir {
     /// What the node prints.
     pub(crate) fn log(&self) -> PathBuf {
         self.dir.join("log")
+    }
+
+    /// A copy of the warehouse's key.
+    pub(crate) fn key(&self) -> PathBuf {
+        self.dir.join("key")
+    }
+
+    /// Reads that copy; `None` if there is none, or it is not whole.
+    pub(crate) fn read_key(&self) -> Option<SecretKey> {
+        fs::read(self.key()).ok()?.try_into().ok().map(SecretKey)
+    }
+
+    /// Puts the copy there, by rename. Nobody else may read it at any time.
+    pub(crate) fn write_key(&self, key: SecretKey) -> io::Result<()> {
+        let temporary = self.dir.join("key.tmp");
+        match fs::remove_file(&temporary) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(OWNER_FILE).open(&temporary)?;
+        file.write_all(&key.0)?;
+        file.sync_all()?;
+        fs::rename(&temporary, self.key())?;
+        sync_dir(&self.dir)
     }
 
     /// The sled store.
@@ -182,6 +212,23 @@ impl NodeDir {
 /// Whether there is a node's directory; false if it is absent, empty or was never born, so that a birth is needed.
 pub(crate) fn exists(dir: &Path) -> Result<bool, OpenError> {
     Ok(matches!(NodeDir::new(dir).life()?, Life::Born(_)))
+}
+
+/// Makes a directory for what only its owner may read.
+pub(super) fn make_private(dir: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(OWNER_DIR).create(dir)
+}
+
+/// Leaves all files in it to their owner alone.
+pub(super) fn close_to_others(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        match entry.file_type()?.is_dir() {
+            true => close_to_others(&entry.path())?,
+            false => fs::set_permissions(entry.path(), Permissions::from_mode(OWNER_FILE))?,
+        }
+    }
+    fs::set_permissions(dir, Permissions::from_mode(OWNER_DIR))
 }
 
 /// Makes the names in a directory survive a power cut.

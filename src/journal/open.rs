@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::block::Tip;
-use super::dir::{Life, NodeDir, sync_dir, sync_tree};
+use super::dir::{Life, NodeDir, make_private, sync_dir, sync_tree};
 use super::guard::guarded;
 use super::lock::lock_until;
 use super::mark::{Mark, MarkFile, MarkKeeper};
@@ -53,6 +53,9 @@ pub fn open<F: Fold>(
     let meta = recovered.journal.meta();
     node.write_node_json(&meta.cluster, meta.node, &meta.role, addr, std::process::id(), wall_now())
         .map_err(OpenError::io(&node.node_json()))?;
+    if let Some(key) = meta.key.filter(|key| node.read_key() != Some(*key)) {
+        node.write_key(key).map_err(OpenError::io(&node.key()))?;
+    }
     // Without ballast a node runs just as well.
     if let Err(error) = super::space::take_ballast(dir, &node.ballast()) {
         tracing::warn!("no ballast in {}: {error}", dir.display());
@@ -138,6 +141,7 @@ pub(super) fn move_in(node: &NodeDir, cluster: &str, tip: Tip) -> Result<(), Ope
 }
 
 fn make_store(path: &Path, birth: &Birth, log: Tree) -> Result<(), StoreError> {
+    make_private(path)?;
     let mut store = SledStore::open(path, trees_of(log), &mut None)?;
     meta::create(&mut store, birth, log)
 }

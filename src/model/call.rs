@@ -166,6 +166,8 @@ pub enum Cause {
     OtherCluster,
     /// The store has seen a later generation of the ledger than there is, or another one with the same count.
     OlderCopy,
+    /// The node is of a build that speaks otherwise.
+    OtherVersion,
     /// The node cannot serve this now.
     Unavailable,
     /// The request itself makes no sense.

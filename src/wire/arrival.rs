@@ -43,13 +43,13 @@ pub(super) fn lifetime() -> (oneshot::Sender<Infallible>, impl Future<Output = (
     (alive, over)
 }
 
-/// Reads a stream into the inbox until it is over, or says something odd; tells why.
+/// Reads a stream into the inbox until it is over; tells why, or what odd thing it said.
 pub(super) async fn hear<P>(
     conn: ConnId,
     mut said: impl Flow<Item = Result<P, Status>> + Unpin,
     over: impl Future<Output = ()>,
     inbox: &mpsc::Sender<Arrival>,
-) -> String
+) -> Result<String, Odd>
 where
     Message: TryFrom<P, Error = Odd>,
 {
@@ -59,20 +59,16 @@ where
             // What was said before the end is heard.
             biased;
             next = said.next() => next,
-            () = &mut over => return "cut, or left by the other side".to_owned(),
+            () = &mut over => return Ok("cut, or left by the other side".to_owned()),
         };
         let message = match next {
             Some(Ok(it)) => Message::try_from(it),
-            Some(Err(status)) => return format!("{:?}: {}", status.code(), status.message()),
-            None => return "ended by the other side".to_owned(),
+            Some(Err(status)) => return Ok(format!("{:?}: {}", status.code(), status.message())),
+            None => return Ok("ended by the other side".to_owned()),
         };
-        match message {
-            Ok(message) => {
-                if inbox.send(Arrival::Said(conn, message)).await.is_err() {
-                    return "the node is stopping".to_owned();
-                }
-            }
-            Err(odd) => return odd.to_string(),
+        let message = message.inspect_err(|odd| tracing::warn!(%conn, %odd, "a stream is cut"))?;
+        if inbox.send(Arrival::Said(conn, message)).await.is_err() {
+            return Ok("the node is stopping".to_owned());
         }
     }
 }

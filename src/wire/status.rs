@@ -16,6 +16,7 @@ use crate::types::Office;
 const DOMAIN: &str = "bazaar";
 const OTHER_CLUSTER: &str = "OTHER_CLUSTER";
 const OLDER_COPY: &str = "OLDER_COPY";
+const OTHER_VERSION: &str = "WIRE_VERSION";
 const OTHER_GENERATION: &str = "OTHER_GENERATION";
 const INVALID: &str = "INVALID";
 const UNAVAILABLE: &str = "UNAVAILABLE";
@@ -77,6 +78,7 @@ fn cause_of(reason: &str) -> Cause {
     match reason {
         OTHER_CLUSTER => Cause::OtherCluster,
         OLDER_COPY | OTHER_GENERATION => Cause::OlderCopy,
+        OTHER_VERSION => Cause::OtherVersion,
         INVALID => Cause::Invalid,
         UNAVAILABLE => Cause::Unavailable,
         _ => Cause::Other,
@@ -129,7 +131,13 @@ impl From<Refusal> for Status {
 
 impl From<Odd> for Status {
     fn from(odd: Odd) -> Status {
-        Refusal::Invalid(odd.to_string()).into()
+        match odd {
+            Odd::Field(_) => Refusal::Invalid(odd.to_string()).into(),
+            Odd::Version(_) => {
+                let details = ErrorDetails::with_error_info(OTHER_VERSION, DOMAIN, Metadata::new());
+                Status::with_error_details(Code::FailedPrecondition, odd.to_string(), details)
+            }
+        }
     }
 }
 

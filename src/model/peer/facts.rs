@@ -229,6 +229,10 @@ impl Facts {
 
     /// Takes a roster in if it is news. What follows from it happens at the end of the step.
     pub(super) fn hear_roster(&mut self, roster: Roster) {
+        // Of another restore with the same count, whoever told it: its terms are not this ledger's.
+        if roster.generation.rivals(self.ledger_seen.0) {
+            return;
+        }
         if roster.newer_than(&self.roster) {
             let before = std::mem::replace(&mut self.roster, roster);
             self.news.roster.get_or_insert(before);

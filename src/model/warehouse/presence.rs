@@ -206,21 +206,20 @@ impl Warehouse {
         Ok(())
     }
 
-    /// A peer that was told of more than this ledger holds, or of another restore, proves that the store is not the
-    /// ledger that the market went on with. It would tell peers what never was, so it serves nobody: the process ends.
+    /// A peer that was told of more than this ledger holds proves that the store is an older copy. It would tell peers what never was, so it serves nobody: the process ends.
     fn older_copy(&self, hello: &Hello, past: &dyn Past) -> Option<Exit> {
         let (generation, own) = (hello.generation, self.market.generation);
         // Anybody may become a client, so a client is no witness.
-        if generation.count < own.count || hello.peer.is_client() || !self.knows(hello) {
+        if generation.count < own.count
+            || generation.rivals(own)
+            || hello.peer.is_client()
+            || !self.knows(hello)
+        {
             return None;
         }
         if generation != own {
-            let why = match generation.rivals(own) {
-                true => format!("and this store is of another restore, generation {own}"),
-                false => {
-                    format!("and this store is of generation {own}: it is an older copy of the warehouse's")
-                }
-            };
+            let why =
+                format!("and this store is of generation {own}: it is an older copy of the warehouse's");
             let seen = format!("generation {generation} of the ledger");
             return Some(self.exit_for_another(hello, &seen, &why, format!(" --above {}", generation.count)));
         }

@@ -153,6 +153,10 @@ impl Warehouse {
 
     /// The peer that a hello proves to be. Denied if the token is missing or not that of the peer's present store.
     pub(super) fn authenticate(&self, hello: &Hello) -> Result<PeerId, Denied> {
+        let (seen, own) = (hello.generation, self.market.generation);
+        if self.knows(hello) && seen.rivals(own) {
+            return Err(Denied::OtherGeneration { seen, own });
+        }
         let present = self.market.sessions.get(&hello.peer).is_some_and(|it| it.epoch == hello.epoch);
         let proven = present && self.is_open(hello.peer) && self.knows(hello);
         proven.then_some(hello.peer).ok_or(Denied::NotMember(hello.peer))

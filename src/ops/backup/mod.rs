@@ -24,10 +24,12 @@ use crate::model::fold::Tree;
 use crate::model::row::Record;
 use crate::node::boot::{self, new_token};
 use crate::node::wall_now;
-use crate::types::{Generation, Hash, PeerId, Seq, Stamp, WallMicros};
+use crate::types::{Generation, Hash, PeerId, SecretKey, Seq, Stamp, WallMicros};
 
 /// What a warehouse's store is made as.
 const ROLE: &str = "warehouse";
+const NO_KEY: &str = "the warehouse's key is not in this backup: a warehouse that is restored from it draws another. \
+                      For the key name the directory with --data-dir, and not a node with --connect";
 
 /// Copies the ledger of a running or a stopped warehouse.
 ///
@@ -41,7 +43,11 @@ pub fn backup(args: &BackupArgs, global: &Global) -> Result<u8, Failure> {
         None => live::ledger_in(&warehouse_dir(&args.data_dir)?, global)?,
     };
     let cluster = source.meta().cluster.clone();
-    let (copied, written) = copy(source.as_mut(), &args.out, &[BACKUP])?;
+    let key = source.key().or_else(|| running_key(args));
+    if key.is_none() && !global.quiet {
+        eprintln!("{NO_KEY}");
+    }
+    let (copied, written) = copy(source.as_mut(), &args.out, key, &[BACKUP])?;
     let clock = copied.clock;
     written.finish(clock)?;
     let Copied { last, generation, .. } = copied;
@@ -74,7 +80,8 @@ fn restore_at(now: WallMicros, args: &RestoreArgs, global: &Global) -> Result<u8
     let cluster = source.meta().cluster.clone();
     refuse_target(&from, &into, args, &cluster)?;
     let generation = next_generation(source.as_mut(), args, global)?;
-    let (copied, mut written) = copy(source.as_mut(), &into, &[])?;
+    let key = source.key();
+    let (copied, mut written) = copy(source.as_mut(), &into, key, &[])?;
     let clock = copied.clock_in(generation);
     let restored = Record::Restored { generation, clock };
     written.append(&restored, now).map_err(|error| writing(&error))?;
@@ -147,6 +154,12 @@ fn warehouse_dir(dir: &Path) -> Result<PathBuf, Failure> {
     }
     let within = dir.join(ROLE);
     Ok(if within.is_dir() { within } else { dir.to_owned() })
+}
+
+/// The key of a warehouse that runs and is asked for its blocks: it never leaves its directory but by this copy of it.
+fn running_key(args: &BackupArgs) -> Option<SecretKey> {
+    let dir = warehouse_dir(&args.data_dir).ok().filter(|_| args.connect.is_none())?;
+    NodeDir::new(&dir).read_key()
 }
 
 /// Where the restored store goes: DIR itself if it is a warehouse's directory or has such a name; else the warehouse's
@@ -274,12 +287,17 @@ impl Copied {
 
 /// Copies the whole ledger, each block checked, into a store that keeps these keys. A torn end behind the mark of a killed warehouse is left out: it was
 /// never durable.
-fn copy(source: &mut dyn BlockSource, into: &Path, keeps: &[&str]) -> Result<(Copied, StoreCopy), Failure> {
+fn copy(
+    source: &mut dyn BlockSource,
+    into: &Path,
+    key: Option<SecretKey>,
+    keeps: &[&str],
+) -> Result<(Copied, StoreCopy), Failure> {
     refuse_kind(source)?;
     let (meta, mut copied) = (source.meta().clone(), Copied::default());
     let token = new_token().map_err(|error| Failure::new(exit::FAILURE, error.to_string()))?;
     let extra = keeps.iter().map(|key| ((*key).to_owned(), Vec::new())).collect();
-    let birth = Birth { extra, ..Birth::new(&meta.cluster, PeerId::WAREHOUSE, ROLE, token) };
+    let birth = Birth { key, extra, ..Birth::new(&meta.cluster, PeerId::WAREHOUSE, ROLE, token) };
     let Some((mark, marked)) = meta.mark else {
         return Err(damaged(&meta, Seq(0), "without a whole mark a lost end would go unseen"));
     };

@@ -5,11 +5,12 @@ use crate::model::market::Market;
 use crate::model::peer::PeerState;
 use crate::model::peer::entry::Entry;
 use crate::ops::source::open_stores;
-use crate::types::Token;
+use crate::types::{SecretKey, Token};
 
 /// A stopped warehouse that has lived.
 fn warehouse(dir: &Path) {
     let birth = Birth::new("3f2a", PeerId::WAREHOUSE, ROLE, Token([7; 32]));
+    let birth = Birth { key: Some(SecretKey([9; 32])), ..birth };
     let mut recovered = open::<Market>(dir, Some(birth), None, "", exit_on_failure()).unwrap();
     for (at, records) in fixture::Market::lived().ledger.into_iter().enumerate() {
         let (time, clock) = (WallMicros(at as u64), Stamp(1_000));
@@ -136,6 +137,26 @@ fn ten_restores_of_one_backup_go_on_whatever_the_wall_clock_says() {
         drop(opened(&at("m/peer-4")));
     }
     assert!(clocks.is_sorted_by(|one, next| one.0 + (1 << 47) < next.0), "{clocks:?}");
+}
+
+/// Without the key a restored warehouse cannot say anything that the others take for its word; who reads the backup can.
+#[test]
+fn a_backup_has_the_key_and_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    warehouse(&at("m/warehouse"));
+    drop(opened(&at("m/warehouse")));
+    assert_eq!(NodeDir::new(&at("m/warehouse")).read_key(), Some(SecretKey([9; 32])), "for while it runs");
+    assert_eq!(backup_to(&at("m"), &at("b")), Ok(exit::DONE));
+    assert_eq!(opened(&at("b")).key(), Some(SecretKey([9; 32])));
+    assert_eq!(restore_from(&at("b"), &at("again")), Ok(exit::DONE));
+    assert_eq!(opened(&at("again/warehouse")).key(), Some(SecretKey([9; 32])));
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    for name in ["b/store/db", "b/store/conf", "b/mark", "b/node.json", "m/warehouse/key"] {
+        assert_eq!(mode(&at(name)), 0o600, "{name}");
+    }
+    assert_eq!((mode(&at("b")), mode(&at("b/store")), mode(&at("m/warehouse/store"))), (0o700, 0o700, 0o700));
 }
 
 #[test]

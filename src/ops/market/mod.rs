@@ -20,12 +20,17 @@ use crate::cli::ConnectFlags;
 use crate::model::report::Report;
 use crate::types::PeerId;
 use crate::wire::client::{CallError, Node};
+use crate::wire::status::Cause;
 
 /// The node at `addr` cannot be reached or does not answer, so nothing was sent to it.
 pub(crate) fn unreachable(addr: &str, error: &CallError) -> Failure {
     match error {
         CallError::Unreachable { .. } => Failure::new(exit::UNREACHABLE, error.to_string())
             .hint("start the market with bazaar up, or name a node with --connect"),
+        // Its text says the mend.
+        CallError::Refused { cause: Cause::OtherVersion, .. } => {
+            Failure::new(exit::UNREACHABLE, format!("{addr} does not serve: {error}"))
+        }
         _ => Failure::new(exit::UNREACHABLE, format!("{addr} does not serve: {error}"))
             .hint("see how the market is with bazaar status"),
     }

@@ -6,7 +6,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Response, Status};
 
 use crate::limits::{CONNECT_MAX, KEEPALIVE_ANSWER_MAX, KEEPALIVE_EVERY, MESSAGE_BYTES_MAX};
-use crate::model::call::CallError;
+use crate::model::call::{CallError, Cause};
 use crate::wire::convert::Odd;
 
 fn endpoint(addr: &str) -> Result<Endpoint, CallError> {
@@ -56,6 +56,10 @@ pub(super) async fn within<T>(
     }
 }
 
+/// An answer that is not understood. One of another version is a refusal of this side.
 pub(super) fn odd(odd: Odd) -> CallError {
-    CallError::Unknown(odd.to_string())
+    match odd {
+        Odd::Field(_) => CallError::Unknown(odd.to_string()),
+        Odd::Version(_) => CallError::Refused { cause: Cause::OtherVersion, text: odd.to_string() },
+    }
 }

@@ -87,7 +87,10 @@ impl Dialer {
                 within(deadline, open(channel)).await
             };
             let lost = match opened.await {
-                Ok(said) => Lost { refused: false, why: hear(conn, said, over, &inbox).await },
+                Ok(said) => {
+                    let why = hear(conn, said, over, &inbox).await.unwrap_or_else(|odd| odd.to_string());
+                    Lost { refused: false, why }
+                }
                 Err(error) => lost(&error),
             };
             // The node is stopping if nobody takes it.

@@ -1,17 +1,17 @@
 //! [`Ask`]s and [`Answer`]s as the protos of their methods, and back.
 
 use super::{
-    Checked, Generation, Hash, Odd, PeerId, Quantity, Stamp, Term, caller_in, hello_out, kind_in, kind_out,
-    office_in, office_out, order_in, order_out, orders_in, outcome_in, outcome_out, process_out, proto,
-    roster_in, roster_out, session_in, session_out,
+    Checked, Generation, Hash, Odd, PeerId, Quantity, Stamp, Term, WIRE_VERSION, caller_in, hello_out,
+    kind_in, kind_out, office_in, office_out, order_in, order_out, orders_in, outcome_in, outcome_out,
+    process_out, proto, roster_in, roster_out, same_version, session_in, session_out,
 };
 use crate::model::call::{Answer, Ask, Opening};
 use crate::model::warehouse::GivenUp;
 
 /// An ask was given to another method than its own.
-const OTHER_METHOD: Odd = Odd("request, of another method");
+const OTHER_METHOD: Odd = Odd::Field("request, of another method");
 /// A machine gave the answer to another question than the one it was asked.
-const OTHER_ANSWER: Odd = Odd("answer, to another question");
+const OTHER_ANSWER: Odd = Odd::Field("answer, to another question");
 
 /// Each line: the proto, the ask that becomes it and how; what comes of a received one.
 macro_rules! requests {
@@ -47,19 +47,15 @@ requests! {
                 cluster,
                 generation: generation.count,
                 generation_random: generation.random,
+                wire_version: WIRE_VERSION,
             };
-        it => Ask::Open(Opening {
-            peer: PeerId(it.peer),
-            store: Hash::from_slice(&it.store).ok_or(Odd("store"))?,
-            cluster: it.cluster,
-            generation: Generation { count: it.generation, random: it.generation_random },
-        });
+        it => Ask::Open(opening_in(it)?);
     SessionRequest:
         Ask::Session(peer) => Self { peer: peer.0 };
         it => Ask::Session(PeerId(it.peer));
     ClaimRequest:
         Ask::Claim(hello, office) => Self { hello: Some(hello_out(&hello)), office: office_out(office) };
-        it => Ask::Claim(caller_in(it.hello)?, office_in(it.office).ok_or(Odd("office"))?);
+        it => Ask::Claim(caller_in(it.hello)?, office_in(it.office).ok_or(Odd::Field("office"))?);
     FenceRequest:
         Ask::Fence(hello, term) => Self { hello: Some(hello_out(&hello)), term: term.0 };
         it => Ask::Fence(caller_in(it.hello)?, Term(it.term));
@@ -76,7 +72,7 @@ requests! {
         );
     SubmitRequest:
         Ask::Submit(hello, order) => Self { hello: Some(hello_out(&hello)), order: Some(order_out(&order)) };
-        it => Ask::Submit(caller_in(it.hello)?, order_in(&it.order.ok_or(Odd("order"))?)?);
+        it => Ask::Submit(caller_in(it.hello)?, order_in(&it.order.ok_or(Odd::Field("order"))?)?);
     HandOverRequest:
         Ask::HandOver(hello, orders) =>
             Self { hello: Some(hello_out(&hello)), orders: orders.iter().map(order_out).collect() };
@@ -98,6 +94,16 @@ requests! {
     ResignByHandRequest:
         Ask::ResignByHand(to) => Self { to: to.0 };
         it => Ask::ResignByHand(PeerId(it.to));
+}
+
+fn opening_in(it: proto::OpenRequest) -> Checked<Opening> {
+    same_version(it.wire_version)?;
+    Ok(Opening {
+        peer: PeerId(it.peer),
+        store: Hash::from_slice(&it.store).ok_or(Odd::Field("store"))?,
+        cluster: it.cluster,
+        generation: Generation { count: it.generation, random: it.generation_random },
+    })
 }
 
 /// Each line: the proto, the answer that becomes it and how; what comes of a received one.
@@ -125,26 +131,32 @@ macro_rules! replies {
 replies! {
     CatalogueReply:
         Answer::Catalogue(it) => (*it).into();
-        it => Answer::Catalogue(Box::new(it.into()));
+        it => {
+            same_version(it.wire_version)?;
+            Answer::Catalogue(Box::new(it.into()))
+        };
     OpenReply:
         Answer::Opened(it) => (*it).into();
-        it => Answer::Opened(Box::new(it.into()));
+        it => {
+            same_version(it.wire_version)?;
+            Answer::Opened(Box::new(it.into()))
+        };
     SessionReply:
         Answer::Session(clock, session) =>
             Self { clock: clock.0, session: session.as_ref().map(session_out) };
         it => Answer::Session(Stamp(it.clock), it.session.as_ref().map(session_in).transpose()?);
     RosterReply:
         Answer::Roster(clock, roster) => Self { clock: clock.0, roster: Some(roster_out(&roster)) };
-        it => Answer::Roster(Stamp(it.clock), Box::new(it.roster.map(roster_in).ok_or(Odd("roster"))?));
+        it => Answer::Roster(Stamp(it.clock), Box::new(it.roster.map(roster_in).ok_or(Odd::Field("roster"))?));
     SubmitReply:
         Answer::Outcome(outcome) => Self { clock: 0, outcome: Some(outcome_out(&outcome)) };
-        it => Answer::Outcome(Box::new(outcome_in(&it.outcome.ok_or(Odd("outcome"))?)?));
+        it => Answer::Outcome(Box::new(outcome_in(&it.outcome.ok_or(Odd::Field("outcome"))?)?));
     HandOverReply:
         Answer::Taken(taken) => Self { clock: 0, taken, roster: None };
         it => Answer::Taken(it.taken);
     PlaceReply:
         Answer::Outcome(outcome) => Self { outcome: Some(outcome_out(&outcome)) };
-        it => Answer::Outcome(Box::new(outcome_in(&it.outcome.ok_or(Odd("outcome"))?)?));
+        it => Answer::Outcome(Box::new(outcome_in(&it.outcome.ok_or(Odd::Field("outcome"))?)?));
     QuiesceReply:
         Answer::Open(open) => Self { open };
         it => Answer::Open(it.open);

@@ -4,7 +4,7 @@ use super::{Checked, Odd, proto};
 use crate::model::message::Message;
 
 /// A message was put on another stream than its own: a bug of the machine that sent it.
-const OTHER_STREAM: Odd = Odd("message, of another stream");
+const OTHER_STREAM: Odd = Odd::Field("message, of another stream");
 
 macro_rules! carried {
     ($($variant:ident as $proto:ident),*) => {$(

@@ -14,7 +14,7 @@ mod replies;
 mod streams;
 mod weights;
 
-use super::proto;
+use super::{WIRE_VERSION, proto};
 use crate::limits::PRODUCTS_MAX;
 use crate::model::call::SessionInfo;
 use crate::model::hello::Hello;
@@ -27,12 +27,29 @@ use crate::types::{
     Quantity, Seq, Stamp, Term, Token, WallMicros,
 };
 
-/// A field that makes no sense.
+/// What cannot be understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("field {0} is missing or makes no sense")]
-pub struct Odd(pub &'static str);
+pub enum Odd {
+    /// A field that makes no sense.
+    #[error("field {0} is missing or makes no sense")]
+    Field(&'static str),
+    /// The other side is of another build.
+    #[error(
+        "one side speaks version {0} of the protocol, the other {WIRE_VERSION}: run the same build on both sides"
+    )]
+    Version(u32),
+}
 
 type Checked<T> = Result<T, Odd>;
+
+/// Refuses another version than this build's. Before it had a number it was 1.
+fn same_version(wire_version: u32) -> Checked<()> {
+    match wire_version {
+        WIRE_VERSION => Ok(()),
+        0 => Err(Odd::Version(1)),
+        other => Err(Odd::Version(other)),
+    }
+}
 
 // ---- ids and small parts
 
@@ -131,16 +148,20 @@ pub(super) fn hello_out(hello: &Hello) -> proto::Hello {
         cluster: hello.cluster.clone(),
         addr: hello.addr.clone(),
         stream: hello.stream,
+        wire_version: WIRE_VERSION,
     }
 }
 
 /// The hello of a unary call, which none may lack.
 fn caller_in(hello: Option<proto::Hello>) -> Checked<Box<Hello>> {
-    hello.map(|hello| Box::new(hello_in(hello))).ok_or(Odd("hello"))
+    hello_in(hello)?.ok_or(Odd::Field("hello"))
 }
 
-pub(super) fn hello_in(hello: proto::Hello) -> Hello {
-    Hello {
+/// The hello of a message, which may have none.
+pub(super) fn hello_in(hello: Option<proto::Hello>) -> Checked<Option<Box<Hello>>> {
+    let Some(hello) = hello else { return Ok(None) };
+    same_version(hello.wire_version)?;
+    Ok(Some(Box::new(Hello {
         peer: PeerId(hello.peer),
         epoch: Epoch(hello.epoch),
         token: hello.token.as_slice().try_into().ok().map(Token),
@@ -152,7 +173,7 @@ pub(super) fn hello_in(hello: proto::Hello) -> Hello {
         cluster: hello.cluster,
         addr: hello.addr,
         stream: hello.stream,
-    }
+    })))
 }
 
 // ---- orders and outcomes
@@ -172,7 +193,7 @@ pub(super) fn kind_in(kind: i32) -> Checked<OrderKind> {
         Ok(proto::OrderKind::BuyPartial) => Ok(OrderKind::Buy { partial: true }),
         Ok(proto::OrderKind::Sell) => Ok(OrderKind::Sell),
         Ok(proto::OrderKind::Void) => Ok(OrderKind::Void),
-        _ => Err(Odd("order.kind")),
+        _ => Err(Odd::Field("order.kind")),
     }
 }
 
@@ -222,7 +243,7 @@ fn outcome_kind_in(kind: i32) -> Checked<OutcomeKind> {
         Ok(P::Refused) => OutcomeKind::Refused,
         Ok(P::Reversed) => OutcomeKind::Reversed,
         Ok(P::Voided) => OutcomeKind::Voided,
-        _ => return Err(Odd("outcome.kind")),
+        _ => return Err(Odd::Field("outcome.kind")),
     })
 }
 
@@ -234,7 +255,7 @@ fn reason_out(reason: Option<Reason>) -> u32 {
 fn reason_in(code: u32) -> Checked<Option<Reason>> {
     match code.checked_sub(1) {
         None => Ok(None),
-        Some(at) => Reason::ALL.get(at as usize).copied().map(Some).ok_or(Odd("outcome.reason")),
+        Some(at) => Reason::ALL.get(at as usize).copied().map(Some).ok_or(Odd::Field("outcome.reason")),
     }
 }
 
@@ -330,7 +351,7 @@ fn not_taken_out(not_taken: &[(OrderId, NotTaken)]) -> Vec<proto::NotTaken> {
 fn not_taken_in(not_taken: &[proto::NotTaken]) -> Checked<Vec<(OrderId, NotTaken)>> {
     let one = |it: &proto::NotTaken| {
         let id = OrderId { peer: PeerId(it.peer), number: Number(it.number) };
-        Ok((id, why_in(it.reason).ok_or(Odd("not_taken.reason"))?))
+        Ok((id, why_in(it.reason).ok_or(Odd::Field("not_taken.reason"))?))
     };
     not_taken.iter().map(one).collect()
 }
@@ -341,6 +362,6 @@ pub(super) fn session_out(session: &SessionInfo) -> proto::SessionInfo {
 }
 
 pub(super) fn session_in(session: &proto::SessionInfo) -> Checked<SessionInfo> {
-    let store = Hash::from_slice(&session.store).ok_or(Odd("session.store"))?;
+    let store = Hash::from_slice(&session.store).ok_or(Odd::Field("session.store"))?;
     Ok(SessionInfo { peer: PeerId(session.peer), epoch: Epoch(session.epoch), store })
 }

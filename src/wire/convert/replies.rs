@@ -1,8 +1,9 @@
 //! Replies of unary calls, and the status report.
 
 use super::{
-    Epoch, Generation, Money, Number, OrderId, PeerId, Quantity, Seq, Stamp, Term, hash_in, hash_out,
-    member_in, member_out, office_in, office_out, process_in, process_out, proto, roster_in, roster_out,
+    Epoch, Generation, Money, Number, OrderId, PeerId, Quantity, Seq, Stamp, Term, WIRE_VERSION, hash_in,
+    hash_out, member_in, member_out, office_in, office_out, process_in, process_out, proto, roster_in,
+    roster_out,
 };
 use crate::model::call::{Catalogue, Farewell, OpenAnswer};
 use crate::model::report::{Report, Shopping};
@@ -18,6 +19,7 @@ impl From<OpenAnswer> for proto::OpenReply {
             roster: Some(roster_out(&it.roster)),
             generation: it.generation.count,
             generation_random: it.generation.random,
+            wire_version: WIRE_VERSION,
         }
     }
 }
@@ -52,6 +54,7 @@ impl From<Catalogue> for proto::CatalogueReply {
             goods: it.goods.iter().map(good_out).collect(),
             generation: it.generation.count,
             generation_random: it.generation.random,
+            wire_version: WIRE_VERSION,
         }
     }
 }

@@ -1,9 +1,10 @@
 //! Messages of the streams: trade, settle, control, watch, replicate, and words between peers.
 
 use super::{
-    Checked, Odd, PeerId, ProductId, Quantity, Seq, Stamp, Term, hash_in, hash_out, hello_in, hello_out,
-    member_in, member_out, not_taken_in, not_taken_out, office_in, office_out, order_out, orders_in,
-    outcome_out, outcomes_in, proto, roster_in, roster_out, session_in, session_out, why_in, why_out,
+    Checked, Odd, PeerId, ProductId, Quantity, Seq, Stamp, Term, caller_in, hash_in, hash_out, hello_in,
+    hello_out, member_in, member_out, not_taken_in, not_taken_out, office_in, office_out, order_out,
+    orders_in, outcome_out, outcomes_in, proto, roster_in, roster_out, session_in, session_out, why_in,
+    why_out,
 };
 use crate::model::message::{
     ControlDown, ControlUp, PeerMessage, PeerWord, ReplicaAnswer, ReplicaAsk, SettleAnswer, SettleAsk,
@@ -24,11 +25,7 @@ impl From<TradeAsk> for proto::TradeRequest {
 impl TryFrom<proto::TradeRequest> for TradeAsk {
     type Error = Odd;
     fn try_from(it: proto::TradeRequest) -> Checked<Self> {
-        Ok(TradeAsk {
-            clock: Stamp(it.clock),
-            hello: it.hello.map(|hello| Box::new(hello_in(hello))),
-            orders: orders_in(&it.orders)?,
-        })
+        Ok(TradeAsk { clock: Stamp(it.clock), hello: hello_in(it.hello)?, orders: orders_in(&it.orders)? })
     }
 }
 
@@ -49,7 +46,7 @@ impl TryFrom<proto::TradeReply> for TradeAnswer {
     fn try_from(it: proto::TradeReply) -> Checked<Self> {
         Ok(TradeAnswer {
             clock: Stamp(it.clock),
-            hello: it.hello.map(|hello| Box::new(hello_in(hello))),
+            hello: hello_in(it.hello)?,
             outcomes: outcomes_in(&it.outcomes)?,
             not_taken: not_taken_in(&it.not_taken)?,
             roster: it.roster.map(|roster| Box::new(roster_in(roster))),
@@ -74,7 +71,7 @@ impl TryFrom<proto::SettleRequest> for SettleAsk {
     fn try_from(it: proto::SettleRequest) -> Checked<Self> {
         Ok(SettleAsk {
             clock: Stamp(it.clock),
-            hello: it.hello.map(|hello| Box::new(hello_in(hello))),
+            hello: hello_in(it.hello)?,
             term: Term(it.term),
             batch: Batch(it.batch),
             orders: orders_in(&it.orders)?,
@@ -103,7 +100,7 @@ impl TryFrom<proto::SettleReply> for SettleAnswer {
     fn try_from(it: proto::SettleReply) -> Checked<Self> {
         Ok(SettleAnswer {
             clock: Stamp(it.clock),
-            hello: it.hello.map(|hello| Box::new(hello_in(hello))),
+            hello: hello_in(it.hello)?,
             batch: Batch(it.batch),
             outcomes: outcomes_in(&it.outcomes)?,
             not_taken: not_taken_in(&it.not_taken)?,
@@ -124,7 +121,7 @@ impl From<ControlUp> for proto::ControlUp {
 impl TryFrom<proto::ControlUp> for ControlUp {
     type Error = Odd;
     fn try_from(it: proto::ControlUp) -> Checked<Self> {
-        let hello = it.hello.map(|hello| Box::new(hello_in(hello)));
+        let hello = hello_in(it.hello)?;
         Ok(ControlUp { clock: Stamp(it.clock), hello, heartbeat_answer: it.heartbeat_answer })
     }
 }
@@ -146,7 +143,7 @@ impl TryFrom<proto::ControlDown> for ControlDown {
     fn try_from(it: proto::ControlDown) -> Checked<Self> {
         Ok(ControlDown {
             clock: Stamp(it.clock),
-            hello: it.hello.map(|hello| Box::new(hello_in(hello))),
+            hello: hello_in(it.hello)?,
             roster: it.roster.map(|roster| Box::new(roster_in(roster))),
             sessions: it.sessions.iter().map(session_in).collect::<Checked<_>>()?,
             heartbeat: it.heartbeat,
@@ -172,7 +169,7 @@ impl TryFrom<proto::StockPush> for StockPush {
     type Error = Odd;
     fn try_from(it: proto::StockPush) -> Checked<Self> {
         let level = |level: &proto::StockLevel| {
-            let product = u16::try_from(level.product).map_err(|_| Odd("level.product"))?;
+            let product = u16::try_from(level.product).map_err(|_| Odd::Field("level.product"))?;
             Ok((ProductId(product), Quantity(level.quantity)))
         };
         let levels = it.levels.iter().map(level).collect::<Checked<_>>()?;
@@ -202,9 +199,9 @@ impl From<PeerMessage> for proto::ClusterMessage {
 impl TryFrom<proto::ClusterMessage> for PeerMessage {
     type Error = Odd;
     fn try_from(it: proto::ClusterMessage) -> Checked<Self> {
-        let office = |office| office_in(office).ok_or(Odd("office"));
+        let office = |office| office_in(office).ok_or(Odd::Field("office"));
         let word = if let Some(hello) = it.hello {
-            PeerWord::Hello(Box::new(hello_in(hello)))
+            PeerWord::Hello(caller_in(Some(hello))?)
         } else if !it.members.is_empty() {
             PeerWord::Members(it.members.into_iter().map(member_in).collect())
         } else if let Some(roster) = it.roster {
@@ -224,7 +221,7 @@ impl TryFrom<proto::ClusterMessage> for PeerMessage {
         } else if it.took_over_from != 0 {
             PeerWord::TookOver(PeerId(it.took_over_from))
         } else {
-            return Err(Odd("message"));
+            return Err(Odd::Field("message"));
         };
         Ok(PeerMessage { clock: Stamp(it.clock), word })
     }
@@ -248,7 +245,7 @@ impl TryFrom<proto::ReplicateRequest> for ReplicaAsk {
     fn try_from(it: proto::ReplicateRequest) -> Checked<Self> {
         Ok(ReplicaAsk {
             clock: Stamp(it.clock),
-            hello: it.hello.map(|hello| Box::new(hello_in(hello))),
+            hello: hello_in(it.hello)?,
             term: Term(it.term),
             chunk: Seq(it.seq),
             orders: it.orders,
@@ -267,7 +264,7 @@ impl From<ReplicaAnswer> for proto::ReplicateReply {
 impl TryFrom<proto::ReplicateReply> for ReplicaAnswer {
     type Error = Odd;
     fn try_from(it: proto::ReplicateReply) -> Checked<Self> {
-        let hello = it.hello.map(|hello| Box::new(hello_in(hello)));
+        let hello = hello_in(it.hello)?;
         Ok(ReplicaAnswer { clock: Stamp(it.clock), hello, term: Term(it.term), chunk: Seq(it.seq) })
     }
 }

@@ -4,6 +4,7 @@
 use std::pin::Pin;
 
 use tokio::sync::{mpsc, oneshot};
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream as Flow, StreamExt as _};
 use tonic::{Request, Response, Status};
 
@@ -71,8 +72,18 @@ impl Inbox {
         let (conn, (outbox, outgoing)) = (ConnId(self.numbers.next()), outbox());
         self.put(Arrival::Opened(conn, stream, outbox)).await?;
         let ((alive, over), inbox) = (lifetime(), self.arrivals.clone());
+        // Behind all that was said to it, a node that is not understood is told why. Otherwise it only sees that the
+        // stream is over, and its log does not say which mend it needs.
+        let (refuse, refused) = mpsc::channel::<Status>(1);
         tokio::spawn(async move {
-            let why = hear(conn, said, over, &inbox).await;
+            let why = match hear(conn, said, over, &inbox).await {
+                Ok(why) => why,
+                Err(odd) => {
+                    // There is room, and nobody to read it if the stream is gone.
+                    let _ = refuse.try_send(odd.into());
+                    odd.to_string()
+                }
+            };
             // If nobody takes it the node is stopping.
             let _ = inbox.send(Arrival::Ended(conn, Lost { refused: false, why })).await;
         });
@@ -80,6 +91,35 @@ impl Inbox {
             let _alive = &alive;
             R::try_from(message).map_err(internal)
         });
+        let answers = answers.chain(ReceiverStream::new(refused).map(Err));
         Ok(Response::new(Box::pin(answers)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::call::{CallError, Cause};
+    use crate::wire::proto;
+
+    /// A node of another build must read in its own log what is wrong. That its stream is over says nothing.
+    #[tokio::test]
+    async fn a_stream_of_another_version_ends_with_the_reason() {
+        let (arrivals, mut inbox) = mpsc::channel(8);
+        let service = Inbox::new(arrivals, Numbers::default());
+        let hello = Some(proto::Hello::default());
+        let said = tokio_stream::iter([Ok(proto::TradeRequest { hello, ..Default::default() })]);
+        let opened = service.open::<_, proto::TradeReply, _>(Stream::Trade, said).await.unwrap();
+        let Some(Arrival::Opened(_, _, outbox)) = inbox.recv().await else { panic!("not opened") };
+        let Some(Arrival::Ended(_, lost)) = inbox.recv().await else { panic!("not ended") };
+        assert!(lost.why.contains("version 1"), "{}", lost.why);
+        drop(outbox);
+        let mut answers = opened.into_inner();
+        let status = answers.next().await.unwrap().unwrap_err();
+        let CallError::Refused { cause: Cause::OtherVersion, text } = CallError::from_status(&status) else {
+            panic!("{status}")
+        };
+        assert!(text.contains("run the same build on both sides"), "{text}");
+        assert!(answers.next().await.is_none());
     }
 }

@@ -71,13 +71,25 @@ impl Session {
                 self.dial_control(cx);
             }
             other => {
-                tracing::info!(?other, "the session could not be opened yet");
+                match &other {
+                    // It asks on: the warehouse may be mended, or taken to another build, under this peer.
+                    Err(CallError::Refused { text, .. }) => {
+                        tracing::warn!(text, "the warehouse opens no session for this store");
+                    }
+                    other => tracing::info!(?other, "the session could not be opened yet"),
+                }
                 self.open_at = Some(cx.now().after_ms(self.backoff.next_ms()));
             }
         }
     }
 
     fn enter(&mut self, cx: &mut Cx<'_>, answer: OpenAnswer) {
+        let (theirs, seen) = (answer.generation, cx.ledger_seen.0);
+        if theirs.rivals(seen) {
+            tracing::error!("the warehouse is not believed: {}", theirs.rival(seen));
+            self.open_at = Some(cx.now().after_ms(self.backoff.next_ms()));
+            return;
+        }
         self.backoff.reset();
         cx.adopt_clock(answer.clock);
         let (peer, epoch) = (answer.opened.peer, answer.opened.epoch);

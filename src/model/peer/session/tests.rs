@@ -160,3 +160,30 @@ fn only_the_last_token_opens_and_only_once() {
     assert_eq!(bench.after(60_000), [""; 0], "one call at a time, however long it takes");
     assert_eq!(bench.calls("open"), 1);
 }
+
+/// Two restores of one backup: what the other one was told is not in this ledger, though it may be as long.
+#[test]
+fn a_rival_ledger_is_not_believed_and_asked_again_at_the_usual_pace() {
+    let rival = |it: &mut Answer| {
+        if let Answer::Opened(answer) = it {
+            (answer.generation.random, answer.roster.generation.random) = (9, 9);
+        }
+    };
+    let mut bench = Bench::in_market(offices(2, Some((6, 1)), None));
+    bench.broken("control");
+    bench.after(10);
+    bench.came("open", Ok(open_answer(1, 0, 1)));
+    bench.recorded();
+    bench.broken("control");
+    let asked = ["call warehouse open 4 generation 1 (0000000000000007)"];
+    assert_eq!(bench.after(20), asked);
+    let mut answer = open_answer(1, 0, 1);
+    rival(&mut answer);
+    assert_eq!(bench.came("open", Ok(answer)), [""; 0]);
+    assert_eq!((bench.recorded(), bench.after(40)), (vec![], asked.map(String::from).to_vec()));
+    // A roster of it that comes by another way is no news either, however new it is.
+    let mut roster = offices(900, Some((5, 9)), None);
+    roster.generation = Generation { count: 1, random: 9 };
+    bench.peer.facts.hear_roster(roster);
+    assert_eq!(bench.peer.roster().seq, Seq(2));
+}

@@ -5,7 +5,8 @@ use crate::model::message::TradeAnswer;
 use crate::model::offices::Roster;
 use crate::model::peer::entry::Entry;
 use crate::model::peer::testing::*;
-use crate::types::{Number, Order, OrderKind, Quantity, Role};
+use crate::model::step::Input;
+use crate::types::{Epoch, Number, Order, OrderKind, Quantity, Role, Token};
 
 const SELL: OrderKind = OrderKind::Sell;
 
@@ -277,6 +278,33 @@ fn quiesce_stops_the_shopper_and_tells_what_is_open() {
     let mut bench = three_sent();
     assert_eq!(bench.ask(9, Ask::Quiesce), ["reply r9 open 3 (before)"]);
     assert_eq!(bench.ask(10, place("fish")), [""; 0], "people may go on");
+}
+
+/// Otherwise the next number would be of another epoch, or of none, and two orders could have one name.
+#[test]
+fn a_store_whose_numbers_are_spent_takes_a_new_session_when_its_orders_are_answered() {
+    let last = Number::new(Epoch(0), Number::K_MAX);
+    let bench = Bench::with(|parts| parts.state.last = Number(last.0 - 1));
+    let mut bench = bench.enter(offices(2, Some((6, 1)), Some((8, 9))));
+    bench.say("home", told(served()));
+    bench.ask(1, place("fish"));
+    assert!(matches!(bench.recorded()[..], [Entry::Placed(placed)] if placed.number == last));
+    let text = "no session yet, or too many orders are open; ask again";
+    assert_eq!(bench.idle(), [format!("send home trade 4-{last}")]);
+    assert_eq!(bench.ask(3, place("fish")), [format!("reply r3 refused: {text} (before)")], "none is left");
+    let order = bench.journal.order(crate::types::PeerId(ME), &bench.journal.open[&last]);
+    let lines = bench.say("home", told(outcome_of(&order)));
+    assert_eq!(
+        lines,
+        [format!("reply r1 outcome 4-{last} deposited"), "hang up control".into(), "renew token".into()],
+        "not before it is answered"
+    );
+    assert_eq!(bench.turn([Input::Token(Token([99; 32]))]), ["call warehouse open 4 generation 0"]);
+    bench.came("open", Ok(opened(1, offices(2, Some((6, 1)), Some((8, 9))))));
+    bench.forget_what_happened();
+    bench.ask(4, place("fish"));
+    let first = Number::new(Epoch(1), 1);
+    assert!(matches!(bench.recorded()[..], [Entry::Placed(placed)] if placed.number == first));
 }
 
 /// Otherwise it is asked for ever, and nothing above it is ever taken.

@@ -74,9 +74,13 @@ struct Driven {
 
 impl Driven {
     fn new(market: Market, starts: u64) -> Driven {
+        Driven::with(parts(market, starts))
+    }
+
+    fn with(parts: Parts) -> Driven {
         let turn = Turn::new(Numbers::default(), Box::new(UpTo(Seq(1_000))));
         let at = At { time: TIME, ..At::default() };
-        let it = Warehouse::new(parts(market, starts), Now(0));
+        let it = Warehouse::new(parts, Now(0));
         let (effects, records, silent) = (Vec::new(), Vec::new(), Vec::new());
         Driven { it, turn, at, effects, records, silent, replies: 0 }
     }

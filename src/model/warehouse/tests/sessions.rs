@@ -104,3 +104,60 @@ fn traders_are_told_of_a_new_session_before_its_store_is() {
     it.open(0, Hash::of(b"client"), 0).unwrap();
     assert_eq!(it.lines(), ["recorded: s501 sessions 1", "recorded: s601 sessions 1"]);
 }
+
+#[test]
+fn a_store_of_another_restore_with_the_same_count_is_refused_with_the_mend() {
+    let mut it = restored();
+    let rival = Generation { count: 2, random: 9 };
+    let opening =
+        Opening { peer: PeerId(7), store: Hash::of(b"seven"), cluster: String::new(), generation: rival };
+    let refused = it.ask(Ask::Open(opening)).unwrap_err().to_string();
+    assert!(refused.contains("bazaar restore --from DIRECTORY --accept-loss --above 2"), "{refused}");
+    // Not even with a session of this ledger. A bare claim ends nothing.
+    it.open(6, token(6).store_id(), 0).unwrap();
+    it.kinds();
+    assert!(!it.come(Hello { epoch: FIRST, generation: rival, ..hello(6, 1) }, 2));
+    assert!(it.lines().iter().all(|line| !line.contains("exit")) && it.kinds().is_empty());
+}
+
+/// Otherwise the next epoch would be one that a later generation begins with.
+#[test]
+fn a_peer_has_so_many_stores_in_one_generation_and_no_more() {
+    let mut it = warehouse();
+    let last = Epoch(FIRST.0 / 2 - 1);
+    let record = |epoch, store: &[u8]| {
+        let (peer, store, key, clock) = (PeerId(7), Hash::of(store), None, Stamp(9));
+        Record::Session { peer, epoch, store, key, clock }
+    };
+    it.it.market.apply_outcome(Seq(900), TIME, &record(Epoch(last.0 - 1), b"last but one"));
+    assert_eq!(it.open(7, Hash::of(b"last"), 0).unwrap().epoch, last);
+    it.kinds();
+    let denied = Denied::EpochsSpent(PeerId(7));
+    assert!(denied.to_string().contains("bazaar restore --from DIRECTORY --accept-loss"));
+    assert_eq!(it.open(7, Hash::of(b"one more"), 0), Err(denied));
+    assert!(it.kinds().is_empty(), "nothing changed");
+    it.it.market.apply_outcome(
+        Seq(901),
+        TIME,
+        &Record::Restored { generation: Generation::of_test(1), clock: Stamp(9) },
+    );
+    assert_eq!(it.open(7, Hash::of(b"one more"), 0).unwrap().epoch, Epoch(FIRST.0 / 2), "the mend works");
+}
+
+/// What others check signatures with stands in the chain, once for each key.
+#[test]
+fn the_warehouse_shows_its_key_once_and_again_when_it_has_another() {
+    let begun = |market: Market, key: u8| {
+        let mut it = Driven::with(Parts { key: Some(PublicKey([key; 32])), ..parts(market, 1) });
+        it.end();
+        (it.kinds(), it.it.market)
+    };
+    let (kinds, market) = begun(Market::default(), 1);
+    assert_eq!(kinds, ["stocked", "session"], "behind the initial goods");
+    assert_eq!(market.key(), Some(PublicKey([1; 32])));
+    assert!(market.sessions.is_empty(), "it is nobody's session");
+    let (kinds, market) = begun(market, 1);
+    assert_eq!(kinds, [""; 0]);
+    let (kinds, market) = begun(market, 2);
+    assert_eq!((kinds, market.keys.len(), market.key()), (vec!["session"], 2, Some(PublicKey([2; 32]))));
+}

@@ -20,11 +20,11 @@ fn tagged(tag: u8, it: &impl Proto) -> Vec<u8> {
 }
 
 fn untagged(bytes: &[u8]) -> Checked<(u8, &[u8])> {
-    bytes.split_first().map(|(tag, rest)| (*tag, rest)).ok_or(Odd("tag"))
+    bytes.split_first().map(|(tag, rest)| (*tag, rest)).ok_or(Odd::Field("tag"))
 }
 
 fn read<P: Proto + Default>(bytes: &[u8]) -> Checked<P> {
-    P::decode(bytes).map_err(|_| Odd("bytes"))
+    P::decode(bytes).map_err(|_| Odd::Field("bytes"))
 }
 
 /// The codec of one enum, a line for each variant: its tag, its proto, and how that is read where the variant does not
@@ -50,7 +50,7 @@ macro_rules! codec {
             let (tag, rest) = untagged(bytes)?;
             match tag {
                 $($tag => codec!(read::<proto::$proto>(rest)? $(, $read)?),)*
-                _ => Err(Odd("tag")),
+                _ => Err(Odd::Field("tag")),
             }
         }
     };

@@ -9,6 +9,7 @@ use crate::model::call::Cause;
 use crate::model::offices::{Roster, Seat};
 use crate::model::warehouse::Denied;
 use crate::types::{Generation, PeerId, ProcessId, Term};
+use crate::wire::WIRE_VERSION;
 
 /// Values of each of `kinds` decode to the same, and encode to the same bytes again: bytes are compared, too, since
 /// `Debug` does not show a token.
@@ -68,10 +69,10 @@ fn nonsense_is_odd_or_something_but_never_a_panic() {
 
 #[test]
 fn no_frame_is_odd() {
-    assert_eq!(decode(&[]).unwrap_err(), Odd("tag"));
-    assert_eq!(decode_ask(&[99]).unwrap_err(), Odd("tag"));
-    assert_eq!(decode_answer(&[1, 0xff]).unwrap_err(), Odd("bytes"));
-    assert_eq!(decode_ask(&[4]).unwrap_err(), Odd("hello"));
+    assert_eq!(decode(&[]).unwrap_err(), Odd::Field("tag"));
+    assert_eq!(decode_ask(&[99]).unwrap_err(), Odd::Field("tag"));
+    assert_eq!(decode_answer(&[1, 0xff]).unwrap_err(), Odd::Field("bytes"));
+    assert_eq!(decode_ask(&[4]).unwrap_err(), Odd::Field("hello"));
 }
 
 #[test]
@@ -101,4 +102,52 @@ fn a_refusal_comes_to_the_caller_as_over_the_wire() {
     assert_eq!(cause(older.clone().into()), (Cause::OlderCopy, older.to_string()));
     assert_eq!(cause(Refusal::Invalid("no".into())), (Cause::Invalid, "no".into()));
     assert_eq!(cause(Refusal::Unavailable("later".into())), (Cause::Unavailable, "later".into()));
+}
+
+/// A hello, an opening or its answer from a build of version 1, which had no number for it, and from one to come.
+#[test]
+fn another_version_of_the_protocol_is_refused_by_name_and_with_a_mend() {
+    let message = |tag, it: &dyn Fn(u8) -> Vec<u8>| decode(&it(tag)).map(drop);
+    let ask = |tag, it: &dyn Fn(u8) -> Vec<u8>| decode_ask(&it(tag)).map(drop);
+    let answer = |tag, it: &dyn Fn(u8) -> Vec<u8>| decode_answer(&it(tag)).map(drop);
+    for (wire_version, named) in [(0, 1), (1, 1), (WIRE_VERSION + 1, WIRE_VERSION + 1)] {
+        let hello = Some(proto::Hello { wire_version, ..proto::Hello::default() });
+        let store = vec![0; 32];
+        let refused = [
+            message(1, &|tag| {
+                tagged(tag, &proto::TradeRequest { hello: hello.clone(), ..Default::default() })
+            }),
+            message(2, &|tag| tagged(tag, &proto::TradeReply { hello: hello.clone(), ..Default::default() })),
+            message(3, &|tag| {
+                tagged(tag, &proto::SettleRequest { hello: hello.clone(), ..Default::default() })
+            }),
+            message(4, &|tag| {
+                tagged(tag, &proto::SettleReply { hello: hello.clone(), ..Default::default() })
+            }),
+            message(5, &|tag| tagged(tag, &proto::ControlUp { hello: hello.clone(), ..Default::default() })),
+            message(6, &|tag| {
+                tagged(tag, &proto::ControlDown { hello: hello.clone(), ..Default::default() })
+            }),
+            message(9, &|tag| {
+                tagged(tag, &proto::ReplicateRequest { hello: hello.clone(), ..Default::default() })
+            }),
+            message(10, &|tag| {
+                tagged(tag, &proto::ReplicateReply { hello: hello.clone(), ..Default::default() })
+            }),
+            ask(4, &|tag| tagged(tag, &proto::ClaimRequest { hello: hello.clone(), office: 1 })),
+            ask(2, &|tag| {
+                tagged(tag, &proto::OpenRequest { store: store.clone(), wire_version, ..Default::default() })
+            }),
+            answer(2, &|tag| tagged(tag, &proto::OpenReply { wire_version, ..Default::default() })),
+            answer(1, &|tag| tagged(tag, &proto::CatalogueReply { wire_version, ..Default::default() })),
+        ];
+        for read in refused {
+            assert_eq!(read, Err(Odd::Version(named)));
+        }
+        let text = Odd::Version(named).to_string();
+        assert!(text.contains(&format!("version {named}")) && text.contains("run the same build"), "{text}");
+    }
+    let status = Status::from(Odd::Version(1));
+    let heard = CallError::from_status(&status);
+    assert!(matches!(heard, CallError::Refused { cause: Cause::OtherVersion, .. }), "{heard:?}");
 }
