@@ -167,7 +167,7 @@ pub struct SettleAnswer {
     /// What the ledger durably holds.
     pub ledger: (Seq, Hash),
     /// The warehouse's signature of that.
-    pub proof: Option<Proof>,
+    pub proof: Option<Box<Proof>>,
 }
 
 /// Peer -> warehouse on `Control`.

@@ -90,9 +90,9 @@ impl Sessions {
         }
     }
 
-    /// A peer's epochs follow each other from 0, each with another store than the one before: that one has its session
-    /// already. After a restore they go on from its generation, with any store. An old copy of an earlier store, put back
-    /// where later ones were lost, gets the next epoch like any other.
+    /// A peer's epochs follow each other from 0, each with another store than the one before; after a restore from its
+    /// generation, with any. A store that another one had replaced may come back: it has what was told before, and gets
+    /// numbers of its own.
     fn open(&mut self, place: &Place, peer: PeerId, epoch: Epoch, store: Hash, alarms: &mut Alarms) {
         // A row of format 1 counts in what its epochs are today.
         let step = if place.version == 1 { Epoch::of_format_1(1).0 } else { 1 };

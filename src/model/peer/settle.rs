@@ -56,7 +56,7 @@ impl Rooms {
             return self.desk.trader.stream_up();
         }
         let (generation, (seq, hash)) = (cx.ledger_seen.generation, answer.ledger);
-        cx.saw_ledger(Seen { generation, seq, hash, proof: answer.proof });
+        cx.saw_ledger(Seen { generation, seq, hash, proof: answer.proof.map(|proof| *proof) });
         if let Some(roster) = answer.roster {
             cx.told_roster(*roster);
         }

@@ -348,7 +348,7 @@ impl Machine for Warehouse {
         match effect {
             Effect::Send(_, Message::SettleAnswer(answer)) => {
                 let seen = self.shows(durable);
-                (answer.ledger, answer.proof) = (seen.ledger(), seen.proof);
+                (answer.ledger, answer.proof) = (seen.ledger(), seen.proof.map(Box::new));
                 if let Some(hello) = &mut answer.hello {
                     hello.show(seen);
                 }

@@ -108,26 +108,6 @@ fn a_restore_begins_a_generation_above_what_the_stores_at_hand_have_seen() {
     assert!(!at("none").exists(), "nothing was made");
 }
 
-/// Without the key a restored warehouse cannot say anything that the others take for its word; who reads the backup can.
-#[test]
-fn a_backup_has_the_key_and_is_its_owners_alone() {
-    use std::os::unix::fs::PermissionsExt as _;
-    let dir = tempfile::tempdir().unwrap();
-    let at = |name: &str| dir.path().join(name);
-    warehouse(&at("m/warehouse"));
-    drop(opened(&at("m/warehouse")));
-    assert_eq!(NodeDir::new(&at("m/warehouse")).read_key(), Some(SecretKey([9; 32])), "for while it runs");
-    assert_eq!(backup_to(&at("m"), &at("b")), Ok(exit::DONE));
-    assert_eq!(opened(&at("b")).key(), Some(SecretKey([9; 32])));
-    assert_eq!(restore_from(&at("b"), &at("again")), Ok(exit::DONE));
-    assert_eq!(opened(&at("again/warehouse")).key(), Some(SecretKey([9; 32])));
-    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    for name in ["b/store/db", "b/store/conf", "b/mark", "b/node.json", "m/warehouse/key"] {
-        assert_eq!(mode(&at(name)), 0o600, "{name}");
-    }
-    assert_eq!((mode(&at("b")), mode(&at("b/store")), mode(&at("m/warehouse/store"))), (0o700, 0o700, 0o700));
-}
-
 fn last_record(dir: &Path) -> Record {
     let last = opened(dir).blocks(Seq(1)).map(Result::unwrap).last().unwrap();
     Block::<Record>::decode(&last).unwrap().records.pop().unwrap()
@@ -157,6 +137,26 @@ fn ten_restores_of_one_backup_go_on_whatever_the_wall_clock_says() {
         drop(opened(&at("m/peer-4")));
     }
     assert!(clocks.is_sorted_by(|one, next| one.0 + (1 << 47) < next.0), "{clocks:?}");
+}
+
+/// Without the key a restored warehouse cannot say anything that the others take for its word; who reads the backup can.
+#[test]
+fn a_backup_has_the_key_and_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    warehouse(&at("m/warehouse"));
+    drop(opened(&at("m/warehouse")));
+    assert_eq!(NodeDir::new(&at("m/warehouse")).read_key(), Some(SecretKey([9; 32])), "for while it runs");
+    assert_eq!(backup_to(&at("m"), &at("b")), Ok(exit::DONE));
+    assert_eq!(opened(&at("b")).key(), Some(SecretKey([9; 32])));
+    assert_eq!(restore_from(&at("b"), &at("again")), Ok(exit::DONE));
+    assert_eq!(opened(&at("again/warehouse")).key(), Some(SecretKey([9; 32])));
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    for name in ["b/store/db", "b/store/conf", "b/mark", "b/node.json", "m/warehouse/key"] {
+        assert_eq!(mode(&at(name)), 0o600, "{name}");
+    }
+    assert_eq!((mode(&at("b")), mode(&at("b/store")), mode(&at("m/warehouse/store"))), (0o700, 0o700, 0o700));
 }
 
 #[test]

@@ -93,7 +93,7 @@ impl From<SettleAnswer> for proto::SettleReply {
             roster: answer.roster.as_deref().map(roster_out),
             ledger_seq: answer.ledger.0.0,
             ledger_hash: hash_out(answer.ledger.1),
-            proof: answer.proof.map(proof_out),
+            proof: answer.proof.map(|proof| proof_out(*proof)),
         }
     }
 }
@@ -110,7 +110,7 @@ impl TryFrom<proto::SettleReply> for SettleAnswer {
             refused: why_in(it.refused),
             roster: it.roster.map(|roster| Box::new(roster_in(roster))),
             ledger: (Seq(it.ledger_seq), hash_in(&it.ledger_hash)),
-            proof: proof_in(it.proof),
+            proof: proof_in(it.proof).map(Box::new),
         })
     }
 }

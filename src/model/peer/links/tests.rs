@@ -142,29 +142,3 @@ fn two_links_of_one_peer_are_two_streams() {
         ["send again link heartbeat answer 3 (before)"]
     );
 }
-
-/// Otherwise it waits for ever for a market that is not its own.
-#[test]
-fn a_node_to_join_at_that_is_of_another_market_ends_the_process() {
-    let joining = |parts: &mut crate::model::peer::Parts| parts.join = vec!["somewhere".into()];
-    let mut bench = Bench::with(joining);
-    bench.idle();
-    bench.came("open", Ok(opened(0, offices(2, None, None))));
-    let theirs = Box::new(crate::model::hello::Hello { cluster: "other".into(), ..*hello(9) });
-    let lines = bench.say("somewhere", word(PeerWord::Hello(theirs)));
-    assert_eq!(lines.len(), 2, "{lines:?}");
-    for named in ["exit 7", "somewhere", "market other", "of market market"] {
-        assert!(lines[1].contains(named), "{named}: {lines:?}");
-    }
-}
-
-/// A port that another market's node uses by now is no reason to end a peer that has found its market.
-#[test]
-fn a_node_of_another_market_is_forgotten_by_a_peer_that_has_met_its_own() {
-    let joining = |parts: &mut crate::model::peer::Parts| parts.join = vec!["somewhere".into()];
-    let mut bench = Bench::with(joining).enter(offices(2, None, None));
-    bench.met(9, &[]);
-    let theirs = Box::new(crate::model::hello::Hello { cluster: "other".into(), ..*hello(9) });
-    assert_eq!(bench.say("somewhere", word(PeerWord::Hello(theirs))), ["hang up somewhere"]);
-    assert!(!bench.after(5_000).iter().any(|line| line.contains("dial somewhere")));
-}

@@ -267,6 +267,7 @@ fn line(when: When, effect: &Effect) -> String {
         Effect::Send(conn, Message::Stock(push)) => format!("{conn} stock {:?}", levels(&push.levels)),
         Effect::HangUp(conn) => format!("hang up {conn}"),
         Effect::Reply(reply, Ok(Answer::Roster(..))) => format!("{reply} roster"),
+        Effect::Reply(reply, Ok(_)) => format!("{reply} answered"),
         Effect::Reply(reply, Err(why)) => format!("{reply} {why}"),
         Effect::Happen(What::Roster(_)) => "happens: roster".to_owned(),
         Effect::Exit(exit) => format!("exit {}: {}", exit.code, exit.what),

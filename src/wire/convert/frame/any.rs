@@ -225,7 +225,7 @@ impl Any {
             refused: self.some(|any| any.of(&WHYS)),
             roster: self.some(Any::roster),
             ledger: self.mark(),
-            proof: self.some(Any::proof),
+            proof: self.some(Any::proof).map(Box::new),
         }
     }
 
