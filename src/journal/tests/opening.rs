@@ -1,5 +1,7 @@
 //! What may be opened, and what is refused and left untouched.
 
+use std::sync::Mutex;
+
 use super::*;
 
 #[test]
@@ -112,4 +114,40 @@ fn a_store_that_another_reads_is_locked() {
 fn a_store_without_a_token_is_not_made() {
     let birth = Some(Birth { token: Token([0; 32]), ..birth() });
     let _ = start::<Counts>(MemoryDisk::new().open(), Setup { birth, ..setup(never()) });
+}
+
+/// A mark that looks at what the disk would keep whenever it is written.
+struct Watched {
+    disk: MemoryDisk,
+    formats: Arc<Mutex<Vec<u32>>>,
+}
+
+impl MarkKeeper for Watched {
+    fn newest(&self) -> Option<(Seq, Hash)> {
+        None
+    }
+
+    fn write(&mut self, _: Seq, _: Hash) -> Result<(), StoreError> {
+        let kept = self.disk.power_cut(Survive::None).open().reader();
+        self.formats.lock().unwrap().extend(meta::format(&*kept)?);
+        Ok(())
+    }
+}
+
+/// Were the mark first, a power cut would leave a store that has nothing new, and that its own build refuses. Were it
+/// not written, that build would open the store before it refuses it, hence change it.
+#[test]
+fn a_store_of_format_1_says_that_it_is_of_this_one_before_its_mark_does_and_both_before_any_block() {
+    let disk = MemoryDisk::new();
+    drop(on(&disk));
+    let mut store = disk.open();
+    store.put(Tree::Meta, b"format", &1_u32.to_le_bytes()).unwrap();
+    store.sync().unwrap();
+    drop(store);
+    let formats = Arc::<Mutex<Vec<u32>>>::default();
+    let mark = Watched { disk: disk.clone(), formats: Arc::clone(&formats) };
+    let opened = start_by_hand::<Counts>(disk.open(), Setup { mark: Some(Box::new(mark)), ..setup(never()) });
+    let (recovered, _pump) = opened.unwrap();
+    assert_eq!(*formats.lock().unwrap(), [FORMAT], "once, when the disk has it");
+    assert_eq!((recovered.journal.meta().format, recovered.recovery.last), (FORMAT, Seq(0)));
 }
