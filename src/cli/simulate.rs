@@ -32,6 +32,9 @@ pub struct SimulateArgs {
     /// Print a line for each thing that happens
     #[arg(long)]
     pub trace: bool,
+    /// Draw the seed's space-time diagram: a line a node, an arrow a message
+    #[arg(long, value_name = "FILE.svg", conflicts_with = "seeds")]
+    pub diagram: Option<std::path::PathBuf>,
     /// Stop at the first seed that fails
     #[arg(long)]
     pub until_failure: bool,
@@ -52,7 +55,7 @@ impl SimulateArgs {
     /// How each seed's world is made.
     pub(crate) fn options(&self) -> Options {
         let (peers, orders, faults) = (self.peers.clone(), self.orders, self.faults.0.clone());
-        Options { peers, orders, faults, trace: self.trace }
+        Options { peers, orders, faults, trace: self.trace, diagram: self.diagram.is_some() }
     }
 }
 

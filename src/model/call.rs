@@ -92,6 +92,8 @@ pub struct Opening {
 /// The answer to opening a session.
 #[derive(Clone, Debug)]
 pub struct OpenAnswer {
+    /// The durable end of the ledger, as its warehouse shows it.
+    pub seen: Option<Box<Seen>>,
     /// What was opened.
     pub opened: Opened,
     /// The warehouse's clock.

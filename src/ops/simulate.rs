@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::output::{Failure, exit};
 use crate::cli::{Global, SimulateArgs};
-use crate::sim::{Batch, Kind, Mark, Options, Outcome, Report, Schedule, play, shorten};
+use crate::sim::{Batch, Kind, Mark, Options, Outcome, Report, Schedule, Show, play, shorten};
 
 /// Runs the seeds, prints what came of them, and gives the exit code.
 ///
@@ -20,13 +20,13 @@ use crate::sim::{Batch, Kind, Mark, Options, Outcome, Report, Schedule, play, sh
 pub fn run(args: &SimulateArgs, global: &Global) -> Result<u8, Failure> {
     let (options, began) = (args.options(), Instant::now());
     if let Some(schedule) = &args.schedule {
-        return play_one(schedule, args.trace, global).map_err(Failure::writing);
+        return play_one(schedule, args, global);
     }
     let batch = Batch { seeds: args.seeds(), jobs: args.jobs, until_failure: args.until_failure };
     let mut printed = Ok(());
     let report = batch.run(&options, |outcome| {
         if printed.is_ok() {
-            printed = tell(outcome, global);
+            printed = tell(outcome, global).and_then(|()| draw(outcome, args));
         }
     });
     printed.map_err(Failure::writing)?;
@@ -47,9 +47,15 @@ fn shortened(report: &Report, options: &Options) -> BTreeMap<u64, Schedule> {
 }
 
 /// Plays one schedule, and says how it went.
-fn play_one(schedule: &Schedule, trace: bool, global: &Global) -> io::Result<u8> {
-    let outcome = play(schedule, trace);
-    tell(&outcome, global)?;
+fn play_one(schedule: &Schedule, args: &SimulateArgs, global: &Global) -> Result<u8, Failure> {
+    let outcome = play(schedule, Show { lines: args.trace, diagram: args.diagram.is_some() });
+    print_one(&outcome, args, global).map_err(Failure::writing)?;
+    Ok(if outcome.failed.is_some() { exit::BROKEN } else { exit::DONE })
+}
+
+fn print_one(outcome: &Outcome, args: &SimulateArgs, global: &Global) -> io::Result<()> {
+    tell(outcome, global)?;
+    draw(outcome, args)?;
     let failed = outcome.failed.as_ref().map(|failure| json!({ "check": failure.check, "why": failure.why }));
     let (mut out, hash) = (io::stdout(), outcome.hash);
     match (global.json, &outcome.failed) {
@@ -59,7 +65,16 @@ fn play_one(schedule: &Schedule, trace: bool, global: &Global) -> io::Result<u8>
         }
         (false, None) => writeln!(out, "passed, {} orders\ntrace   {hash}", outcome.orders)?,
     }
-    Ok(if outcome.failed.is_some() { exit::BROKEN } else { exit::DONE })
+    Ok(())
+}
+
+/// Writes the diagram, if one is wanted.
+fn draw(outcome: &Outcome, args: &SimulateArgs) -> io::Result<()> {
+    match (&args.diagram, &outcome.svg) {
+        (Some(file), Some(svg)) => std::fs::write(file, svg)
+            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", file.display()))),
+        _ => Ok(()),
+    }
 }
 
 /// The lines of a traced seed: on stdout, unless that is for the final object.

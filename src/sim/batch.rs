@@ -149,6 +149,7 @@ mod tests {
             marks: Seen::from([(Mark::Grant, 2)]),
             hash: Hash::of(&seed.to_le_bytes()),
             lines: Vec::new(),
+            svg: None,
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::lag::Lag;
 use super::network::{self, Delivery, Process, put};
 use super::node::node_at;
-use super::queue::Queue;
+use super::queue::{Moment, Queue};
 use super::weather::{Passage, Weather};
 use super::world;
 use crate::limits::{CALL_DEADLINE, PROBE_MAX};
@@ -74,6 +74,8 @@ struct Call {
     node: PeerId,
     /// The question, until it is delivered.
     ask: Option<Vec<u8>>,
+    /// When it was made.
+    made: Moment,
     /// The process that answers, once the call is connected.
     to: Option<(Process, ReplyId)>,
 }
@@ -120,7 +122,7 @@ impl Calls {
         self.made += 1;
         let deadline = if matches!(ask, Ask::Probe) { PROBE_MAX } else { CALL_DEADLINE };
         let (node, ask) = (node_at(&addr).unwrap_or(from.node), Some(frame::encode_ask(ask)));
-        self.calls.insert(self.made, Call { from, call, addr, node, ask, to: None });
+        self.calls.insert(self.made, Call { from, call, addr, node, ask, made: queue.now(), to: None });
         set_out(from.node, node, 1, Event::Connect(self.made), sky, queue);
         put(queue, deadline.as_micros() as u64, network::Event::Call(Event::Late(self.made)));
     }
@@ -144,10 +146,10 @@ impl Calls {
     /// A process is killed: its calls are forgotten, and callers that wait for its answers hear that the connection
     /// broke.
     pub(crate) fn kill(&mut self, process: Process, lag: &mut Lag, queue: &mut Events) {
-        let of_process = (process, ReplyId(0))..=(process, ReplyId(u64::MAX));
-        let waiting: Vec<_> = self.replies.range(of_process).map(|(reply, id)| (*reply, *id)).collect();
-        for (reply, id) in waiting {
-            self.replies.remove(&reply);
+        let to = |call: &Call| call.to.is_some_and(|(to, _)| to == process);
+        let waiting: Vec<u64> = self.calls.iter().filter(|(_, call)| to(call)).map(|(id, _)| *id).collect();
+        self.replies.retain(|(to, _), _| *to != process);
+        for id in waiting {
             let broke = Back::Failure(CallError::Unknown("the connection broke".to_owned()));
             put(queue, lag.draw(), network::Event::Call(Event::Come(id, broke)));
         }
@@ -171,7 +173,12 @@ impl Calls {
                 let call = self.calls.get_mut(&id)?;
                 let ((to, reply), ask) = (call.to?, call.ask.take()?);
                 let asked = decoded(frame::decode_ask(&ask));
-                Some(Delivery { to, input: Input::Asked(reply, asked), bytes: ask })
+                Some(Delivery {
+                    to,
+                    input: Input::Asked(reply, asked),
+                    bytes: ask,
+                    sent: Some((call.from.node, call.made)),
+                })
             }
             Event::Come(id, answer) => self.come(id, answer.heard(), answer.bytes().to_vec()),
             Event::Late(id) => {
@@ -211,7 +218,7 @@ impl Calls {
         if let Some(to) = to {
             self.replies.remove(&to);
         }
-        Some(Delivery { to: from, input: Input::Came(call, came), bytes })
+        Some(Delivery { to: from, input: Input::Came(call, came), bytes, sent: None })
     }
 }
 

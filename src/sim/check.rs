@@ -1,6 +1,6 @@
 //! What must hold at the end of a run: the audit passes over all disks, and what shoppers were told is what was done.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::disks::Disk;
 use crate::audit::{self, Check, Example, Source, StoredSource};
@@ -37,7 +37,10 @@ pub(super) struct Told {
 }
 
 /// The invariants that `verify` checks, over the disks as they are.
-pub(super) fn audited(disks: &[(PeerId, &Disk)]) -> Result<(), Failure> {
+///
+/// A peer whose store was put back to an old copy may have used numbers again for other orders, before anybody could tell
+/// it; of `copied` peers that is no failure.
+pub(super) fn audited(disks: &[(PeerId, &Disk)], copied: &BTreeSet<PeerId>) -> Result<(), Failure> {
     let failed = |why: String| Failure::new("audit", why);
     let mut sources: Vec<Source> = Vec::new();
     for (id, disk) in disks {
@@ -46,13 +49,21 @@ pub(super) fn audited(disks: &[(PeerId, &Disk)]) -> Result<(), Failure> {
             StoredSource::open(store, mark, &node_name(*id)).map_err(|error| failed(error.to_string()))?;
         sources.extend(source.map(|source| Box::new(source) as Source));
     }
-    let audit = audit::audit(&mut sources, EXAMPLES_MAX).map_err(|error| failed(error.to_string()))?;
+    let examples = if copied.is_empty() { EXAMPLES_MAX } else { usize::MAX };
+    let audit = audit::audit(&mut sources, examples).map_err(|error| failed(error.to_string()))?;
     let tell =
         |(check, example): (Check, Example)| format!("{} {}: {}", check.id(), check.title(), example.what);
-    match audit.failures() {
-        failures if failures.is_empty() => Ok(()),
-        failures => Err(failed(failures.into_iter().map(tell).collect::<Vec<_>>().join("; "))),
-    }
+    let failures = audit.failures().into_iter().filter(|(_, example)| !is_of_a_copy(example, copied));
+    let failures: Vec<String> = failures.take(2 * EXAMPLES_MAX).map(tell).collect();
+    if failures.is_empty() { Ok(()) } else { Err(failed(failures.join("; "))) }
+}
+
+/// Two orders had one number, and the peer's store was an old copy once.
+fn is_of_a_copy(example: &Example, copied: &BTreeSet<PeerId>) -> bool {
+    let twice = ["settled with other content", "other content than was settled"];
+    let peer = example.show.strip_prefix("--order ").and_then(|id| id.split_once('-')?.0.parse().ok());
+    twice.iter().any(|words| example.what.contains(words))
+        && peer.is_some_and(|peer| copied.contains(&PeerId(peer)))
 }
 
 /// The ledger's rows, oldest first, each with the outcome that it is, if it is one.

@@ -21,6 +21,7 @@ mod boot;
 mod calls;
 mod chance;
 mod check;
+mod diagram;
 mod disks;
 mod engine;
 mod faults;
@@ -63,11 +64,13 @@ pub struct Options {
     pub faults: Vec<Kind>,
     /// Keep a line for each effect.
     pub trace: bool,
+    /// Draw a diagram.
+    pub diagram: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { peers: 3..=9, orders: 200, faults: Kind::ALL.to_vec(), trace: false }
+        Options { peers: 3..=9, orders: 200, faults: Kind::ALL.to_vec(), trace: false, diagram: false }
     }
 }
 
@@ -88,6 +91,8 @@ pub struct Outcome {
     pub hash: Hash,
     /// What happened, if it was asked for.
     pub lines: Vec<String>,
+    /// A diagram of it, if it was asked for.
+    pub svg: Option<String>,
 }
 
 /// What is left of a world.
@@ -104,12 +109,21 @@ impl Options {
 
 /// Lives through one seed's world and checks it. A panic in it is a failure like others.
 pub(crate) fn run(seed: u64, options: &Options) -> Outcome {
-    play(&options.schedule(seed), options.trace)
+    play(&options.schedule(seed), Show { lines: options.trace, diagram: options.diagram })
 }
 
-/// Lives through a schedule's world and checks it; `lines` says whether a line for each effect is kept.
-pub(crate) fn play(schedule: &Schedule, lines: bool) -> Outcome {
-    let trace = Trace::new(lines);
+/// What is kept of a run, to be shown.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Show {
+    /// A line for each effect.
+    pub lines: bool,
+    /// A space-time diagram.
+    pub diagram: bool,
+}
+
+/// Lives through a schedule's world and checks it.
+pub(crate) fn play(schedule: &Schedule, show: Show) -> Outcome {
+    let trace = Trace::new(show);
     let (failed, orders, faults, marks) = guarded(|| {
         let mut world = World::new(schedule, trace.clone());
         (world.run().err(), world.orders(), world.faults().clone(), world.marks().clone())
@@ -122,6 +136,7 @@ pub(crate) fn play(schedule: &Schedule, lines: bool) -> Outcome {
         marks,
         hash: trace.hash(),
         lines: trace.take_lines(),
+        svg: trace.svg(&schedule.to_string()),
     }
 }
 

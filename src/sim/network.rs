@@ -38,6 +38,8 @@ pub(super) struct Delivery {
     pub input: Input,
     /// As it went over the wire; empty for what is no message.
     pub bytes: Vec<u8>,
+    /// From which node and when, for what another process had sent.
+    pub sent: Option<(PeerId, Moment)>,
 }
 
 /// Which end of a stream.
@@ -63,7 +65,7 @@ pub(super) enum Event {
     /// The stream comes up at its listener.
     Open(u64),
     /// A message is at this end.
-    Say(u64, Side, Vec<u8>),
+    Say(u64, Side, Vec<u8>, Moment),
     /// This end hears, or notices, that the other one is gone.
     End(u64, Side, Lost),
     /// Of a unary call.
@@ -237,7 +239,7 @@ impl Network {
                 let way = line.way(to);
                 way.last = now.after(self.lag.draw() + more).max(way.last.after(1));
                 let (last, late) = (way.last, way.last.since(now) > GIVE_UP);
-                queue.put(last, world::Event::Net(Event::Say(id, to, message)));
+                queue.put(last, world::Event::Net(Event::Say(id, to, message, now)));
                 if late {
                     self.give_up(id, to.other(), queue);
                 }
@@ -377,7 +379,11 @@ impl Network {
                 None
             }
             Event::Open(id) => self.opened(id, queue.now()),
-            Event::Say(id, to, message) => self.said(id, to, message, queue.now()),
+            Event::Say(id, to, message, sent) => {
+                let mut delivery = self.said(id, to, message, queue.now())?;
+                delivery.sent = self.lines.get(&id).map(|line| (line.path(to).0, sent));
+                Some(delivery)
+            }
             Event::End(id, to, lost) => self.ended(id, to, lost),
             Event::Call(event) => {
                 let sky = (&mut self.lag, &mut self.weather);
@@ -413,13 +419,13 @@ impl Network {
     fn opened(&mut self, id: u64, now: Moment) -> Option<Delivery> {
         let (to, conn) = self.arrives(id, Side::Listener, now)?;
         let kind = self.lines.get(&id)?.kind;
-        Some(Delivery { to, input: Input::Opened(conn, kind), bytes: Vec::new() })
+        Some(Delivery { to, input: Input::Opened(conn, kind), bytes: Vec::new(), sent: None })
     }
 
     fn said(&mut self, id: u64, side: Side, message: Vec<u8>, now: Moment) -> Option<Delivery> {
         let (to, conn) = self.arrives(id, side, now)?;
         let said = calls::decoded(frame::decode(&message));
-        Some(Delivery { to, input: Input::Said(conn, said), bytes: message })
+        Some(Delivery { to, input: Input::Said(conn, said), bytes: message, sent: None })
     }
 
     /// The process at this end with its number for the stream; none if what arrives there now is lost.
@@ -437,7 +443,7 @@ impl Network {
         }
         self.ends.remove(&end);
         let (to, conn) = end;
-        Some(Delivery { to, input: Input::Ended(conn, lost), bytes: Vec::new() })
+        Some(Delivery { to, input: Input::Ended(conn, lost), bytes: Vec::new(), sent: None })
     }
 }
 

@@ -267,22 +267,23 @@ impl Node {
         }
     }
 
-    /// Begins or ends a sync, if it is time for that.
+    /// Begins or ends a sync, if it is time for that; whether one has ended.
     ///
     /// # Errors
     /// A write or the sync failed.
-    pub(crate) fn sync(&mut self, queue: &mut Queue<Event>) -> Result<(), StoreError> {
+    pub(crate) fn sync(&mut self, queue: &mut Queue<Event>) -> Result<bool, StoreError> {
         let process = self.process();
         let Some(life) = self.life.as_mut().filter(|life| life.sync_at == Some(queue.now())) else {
-            return Ok(());
+            return Ok(false);
         };
         if life.still_until > queue.now() {
             life.sync_at = Some(life.still_until);
             queue.put(life.still_until, Event::Sync(process));
-            return Ok(());
+            return Ok(false);
         }
         life.sync_at = None;
-        if std::mem::take(&mut life.syncing) {
+        let ends = std::mem::take(&mut life.syncing);
+        if ends {
             if life.hangs {
                 return Err(StoreError::Failed("a sync did not end".to_owned()));
             }
@@ -298,7 +299,7 @@ impl Node {
             self.wake_soon(queue);
         }
         self.plan_sync(queue);
-        Ok(())
+        Ok(ends)
     }
 }
 

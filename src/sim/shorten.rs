@@ -5,7 +5,7 @@
 
 use super::Failure;
 use super::faults::{Planned, Schedule};
-use super::play;
+use super::{Show, play};
 
 /// Worlds that are tried for one schedule, at most.
 const TRIES_MAX: u32 = 150;
@@ -66,7 +66,7 @@ impl Search {
         if self.tries > TRIES_MAX {
             return false;
         }
-        match play(&schedule, false).failed {
+        match play(&schedule, Show::default()).failed {
             Some(failure) if failure.check == self.failure.check => {
                 (self.best, self.failure) = (schedule, failure);
                 true

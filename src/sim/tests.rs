@@ -49,7 +49,7 @@ fn schedules_that_failed_once_pass() {
         let text = std::fs::read_to_string(&file).unwrap();
         let line = text.lines().find(|line| !line.starts_with("//")).unwrap();
         let schedule: Schedule = line.parse().unwrap_or_else(|why| panic!("{}: {why}", file.display()));
-        let failed = play(&schedule, false).failed;
+        let failed = play(&schedule, Show::default()).failed;
         assert_eq!(failed, None, "bazaar simulate --schedule @{}", file.display());
     }
 }

@@ -3,12 +3,18 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use super::Show;
+use super::diagram::Diagram;
 use super::queue::Moment;
 use crate::types::{Hash, PeerId, node_name};
 
 /// What has happened in a run so far. It outlives the world, so that what led to a panic can be shown.
 #[derive(Clone, Default)]
-pub(super) struct Trace(Rc<RefCell<Recorder>>);
+pub(super) struct Trace {
+    recorder: Rc<RefCell<Recorder>>,
+    /// The same as a picture, if it is wanted.
+    pub diagram: Diagram,
+}
 
 #[derive(Default)]
 struct Recorder {
@@ -18,10 +24,11 @@ struct Recorder {
 }
 
 impl Trace {
-    /// Nothing has happened yet; lines are kept if they are `wanted`.
-    pub(crate) fn new(wanted: bool) -> Trace {
-        let lines = wanted.then(Vec::new);
-        Trace(Rc::new(RefCell::new(Recorder { lines, ..Recorder::default() })))
+    /// Nothing has happened yet.
+    pub(crate) fn new(show: Show) -> Trace {
+        let lines = show.lines.then(Vec::new);
+        let recorder = Rc::new(RefCell::new(Recorder { lines, ..Recorder::default() }));
+        Trace { recorder, diagram: Diagram::new(show.diagram) }
     }
 
     /// Something happened at a node: `what` in a word, the number of its stream or call, its bytes, and how it reads.
@@ -34,7 +41,7 @@ impl Trace {
         bytes: &[u8],
         text: impl FnOnce() -> String,
     ) {
-        let mut recorder = self.0.borrow_mut();
+        let mut recorder = self.recorder.borrow_mut();
         let head =
             [&at.0.to_le_bytes()[..], &node.0.to_le_bytes(), &number.to_le_bytes(), what.as_bytes()].concat();
         recorder.hasher.update(&(head.len() as u64).to_le_bytes()).update(&head);
@@ -46,12 +53,17 @@ impl Trace {
 
     /// The hash over all that was noted.
     pub(crate) fn hash(&self) -> Hash {
-        Hash(*self.0.borrow().hasher.finalize().as_bytes())
+        Hash(*self.recorder.borrow().hasher.finalize().as_bytes())
+    }
+
+    /// The diagram, if it was wanted.
+    pub(crate) fn svg(&self, title: &str) -> Option<String> {
+        self.diagram.svg(title)
     }
 
     /// Takes the lines.
     pub(crate) fn take_lines(&self) -> Vec<String> {
-        self.0.borrow_mut().lines.take().unwrap_or_default()
+        self.recorder.borrow_mut().lines.take().unwrap_or_default()
     }
 }
 
@@ -62,7 +74,7 @@ mod tests {
     #[test]
     fn time_place_word_and_content_are_in_the_hash() {
         let hash = |at, node, what, bytes: &[u8]| {
-            let trace = Trace::new(false);
+            let trace = Trace::new(Show::default());
             trace.note(Moment(at), PeerId(node), what, 0, bytes, String::new);
             trace.hash()
         };

@@ -198,7 +198,7 @@ impl Event {
         let opened = Opened { peer, epoch, floor, highest, new: false };
         let generation = Generation::of_test(u64::from(self.more % 16 == 10));
         let (clock, roster) = (Stamp(5), self.roster());
-        Answer::Opened(Box::new(OpenAnswer { opened, clock, roster, generation }))
+        Answer::Opened(Box::new(OpenAnswer { seen: None, opened, clock, roster, generation }))
     }
 }
 

@@ -358,6 +358,7 @@ impl Machine for Warehouse {
                     hello.show(self.shows(durable));
                 }
             }
+            Effect::Reply(_, Ok(Answer::Opened(opened))) => opened.seen = Some(Box::new(self.shows(durable))),
             Effect::Reply(_, Ok(Answer::Status(report))) => report.ledger = durable,
             _ => {}
         }

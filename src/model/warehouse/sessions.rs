@@ -47,6 +47,7 @@ impl Warehouse {
             self.tell_session(opened.peer, turn);
         }
         Ok(Answer::Opened(Box::new(OpenAnswer {
+            seen: None,
             opened,
             clock: self.clock.now(),
             roster: self.roster(at.now).clone(),

@@ -5,6 +5,7 @@ use crate::model::happening::What;
 use crate::model::step::Effect;
 use crate::sim::calls::Back;
 use crate::sim::check::{Failure, Told};
+use crate::sim::diagram::Point;
 use crate::sim::engine::View;
 use crate::sim::marks::Mark;
 use crate::sim::network::Process;
@@ -63,6 +64,8 @@ impl World {
 
     fn happened(&mut self, peer: PeerId, what: &What) {
         if let What::Told(order, outcome) = what {
+            let text = || format!("{} {}", order.id, outcome.kind.name());
+            self.trace.diagram.point(peer, self.queue.now(), Point::Told, text);
             if !self.told_of.insert(order.id) {
                 self.marks.mark(Mark::ToldAgain);
             }

@@ -29,6 +29,8 @@ pub(super) struct Ledgers {
     old: Option<(MemoryDisk, bool)>,
     /// What was there before that.
     newest: Option<MemoryDisk>,
+    /// An older copy was put in its place.
+    was_put_back: bool,
     /// The last backup.
     backup: Option<MemoryDisk>,
     /// Each restore: its generation, and the first sequence that is lost.
@@ -62,6 +64,7 @@ impl World {
             self.kill(0, 0);
         }
         self.ledgers.newest = Some(self.nodes[0].disk.copy());
+        self.ledgers.was_put_back = true;
         self.nodes[0].disk.put_back(&old);
         self.queue.put(self.queue.now().after(10 * MS), Event::Start(PeerId::WAREHOUSE));
         for at in traders.into_iter().filter(|_| alone).map(|id| id as usize) {
@@ -125,7 +128,7 @@ impl World {
     /// # Errors
     /// Nothing that went wrong is a reason for that.
     pub(super) fn exited(&mut self, from: Process, exit: &Exit) -> Result<(), Failure> {
-        let known = self.ledgers.newest.is_some() || !self.ledgers.restored.is_empty();
+        let known = self.ledgers.was_put_back || !self.ledgers.restored.is_empty();
         if (from.node, exit.code, known) != (PeerId::WAREHOUSE, NOT_TO_BE_SERVED, true) {
             let why = format!("{} exits with {}: {}", node_name(from.node), exit.code, exit.what);
             return Err(Failure::new("exit", why));

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use super::chance::Chance;
 use super::check::{self, Failure, Told};
+use super::diagram::Point;
 use super::disks::Disk;
 use super::engine::View;
 use super::faults::{Counts, Kind, Planned, Schedule};
@@ -77,6 +78,8 @@ pub(super) struct World {
     /// How long a process that was told to end stays down.
     down: BTreeMap<PeerId, u64>,
     ledgers: Ledgers,
+    /// Peers whose store was an old copy once.
+    copied: BTreeSet<PeerId>,
     /// Orders that were open when everything healed.
     open_when_healed: BTreeSet<OrderId>,
     phase: Phase,
@@ -106,6 +109,7 @@ impl World {
             faults_left: schedule.faults.len(),
             down: BTreeMap::new(),
             ledgers: Ledgers::default(),
+            copied: BTreeSet::new(),
             open_when_healed: BTreeSet::new(),
             phase: Phase::Faults,
             phase_ends: Moment(FAULTS_MAX),
@@ -210,8 +214,13 @@ impl World {
             Event::Turn(process) => self.turn(process),
             Event::Sync(process) => match self.living(process) {
                 Some(at) => {
-                    if let Err(error) = self.nodes[at].sync(&mut self.queue) {
-                        self.disk_failed(at, &error);
+                    match self.nodes[at].sync(&mut self.queue) {
+                        Ok(true) => {
+                            let now = self.queue.now();
+                            self.trace.diagram.point(process.node, now, Point::Synced, String::new);
+                        }
+                        Ok(false) => {}
+                        Err(error) => self.disk_failed(at, &error),
                     }
                     Ok(())
                 }
@@ -274,6 +283,7 @@ impl World {
         self.trace.note(self.queue.now(), id, "start", 0, &bytes, || {
             format!("started: {}", recovery.line("log", 0))
         });
+        self.trace.diagram.point(id, self.queue.now(), Point::Started, || recovery.line("log", 0));
         self.recovered(&recovery);
         Ok(())
     }
@@ -296,11 +306,14 @@ impl World {
 
     fn deliver(&mut self, delivery: Delivery) {
         let Some(at) = self.living(delivery.to) else { return };
-        let Delivery { to, input, bytes } = &delivery;
+        let Delivery { to, input, bytes, sent } = &delivery;
         let (now, text) = (self.queue.now(), || format!("<- {input}"));
         match bytes.is_empty() {
             true => self.trace.note(now, to.node, "in", 0, format!("{input:?}").as_bytes(), text),
             false => self.trace.note(now, to.node, "in", 0, bytes, text),
+        }
+        if let Some(sent) = sent {
+            self.trace.diagram.arrow(*sent, (to.node, now), || input.to_string());
         }
         self.marks.input(*to, input);
         self.nodes[at].deliver(delivery, &mut self.queue);
@@ -353,7 +366,7 @@ impl World {
 
     fn check(&self) -> Result<(), Failure> {
         let disks: Vec<(PeerId, &Disk)> = self.nodes.iter().map(|node| (node.id, &node.disk)).collect();
-        check::audited(&disks)?;
+        check::audited(&disks, &self.copied)?;
         let outcomes = check::ledger(&self.nodes[0].disk)?.into_iter().filter_map(|(_, outcome)| outcome);
         let done: BTreeMap<OrderId, Outcome> = outcomes.map(|outcome| (outcome.id, outcome)).collect();
         check::told_is_done(&self.told, &done, |generation, seq| self.ledgers.has_lost(generation, seq))

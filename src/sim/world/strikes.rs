@@ -4,6 +4,7 @@ use super::{Event, World};
 use crate::journal::MemoryDisk;
 use crate::model::call::Ask;
 use crate::sim::chance::Chance;
+use crate::sim::diagram::Point;
 use crate::sim::engine::View;
 use crate::sim::faults::{Kind, Planned, Seats};
 use crate::sim::marks::Mark;
@@ -63,6 +64,9 @@ impl World {
         self.trace.note(self.queue.now(), PeerId::WAREHOUSE, "fault", 0, text.as_bytes(), || {
             format!("-- fault: {text}")
         });
+        for id in fault.aim.nodes(self.seats()) {
+            self.trace.diagram.point(PeerId(id), self.queue.now(), Point::Fault, || text.clone());
+        }
     }
 
     pub(super) fn seats(&self) -> Seats {
@@ -97,6 +101,9 @@ impl World {
         self.trace.note(self.queue.now(), process.node, "killed", kept, &[], || {
             format!("killed, {lost} writes lost")
         });
+        self.trace
+            .diagram
+            .point(process.node, self.queue.now(), Point::Crashed, || format!("{lost} writes lost"));
         self.marks.count(Mark::WritesLost, lost);
         self.marks.count(Mark::WritesKept, kept);
         self.queue.put(self.queue.now().after(down), Event::Start(process.node));
@@ -177,6 +184,7 @@ impl World {
     pub(super) fn put_back(&mut self, id: u32, copy: &MemoryDisk) {
         self.kill_all(&[id], 10 * MS);
         self.nodes[id as usize].disk.put_back(copy);
+        self.copied.insert(PeerId(id));
         self.marks.mark(Mark::OldStore);
     }
 

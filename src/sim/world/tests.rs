@@ -1,12 +1,13 @@
 use super::*;
 use crate::journal::Store;
 use crate::model::fold::Tree;
+use crate::sim::Show;
 use crate::sim::faults::Setting;
 
 /// A world that has lived and passed.
 fn lived() -> World {
     let setting = Setting { seed: 2, peers: 4, orders: 60, faults: &[Kind::Kill] };
-    let mut world = World::new(&Schedule::draw(&setting), Trace::new(false));
+    let mut world = World::new(&Schedule::draw(&setting), Trace::new(Show::default()));
     assert_eq!(world.run(), Ok(()));
     assert!(world.told.len() >= 60, "{} were told", world.told.len());
     world

@@ -3,7 +3,7 @@
 use super::{
     Epoch, Generation, Money, Number, OrderId, PeerId, Quantity, Seq, Stamp, Term, WIRE_VERSION, hash_in,
     hash_out, member_in, member_out, office_in, office_out, process_in, process_out, proto, roster_in,
-    roster_out,
+    roster_out, seen_in, seen_out,
 };
 use crate::model::call::{Catalogue, Farewell, OpenAnswer};
 use crate::model::report::{Report, Shopping};
@@ -11,6 +11,7 @@ use crate::model::report::{Report, Shopping};
 impl From<OpenAnswer> for proto::OpenReply {
     fn from(it: OpenAnswer) -> Self {
         proto::OpenReply {
+            seen: it.seen.as_deref().map(seen_out),
             clock: it.clock.0,
             peer: it.opened.peer.0,
             epoch: it.opened.epoch.0,
@@ -29,6 +30,7 @@ impl From<proto::OpenReply> for OpenAnswer {
         let (peer, epoch) = (PeerId(it.peer), Epoch(it.epoch));
         let (floor, highest) = (Number(it.floor), Number(it.highest));
         OpenAnswer {
+            seen: it.seen.map(|seen| Box::new(seen_in(seen))),
             opened: crate::model::warehouse::Opened { peer, epoch, floor, highest, new: false },
             clock: Stamp(it.clock),
             roster: it.roster.map(roster_in).unwrap_or_default(),

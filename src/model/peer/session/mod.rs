@@ -158,7 +158,7 @@ impl Session {
             cx.present = false;
             self.control.close(cx);
         }
-        enter_generation(cx, answer.generation);
+        enter_generation(cx, answer.generation, answer.seen);
         (cx.session_open, cx.news.session) = (true, true);
         cx.told_roster(answer.roster);
         self.dial_control(cx);
@@ -281,12 +281,14 @@ fn live_in(cx: &mut Cx<'_>, epoch: Epoch) {
 
 /// The warehouse was restored from a backup: what this peer has seen of the ledger may be gone, and its session is
 /// another. Its open orders are asked again; those of terms that ended with it go to their present homes.
-fn enter_generation(cx: &mut Cx<'_>, generation: Generation) {
+fn enter_generation(cx: &mut Cx<'_>, generation: Generation, seen: Option<Box<Seen>>) {
     if generation == cx.ledger_seen.generation {
         return;
     }
     tracing::warn!(%generation, epoch = %cx.me.epoch, "the warehouse was restored; this peer goes on with a new session");
-    cx.ledger_seen = Seen { generation, ..Seen::default() };
+    // With a proof, so that the generation is no bare claim where this peer meets a rival of it.
+    let shown = seen.filter(|seen| seen.generation == generation);
+    cx.ledger_seen = shown.map_or(Seen { generation, ..Seen::default() }, |seen| *seen);
     cx.keep_ledger_seen();
     cx.news.generation = true;
 }

@@ -17,7 +17,7 @@ fn open_answer(epoch: u64, highest: u32, generation: u64) -> Answer {
         new: false,
     };
     let roster = Roster { generation, ..offices(2, Some((6, 1)), None) };
-    Answer::Opened(Box::new(OpenAnswer { opened, clock: Stamp(70), roster, generation }))
+    Answer::Opened(Box::new(OpenAnswer { seen: None, opened, clock: Stamp(70), roster, generation }))
 }
 
 fn seen(generation: u64, seq: u64, hash: Hash) -> Entry {

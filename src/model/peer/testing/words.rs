@@ -111,6 +111,7 @@ pub(in crate::model::peer) fn opened(epoch: u64, roster: Roster) -> Answer {
     let (floor, highest) = (Number(1), Number(0));
     let opened = Opened { peer: PeerId(ME), epoch: Epoch(epoch), floor, highest, new: true };
     Answer::Opened(Box::new(OpenAnswer {
+        seen: None,
         opened,
         clock: Stamp(1),
         roster,

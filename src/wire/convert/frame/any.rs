@@ -321,7 +321,14 @@ impl Any {
         let (floor, highest) = (Number(self.n()), Number(self.n()));
         // Whether it is new is between the warehouse and its ledger.
         let opened = Opened { peer, epoch, floor, highest, new: false };
-        OpenAnswer { opened, clock: self.clock(), roster: *self.roster(), generation: self.generation() }
+        let seen = self.some(Any::seen);
+        OpenAnswer {
+            seen,
+            opened,
+            clock: self.clock(),
+            roster: *self.roster(),
+            generation: self.generation(),
+        }
     }
 
     fn good(&mut self) -> (String, Money) {
