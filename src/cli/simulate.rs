@@ -74,7 +74,8 @@ fn schedule(text: &str) -> Result<Schedule, ValueError> {
         Some(file) => std::fs::read_to_string(file).map_err(|error| format!("{file}: {error}")),
         None => Ok(text.to_owned()),
     };
-    let parsed = read.and_then(|text| text.lines().find(|line| !line.starts_with("//")).unwrap_or_default().parse());
+    let parsed =
+        read.and_then(|text| text.lines().find(|line| !line.starts_with("//")).unwrap_or_default().parse());
     parsed.or_else(|why: String| value::refuse(why, "copy it from where it was printed, in quotes"))
 }
 

@@ -54,7 +54,9 @@ fn play_one(schedule: &Schedule, trace: bool, global: &Global) -> io::Result<u8>
     let (mut out, hash) = (io::stdout(), outcome.hash);
     match (global.json, &outcome.failed) {
         (true, _) => writeln!(out, "{}", json!({ "failed": failed, "trace_hash": hash.to_string() }))?,
-        (false, Some(failure)) => writeln!(out, "failed: {}: {}\ntrace   {hash}", failure.check, failure.why)?,
+        (false, Some(failure)) => {
+            writeln!(out, "failed: {}: {}\ntrace   {hash}", failure.check, failure.why)?
+        }
         (false, None) => writeln!(out, "passed, {} orders\ntrace   {hash}", outcome.orders)?,
     }
     Ok(if outcome.failed.is_some() { exit::BROKEN } else { exit::DONE })

@@ -45,8 +45,7 @@ impl Search {
         let mut found = false;
         while end > 0 {
             let begin = end.saturating_sub(size);
-            let faults: Vec<Planned> =
-                [&self.best.faults[..begin], &self.best.faults[end..]].concat();
+            let faults: Vec<Planned> = [&self.best.faults[..begin], &self.best.faults[end..]].concat();
             found |= self.fails(Schedule { faults, ..self.best.clone() });
             end = begin;
         }

@@ -121,7 +121,11 @@ mod tests {
     fn a_short_silence_delays_and_a_long_one_swallows() {
         let mut short = weather(Effect::Silence, SECOND);
         assert_eq!(short.passage(ONE, TWO, Moment(0)), Passage::After(SECOND));
-        assert_eq!(short.passage(TWO, ONE, Moment(0)), Passage::After(0), "the other direction is not silent");
+        assert_eq!(
+            short.passage(TWO, ONE, Moment(0)),
+            Passage::After(0),
+            "the other direction is not silent"
+        );
         let mut long = weather(Effect::Silence, 9 * SECOND);
         assert_eq!(long.passage(ONE, TWO, Moment(0)), Passage::Never);
         assert_eq!(long.passage(ONE, TWO, Moment(9 * SECOND)), Passage::After(0));

@@ -27,6 +27,7 @@ mod facts;
 mod follow;
 mod gossip;
 mod handover;
+mod invariants;
 mod leave;
 mod line;
 mod links;
@@ -168,5 +169,9 @@ impl Machine for Peer {
 
     fn has_ended(&self) -> bool {
         self.rooms.leave.has_ended()
+    }
+
+    fn invariants(&self) -> Result<(), String> {
+        self.sound()
     }
 }

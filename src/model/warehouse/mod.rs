@@ -8,6 +8,7 @@
 //! depose healthy traders.
 
 mod denied;
+mod invariants;
 mod offices;
 mod presence;
 mod sessions;
@@ -265,6 +266,10 @@ impl Machine for Warehouse {
 
     fn has_ended(&self) -> bool {
         self.stopped
+    }
+
+    fn invariants(&self) -> Result<(), String> {
+        self.sound()
     }
 
     /// Shows what the ledger durably holds when the message leaves. What is staged does not count: power fails, and a

@@ -10,8 +10,8 @@ mod text;
 use std::collections::BTreeMap;
 
 pub(crate) use kinds::Kind;
-pub(crate) use schedule::{Planned, Schedule, Setting};
 pub(super) use schedule::Aim;
+pub(crate) use schedule::{Planned, Schedule, Setting};
 
 /// How often each kind came about.
 pub(crate) type Counts = BTreeMap<Kind, u64>;

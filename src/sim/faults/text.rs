@@ -81,7 +81,8 @@ impl FromStr for Schedule {
         if !(3..=9).contains(&peers) {
             return Err(format!("{peers} is not a number of peers; use 3 to 9"));
         }
-        let mut faults = parts.filter(|part| !part.is_empty()).map(str::parse).collect::<Result<Vec<Planned>, _>>()?;
+        let mut faults =
+            parts.filter(|part| !part.is_empty()).map(str::parse).collect::<Result<Vec<Planned>, _>>()?;
         let beyond = |fault: &&Planned| matches!(fault.aim, Aim::Node(id) if u64::from(id) > peers);
         if let Some(fault) = faults.iter().find(beyond) {
             return Err(format!("'{fault}' aims at a node that is not there"));

@@ -22,7 +22,7 @@ use super::queue::{MS, Moment, Queue};
 use super::trace::Trace;
 use crate::journal::{HandTime, MemoryDisk, Recovery, StoreError};
 use crate::model::row::Outcome;
-use crate::types::{Epoch, OrderId, PeerId};
+use crate::types::{Epoch, OrderId, PeerId, node_name};
 use phases::{FAULTS_MAX, Phase};
 
 /// Something that happens at a time.
@@ -52,6 +52,8 @@ pub(super) enum Event {
 /// Events of a run, and for each order that is to be placed.
 const EVENTS_MAX: u64 = 1_000_000;
 const EVENTS_PER_ORDER_MAX: u64 = 10_000;
+/// A machine is looked at after each so many turns of the world: looking may take longer than the turn.
+const LOOKED_AT_EVERY: u64 = 4;
 /// How long a node stays down whose disk failed.
 const DOWN_AFTER_FAILURE: u64 = 500 * MS;
 /// Peers are started within this after the warehouse.
@@ -78,6 +80,8 @@ pub(super) struct World {
     phase_ends: Moment,
     events: u64,
     events_max: u64,
+    /// All turns of all processes.
+    turns: u64,
     /// By peer and epoch of its store.
     placed: BTreeMap<(PeerId, Epoch), u64>,
     told: Vec<Told>,
@@ -105,6 +109,7 @@ impl World {
             phase_ends: Moment(FAULTS_MAX),
             events: 0,
             events_max: EVENTS_MAX + orders * EVENTS_PER_ORDER_MAX,
+            turns: 0,
             placed: BTreeMap::new(),
             told: Vec::new(),
             told_of: BTreeSet::new(),
@@ -301,11 +306,22 @@ impl World {
             let placed = self.placed.entry((process.node, state.last.epoch())).or_default();
             *placed = u64::from(state.last.k()).max(*placed);
         }
+        self.turns += 1;
+        if self.turns.is_multiple_of(LOOKED_AT_EVERY) {
+            self.machine_holds(at)?;
+        }
         effects.into_iter().try_for_each(|effect| self.perform(process, effect))?;
         match self.nodes[at].end() {
             Some(ending) => self.ended(process, ending),
             None => Ok(()),
         }
+    }
+
+    /// # Errors
+    /// Something that must hold of a machine between turns does not.
+    fn machine_holds(&self, at: usize) -> Result<(), Failure> {
+        let name = || node_name(self.nodes[at].id);
+        self.nodes[at].invariants().map_err(|why| Failure::new("invariant", format!("{}: {why}", name())))
     }
 
     /// A process came to its end by itself, and is started again later.
@@ -336,6 +352,7 @@ impl World {
 
     fn check(&self) -> Result<(), Failure> {
         let disks: Vec<(PeerId, &Disk)> = self.nodes.iter().map(|node| (node.id, &node.disk)).collect();
+        (0..self.nodes.len()).try_for_each(|at| self.machine_holds(at))?;
         check::audited(&disks)?;
         let outcomes = check::ledger(&self.nodes[0].disk)?.into_iter().filter_map(|(_, outcome)| outcome);
         let done: BTreeMap<OrderId, Outcome> = outcomes.map(|outcome| (outcome.id, outcome)).collect();
