@@ -163,11 +163,11 @@ impl Session {
     /// # Errors
     /// Says what does not hold.
     pub(crate) fn invariants(&self, generation: u64) -> Result<(), String> {
-        let windows = self.windows.iter();
+        let mut windows = self.windows.iter();
         let check = |(epoch, window): (&Epoch, &Window)| {
             window.invariants(is_lost(*epoch, generation)).map_err(|why| format!("epoch {epoch}: {why}"))
         };
-        windows.map(check).collect()
+        windows.try_for_each(check)
     }
 
     /// The lowest number of the present epoch that may be asked for.

@@ -15,7 +15,7 @@ const EXAMPLES_MAX: usize = 2;
 /// Why a seed failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// Which check: `liveness`, `audit`, `told`, `invariant`, `boot`, `disk`, `exit`, `wire` or `panic`.
+    /// Which check: `liveness`, `audit`, `told`, `name`, `token`, `invariant`, `boot`, `disk`, `exit`, `wire` or `panic`.
     pub check: &'static str,
     /// What is wrong.
     pub why: String,

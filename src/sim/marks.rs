@@ -60,11 +60,21 @@ pub enum Mark {
     Ended,
     /// A process ended since its disk failed or did not answer.
     DiskFailed,
+    /// A client was told an outcome.
+    ClientAnswered,
+    /// A client that asked once more was told the same again.
+    ClientFromRecord,
+    /// A number that has an outcome was refused with other content.
+    OtherContent,
+    /// A stranger was refused, or its stream was cut.
+    StrangerRefused,
+    /// A stream on which a second hello was said was cut.
+    SecondHelloCut,
 }
 
 impl Mark {
     /// All there are.
-    pub(crate) const ALL: [Mark; 22] = [
+    pub(crate) const ALL: [Mark; 27] = [
         Mark::Grant,
         Mark::Fence,
         Mark::Pair,
@@ -87,6 +97,11 @@ impl Mark {
         Mark::OldStore,
         Mark::Ended,
         Mark::DiskFailed,
+        Mark::ClientAnswered,
+        Mark::ClientFromRecord,
+        Mark::OtherContent,
+        Mark::StrangerRefused,
+        Mark::SecondHelloCut,
     ];
 
     /// As printed.
@@ -114,6 +129,11 @@ impl Mark {
             Mark::DiskFailed => "disk failed",
             Mark::Ended => "ended by itself",
             Mark::OldStore => "old store put back",
+            Mark::ClientAnswered => "client answered",
+            Mark::ClientFromRecord => "client answered from record",
+            Mark::OtherContent => "other content refused",
+            Mark::StrangerRefused => "stranger refused",
+            Mark::SecondHelloCut => "second hello cut",
         }
     }
 }

@@ -25,10 +25,13 @@ mod disks;
 mod engine;
 mod faults;
 mod lag;
+mod line;
 mod load;
 mod marks;
 mod network;
 mod node;
+mod people;
+mod placing;
 mod port;
 mod queue;
 mod shorten;
@@ -47,8 +50,8 @@ pub(crate) use marks::Seen;
 pub(crate) use shorten::shorten;
 
 use self::chance::Chance;
-use self::trace::Trace;
 use self::faults::Setting;
+use self::trace::Trace;
 use self::world::World;
 use crate::types::Hash;
 
@@ -114,7 +117,15 @@ pub(crate) fn play(schedule: &Schedule, lines: bool) -> Outcome {
         let mut world = World::new(schedule, trace.clone());
         (world.run().err(), world.orders(), world.faults().clone(), world.marks().clone())
     });
-    Outcome { seed: schedule.seed, failed, orders, faults, marks, hash: trace.hash(), lines: trace.take_lines() }
+    Outcome {
+        seed: schedule.seed,
+        failed,
+        orders,
+        faults,
+        marks,
+        hash: trace.hash(),
+        lines: trace.take_lines(),
+    }
 }
 
 fn guarded(live: impl FnOnce() -> Lived) -> Lived {

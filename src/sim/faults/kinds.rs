@@ -51,11 +51,19 @@ pub enum Kind {
     Leave,
     /// A trader resigns.
     Resign,
+    /// Clients come, order, ask again, and go; some die meanwhile.
+    Client,
+    /// People order at a peer, twice, and a client asks for an old number.
+    AskAgain,
+    /// A stranger dials nodes and calls them, and says what is not so.
+    Stranger,
+    /// What a peer says to its trader arrives twice, or out of order.
+    Repeat,
 }
 
 impl Kind {
     /// All there are.
-    pub(crate) const ALL: [Kind; 24] = [
+    pub(crate) const ALL: [Kind; 28] = [
         Kind::Kill,
         Kind::Storm,
         Kind::Stop,
@@ -80,6 +88,10 @@ impl Kind {
         Kind::Join,
         Kind::Leave,
         Kind::Resign,
+        Kind::Client,
+        Kind::AskAgain,
+        Kind::Stranger,
+        Kind::Repeat,
     ];
 
     /// As typed and printed.
@@ -109,6 +121,10 @@ impl Kind {
             Kind::Join => "join",
             Kind::Leave => "leave",
             Kind::Resign => "resign",
+            Kind::Client => "client",
+            Kind::AskAgain => "ask-again",
+            Kind::Stranger => "stranger",
+            Kind::Repeat => "repeat",
         }
     }
 

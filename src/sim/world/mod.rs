@@ -3,6 +3,7 @@
 //! Time jumps from event to event; ties go by the order in which events were put. See [`phases`] for how a run goes on.
 
 mod effects;
+mod people;
 mod phases;
 mod strikes;
 
@@ -18,10 +19,13 @@ use super::load::Load;
 use super::marks::{Mark, Marks, Seen};
 use super::network::{self, Delivery, Network, Process};
 use super::node::{Ending, Node, World as Surroundings};
+use super::people::{Plan, Somebody, is_person};
+use super::placing::Placing;
 use super::queue::{MS, Moment, Queue};
 use super::trace::Trace;
 use crate::journal::{HandTime, MemoryDisk, Recovery, StoreError};
 use crate::model::row::Outcome;
+use crate::model::step::Input;
 use crate::types::{Epoch, OrderId, PeerId, node_name};
 use phases::{FAULTS_MAX, Phase};
 
@@ -45,6 +49,10 @@ pub(super) enum Event {
     Freed(u32),
     /// What was open when everything healed is answered by now.
     Answered,
+    /// A client comes, which draws from this number.
+    Client(Plan, u64),
+    /// Somebody who is no node wakes up.
+    Wake(PeerId),
     /// In the network.
     Net(network::Event),
 }
@@ -84,6 +92,11 @@ pub(super) struct World {
     turns: u64,
     /// By peer and epoch of its store.
     placed: BTreeMap<(PeerId, Epoch), u64>,
+    /// What was placed, by whom it was.
+    placing: Placing,
+    /// Who is here beside the nodes, by place.
+    people: BTreeMap<PeerId, Somebody>,
+    people_came: u32,
     told: Vec<Told>,
     told_of: BTreeSet<OrderId>,
     marks: Marks,
@@ -111,6 +124,9 @@ impl World {
             events_max: EVENTS_MAX + orders * EVENTS_PER_ORDER_MAX,
             turns: 0,
             placed: BTreeMap::new(),
+            placing: Placing::default(),
+            people: BTreeMap::new(),
+            people_came: 0,
             told: Vec::new(),
             told_of: BTreeSet::new(),
             marks: Marks::default(),
@@ -156,7 +172,12 @@ impl World {
     pub(crate) fn run(&mut self) -> Result<(), Failure> {
         let lived = self.live();
         self.look_back()?;
-        lived.and_then(|()| self.check())
+        lived.and_then(|()| self.check()).and_then(|()| self.tokens_are_kept())
+    }
+
+    /// Counts where strangers are, so that nothing hides behind it elsewhere.
+    fn tokens_are_kept(&self) -> Result<(), Failure> {
+        if self.faults.contains_key(&Kind::Stranger) { self.placing.tokens() } else { Ok(()) }
     }
 
     fn live(&mut self) -> Result<(), Failure> {
@@ -240,12 +261,21 @@ impl World {
                 Ok(())
             }
             Event::Answered => self.healed_are_answered(),
-            Event::Net(event) => {
-                if let Some(delivery) = self.network.handle(event, &mut self.queue) {
-                    self.deliver(delivery);
+            Event::Client(plan, number) => {
+                if self.phase == Phase::Faults {
+                    self.client_comes(plan, number);
                 }
                 Ok(())
             }
+            Event::Wake(place) => self.person_wakes(place),
+            Event::Net(event) => match self.network.handle(event, &mut self.queue) {
+                Some(delivery) if is_person(delivery.to.node) => self.person_hears(delivery),
+                Some(delivery) => {
+                    self.deliver(delivery);
+                    Ok(())
+                }
+                None => Ok(()),
+            },
         }
     }
 
@@ -290,21 +320,30 @@ impl World {
     fn deliver(&mut self, delivery: Delivery) {
         let Some(at) = self.living(delivery.to) else { return };
         let Delivery { to, input, bytes } = &delivery;
+        self.trace_in(*to, input, bytes);
+        self.marks.input(*to, input);
+        self.nodes[at].deliver(delivery, &mut self.queue);
+    }
+
+    fn trace_in(&self, to: Process, input: &Input, bytes: &[u8]) {
         let (now, text) = (self.queue.now(), || format!("<- {input}"));
         match bytes.is_empty() {
             true => self.trace.note(now, to.node, "in", 0, format!("{input:?}").as_bytes(), text),
             false => self.trace.note(now, to.node, "in", 0, bytes, text),
         }
-        self.marks.input(*to, input);
-        self.nodes[at].deliver(delivery, &mut self.queue);
     }
 
     fn turn(&mut self, process: Process) -> Result<(), Failure> {
         let Some(at) = self.living(process) else { return Ok(()) };
         let effects = self.nodes[at].turn(&mut self.queue);
-        if let Some(View::Peer(state)) = self.nodes[at].view() {
-            let placed = self.placed.entry((process.node, state.last.epoch())).or_default();
-            *placed = u64::from(state.last.k()).max(*placed);
+        match self.nodes[at].view() {
+            Some(View::Peer(state)) => {
+                let placed = self.placed.entry((process.node, state.last.epoch())).or_default();
+                *placed = u64::from(state.last.k()).max(*placed);
+                self.placing.look(process, state);
+            }
+            Some(View::Market(market)) => self.placing.see_offices(&market.offices),
+            None => {}
         }
         self.turns += 1;
         if self.turns.is_multiple_of(LOOKED_AT_EVERY) {
@@ -353,8 +392,13 @@ impl World {
     fn check(&self) -> Result<(), Failure> {
         let disks: Vec<(PeerId, &Disk)> = self.nodes.iter().map(|node| (node.id, &node.disk)).collect();
         (0..self.nodes.len()).try_for_each(|at| self.machine_holds(at))?;
+        let ledger = check::ledger(&self.nodes[0].disk);
+        // What was done in another's name comes first: it breaks other rules, too. If the ledger cannot be read the audit
+        // says why.
+        let mut rows = ledger.iter().flatten().map(|(record, _)| record);
+        rows.try_for_each(|record| self.placing.was_placed(record))?;
         check::audited(&disks)?;
-        let outcomes = check::ledger(&self.nodes[0].disk)?.into_iter().filter_map(|(_, outcome)| outcome);
+        let outcomes = ledger?.into_iter().filter_map(|(_, outcome)| outcome);
         let done: BTreeMap<OrderId, Outcome> = outcomes.map(|outcome| (outcome.id, outcome)).collect();
         check::told_is_done(&self.told, &done)
     }

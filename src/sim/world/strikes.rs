@@ -29,7 +29,9 @@ impl World {
             Kind::LoseStore => self.lose_stores(&nodes, lasts),
             Kind::OldStore => self.plan_old_stores(&nodes, lasts),
             Kind::Delay => self.spells(&nodes, lasts, Effect::Delay(chance.between(MS, SECOND)), &mut chance),
-            Kind::Scatter => self.spells(&nodes, lasts, Effect::Scatter(chance.between(MS, SECOND)), &mut chance),
+            Kind::Scatter => {
+                self.spells(&nodes, lasts, Effect::Scatter(chance.between(MS, SECOND)), &mut chance)
+            }
             Kind::Late => {
                 let by = GIVE_UP + chance.between(1, 4 * GIVE_UP);
                 self.spells(&nodes, lasts, Effect::Delay(by), &mut chance)
@@ -47,6 +49,10 @@ impl World {
             Kind::Join => self.join(fault.number, &mut chance),
             Kind::Leave => self.ask_each(&nodes, lasts, &Ask::Leave),
             Kind::Resign => self.resign(&nodes, &mut chance),
+            Kind::Client => self.clients_come(lasts, &mut chance),
+            Kind::AskAgain => self.people_ask_again(&nodes, &mut chance),
+            Kind::Stranger => self.stranger_comes(&nodes, lasts, &mut chance),
+            Kind::Repeat => self.lines_repeat(&nodes, &mut chance),
         };
         if hit {
             *self.faults.entry(fault.kind).or_default() += 1;
@@ -132,7 +138,9 @@ impl World {
 
     fn skew(&mut self, chance: &mut Chance) -> bool {
         let most = 60 * SECOND;
-        self.nodes.iter_mut().for_each(|node| node.set_wall(chance.between(0, 2 * most) as i64 - most as i64));
+        self.nodes
+            .iter_mut()
+            .for_each(|node| node.set_wall(chance.between(0, 2 * most) as i64 - most as i64));
         true
     }
 
