@@ -35,6 +35,7 @@ mod placing;
 mod port;
 mod queue;
 mod shorten;
+mod sights;
 mod trace;
 mod weather;
 mod world;

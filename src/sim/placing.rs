@@ -129,7 +129,8 @@ impl Placing {
     }
 }
 
-fn hello_in(message: &Message) -> Option<&Hello> {
+/// The hello that a message begins with, if it has one.
+pub(super) fn hello_in(message: &Message) -> Option<&Hello> {
     match message {
         Message::TradeAsk(ask) => ask.hello.as_deref(),
         Message::SettleAsk(ask) => ask.hello.as_deref(),

@@ -22,6 +22,7 @@ use super::node::{Ending, Node, World as Surroundings};
 use super::people::{Plan, Somebody, is_person};
 use super::placing::Placing;
 use super::queue::{MS, Moment, Queue};
+use super::sights;
 use super::trace::Trace;
 use crate::journal::{HandTime, MemoryDisk, Recovery, StoreError};
 use crate::model::row::Outcome;
@@ -201,6 +202,8 @@ impl World {
         let checkpoints = self.nodes.iter().filter(|node| node.disk.has_checkpoint()).count();
         self.marks.count(Mark::Checkpoint, checkpoints as u64);
         check::ledger(&self.nodes[0].disk)?.iter().for_each(|(record, _)| self.marks.row(record));
+        let entries = self.nodes[1..].iter().flat_map(|node| check::journal(&node.disk));
+        entries.filter_map(|entry| sights::entry(&entry)).for_each(|mark| self.marks.mark(mark));
         Ok(())
     }
 
