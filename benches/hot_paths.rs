@@ -156,7 +156,7 @@ fn market(table: &mut Table, items: usize) -> Outcome<()> {
             black_box(market.apply_outcome(market.seq.next(), WallMicros(2), &record));
         }
         let took = began.elapsed();
-        market.invariants();
+        market.invariants()?;
         Ok(took)
     })
 }

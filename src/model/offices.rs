@@ -69,6 +69,25 @@ impl Offices {
         self.grants().find(|grant| grant.peer == peer)
     }
 
+    /// Each office has its own grant, of another peer than the other's, and no term is above the counter.
+    ///
+    /// # Errors
+    /// Says what does not hold.
+    pub(crate) fn invariants(&self) -> Result<(), String> {
+        for office in Office::BOTH {
+            if self.get(office).is_some_and(|grant| grant.office != office || grant.term > self.last_term) {
+                return Err(format!("V09: {:?} stands for the {office} office", self.get(office)));
+            }
+        }
+        match (&self.primary, &self.secondary) {
+            (Some(one), Some(other)) if one.peer == other.peer || one.term == other.term => {
+                Err(format!("V09: {one:?} and {other:?} hold both offices"))
+            }
+            (None, _) | (_, None) if self.paired => Err("V09: a pair of which one is missing".to_owned()),
+            _ => Ok(()),
+        }
+    }
+
     /// Takes an office, fence, paired or restored row in; other rows change nothing.
     pub(crate) fn apply(&mut self, seq: Seq, record: &Record) {
         match record {

@@ -113,6 +113,26 @@ impl Queue {
         self.waiting.union(&self.in_flight).map(|key| &self.orders[&key.id])
     }
 
+    /// Each order stands in one place, at its key.
+    ///
+    /// # Errors
+    /// Says what does not hold.
+    pub(crate) fn invariants(&self) -> Result<(), String> {
+        let stands = |order: &Order| {
+            let key = order.place();
+            self.waiting.contains(&key) != self.in_flight.contains(&key)
+        };
+        match self.orders.values().find(|order| !stands(order)) {
+            Some(order) => Err(format!("{order:?} neither waits nor is in flight, or both")),
+            None if self.waiting.len() + self.in_flight.len() != self.orders.len() => Err(format!(
+                "{} orders have {} places",
+                self.orders.len(),
+                self.waiting.len() + self.in_flight.len()
+            )),
+            None => Ok(()),
+        }
+    }
+
     fn unplace(&mut self, order: &Order) {
         let key = order.place();
         let was_placed = self.in_flight.remove(&key) || self.waiting.remove(&key);

@@ -112,6 +112,17 @@ impl Window {
         self.slots.iter().flatten()
     }
 
+    /// Below the floor every number is decided. A restore may have lost the outcomes of an epoch: there the floor goes
+    /// by what its peer must hold.
+    fn invariants(&self, lost: bool) -> Result<(), String> {
+        let (kept, below) = (self.kept().count() as u64, u64::from(self.floor - 1));
+        if lost || self.decided == below + kept {
+            return Ok(());
+        }
+        let Window { floor, decided, .. } = self;
+        Err(format!("the floor is {floor}, {kept} outcomes are kept, and {decided} were decided"))
+    }
+
     /// A window with this floor and nothing kept, for `restore_kept` to fill.
     pub(crate) fn restored(floor: u32, decided: u64) -> Window {
         Window { floor, slots: VecDeque::new(), decided }
@@ -147,6 +158,16 @@ impl Session {
     /// Whether it was opened in this generation: a restore of the warehouse closes all sessions before it.
     pub(crate) fn is_open(&self, generation: Generation) -> bool {
         !is_lost(self.epoch, generation)
+    }
+
+    /// # Errors
+    /// Says what does not hold.
+    pub(crate) fn invariants(&self, generation: Generation) -> Result<(), String> {
+        let mut windows = self.windows.iter();
+        let check = |(epoch, window): (&Epoch, &Window)| {
+            window.invariants(is_lost(*epoch, generation)).map_err(|why| format!("epoch {epoch}: {why}"))
+        };
+        windows.try_for_each(check)
     }
 
     /// The lowest number of the present epoch that may be asked for.

@@ -306,6 +306,14 @@ pub trait Machine {
     /// There is nothing left to do: the process ends when all is durable and said.
     fn has_ended(&self) -> bool;
 
+    /// What holds between two turns. Nothing depends on it being asked for: a simulator does.
+    ///
+    /// # Errors
+    /// Says what does not hold, which is a fault of the machine.
+    fn invariants(&self) -> Result<(), String> {
+        Ok(())
+    }
+
     /// Completes an effect that leaves now, with what the log durably holds at this moment.
     fn complete(&mut self, _effect: &mut Effect, _durable: (Seq, Hash)) {}
 }

@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn json_has_the_documented_keys_in_their_order() {
-        let (verdict, json) = verdict("bazaar simulate --seeds 1..2 --orders 50");
+        let (verdict, json) = verdict("bazaar simulate --seeds 1..2 --orders 50 --faults kill");
         let keys: Vec<&String> = json.as_object().unwrap().keys().collect();
         assert_eq!(
             keys,

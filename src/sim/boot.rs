@@ -42,7 +42,8 @@ pub(super) fn boot(node: &Node, world: &World<'_>) -> Result<Booted, OpenError> 
     }
 }
 
-fn cluster(seed: u64) -> String {
+/// What the market of a seed is called.
+pub(super) fn cluster(seed: u64) -> String {
     format!("{:08x}", seed as u32)
 }
 

@@ -31,11 +31,11 @@ impl Back {
         }
     }
 
-    /// As it goes over the wire; empty for what does not.
+    /// As it goes over the wire; empty for what does not, and for refusals: a map in them is encoded in any order.
     pub(crate) fn bytes(&self) -> &[u8] {
         match self {
-            Back::Answer(bytes) | Back::Refusal(bytes) => bytes,
-            Back::Failure(_) => &[],
+            Back::Answer(bytes) => bytes,
+            Back::Refusal(_) | Back::Failure(_) => &[],
         }
     }
 

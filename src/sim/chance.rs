@@ -32,6 +32,11 @@ impl Chance {
         among[self.between(0, among.len() as u64 - 1) as usize]
     }
 
+    /// Draws of its own, for a part whose number of draws is not to shift the others.
+    pub(crate) fn branch(&mut self) -> Chance {
+        Chance(fastrand::Rng::with_seed(self.between(0, u64::MAX)))
+    }
+
     /// A secret.
     pub(crate) fn bytes(&mut self) -> [u8; 32] {
         let mut bytes = [0; 32];

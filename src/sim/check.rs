@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::disks::Disk;
 use crate::audit::{self, Check, Example, Source, StoredSource};
 use crate::journal::{Block, StoreRead};
-use crate::model::fold::Tree;
+use crate::model::fold::{Stored, Tree};
+use crate::model::peer::entry::Entry;
 use crate::model::row::{Outcome, Record};
 use crate::types::{Generation, Order, OrderId, PeerId, Seq, node_name};
 
@@ -15,7 +16,7 @@ const EXAMPLES_MAX: usize = 2;
 /// Why a seed failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// Which check: `liveness`, `audit`, `told`, `boot`, `disk`, `exit`, `wire` or `panic`.
+    /// Which check: `liveness`, `audit`, `told`, `name`, `token`, `invariant`, `boot`, `disk`, `exit`, `wire` or `panic`.
     pub check: &'static str,
     /// What is wrong.
     pub why: String,
@@ -69,16 +70,23 @@ fn is_of_a_copy(example: &Example, copied: &BTreeSet<PeerId>) -> bool {
 /// The ledger's rows, oldest first, each with the outcome that it is, if it is one.
 pub(super) fn ledger(disk: &Disk) -> Result<Vec<(Record, Option<Outcome>)>, Failure> {
     let (store, _) = disk.look();
-    let blocks = blocks(&*store)?;
+    let blocks = blocks::<Record>(&*store, Tree::Ledger)?;
     let rows = blocks.iter().flat_map(|block| {
         block.rows().map(|(seq, record)| (record.clone(), record.outcome(seq, block.header.time)))
     });
     Ok(rows.collect())
 }
 
-fn blocks(store: &dyn StoreRead) -> Result<Vec<Block<Record>>, Failure> {
-    let unreadable = |error: String| Failure::new("audit", format!("the ledger cannot be read: {error}"));
-    let pairs = store.scan(Tree::Ledger, &[], usize::MAX).map_err(|error| unreadable(error.to_string()))?;
+/// The entries of a peer's journal that are there, as far as they can be read.
+pub(super) fn journal(disk: &Disk) -> Vec<Entry> {
+    let (store, _) = disk.look();
+    let blocks = blocks::<Entry>(&*store, Tree::Journal).unwrap_or_default();
+    blocks.into_iter().flat_map(|block| block.records).collect()
+}
+
+fn blocks<R: Stored>(store: &dyn StoreRead, log: Tree) -> Result<Vec<Block<R>>, Failure> {
+    let unreadable = |error: String| Failure::new("audit", format!("the {log:?} cannot be read: {error}"));
+    let pairs = store.scan(log, &[], usize::MAX).map_err(|error| unreadable(error.to_string()))?;
     let decode =
         |(_, bytes): &(_, Vec<u8>)| Block::decode(bytes).map_err(|error| unreadable(error.to_string()));
     pairs.iter().map(decode).collect()

@@ -42,6 +42,7 @@ pub(super) trait Engine {
     fn has_ended(&self) -> bool;
     fn close(self: Box<Self>) -> Result<(), StoreError>;
     fn view(&self) -> View<'_>;
+    fn invariants(&self) -> Result<(), String>;
 }
 
 pub(super) struct Running<M: Machine> {
@@ -90,5 +91,9 @@ where
 
     fn view(&self) -> View<'_> {
         self.driver.machine().state().into()
+    }
+
+    fn invariants(&self) -> Result<(), String> {
+        self.driver.machine().invariants()
     }
 }

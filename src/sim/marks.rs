@@ -12,6 +12,7 @@ use crate::model::step::{CallId, Effect, Input};
 use crate::types::{PeerId, Seq};
 
 use super::network::Process;
+use super::sights::Sights;
 
 /// A thing that is to happen at least once in a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,11 +65,59 @@ pub enum Mark {
     OlderCopyRefused,
     /// A backup was restored.
     Restored,
+    /// A client was told an outcome.
+    ClientAnswered,
+    /// A client that asked once more was told the same again.
+    ClientFromRecord,
+    /// A number that has an outcome was refused with other content.
+    OtherContent,
+    /// A stranger was refused, or its stream was cut.
+    StrangerRefused,
+    /// A stream on which a second hello was said was cut.
+    SecondHelloCut,
+    /// A number got a void row.
+    VoidRow,
+    /// A number was asked for whose outcome only its own journal holds.
+    Stale,
+    /// A peer's later store opened its session.
+    SessionReopened,
+    /// A store took a new token.
+    TokenRenewed,
+    /// An order or batch was refused since its clock was too far ahead.
+    ClockLeap,
+    /// An order was refused since the disk was almost full.
+    DiskLow,
+    /// The warehouse refused a call since its token was no member's.
+    NotMember,
+    /// A mirror became orders of its store.
+    MirrorAdopted,
+    /// Settled chunks of a mirror were dropped.
+    MirrorTrimmed,
+    /// An order of an ended term left its store for its home.
+    OrderHandedOver,
+    /// An old copy of a store gave a number up that another copy had used.
+    Forgotten,
+    /// Replicating began again under the same term.
+    ReplicaAgain,
+    /// A stream that came behind its successor was cut.
+    LateStreamCut,
+    /// A primary without a secondary settled an order.
+    SoloPrimary,
+    /// A higher id asked the primary for its office.
+    Preempt,
+    /// A holder gave its office to a successor.
+    OfficeHandedOver,
+    /// A trader resigned by hand.
+    Resigned,
+    /// A peer left for good.
+    Left,
+    /// A peer was passed over in elections.
+    PassedOver,
 }
 
 impl Mark {
     /// All there are.
-    pub(crate) const ALL: [Mark; 24] = [
+    pub(crate) const ALL: [Mark; 48] = [
         Mark::Grant,
         Mark::Fence,
         Mark::Pair,
@@ -93,6 +142,30 @@ impl Mark {
         Mark::DiskFailed,
         Mark::OlderCopyRefused,
         Mark::Restored,
+        Mark::ClientAnswered,
+        Mark::ClientFromRecord,
+        Mark::OtherContent,
+        Mark::StrangerRefused,
+        Mark::SecondHelloCut,
+        Mark::VoidRow,
+        Mark::Stale,
+        Mark::SessionReopened,
+        Mark::TokenRenewed,
+        Mark::ClockLeap,
+        Mark::DiskLow,
+        Mark::NotMember,
+        Mark::MirrorAdopted,
+        Mark::MirrorTrimmed,
+        Mark::OrderHandedOver,
+        Mark::Forgotten,
+        Mark::ReplicaAgain,
+        Mark::LateStreamCut,
+        Mark::SoloPrimary,
+        Mark::Preempt,
+        Mark::OfficeHandedOver,
+        Mark::Resigned,
+        Mark::Left,
+        Mark::PassedOver,
     ];
 
     /// As printed.
@@ -122,6 +195,30 @@ impl Mark {
             Mark::Restored => "restored",
             Mark::Ended => "ended by itself",
             Mark::OldStore => "old store put back",
+            Mark::ClientAnswered => "client answered",
+            Mark::ClientFromRecord => "client answered from record",
+            Mark::OtherContent => "other content refused",
+            Mark::StrangerRefused => "stranger refused",
+            Mark::SecondHelloCut => "second hello cut",
+            Mark::VoidRow => "void row",
+            Mark::Stale => "stale number",
+            Mark::SessionReopened => "session reopened",
+            Mark::TokenRenewed => "token renewed",
+            Mark::ClockLeap => "clock leap refused",
+            Mark::DiskLow => "disk low refusal",
+            Mark::NotMember => "not member",
+            Mark::MirrorAdopted => "mirror adopted",
+            Mark::MirrorTrimmed => "mirror trimmed",
+            Mark::OrderHandedOver => "order handed over",
+            Mark::Forgotten => "order forgotten",
+            Mark::ReplicaAgain => "replica begun again",
+            Mark::LateStreamCut => "late stream cut",
+            Mark::SoloPrimary => "solo primary",
+            Mark::Preempt => "preempt",
+            Mark::OfficeHandedOver => "office handed over",
+            Mark::Resigned => "resigned",
+            Mark::Left => "left",
+            Mark::PassedOver => "passed over",
         }
     }
 }
@@ -137,6 +234,7 @@ pub(super) struct Marks {
     handing: BTreeSet<(Process, CallId)>,
     /// Outcomes that the warehouse has given, by their row.
     given: BTreeSet<Seq>,
+    sights: Sights,
 }
 
 impl Marks {
@@ -159,6 +257,9 @@ impl Marks {
 
     /// What a machine wants done.
     pub(crate) fn effect(&mut self, from: Process, effect: &Effect) {
+        for mark in self.sights.effect(from, effect) {
+            self.mark(mark);
+        }
         match effect {
             Effect::Send(_, Message::SettleAnswer(answer)) => self.settled(answer),
             Effect::Send(_, Message::TradeAnswer(answer)) => self.traded(answer),
@@ -187,6 +288,7 @@ impl Marks {
 
     /// What arrives at a machine.
     pub(crate) fn input(&mut self, to: Process, input: &Input) {
+        self.sights.input(to, input);
         if let Input::Came(call, came) = input {
             let handed = self.handing.remove(&(to, *call));
             match came {
@@ -199,6 +301,9 @@ impl Marks {
 
     /// A row of the ledger.
     pub(crate) fn row(&mut self, record: &Record) {
+        if let Some(mark) = self.sights.row(record) {
+            self.mark(mark);
+        }
         match record {
             Record::Office { trader, .. } if *trader != PeerId::WAREHOUSE => self.mark(Mark::Grant),
             Record::Fence { .. } => self.mark(Mark::Fence),

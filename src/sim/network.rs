@@ -11,8 +11,9 @@ use std::collections::BTreeMap;
 
 use super::calls::{self, Back, Calls};
 use super::lag::Lag;
+use super::line::{Damage, End, Line, Side, Way};
 use super::node::node_at;
-use super::queue::{Moment, Queue};
+use super::queue::{MS, Moment, Queue};
 use super::weather::{GIVE_UP, Passage, Spell, Weather};
 use super::world;
 use crate::model::call::Ask;
@@ -42,22 +43,6 @@ pub(super) struct Delivery {
     pub sent: Option<(PeerId, Moment)>,
 }
 
-/// Which end of a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Side {
-    Dialer,
-    Listener,
-}
-
-impl Side {
-    fn other(self) -> Side {
-        match self {
-            Side::Dialer => Side::Listener,
-            Side::Listener => Side::Dialer,
-        }
-    }
-}
-
 /// Something on its way.
 pub(super) enum Event {
     /// The first packet of a stream is where it was sent to.
@@ -68,68 +53,16 @@ pub(super) enum Event {
     Say(u64, Side, Vec<u8>, Moment),
     /// This end hears, or notices, that the other one is gone.
     End(u64, Side, Lost),
+    /// A message that was held back for its successor waits no longer.
+    Held(u64),
     /// Of a unary call.
     Call(calls::Event),
 }
 
-/// What goes to one end of a stream.
-#[derive(Default)]
-struct Way {
-    /// When the last message arrives.
-    last: Moment,
-    /// What would arrive later than this is lost.
-    cut: Option<Moment>,
-    /// The next message on it is cut off, and the stream ends.
-    snaps: bool,
-}
-
-/// A process's end of a stream.
-type End = (Process, ConnId);
-
-struct Line {
-    kind: Stream,
-    addr: String,
-    /// Where it was dialed from, and where it leads.
-    nodes: (PeerId, PeerId),
-    /// Until that end is gone.
-    dialer: Option<End>,
-    /// Once it is connected, until that end is gone.
-    listener: Option<End>,
-    connected: bool,
-    /// Its ends have begun to give it up.
-    given_up: bool,
-    /// Said before it was connected.
-    waiting: Vec<Vec<u8>>,
-    to_dialer: Way,
-    to_listener: Way,
-}
-
-impl Line {
-    fn way(&mut self, to: Side) -> &mut Way {
-        match to {
-            Side::Dialer => &mut self.to_dialer,
-            Side::Listener => &mut self.to_listener,
-        }
-    }
-
-    fn end(&mut self, side: Side) -> &mut Option<End> {
-        match side {
-            Side::Dialer => &mut self.dialer,
-            Side::Listener => &mut self.listener,
-        }
-    }
-
-    /// From which node to which a message goes that is for this end.
-    fn path(&self, to: Side) -> (PeerId, PeerId) {
-        match to {
-            Side::Dialer => (self.nodes.1, self.nodes.0),
-            Side::Listener => self.nodes,
-        }
-    }
-}
-
 /// An end that only hears notices a silent connection later than one that asks for answers.
 const PATIENCE: u64 = 4 * GIVE_UP;
+/// How long a message is held back for the one that is to overtake it.
+const SWAP_MAX: u64 = 200 * MS;
 
 /// See the module's text.
 pub(super) struct Network {
@@ -181,6 +114,7 @@ impl Network {
         self.weather.clear();
         for line in self.lines.values_mut() {
             (line.to_dialer.snaps, line.to_listener.snaps) = (false, false);
+            line.mend();
         }
     }
 
@@ -205,6 +139,7 @@ impl Network {
             connected: false,
             given_up: false,
             waiting: vec![first],
+            damage: None,
             to_dialer: Way::default(),
             to_listener: Way::default(),
         };
@@ -222,7 +157,32 @@ impl Network {
         let Some(line) = self.lines.get_mut(&id) else { return };
         match line.connected {
             false => line.waiting.push(message),
+            true if side == Side::Dialer && line.damage.is_some() => self.say_damaged(id, message, queue),
             true => self.say(id, side.other(), message, queue),
+        }
+    }
+
+    /// What these nodes say next on their lines to traders arrives twice, or swapped with what they say then, so many
+    /// times. Gives how many lines they are.
+    pub(crate) fn repeat(&mut self, from: PeerId, swaps: bool, times: u32) -> u64 {
+        let lines = self.lines.values_mut().filter(|line| line.connected && line.kind == Stream::Trade);
+        let lines = lines.filter(|line| line.nodes.0 == from && !line.holds());
+        lines.map(|line| line.damage = Some(Damage::new(swaps, times))).count() as u64
+    }
+
+    fn say_damaged(&mut self, id: u64, message: Vec<u8>, queue: &mut Events) {
+        let Some(line) = self.lines.get_mut(&id) else { return };
+        let said = line.damage(message);
+        if line.holds() {
+            put(queue, SWAP_MAX, Event::Held(id));
+        }
+        said.into_iter().for_each(|message| self.say(id, Side::Listener, message, queue));
+    }
+
+    /// Nothing followed what is held back.
+    fn release(&mut self, id: u64, queue: &mut Events) {
+        if let Some(message) = self.lines.get_mut(&id).and_then(Line::release) {
+            self.say(id, Side::Listener, message, queue);
         }
     }
 
@@ -385,6 +345,10 @@ impl Network {
                 Some(delivery)
             }
             Event::End(id, to, lost) => self.ended(id, to, lost),
+            Event::Held(id) => {
+                self.release(id, queue);
+                None
+            }
             Event::Call(event) => {
                 let sky = (&mut self.lag, &mut self.weather);
                 self.calls.handle(event, &self.listening, sky, queue)

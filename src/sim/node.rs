@@ -100,6 +100,12 @@ impl Node {
         self.life.as_ref().map(|life| life.engine.view())
     }
 
+    /// # Errors
+    /// What must hold of its machine between turns does not.
+    pub(crate) fn invariants(&self) -> Result<(), String> {
+        self.life.as_ref().map_or(Ok(()), |life| life.engine.invariants())
+    }
+
     /// Starts a process on the disk, which recovers and then serves at [`Event::Serve`].
     pub(crate) fn start(
         &mut self,

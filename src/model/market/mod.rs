@@ -70,6 +70,21 @@ pub struct Market {
     pub keys: Vec<PublicKey>,
 }
 
+impl Shelf {
+    fn invariants(&self) -> Result<(), String> {
+        let Shelf { name, on_hand, stocked, deposited, sold, .. } = self;
+        let lots: u64 = self.lots.iter().map(|lot| lot.quantity.0).sum();
+        if lots != on_hand.0 || self.lots.iter().any(|lot| lot.quantity.0 == 0) {
+            return Err(format!("V01: the lots of {name} hold {lots} pieces, and {on_hand} are on hand"));
+        }
+        if stocked.0 + deposited.0 != sold.0 + on_hand.0 {
+            let came = format!("{stocked} and {deposited} pieces of {name} came in");
+            return Err(format!("V01: {came}, {sold} were sold and {on_hand} are on hand"));
+        }
+        Ok(())
+    }
+}
+
 impl Market {
     /// The warehouse's present key.
     pub(crate) fn key(&self) -> Option<PublicKey> {
@@ -86,19 +101,22 @@ impl Market {
         self.shelves.iter().map(|shelf| (shelf.name.as_str(), shelf.unit_price))
     }
 
-    /// Panics if an invariant is broken: called in tests and, cheaply, in debug builds.
-    pub fn invariants(&self) {
-        for shelf in &self.shelves {
-            let lots: u64 = shelf.lots.iter().map(|lot| lot.quantity.0).sum();
-            assert_eq!(lots, shelf.on_hand.0, "V01: lots of {} sum to what is on hand", shelf.name);
-            assert_eq!(
-                shelf.stocked.0 + shelf.deposited.0,
-                shelf.sold.0 + shelf.on_hand.0,
-                "V01: {}",
-                shelf.name
-            );
+    /// What holds after each record.
+    ///
+    /// # Errors
+    /// Says what does not hold.
+    pub fn invariants(&self) -> Result<(), String> {
+        self.shelves.iter().try_for_each(Shelf::invariants)?;
+        let sum = self.accounts.values().copied().sum::<Money>();
+        if sum != Money(0) {
+            return Err(format!("V08: all accounts come to {sum}"));
         }
-        assert_eq!(self.accounts.values().copied().sum::<Money>(), Money(0), "V08: accounts sum to zero");
+        for (peer, session) in &self.sessions {
+            session
+                .invariants(self.generation)
+                .map_err(|why| format!("the session of peer {peer}: {why}"))?;
+        }
+        Ok(())
     }
 
     /// The number that a new client gets: one above the highest id, from 1001.

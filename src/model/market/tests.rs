@@ -47,7 +47,7 @@ fn market() -> Market {
 
 fn apply(market: &mut Market, record: Record) -> Option<Outcome> {
     let outcome = market.apply_outcome(market.seq.next(), WallMicros(1), &record);
-    market.invariants();
+    assert_eq!(market.invariants(), Ok(()));
     outcome
 }
 
@@ -305,7 +305,7 @@ proptest! {
             for record in records {
                 let seq = fold.seq.next();
                 fold.apply(seq, WallMicros(5), &record);
-                fold.invariants();
+                prop_assert_eq!(fold.invariants(), Ok(()));
                 if fold.seq.0 as usize == cut {
                     let mut restored = Market::default();
                     fold.parts().into_iter().for_each(|(_, part)| restored.restore(part));

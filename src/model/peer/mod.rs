@@ -29,6 +29,7 @@ mod gossip;
 mod handover;
 #[cfg(test)]
 mod hearsay;
+mod invariants;
 mod leave;
 mod line;
 mod links;
@@ -173,5 +174,9 @@ impl Machine for Peer {
 
     fn has_ended(&self) -> bool {
         self.rooms.leave.has_ended()
+    }
+
+    fn invariants(&self) -> Result<(), String> {
+        self.sound()
     }
 }

@@ -156,6 +156,22 @@ impl Trader {
         self.queue.requeue_in_flight();
     }
 
+    /// All orders that are here.
+    pub(crate) fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
+    /// # Errors
+    /// Says what does not hold.
+    pub(crate) fn invariants(&self) -> Result<(), String> {
+        let (counted, queued) =
+            (self.by_peer.values().map(|held| *held as usize).sum::<usize>(), self.queue.len());
+        if counted != queued {
+            return Err(format!("{queued} orders are queued, and {counted} are counted by peer"));
+        }
+        self.queue.invariants()
+    }
+
     /// How many orders are here, waiting and in flight.
     pub(crate) fn depth(&self) -> usize {
         self.queue.len()

@@ -9,6 +9,7 @@
 
 mod ahead;
 mod denied;
+mod invariants;
 mod members;
 mod offices;
 mod presence;
@@ -340,6 +341,10 @@ impl Machine for Warehouse {
 
     fn has_ended(&self) -> bool {
         self.stopped
+    }
+
+    fn invariants(&self) -> Result<(), String> {
+        self.sound()
     }
 
     /// Shows what the ledger durably holds when the message leaves. What is staged does not count: power fails, and a

@@ -101,6 +101,11 @@ impl Presence {
         self.present.get(&peer).map_or(String::new(), |present| present.addr.clone())
     }
 
+    /// The control streams that are up, by peer.
+    pub(super) fn streams(&self) -> impl Iterator<Item = (PeerId, ConnId)> {
+        self.present.iter().map(|(peer, present)| (*peer, present.conn))
+    }
+
     /// The peers whose control stream is up, by id.
     pub(super) fn members(&self) -> Vec<Member> {
         self.present.iter().map(|(id, present)| present.member(*id)).collect()

@@ -57,11 +57,19 @@ pub enum Kind {
     OldLedgerAlone,
     /// A backup of the warehouse is taken; later its disk is lost and the backup restored, perhaps for the second time.
     Restore,
+    /// Clients come, order, ask again, and go; some die meanwhile.
+    Client,
+    /// People order at a peer, twice, and a client asks for an old number.
+    AskAgain,
+    /// A stranger dials nodes and calls them, and says what is not so.
+    Stranger,
+    /// What a peer says to its trader arrives twice, or out of order.
+    Repeat,
 }
 
 impl Kind {
     /// All there are.
-    pub(crate) const ALL: [Kind; 27] = [
+    pub(crate) const ALL: [Kind; 31] = [
         Kind::Kill,
         Kind::Storm,
         Kind::Stop,
@@ -89,6 +97,10 @@ impl Kind {
         Kind::OldLedger,
         Kind::OldLedgerAlone,
         Kind::Restore,
+        Kind::Client,
+        Kind::AskAgain,
+        Kind::Stranger,
+        Kind::Repeat,
     ];
 
     /// As typed and printed.
@@ -121,6 +133,10 @@ impl Kind {
             Kind::OldLedger => "old-ledger",
             Kind::OldLedgerAlone => "old-ledger-alone",
             Kind::Restore => "restore",
+            Kind::Client => "client",
+            Kind::AskAgain => "ask-again",
+            Kind::Stranger => "stranger",
+            Kind::Repeat => "repeat",
         }
     }
 

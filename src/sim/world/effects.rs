@@ -9,6 +9,7 @@ use crate::sim::diagram::Point;
 use crate::sim::engine::View;
 use crate::sim::marks::Mark;
 use crate::sim::network::Process;
+use crate::sim::people::is_person;
 use crate::types::PeerId;
 use crate::wire::convert::frame;
 
@@ -19,7 +20,10 @@ impl World {
     /// # Errors
     /// The process ends itself, and nothing that went wrong is a reason for that.
     pub(super) fn perform(&mut self, from: Process, effect: Effect) -> Result<(), Failure> {
-        self.marks.effect(from, &effect);
+        if !is_person(from.node) {
+            self.marks.effect(from, &effect);
+            self.placing.shows(from, &effect);
+        }
         let (now, node, queue) = (self.queue.now(), from.node, &mut self.queue);
         let note = |what: &str, number: u64, bytes: &[u8]| {
             self.trace.note(now, node, what, number, bytes, || effect.to_string());
@@ -41,7 +45,10 @@ impl World {
             }
             Effect::Reply(reply, answer) => {
                 let back = Back::of(answer);
-                note("reply", reply.0, back.bytes());
+                match answer {
+                    Ok(_) => note("reply", reply.0, back.bytes()),
+                    Err(refusal) => note("reply", reply.0, format!("{refusal:?}").as_bytes()),
+                }
                 self.network.reply(from, *reply, back, queue);
             }
             Effect::Call { call, addr, ask } => {

@@ -4,6 +4,7 @@
 
 mod effects;
 mod ledgers;
+mod people;
 mod phases;
 mod strikes;
 
@@ -20,11 +21,15 @@ use super::load::Load;
 use super::marks::{Mark, Marks, Seen};
 use super::network::{self, Delivery, Network, Process};
 use super::node::{Ending, Node, World as Surroundings};
+use super::people::{Plan, Somebody, is_person};
+use super::placing::Placing;
 use super::queue::{MS, Moment, Queue};
+use super::sights;
 use super::trace::Trace;
 use crate::journal::{HandTime, MemoryDisk, Recovery, StoreError};
 use crate::model::row::Outcome;
-use crate::types::{Epoch, OrderId, PeerId};
+use crate::model::step::Input;
+use crate::types::{Epoch, OrderId, PeerId, node_name};
 use ledgers::Ledgers;
 use phases::{FAULTS_MAX, Phase};
 
@@ -50,6 +55,10 @@ pub(super) enum Event {
     Freed(u32),
     /// What was open when everything healed is answered by now.
     Answered,
+    /// A client comes, which draws from this number.
+    Client(Plan, u64),
+    /// Somebody who is no node wakes up.
+    Wake(PeerId),
     /// In the network.
     Net(network::Event),
 }
@@ -57,6 +66,8 @@ pub(super) enum Event {
 /// Events of a run, and for each order that is to be placed.
 const EVENTS_MAX: u64 = 1_000_000;
 const EVENTS_PER_ORDER_MAX: u64 = 10_000;
+/// A machine is looked at after each so many turns of the world: looking may take longer than the turn.
+const LOOKED_AT_EVERY: u64 = 4;
 /// How long a node stays down whose disk failed.
 const DOWN_AFTER_FAILURE: u64 = 500 * MS;
 /// Peers are started within this after the warehouse.
@@ -86,8 +97,15 @@ pub(super) struct World {
     phase_ends: Moment,
     events: u64,
     events_max: u64,
+    /// All turns of all processes.
+    turns: u64,
     /// By peer and epoch of its store.
     placed: BTreeMap<(PeerId, Epoch), u64>,
+    /// What was placed, by whom it was.
+    placing: Placing,
+    /// Who is here beside the nodes, by place.
+    people: BTreeMap<PeerId, Somebody>,
+    people_came: u32,
     told: Vec<Told>,
     told_of: BTreeSet<OrderId>,
     marks: Marks,
@@ -115,7 +133,11 @@ impl World {
             phase_ends: Moment(FAULTS_MAX),
             events: 0,
             events_max: EVENTS_MAX + orders * EVENTS_PER_ORDER_MAX,
+            turns: 0,
             placed: BTreeMap::new(),
+            placing: Placing::default(),
+            people: BTreeMap::new(),
+            people_came: 0,
             told: Vec::new(),
             told_of: BTreeSet::new(),
             marks: Marks::default(),
@@ -161,7 +183,12 @@ impl World {
     pub(crate) fn run(&mut self) -> Result<(), Failure> {
         let lived = self.live();
         self.look_back()?;
-        lived.and_then(|()| self.check())
+        lived.and_then(|()| self.check()).and_then(|()| self.tokens_are_kept())
+    }
+
+    /// Counts where strangers are, so that nothing hides behind it elsewhere.
+    fn tokens_are_kept(&self) -> Result<(), Failure> {
+        if self.faults.contains_key(&Kind::Stranger) { self.placing.tokens() } else { Ok(()) }
     }
 
     fn live(&mut self) -> Result<(), Failure> {
@@ -185,6 +212,8 @@ impl World {
         let checkpoints = self.nodes.iter().filter(|node| node.disk.has_checkpoint()).count();
         self.marks.count(Mark::Checkpoint, checkpoints as u64);
         check::ledger(&self.nodes[0].disk)?.iter().for_each(|(record, _)| self.marks.row(record));
+        let entries = self.nodes[1..].iter().flat_map(|node| check::journal(&node.disk));
+        entries.filter_map(|entry| sights::entry(&entry)).for_each(|mark| self.marks.mark(mark));
         Ok(())
     }
 
@@ -256,12 +285,21 @@ impl World {
                 Ok(())
             }
             Event::Answered => self.healed_are_answered(),
-            Event::Net(event) => {
-                if let Some(delivery) = self.network.handle(event, &mut self.queue) {
-                    self.deliver(delivery);
+            Event::Client(plan, number) => {
+                if self.phase == Phase::Faults {
+                    self.client_comes(plan, number);
                 }
                 Ok(())
             }
+            Event::Wake(place) => self.person_wakes(place),
+            Event::Net(event) => match self.network.handle(event, &mut self.queue) {
+                Some(delivery) if is_person(delivery.to.node) => self.person_hears(delivery),
+                Some(delivery) => {
+                    self.deliver(delivery);
+                    Ok(())
+                }
+                None => Ok(()),
+            },
         }
     }
 
@@ -307,24 +345,37 @@ impl World {
     fn deliver(&mut self, delivery: Delivery) {
         let Some(at) = self.living(delivery.to) else { return };
         let Delivery { to, input, bytes, sent } = &delivery;
+        if let Some(sent) = sent {
+            self.trace.diagram.arrow(*sent, (to.node, self.queue.now()), || input.to_string());
+        }
+        self.trace_in(*to, input, bytes);
+        self.marks.input(*to, input);
+        self.nodes[at].deliver(delivery, &mut self.queue);
+    }
+
+    fn trace_in(&self, to: Process, input: &Input, bytes: &[u8]) {
         let (now, text) = (self.queue.now(), || format!("<- {input}"));
         match bytes.is_empty() {
             true => self.trace.note(now, to.node, "in", 0, format!("{input:?}").as_bytes(), text),
             false => self.trace.note(now, to.node, "in", 0, bytes, text),
         }
-        if let Some(sent) = sent {
-            self.trace.diagram.arrow(*sent, (to.node, now), || input.to_string());
-        }
-        self.marks.input(*to, input);
-        self.nodes[at].deliver(delivery, &mut self.queue);
     }
 
     fn turn(&mut self, process: Process) -> Result<(), Failure> {
         let Some(at) = self.living(process) else { return Ok(()) };
         let effects = self.nodes[at].turn(&mut self.queue);
-        if let Some(View::Peer(state)) = self.nodes[at].view() {
-            let placed = self.placed.entry((process.node, state.last.epoch())).or_default();
-            *placed = u64::from(state.last.k()).max(*placed);
+        match self.nodes[at].view() {
+            Some(View::Peer(state)) => {
+                let placed = self.placed.entry((process.node, state.last.epoch())).or_default();
+                *placed = u64::from(state.last.k()).max(*placed);
+                self.placing.look(process, state);
+            }
+            Some(View::Market(market)) => self.placing.see_offices(&market.offices),
+            None => {}
+        }
+        self.turns += 1;
+        if self.turns.is_multiple_of(LOOKED_AT_EVERY) {
+            self.machine_holds(at)?;
         }
         for effect in effects {
             // An effect may have ended the process.
@@ -336,6 +387,13 @@ impl World {
             Some(ending) => self.ended(process, ending),
             None => Ok(()),
         }
+    }
+
+    /// # Errors
+    /// Something that must hold of a machine between turns does not.
+    fn machine_holds(&self, at: usize) -> Result<(), Failure> {
+        let name = || node_name(self.nodes[at].id);
+        self.nodes[at].invariants().map_err(|why| Failure::new("invariant", format!("{}: {why}", name())))
     }
 
     /// A process came to its end by itself, and is started again later.
@@ -366,8 +424,14 @@ impl World {
 
     fn check(&self) -> Result<(), Failure> {
         let disks: Vec<(PeerId, &Disk)> = self.nodes.iter().map(|node| (node.id, &node.disk)).collect();
+        (0..self.nodes.len()).try_for_each(|at| self.machine_holds(at))?;
+        let ledger = check::ledger(&self.nodes[0].disk);
+        // What was done in another's name comes first: it breaks other rules, too. If the ledger cannot be read the audit
+        // says why.
+        let mut rows = ledger.iter().flatten().map(|(record, _)| record);
+        rows.try_for_each(|record| self.placing.was_placed(record))?;
         check::audited(&disks, &self.copied)?;
-        let outcomes = check::ledger(&self.nodes[0].disk)?.into_iter().filter_map(|(_, outcome)| outcome);
+        let outcomes = ledger?.into_iter().filter_map(|(_, outcome)| outcome);
         let done: BTreeMap<OrderId, Outcome> = outcomes.map(|outcome| (outcome.id, outcome)).collect();
         check::told_is_done(&self.told, &done, |generation, seq| self.ledgers.has_lost(generation, seq))
     }

@@ -58,7 +58,7 @@ impl World {
         match self.phase {
             Phase::Faults => self.faults_left == 0 && self.all_placed(),
             Phase::Orders => self.all_placed() && self.all_serve(),
-            Phase::Answers => self.open().is_none(),
+            Phase::Answers => self.open().is_none() && self.person_waits_for().is_none(),
             Phase::Offices => self.are_paired(),
             Phase::Rest => self.queue.now() > self.phase_ends,
         }
@@ -80,6 +80,7 @@ impl World {
     fn heal(&mut self) {
         let now = self.queue.now();
         self.network.heal();
+        self.strangers_go();
         for node in &mut self.nodes {
             node.go_on(now);
             node.disk.heal();
@@ -143,7 +144,7 @@ impl World {
             Phase::Faults | Phase::Orders => {
                 format!("{} of {} orders were placed", self.orders(), self.load.orders)
             }
-            Phase::Answers => self.open().unwrap_or_default(),
+            Phase::Answers => self.open().or_else(|| self.person_waits_for()).unwrap_or_default(),
             Phase::Offices | Phase::Rest => "the offices are not held by a pair of traders".to_owned(),
         };
         format!("{what} at {} s", self.queue.now().0 / SECOND)

@@ -53,6 +53,10 @@ impl World {
             Kind::OldLedger => self.keep_ledger(false),
             Kind::OldLedgerAlone => self.keep_ledger(true),
             Kind::Restore => self.plan_restore(lasts, &mut chance),
+            Kind::Client => self.clients_come(lasts, &mut chance),
+            Kind::AskAgain => self.people_ask_again(&nodes, &mut chance),
+            Kind::Stranger => self.stranger_comes(&nodes, lasts, &mut chance),
+            Kind::Repeat => self.lines_repeat(&nodes, &mut chance),
         };
         if hit {
             *self.faults.entry(fault.kind).or_default() += 1;

@@ -62,3 +62,47 @@ fn what_was_told_otherwise_is_seen() {
     world.told[20].outcome.filled.0 += 1;
     assert!(alarm(&world).starts_with("told: "), "{}", alarm(&world));
 }
+
+#[test]
+fn an_order_that_nobody_placed_is_seen() {
+    let mut world = lived();
+    world.placing = Placing::default();
+    assert!(alarm(&world).starts_with("name: "), "{}", alarm(&world));
+}
+
+/// A world with these faults, of seed 3, while it is lived in.
+fn begun(kind: Kind) -> World {
+    let setting = Setting { seed: 3, peers: 4, orders: 60, faults: &[kind] };
+    World::new(&Schedule::draw(&setting), Trace::new(Show::default()))
+}
+
+#[test]
+fn clients_have_their_answers_and_are_gone_at_the_end() {
+    for kind in [Kind::Client, Kind::AskAgain] {
+        let mut world = begun(kind);
+        assert_eq!(world.run(), Ok(()));
+        assert!(world.people_came > 0 && world.people.is_empty());
+        assert!(world.marks()[&Mark::ClientAnswered] > 0);
+        assert!(world.told.iter().any(|told| told.peer.is_client()));
+    }
+}
+
+#[test]
+fn a_client_without_an_answer_is_waited_for() {
+    let mut world = begun(Kind::Client);
+    world.client_comes(Plan::OldNumber, 7);
+    world.phase = Phase::Answers;
+    assert!(!world.phase_is_over());
+    assert!(world.waits_for().contains("a client"), "{}", world.waits_for());
+}
+
+#[test]
+fn strangers_are_gone_when_everything_is_healed() {
+    let mut world = begun(Kind::Stranger);
+    let mut chance = Chance::of(1, "stranger");
+    world.stranger_comes(&[0, 1], 5_000 * MS, &mut chance);
+    world.client_comes(Plan::Orders, 7);
+    assert_eq!(world.people.len(), 2);
+    world.strangers_go();
+    assert_eq!(world.people.len(), 1, "the client stays");
+}

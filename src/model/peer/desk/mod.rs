@@ -207,6 +207,21 @@ impl Desk {
         }
     }
 
+    /// # Errors
+    /// Says what does not hold.
+    pub(super) fn invariants(&self) -> Result<(), String> {
+        self.trader.invariants()?;
+        for (peer, conn) in &self.by_peer {
+            if self.streams.get(conn).is_none_or(|stream| stream.peer != *peer) {
+                return Err(format!("outcomes of peer {peer} go to {conn}, which is not its stream"));
+            }
+        }
+        match self.submits.keys().find(|id| self.trader.queue().get(**id).is_none()) {
+            Some(id) => Err(format!("a caller waits for order {id}, which is not queued")),
+            None => Ok(()),
+        }
+    }
+
     #[cfg(test)]
     pub(super) fn conns(&self) -> impl Iterator<Item = ConnId> {
         self.streams.keys().copied().chain(self.settle.conn())

@@ -431,6 +431,15 @@ impl Shop {
         }
     }
 
+    /// # Errors
+    /// Says what does not hold.
+    pub(super) fn invariants(&self, cx: &super::facts::Facts) -> Result<(), String> {
+        match self.asking.keys().find(|number| !cx.state.open.contains_key(number)) {
+            Some(number) => Err(format!("the outcome of order {number} is waited for, and it is not open")),
+            None => Ok(()),
+        }
+    }
+
     #[cfg(test)]
     pub(super) fn conns(&self) -> impl Iterator<Item = ConnId> {
         self.home.line.conn().into_iter()

@@ -117,7 +117,7 @@ impl Ends {
             Event::EndOfTurn(ms) => {
                 it.at.now = it.at.now.after_ms(ms.into());
                 it.end();
-                it.it.market.invariants();
+                assert_eq!(it.it.invariants(), Ok(()));
             }
         }
         self.take(it);
