@@ -10,8 +10,8 @@ use crate::model::row::Record;
 use crate::types::{Generation, PeerId, Seq, Stamp, Token, WallMicros};
 
 /// A new disk with the ledger of `from`, restored as the generation after all that it and `above` know of. Gives the
-/// disk, the generation, and the row from which on what the lost ledger had is lost. None if the disk has no ledger, or
-/// generations are spent.
+/// disk, the generation, and the row from which on what the lost ledger had is lost. None if the disk has no row of a
+/// ledger, or generations are spent.
 pub(crate) fn restore_by_hand(
     from: &MemoryDisk,
     above: u64,
@@ -21,6 +21,9 @@ pub(crate) fn restore_by_hand(
     let store = from.open();
     let old = meta::load(&*store.reader()).ok()?;
     let blocks = store.reader().scan(Tree::Ledger, &[], usize::MAX).ok()?;
+    if blocks.is_empty() {
+        return None;
+    }
     let (mut tip, mut seen, mut clock) = (Tip::default(), above, old.clock_reserve);
     for (_, block) in &blocks {
         let block = Block::<Record>::decode(block).ok()?;

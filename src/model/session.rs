@@ -10,9 +10,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-use super::row::Outcome;
+use super::row::{Outcome, OutcomeKind};
 use crate::limits::SESSION_WINDOW;
-use crate::types::{Epoch, Generation, Hash, Number, Order, OrderKind};
+use crate::types::{Epoch, Generation, Hash, Number, Order, OrderKind, ProductId};
 
 /// A decided order with its whole content: asked again with other content it is refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,6 +100,14 @@ impl Window {
     /// The highest number decided; `floor - 1` if none above it.
     pub(crate) fn highest(&self) -> u32 {
         self.floor + self.slots.len() as u32 - 1
+    }
+
+    /// Whether a number above `k` has traded in this good already: then `k` comes too late, since a peer's rows of a good
+    /// are by number. Peers send their numbers in order, so this happens to one that does not.
+    pub(crate) fn is_overtaken(&self, k: u32, product: ProductId) -> bool {
+        let above = (k + 1).saturating_sub(self.floor) as usize;
+        let traded = |it: &Decided| it.order.product == product && it.outcome.kind != OutcomeKind::Voided;
+        above < self.slots.len() && self.slots.iter().skip(above).flatten().any(traded)
     }
 
     /// How many numbers were decided, ever.

@@ -101,6 +101,9 @@ impl Market {
             Standing::TooFar => Verdict::NotTaken(NotTaken::Window),
             Standing::Open if closed => self.void(order, by, Reason::Closed),
             Standing::Open if order.kind == OrderKind::Void => self.void(order, by, Reason::GivenUp),
+            Standing::Open if window.is_some_and(|it| it.is_overtaken(number.k(), order.product)) => {
+                self.void(order, by, Reason::Overtaken)
+            }
             Standing::Open => self.trade(order, by),
         }
     }

@@ -6,7 +6,7 @@ use crate::model::clock::Clock;
 use crate::model::fold::Fold as _;
 use crate::model::hello::Hello;
 use crate::model::message::{Message, SettleAnswer, SettleAsk, Stream};
-use crate::model::row::{Outcome, OutcomeKind, Record};
+use crate::model::row::{Outcome, OutcomeKind, Reason, Record};
 use crate::model::step::{At, ConnId, Effect, Input, Machine, Numbers, Past, Turn};
 use crate::model::warehouse::{Parts, Rules, Warehouse};
 use crate::types::{
@@ -98,6 +98,19 @@ fn outcomes_by_precedence() {
     check(order(1, 5, BUY_SOME, 0, 1), Ok(OutcomeKind::SoldOut));
     check(order(2, 1, OrderKind::Sell, 0, 5), Ok(OutcomeKind::Deposited));
     check(order(1, 6, BUY, 0, 5), Ok(OutcomeKind::Bought));
+}
+
+/// A peer's rows of a good are by number (V06). One that sends its numbers out of order gets a definite answer, and no
+/// row that the audit calls a breach.
+#[test]
+fn a_number_behind_a_higher_one_of_its_good_is_voided() {
+    let mut market = market();
+    assert_eq!(outcome(&mut market, &order(1, 5, BUY, 0, 1)), OutcomeKind::Bought);
+    assert_eq!(outcome(&mut market, &order(1, 4, OrderKind::Void, 0, 1)), OutcomeKind::Voided);
+    let Verdict::New(record) = settle(&mut market, &order(1, 3, BUY, 0, 1)) else { panic!() };
+    assert!(matches!(record, Record::Void { reason: Reason::Overtaken, .. }), "{record:?}");
+    assert_eq!(outcome(&mut market, &order(1, 7, OrderKind::Void, 0, 1)), OutcomeKind::Voided);
+    assert_eq!(outcome(&mut market, &order(1, 6, BUY, 0, 1)), OutcomeKind::Bought, "a void overtakes nothing");
 }
 
 #[test]

@@ -59,12 +59,14 @@ pub enum Reason {
     TooManyLots,
     /// The deposit would bring the product above its limit.
     StockFull,
+    /// A higher number of its peer has traded in the same good before: a peer's rows of a good are by number.
+    Overtaken,
 }
 
 impl Reason {
     /// All, in the order of their codes.
-    pub(crate) const ALL: [Reason; 4] =
-        [Reason::GivenUp, Reason::Closed, Reason::TooManyLots, Reason::StockFull];
+    pub(crate) const ALL: [Reason; 5] =
+        [Reason::GivenUp, Reason::Closed, Reason::TooManyLots, Reason::StockFull, Reason::Overtaken];
 
     /// As printed and in rows.
     pub(crate) fn name(self) -> &'static str {
@@ -73,6 +75,7 @@ impl Reason {
             Reason::Closed => "closed",
             Reason::TooManyLots => "too many lots",
             Reason::StockFull => "stock full",
+            Reason::Overtaken => "overtaken",
         }
     }
 }

@@ -38,6 +38,10 @@ pub(super) struct Ledgers {
 }
 
 impl Ledgers {
+    pub(super) fn were_restored(&self) -> bool {
+        !self.restored.is_empty()
+    }
+
     /// Whether a restore lost what a ledger of that generation held at that row.
     pub(super) fn has_lost(&self, generation: Generation, seq: Seq) -> bool {
         self.restored

@@ -20,6 +20,12 @@ impl Replica {
         if self.incoming.values().any(later) {
             return cx.hang_up(conn);
         }
+        // What an older stream still brings would come behind the copy of everything that this one begins with.
+        let older = self.incoming.iter().filter(|(_, it)| it.peer == hello.peer).map(|(conn, _)| *conn);
+        for older in older.collect::<Vec<ConnId>>() {
+            self.incoming.remove(&older);
+            cx.hang_up(older);
+        }
         cx.hear_peer(hello.peer, hello.clock);
         cx.hinted_roster(&hello.roster);
         self.incoming.insert(conn, Incoming { peer: hello.peer, dialed: hello.dialed(), greeted: false });

@@ -208,6 +208,15 @@ impl Client {
         if self.me.is_some_and(|(peer, _)| peer != me.0) {
             self.errands.clear();
         }
+        // What was told under an earlier generation may be lost, and with it the numbers below a high one.
+        if self.generation != answer.generation {
+            let stands = |errand: &Errand| match errand {
+                Errand::Order(k) => *k <= SESSION_WINDOW,
+                Errand::Placed(_) => true,
+                Errand::Again(..) | Errand::Other(..) | Errand::Old(..) => false,
+            };
+            self.errands.retain(stands);
+        }
         self.clock.adopt(answer.clock);
         (self.me, self.roster, self.generation) = (Some(me), answer.roster, answer.generation);
         self.outdated = false;
