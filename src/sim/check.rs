@@ -12,6 +12,8 @@ use crate::types::{Generation, Order, OrderId, PeerId, Seq, node_name};
 
 /// Failed cases that are told of each check.
 const EXAMPLES_MAX: usize = 2;
+/// And of all checks.
+const FAILURES_MAX: usize = 20;
 
 /// Why a seed failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +57,7 @@ pub(super) fn audited(disks: &[(PeerId, &Disk)], copied: &BTreeSet<PeerId>) -> R
     let tell =
         |(check, example): (Check, Example)| format!("{} {}: {}", check.id(), check.title(), example.what);
     let failures = audit.failures().into_iter().filter(|(_, example)| !is_of_a_copy(example, copied));
-    let failures: Vec<String> = failures.take(2 * EXAMPLES_MAX).map(tell).collect();
+    let failures: Vec<String> = failures.take(FAILURES_MAX).map(tell).collect();
     if failures.is_empty() { Ok(()) } else { Err(failed(failures.join("; "))) }
 }
 

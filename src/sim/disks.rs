@@ -78,6 +78,11 @@ impl Disk {
         (self.chance.between(self.least, slow.unwrap_or_default().max(most)), false)
     }
 
+    /// Microseconds that the syncs of a start take.
+    pub(crate) fn draw_start(&mut self) -> u64 {
+        2 * self.chance.between(self.least, self.most)
+    }
+
     /// Until then syncs take up to so many microseconds.
     pub(crate) fn slow_down(&mut self, until: Moment, most: u64) {
         self.slow = Some((until, most));

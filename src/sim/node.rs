@@ -129,7 +129,7 @@ impl Node {
             hangs: false,
             still_until: began,
         });
-        let recovered = self.disk.draw_sync(queue.now()).0 * 2 + self.chance.between(1_000, 20_000);
+        let recovered = self.disk.draw_start() + self.chance.between(1_000, 20_000);
         queue.put(queue.now().after(recovered), Event::Serve(self.process()));
         Ok(recovery)
     }

@@ -90,6 +90,10 @@ impl Market {
         if number.k() == 0 {
             return Verdict::NotTaken(NotTaken::Window);
         }
+        // Of a void, too: its row has to be one that the audit can read.
+        if order.quantity.0 > QUANTITY_MAX {
+            return Verdict::NotTaken(NotTaken::Quantity);
+        }
         match window.map_or(Standing::Open, |window| window.standing(number.k())) {
             Standing::Stale => Verdict::NotTaken(NotTaken::Stale),
             Standing::Decided(found) if same_content(&found.order, order) => {
@@ -118,7 +122,7 @@ impl Market {
         let Some(shelf) = self.shelves.get(order.product.0 as usize) else {
             return Verdict::NotTaken(NotTaken::UnknownProduct);
         };
-        if order.quantity.0 == 0 || order.quantity.0 > QUANTITY_MAX {
+        if order.quantity.0 == 0 {
             return Verdict::NotTaken(NotTaken::Quantity);
         }
         Verdict::New(match order.kind {

@@ -110,7 +110,11 @@ fn a_number_behind_a_higher_one_of_its_good_is_voided() {
     let Verdict::New(record) = settle(&mut market, &order(1, 3, BUY, 0, 1)) else { panic!() };
     assert!(matches!(record, Record::Void { reason: Reason::Overtaken, .. }), "{record:?}");
     assert_eq!(outcome(&mut market, &order(1, 7, OrderKind::Void, 0, 1)), OutcomeKind::Voided);
-    assert_eq!(outcome(&mut market, &order(1, 6, BUY, 0, 1)), OutcomeKind::Bought, "a void overtakes nothing");
+    assert_eq!(
+        outcome(&mut market, &order(1, 6, BUY, 0, 1)),
+        OutcomeKind::Bought,
+        "a void overtakes nothing"
+    );
 }
 
 #[test]
@@ -242,6 +246,7 @@ fn warehouse() -> Warehouse {
         goods: Vec::new(),
     };
     let mut warehouse = Warehouse::new(parts, Now(0));
+    warehouse.has_heard_all();
     let hello = Some(Box::new(Hello { peer: trader, token: Some(token), ..Hello::default() }));
     let ask = SettleAsk { hello, ..SettleAsk::default() };
     let mut turn = turn();

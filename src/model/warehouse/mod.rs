@@ -163,6 +163,12 @@ impl Warehouse {
         }
     }
 
+    /// It has heard the peers that it knows.
+    #[cfg(test)]
+    pub(crate) fn has_heard_all(&mut self) {
+        self.witnesses = Witnesses::none();
+    }
+
     fn record(&mut self, time: WallMicros, record: Record, turn: &mut Turn<Record>) -> Option<Outcome> {
         let outcome = self.market.apply_outcome(self.market.seq.next(), time, &record);
         turn.record(record);

@@ -92,7 +92,7 @@ impl Driven {
     /// A warehouse that has heard the peers it knows.
     fn with(parts: Parts) -> Driven {
         let mut driven = Driven::just_started(parts);
-        driven.it.witnesses = Witnesses::none();
+        driven.it.has_heard_all();
         driven
     }
 
