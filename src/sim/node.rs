@@ -13,7 +13,7 @@ use super::engine::{Engine, View};
 use super::load::Load;
 use super::network::{Delivery, Process};
 use super::port::Outbox;
-use super::queue::{Moment, Queue};
+use super::queue::{Moment, Queue, SECOND};
 use super::world::Event;
 use crate::journal::{HandTime, OpenError, Recovery, StoreError};
 use crate::model::call::Ask;
@@ -165,6 +165,13 @@ impl Node {
         if let Some(life) = &mut self.life {
             life.still_until = life.still_until.min(now);
         }
+    }
+
+    /// Its disk does not answer, and will not for a while.
+    pub(crate) fn is_stuck(&self, now: Moment) -> bool {
+        let ends =
+            |life: &Life| life.sync_at.filter(|_| life.syncing).is_some_and(|ends| ends > now.after(SECOND));
+        self.life.as_ref().is_some_and(ends)
     }
 
     /// Its wall clock is set to be this far ahead, in microseconds.

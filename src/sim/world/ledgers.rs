@@ -9,7 +9,8 @@ use super::{Event, World};
 use crate::journal::{MemoryDisk, restore_by_hand};
 use crate::model::step::Exit;
 use crate::sim::chance::Chance;
-use crate::sim::check::Failure;
+use crate::sim::check::{self, Failure};
+use crate::sim::disks::Disk;
 use crate::sim::engine::View;
 use crate::sim::faults::Aim;
 use crate::sim::marks::Mark;
@@ -31,10 +32,14 @@ pub(super) struct Ledgers {
     newest: Option<MemoryDisk>,
     /// An older copy was put in its place.
     was_put_back: bool,
+    /// The last row of that copy.
+    copied_rows: Seq,
     /// The last backup.
     backup: Option<MemoryDisk>,
     /// Each restore: its generation, and the first sequence that is lost.
     restored: Vec<(Generation, Seq)>,
+    /// The last row of an older copy that had gone on from there before it was found out.
+    forked: Option<Seq>,
 }
 
 impl Ledgers {
@@ -42,11 +47,18 @@ impl Ledgers {
         !self.restored.is_empty()
     }
 
-    /// Whether a restore lost what a ledger of that generation held at that row.
+    /// An older copy had gone on before it was found out: what it wrote is gone with it.
+    pub(super) fn were_forked(&self) -> bool {
+        self.forked.is_some()
+    }
+
+    /// Whether a restore lost what a ledger of that generation held at that row, or an older copy wrote it.
     pub(super) fn has_lost(&self, generation: Generation, seq: Seq) -> bool {
-        self.restored
-            .iter()
-            .any(|(later, from)| *later != generation && later.count >= generation.count && seq >= *from)
+        self.forked.is_some_and(|last| seq > last)
+            || self
+                .restored
+                .iter()
+                .any(|(later, from)| *later != generation && later.count >= generation.count && seq >= *from)
     }
 }
 
@@ -70,6 +82,7 @@ impl World {
         self.ledgers.newest = Some(self.nodes[0].disk.copy());
         self.ledgers.was_put_back = true;
         self.nodes[0].disk.put_back(&old);
+        self.ledgers.copied_rows = rows(&self.nodes[0].disk);
         self.queue.put(self.queue.now().after(10 * MS), Event::Start(PeerId::WAREHOUSE));
         for at in traders.into_iter().filter(|_| alone).map(|id| id as usize) {
             if self.nodes[at].is_alive() {
@@ -140,7 +153,11 @@ impl World {
         self.marks.mark(Mark::OlderCopyRefused);
         self.kill(0, 10 * MS);
         match self.ledgers.newest.take() {
-            Some(newest) => self.nodes[0].disk.put_back(&newest),
+            Some(newest) => {
+                let (copy, here) = (self.ledgers.copied_rows, rows(&self.nodes[0].disk));
+                self.ledgers.forked = Some(copy).filter(|last| here > *last);
+                self.nodes[0].disk.put_back(&newest);
+            }
             None => {
                 let copy = self.nodes[0].disk.copy();
                 self.restore(&copy, named_above(&exit.hint), self.queue.now().0);
@@ -148,6 +165,11 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// The last row of the ledger on a disk.
+fn rows(disk: &Disk) -> Seq {
+    check::ledger(disk).map_or(Seq(0), |rows| Seq(rows.len() as u64))
 }
 
 /// The generation that a hint names.

@@ -81,6 +81,9 @@ impl World {
         let now = self.queue.now();
         self.network.heal();
         self.strangers_go();
+        // Its watchdog would end it; then it is started again.
+        let stuck: Vec<usize> = (0..self.nodes.len()).filter(|at| self.nodes[*at].is_stuck(now)).collect();
+        stuck.into_iter().for_each(|at| self.kill(at, 0));
         for node in &mut self.nodes {
             node.go_on(now);
             node.disk.heal();
