@@ -354,7 +354,9 @@ impl World {
     fn check(&self) -> Result<(), Failure> {
         let disks: Vec<(PeerId, &Disk)> = self.nodes.iter().map(|node| (node.id, &node.disk)).collect();
         check::audited(&disks)?;
-        let outcomes = check::ledger(&self.nodes[0].disk)?.into_iter().filter_map(|(_, outcome)| outcome);
+        let rows = check::ledger(&self.nodes[0].disk)?;
+        check::fenced_by_who_may(&rows)?;
+        let outcomes = rows.into_iter().filter_map(|(_, outcome)| outcome);
         let done: BTreeMap<OrderId, Outcome> = outcomes.map(|outcome| (outcome.id, outcome)).collect();
         check::told_is_done(&self.told, &done, |generation, seq| self.ledgers.has_lost(generation, seq))
     }
