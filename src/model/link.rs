@@ -31,7 +31,7 @@ impl LinkKey {
 
     fn over(&self, side: &[u8], (process, stream): (ProcessId, u64), addr: &str) -> Hash {
         let ProcessId { epoch, starts, random } = process;
-        let numbers = [u64::from(epoch.0), starts, random, stream].map(u64::to_le_bytes);
+        let numbers = [epoch.0, starts, random, stream].map(u64::to_le_bytes);
         Hash::of(&[&self.0, side, numbers.as_flattened(), addr.as_bytes()].concat())
     }
 }

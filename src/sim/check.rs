@@ -6,6 +6,7 @@ use super::disks::Disk;
 use crate::audit::{self, Check, Example, Source, StoredSource};
 use crate::journal::{Block, StoreRead};
 use crate::model::fold::{Stored, Tree};
+use crate::model::offices::Offices;
 use crate::model::peer::entry::Entry;
 use crate::model::row::{Outcome, Record};
 use crate::types::{Generation, Order, OrderId, PeerId, Seq, node_name};
@@ -18,7 +19,7 @@ const FAILURES_MAX: usize = 20;
 /// Why a seed failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// Which check: `liveness`, `audit`, `told`, `name`, `token`, `invariant`, `boot`, `disk`, `exit`, `wire` or `panic`.
+    /// Which check: `liveness`, `audit`, `told`, `fence`, `name`, `token`, `invariant`, `boot`, `disk`, `exit`, `wire` or `panic`.
     pub check: &'static str,
     /// What is wrong.
     pub why: String,
@@ -110,6 +111,25 @@ fn blocks<R: Stored>(store: &dyn StoreRead, log: Tree) -> Result<Vec<Block<R>>, 
     pairs.iter().map(decode).collect()
 }
 
+/// A term is ended by the word of its own peer, of the present holder of the other office, or of a peer to whom the very
+/// next row grants the office.
+pub(super) fn fenced_by_who_may(rows: &[(Record, Option<Outcome>)]) -> Result<(), Failure> {
+    let (mut offices, next) = (Offices::default(), rows.iter().map(|(record, _)| record).skip(1));
+    for ((nth, (record, _)), next) in (1..).zip(rows).zip(next.map(Some).chain([None])) {
+        if let Record::Fence { office, trader, term, by, .. } = record {
+            let is_partner = offices.held_by(*by).is_some_and(|own| own.office != *office);
+            let granted = matches!(next, Some(Record::Office { office: to, trader, .. }) if (to, trader) == (office, by));
+            if by != trader && !is_partner && !granted {
+                let why =
+                    format!("row {nth}: term {term} of {trader} was fenced by {by}, which held no office");
+                return Err(Failure::new("fence", why));
+            }
+        }
+        offices.apply(Seq(nth), record);
+    }
+    Ok(())
+}
+
 /// Whatever a shopper was told, however often and in whichever life, is what the ledger says was done.
 /// What a restore lost is not there any more.
 pub(super) fn told_is_done(
@@ -144,7 +164,9 @@ fn same(told: &Outcome, done: &Outcome) -> bool {
 mod tests {
     use super::*;
     use crate::model::row::OutcomeKind;
-    use crate::types::{Money, Number, OrderKind, ProductId, Quantity, Stamp, WallMicros};
+    use crate::types::{
+        Money, Number, Office, OrderKind, ProcessId, ProductId, Quantity, Stamp, Term, WallMicros,
+    };
 
     fn outcome(filled: u64) -> Outcome {
         Outcome {
@@ -176,6 +198,38 @@ mod tests {
         let failed = told_is_done(&[told(outcome(3)), told(outcome(2))], &done, |_, _| false).unwrap_err();
         assert_eq!(failed.check, "told");
         assert!(failed.why.contains("order 4-3"), "{}", failed.why);
+    }
+
+    #[test]
+    fn only_a_partner_or_an_heir_ends_the_term_of_another() {
+        let process = ProcessId::default();
+        let grant = |office, trader, term| Record::Office {
+            office,
+            trader: PeerId(trader),
+            process,
+            term: Term(term),
+            clock: Stamp(1),
+        };
+        let (office, trader, term) = (Office::Primary, PeerId(6), Term(1));
+        let fence = |by| Record::Fence { office, trader, term, by: PeerId(by), clock: Stamp(1) };
+        let check = |end: Vec<Record>| {
+            let begin = vec![grant(Office::Primary, 6, 1), grant(Office::Secondary, 5, 2)];
+            let rows: Vec<_> = begin.into_iter().chain(end).map(|record| (record, None)).collect();
+            fenced_by_who_may(&rows).map_err(|failure| failure.check)
+        };
+        assert_eq!(check(vec![fence(6)]), Ok(()), "its own peer");
+        assert_eq!(check(vec![fence(5)]), Ok(()), "the other trader");
+        assert_eq!(check(vec![fence(4), grant(Office::Primary, 4, 3)]), Ok(()), "who takes the office");
+        assert_eq!(check(vec![fence(4)]), Err("fence"));
+        assert_eq!(check(vec![fence(4), grant(Office::Secondary, 4, 3)]), Err("fence"));
+        let ended = Record::Fence {
+            office: Office::Secondary,
+            trader: PeerId(5),
+            term: Term(2),
+            by: PeerId(6),
+            clock: Stamp(1),
+        };
+        assert_eq!(check(vec![ended, fence(5)]), Err("fence"), "a trader whose own term is over");
     }
 
     #[test]

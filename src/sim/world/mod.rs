@@ -427,7 +427,9 @@ impl World {
         let restored = self.ledgers.were_restored();
         rows.try_for_each(|record| self.placing.was_placed(record, restored))?;
         check::audited(&disks, &self.copied, self.ledgers.were_forked())?;
-        let outcomes = ledger?.into_iter().filter_map(|(_, outcome)| outcome);
+        let rows = ledger?;
+        check::fenced_by_who_may(&rows)?;
+        let outcomes = rows.into_iter().filter_map(|(_, outcome)| outcome);
         let done: BTreeMap<OrderId, Outcome> = outcomes.map(|outcome| (outcome.id, outcome)).collect();
         check::told_is_done(&self.told, &done, |generation, seq| self.ledgers.has_lost(generation, seq))
     }
