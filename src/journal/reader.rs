@@ -50,12 +50,20 @@ impl Reader {
         Ok(blocks)
     }
 
-    /// Hash of the durable block that ends with record `seq`; `None` if no block ends there, or it is pruned.
-    pub(crate) fn hash_at(&self, seq: Seq) -> Result<Option<Hash>, ReadError> {
+    /// Whether a durable block with that hash ends with record `seq`; `None` if the log is pruned there. Whoever was shown
+    /// an end of this log was shown that of a block, so a record within one is no end. Without this: an older copy of a
+    /// ledger goes on in other steps, and takes the end of a lost block for its own, since none of its blocks ends there.
+    pub(crate) fn has_end(&self, seq: Seq, hash: Hash) -> Result<Option<bool>, ReadError> {
+        if seq > self.durable().seq {
+            return Ok(Some(false));
+        }
         let blocks = self.blocks(seq, 1)?;
         let Some(block) = blocks.first() else { return Ok(None) };
-        let ends_there = BlockHeader::peek(block)?.last() == seq;
-        ends_there.then(|| stored_hash(block)).transpose().map_err(ReadError::from)
+        let header = BlockHeader::peek(block)?;
+        if header.first > seq {
+            return Ok(None);
+        }
+        Ok(Some(header.last() == seq && stored_hash(block)? == hash))
     }
 
     /// Up to where the log is durable.

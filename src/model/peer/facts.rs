@@ -114,6 +114,8 @@ pub(super) struct Facts {
     pub(super) ledger_seen: Seen,
     /// When the journal last learned it.
     pub(super) ledger_kept: Now,
+    /// What others have shown of that ledger beyond it, with what should prove it: for the warehouse to judge.
+    pub(super) others_seen: Option<Seen>,
     pub(super) goods: Vec<(String, Money)>,
     /// Where the warehouse listens.
     pub(super) warehouse: String,
@@ -149,6 +151,7 @@ impl Facts {
             said: Stamp(0),
             ledger_seen: state.ledger_seen,
             ledger_kept: now,
+            others_seen: None,
             me,
             state,
             clock,
@@ -298,6 +301,23 @@ impl Facts {
     /// that the warehouse said it is to be taken in here.
     pub(super) fn hinted_roster(&mut self, roster: &Roster) {
         self.news.hinted |= roster.newer_than(&self.roster);
+    }
+
+    /// A peer's proven hello shows its offices, and what it has seen of the ledger. If that is more than this peer has
+    /// seen, the warehouse is shown it when it is asked next; a trader asks for that alone, since orders are settled
+    /// through it. Without this: the warehouse's directory is put back, and the traders' stores are lost with it; the
+    /// others' control streams still look alive, so they do not come to say what is missing. A new trader asks because of
+    /// their rosters, again and again, and has nothing to show itself; it settles what was settled. And the others wait
+    /// for a roster beyond the one that the ledger has lost, so that nobody stands for its secondary.
+    pub(super) fn hinted_by(&mut self, hello: &Hello) {
+        self.hinted_roster(&hello.roster);
+        let seen = hello.seen();
+        let mut known = [self.ledger_seen].into_iter().chain(self.others_seen);
+        let more = |known: Seen| seen.generation == known.generation && seen.tells_more_than(&known);
+        if seen.proof.is_some() && known.all(more) {
+            self.others_seen = Some(seen);
+            self.news.hinted |= self.term().is_some();
+        }
     }
 
     /// Takes in a clock of the warehouse. A leap is ignored.

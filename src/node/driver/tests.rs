@@ -245,6 +245,21 @@ fn a_status_tells_what_the_journal_knows_when_it_leaves() {
     assert!(report.bytes_written > 0);
 }
 
+/// Otherwise an older copy of the ledger that went on, in other steps, does not see that a peer was shown another one.
+#[test]
+fn a_log_holds_the_ends_of_its_own_blocks_and_nothing_else() {
+    let mut bench = bench();
+    bench.turn(&[RECORD, RECORD]);
+    bench.sync();
+    let reader = bench.driver.journal.reader();
+    let (end, log) = (reader.durable(), Log(reader));
+    assert_eq!(log.holds(end.seq, end.hash), Ok(true));
+    assert_eq!(log.holds(end.seq, Hash::of(&[1])), Ok(false), "another block ended there");
+    assert_eq!(log.holds(Seq(1), end.hash), Ok(false), "no block ends there");
+    assert_eq!(log.holds(Seq(3), end.hash), Ok(false), "there is no such record");
+    assert_eq!(log.holds(Seq(0), Hash::default()), Ok(true), "nothing was seen");
+}
+
 #[test]
 fn a_lazy_record_is_staged_and_holds_what_is_behind_it() {
     let mut bench = bench();

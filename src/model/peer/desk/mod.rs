@@ -85,7 +85,7 @@ impl Desk {
         }
         // Anybody may become a client.
         if !peer.is_client() {
-            cx.hinted_roster(&theirs.roster);
+            cx.hinted_by(theirs);
         }
         self.streams.insert(conn, TradeStream { peer, dialed: theirs.dialed(), blocked: None });
         self.by_peer.insert(peer, conn);

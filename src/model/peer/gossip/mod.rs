@@ -50,7 +50,7 @@ impl Rooms {
     /// A peer's proven hello, on whosever stream.
     pub(super) fn met_back(&mut self, cx: &mut Cx<'_>, peer: PeerId, hello: Hello) {
         cx.hear_peer(peer, hello.clock);
-        cx.hinted_roster(&hello.roster);
+        cx.hinted_by(&hello);
         let member = Member { id: peer, addr: hello.addr, process: hello.process, left: false };
         self.learn(cx, peer, vec![member]);
     }

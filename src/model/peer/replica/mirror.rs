@@ -27,7 +27,7 @@ impl Replica {
             cx.hang_up(older);
         }
         cx.hear_peer(hello.peer, hello.clock);
-        cx.hinted_roster(&hello.roster);
+        cx.hinted_by(hello);
         self.incoming.insert(conn, Incoming { peer: hello.peer, dialed: hello.dialed(), greeted: false });
         self.greet_partner(cx);
     }

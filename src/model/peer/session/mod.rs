@@ -105,7 +105,10 @@ impl Session {
         }
         let (peer, store) = (cx.me.id, cx.me.secret.store_id());
         let (cluster, generation) = (cx.me.cluster.clone(), cx.ledger_seen.generation);
-        let seen = Some(Box::new(cx.ledger_seen)).filter(|seen| seen.seq > Seq(0));
+        // What others have shown goes once: a forged proof would stand before all others for ever.
+        let others = cx.others_seen.take().filter(|seen| seen.tells_more_than(&cx.ledger_seen));
+        let seen = others.unwrap_or(cx.ledger_seen);
+        let seen = Some(Box::new(seen)).filter(|seen| seen.seq > Seq(0));
         cx.call_warehouse(Purpose::Open, Ask::Open(Opening { peer, store, cluster, generation, seen }));
     }
 

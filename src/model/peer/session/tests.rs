@@ -1,11 +1,13 @@
 use crate::model::call::{Answer, CallError, Cause, OpenAnswer};
+use crate::model::evidence::Signer;
+use crate::model::hello::Hello;
 use crate::model::message::ControlDown;
 use crate::model::offices::Roster;
 use crate::model::peer::entry::Entry;
 use crate::model::peer::testing::*;
 use crate::model::step::Input;
 use crate::model::warehouse::Opened;
-use crate::types::{Epoch, Generation, Hash, Number, PeerId, Seq, Stamp, Token};
+use crate::types::{Epoch, Generation, Hash, Number, PeerId, SecretKey, Seq, Stamp, Token};
 
 fn open_answer(epoch: u64, highest: u32, generation: u64) -> Answer {
     let generation = Generation::of_test(generation);
@@ -159,6 +161,42 @@ fn only_the_last_token_opens_and_only_once() {
     bench.idle();
     assert_eq!(bench.after(60_000), [""; 0], "one call at a time, however long it takes");
     assert_eq!(bench.calls("open"), 1);
+}
+
+/// A hello of peer 10, with proof that it has seen so much of the ledger.
+fn witness(seq: u64) -> Box<Hello> {
+    let end = (Seq(seq), Hash::of(&[3]));
+    let mut theirs = hello(10);
+    theirs.show(Signer::new(SecretKey([7; 32])).sign(Generation::default(), end, Stamp(40)));
+    theirs
+}
+
+/// Otherwise a new trader settles orders for an older copy of the warehouse while its peers, whose control streams still
+/// look alive, show it in every hello what that copy lacks.
+#[test]
+fn a_trader_shows_the_warehouse_what_a_peer_has_seen_of_the_ledger() {
+    let asked = "call warehouse open 4 generation 0".to_owned();
+    let mut bench = Bench::in_market(offices(2, Some((ME, 3)), None));
+    let bare = Box::new(Hello { ledger: (Seq(90), Hash::of(&[4])), ..*hello(12) });
+    assert!(!bench.greeted("bare", trade(Some(bare), &[])).contains(&asked), "without proof it is nothing");
+    assert!(bench.greeted("witness", trade(Some(witness(9)), &[])).contains(&asked));
+    let shown = bench.opened_with.unwrap();
+    assert_eq!((shown.seq, shown.proof.is_some()), (Seq(9), true));
+    bench.came("open", Ok(opened(0, offices(2, Some((ME, 3)), None))));
+    bench.broken("control");
+    assert!(bench.after(10).contains(&asked));
+    assert_eq!(bench.opened_with, None, "once: of itself this peer has seen nothing");
+}
+
+/// A peer out of office shows it with the question that a newer roster is a reason for.
+#[test]
+fn what_others_have_seen_of_the_ledger_goes_with_the_next_question() {
+    let mut bench = Bench::in_market(offices(2, Some((6, 1)), None));
+    let asked = "call warehouse open 4 generation 0".to_owned();
+    assert!(!bench.greeted("witness", trade(Some(witness(9)), &[])).contains(&asked));
+    let newer = Box::new(Hello { roster: offices(3, None, Some((6, 1))), ..*hello(12) });
+    assert!(bench.greeted("newer", trade(Some(newer), &[])).contains(&asked));
+    assert_eq!(bench.opened_with.map(|shown| shown.seq), Some(Seq(9)));
 }
 
 /// Two restores of one backup: what the other one was told is not in this ledger, though it may be as long.

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::model::call::{Answer, Ask, CallError};
+use crate::model::evidence::Seen;
 use crate::model::fold::Fold as _;
 use crate::model::hello::Dialed;
 use crate::model::message::*;
@@ -49,6 +50,8 @@ pub(super) struct Bench {
     pub(super) happened: Vec<String>,
     /// Where the token was shown.
     pub(super) shown: BTreeSet<String>,
+    /// What the warehouse was shown of the ledger when it was last asked for the session.
+    pub(super) opened_with: Option<Seen>,
     /// Links that the peer dialed, until they are answered.
     unanswered: BTreeMap<ConnId, Dialed>,
 }
@@ -102,6 +105,7 @@ impl Bench {
             numbers,
             happened: Vec::new(),
             shown: BTreeSet::new(),
+            opened_with: None,
             unanswered: BTreeMap::new(),
         }
     }
@@ -179,7 +183,12 @@ impl Bench {
                 Effect::HangUp(conn) => assert!(self.conns.remove(&conn).is_some(), "ended twice: {line}"),
                 Effect::Send(conn, _) => assert!(self.conns.contains_key(&conn), "nobody hears: {line}"),
                 Effect::Reply(reply, _) => assert!(self.replies.remove(&reply), "answered twice: {line}"),
-                Effect::Call { call, ask, .. } => drop(self.calls.insert(call, ask.to_string())),
+                Effect::Call { call, ask, .. } => {
+                    if let Ask::Open(opening) = &ask {
+                        self.opened_with = opening.seen.as_deref().copied();
+                    }
+                    self.calls.insert(call, ask.to_string());
+                }
                 Effect::Happen(what) => {
                     self.happened.push(what.to_string());
                     continue;
