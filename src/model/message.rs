@@ -190,6 +190,8 @@ pub struct ControlDown {
     pub clock: Stamp,
     /// First message only.
     pub hello: Option<Box<Hello>>,
+    /// Comes with the offices: the end of the ledger that has them.
+    pub seen: Option<Box<Seen>>,
     /// The offices, whenever they change.
     pub roster: Option<Box<Roster>>,
     /// Sessions, to traders.

@@ -129,7 +129,15 @@ impl Event {
             3 => {
                 let (sessions, heartbeat) = (vec![session(self.peer())], u64::from(self.who) % 3);
                 let introduced = if greets { vec![introduction(self.peer())] } else { Vec::new() };
-                Message::ControlDown(ControlDown { clock, hello, roster, sessions, heartbeat, introduced })
+                Message::ControlDown(ControlDown {
+                    clock,
+                    hello,
+                    roster,
+                    sessions,
+                    heartbeat,
+                    introduced,
+                    seen: None,
+                })
             }
             4 => Message::Stock(StockPush { clock, seq: Seq(5), levels: vec![(ProductId(1), Quantity(3))] }),
             5 => {

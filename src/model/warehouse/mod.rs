@@ -365,6 +365,9 @@ impl Machine for Warehouse {
                 }
             }
             Effect::Send(_, Message::ControlDown(down)) => {
+                if down.roster.is_some() {
+                    down.seen = Some(Box::new(self.shows(durable)));
+                }
                 if let Some(hello) = &mut down.hello {
                     hello.show(self.shows(durable));
                 }

@@ -139,6 +139,7 @@ impl From<ControlDown> for proto::ControlDown {
             hello: down.hello.as_deref().map(hello_out),
             roster: down.roster.as_deref().map(roster_out),
             sessions: down.sessions.iter().map(session_out).collect(),
+            seen: down.seen.as_deref().map(seen_out),
             heartbeat: down.heartbeat,
             introduced: down.introduced.iter().map(introduction_out).collect(),
         }
@@ -155,6 +156,7 @@ impl TryFrom<proto::ControlDown> for ControlDown {
             sessions: it.sessions.iter().map(session_in).collect::<Checked<_>>()?,
             heartbeat: it.heartbeat,
             introduced: it.introduced.into_iter().map(introduction_in).collect::<Checked<_>>()?,
+            seen: it.seen.map(|seen| Box::new(seen_in(seen))),
         })
     }
 }

@@ -230,6 +230,11 @@ impl Session {
         for session in down.sessions {
             cx.know(session);
         }
+        // Otherwise a peer that was told of offices, and of nothing else, waits for ever for a roster beyond one that an
+        // older copy of the ledger lacks, and cannot show what is missing.
+        if let Some(seen) = down.seen {
+            cx.saw_ledger(*seen);
+        }
         if let Some(roster) = down.roster {
             cx.told_roster(*roster);
         }

@@ -264,7 +264,8 @@ impl Any {
             5 => {
                 let (roster, sessions) = (self.some(Any::roster), self.many(Any::session));
                 let (heartbeat, introduced) = (self.n(), self.many(Any::introduction));
-                let down = ControlDown { clock, hello, roster, sessions, heartbeat, introduced };
+                let seen = self.some(Any::seen);
+                let down = ControlDown { clock, hello, roster, sessions, heartbeat, introduced, seen };
                 Message::ControlDown(down)
             }
             6 => Message::Watch,
