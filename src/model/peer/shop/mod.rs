@@ -5,6 +5,8 @@
 //! goes up; after a number that was not taken the stream starts again from it, with back-off. So first arrivals are in
 //! order, and asking again is harmless.
 
+mod outcomes;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::facts::Cx;
@@ -13,15 +15,14 @@ use super::tally::Tally;
 use crate::limits::{
     BATCH_ORDERS_MAX, BLOCK_BYTES_MAX, QUANTITY_MAX, RECORD_BYTES_TYPICAL_MAX, SESSION_WINDOW,
 };
-use crate::model::call::{Answer, Refusal};
+use crate::model::call::Refusal;
 use crate::model::happening::What;
 use crate::model::market::NotTaken;
 use crate::model::message::{Message, TradeAnswer, TradeAsk};
-use crate::model::peer::entry::{Entry, Placed, Told};
+use crate::model::peer::entry::{Entry, Placed};
 use crate::model::report::Shopping;
-use crate::model::row::Outcome;
 use crate::model::shopper::{Shopper, Wish};
-use crate::model::step::{Because, ConnId, Effect, ReplyId};
+use crate::model::step::{Because, ConnId, ReplyId};
 use crate::types::{Now, Number, Order, OrderId, OrderKind, PeerId, ProductId, Quantity, Seq, Term};
 
 /// Outcomes in one entry: an entry is never split over blocks, and a message may bring more than a block holds.
@@ -382,45 +383,6 @@ impl Shop {
         }
     }
 
-    // ---- outcomes
-
-    fn tell(&mut self, cx: &mut Cx<'_>, outcomes: Vec<Outcome>) {
-        let Some(first) = outcomes.first() else { return };
-        let via = self.home.seat.map_or(first.trader, |(peer, _)| peer);
-        let news: Vec<Outcome> =
-            outcomes.into_iter().filter(|outcome| cx.state.open.contains_key(&outcome.id.number)).collect();
-        if news.is_empty() {
-            return;
-        }
-        for outcome in &news {
-            tracing::debug!(order = %outcome.id, outcome = outcome.kind.name(), seq = %outcome.seq, "told");
-            self.tally.told(outcome, cx.at.time);
-            tell_watchers(cx, outcome);
-            self.answer_asking(cx, outcome);
-            self.given_up.remove(&outcome.id.number);
-        }
-        for told in news.chunks(TOLD_PER_ENTRY) {
-            // With the answers goes what proves them: a warehouse that is put back to before them is found out.
-            let seen = Some(cx.ledger_seen).filter(|seen| *seen != cx.state.ledger_seen);
-            cx.record(Entry::Answered { via, told: told.iter().map(as_told).collect(), seen });
-        }
-        self.floor_moved(cx);
-    }
-
-    /// The lowest number without an outcome is another one now. That counts once the record is durable.
-    fn floor_moved(&mut self, cx: &Cx<'_>) {
-        self.answered.push_back((cx.state.seq, cx.state.floor()));
-    }
-
-    /// A person is told at once; only the acknowledgement waits for this journal.
-    fn answer_asking(&mut self, cx: &mut Cx<'_>, outcome: &Outcome) {
-        let Some(asking) = self.asking.remove(&outcome.id.number) else { return };
-        self.tally.took(cx.at.micros.saturating_sub(asking.since_us));
-        if let Some(reply) = asking.reply {
-            cx.reply_at_once(reply, Ok(Answer::Outcome(Box::new(outcome.clone()))));
-        }
-    }
-
     /// The process ends: people who still wait are told to ask again.
     pub(super) fn close(&mut self, cx: &mut Cx<'_>) {
         for (number, asking) in std::mem::take(&mut self.asking) {
@@ -449,20 +411,6 @@ impl Shop {
     pub(super) fn replies(&self) -> impl Iterator<Item = ReplyId> {
         self.asking.values().filter_map(|asking| asking.reply)
     }
-}
-
-fn tell_watchers(cx: &mut Cx<'_>, outcome: &Outcome) {
-    if cx.at.watched
-        && let Some(placed) = cx.state.open.get(&outcome.id.number)
-    {
-        let what = What::Told(cx.state.order(cx.me.id, placed), outcome.clone());
-        cx.turn.at_once(Because::Journaled, Effect::Happen(what));
-    }
-}
-
-fn as_told(outcome: &Outcome) -> Told {
-    let Outcome { id, kind, reason, filled, amount, seq, .. } = *outcome;
-    Told { number: id.number, kind, reason, filled, amount, seq }
 }
 
 #[cfg(test)]

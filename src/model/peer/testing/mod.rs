@@ -16,6 +16,7 @@ use crate::model::offices::Roster;
 use crate::model::step::{CallId, ConnId, Effect, Input, Lost, Numbers, Past, ReplyId, When};
 use crate::types::{Epoch, Hash, Order, Role, Seq, WallMicros};
 
+mod open;
 mod shown;
 mod words;
 
@@ -436,20 +437,5 @@ impl Bench {
     pub(super) fn decided(&mut self, batch: u64, orders: &[Order]) -> Vec<String> {
         let (batch, outcomes) = (crate::types::Batch(batch), orders.iter().map(deposited).collect());
         self.say("settle", settled(SettleAnswer { batch, outcomes, ..SettleAnswer::default() }))
-    }
-}
-
-impl Peer {
-    pub(super) fn conns(&self) -> Vec<ConnId> {
-        let Rooms { door, session, shop, desk, cache, replica, links, .. } = &self.rooms;
-        let mut conns: Vec<ConnId> = door.conns().chain(session.conns()).chain(shop.conns()).collect();
-        conns.extend(desk.conns().chain(cache.conns()).chain(replica.conns()).chain(links.conns()));
-        conns
-    }
-
-    pub(super) fn replies(&self) -> BTreeSet<ReplyId> {
-        let Rooms { door, shop, desk, offices, leave, .. } = &self.rooms;
-        let replies = door.replies().chain(shop.replies()).chain(desk.replies());
-        replies.chain(offices.replies()).chain(leave.replies()).collect()
     }
 }

@@ -1,24 +1,25 @@
 //! What every room of a peer may read, and the few ways to change it: recording, hearing a clock, saying something.
 
+mod cx;
+
 use std::collections::{BTreeMap, VecDeque};
-use std::ops::{Deref, DerefMut};
+use std::ops::Deref;
+
+pub(super) use self::cx::Cx;
 
 use super::PeerState;
 use super::secret::Secret;
 use crate::limits::{CLOCK_LEAD_MAX, CLOCK_LEAP_MAX};
-use crate::model::call::{Answer, Ask, Refusal, SessionInfo};
+use crate::model::call::Refusal;
 use crate::model::clock::Clock;
 use crate::model::evidence::Seen;
-use crate::model::fold::Fold as _;
-use crate::model::happening::What;
 use crate::model::hello::{Dialed, Hello};
 use crate::model::link::LinkKey;
 use crate::model::market::NotTaken;
 use crate::model::membership::Membership;
-use crate::model::message::{Introduction, Message, PeerWord};
+use crate::model::message::{Introduction, PeerWord};
 use crate::model::offices::Roster;
-use crate::model::peer::entry::Entry;
-use crate::model::step::{At, Because, CallId, ConnId, Effect, ReplyId, Turn};
+use crate::model::step::{At, CallId};
 use crate::types::{Epoch, Hash, Money, Now, Office, OrderId, PeerId, ProcessId, Role, Seq, Stamp, Term};
 
 /// A peer's identity and timers.
@@ -365,108 +366,5 @@ impl Facts {
     #[cfg(test)]
     pub(super) fn open_calls(&self) -> impl Iterator<Item = CallId> {
         self.calls.keys().copied()
-    }
-}
-
-/// One step's view: the facts, and where records and effects go.
-pub(super) struct Cx<'a> {
-    pub(super) facts: &'a mut Facts,
-    pub(super) turn: &'a mut Turn<Entry>,
-}
-
-impl Deref for Cx<'_> {
-    type Target = Facts;
-    fn deref(&self) -> &Facts {
-        self.facts
-    }
-}
-
-impl DerefMut for Cx<'_> {
-    fn deref_mut(&mut self) -> &mut Facts {
-        self.facts
-    }
-}
-
-impl Cx<'_> {
-    /// Applies an entry now; it becomes durable with this turn, or later if nobody waits for it.
-    pub(super) fn record(&mut self, entry: Entry) {
-        let (seq, time) = (self.state.seq.next(), self.at.time);
-        self.facts.state.apply(seq, time, &entry);
-        match entry {
-            Entry::Answered { .. }
-            | Entry::Settled { .. }
-            | Entry::HandedOver { .. }
-            | Entry::LedgerSeen { .. }
-            | Entry::Trimmed { .. }
-            | Entry::AskedAgain { .. } => self.turn.record_lazily(entry),
-            entry => self.turn.record(entry),
-        }
-    }
-
-    /// A session as the warehouse told it. It is journaled, so that a restarted trader knows the peers that it serves.
-    pub(super) fn know(&mut self, session: SessionInfo) {
-        let SessionInfo { peer, epoch, store } = session;
-        if self.state.known.get(&peer) != Some(&(epoch, store)) {
-            self.record(Entry::Known { peer, epoch, store });
-        }
-    }
-
-    /// The journal learns what the ledger held. The state changes with the journal, never before it: a checkpoint is
-    /// the fold of what was journaled.
-    pub(super) fn keep_ledger_seen(&mut self) {
-        self.ledger_kept = self.now();
-        if self.ledger_seen != self.state.ledger_seen {
-            let Seen { generation, seq, hash, proof } = self.ledger_seen;
-            self.record(Entry::LedgerSeen { generation, seq, hash, proof });
-        }
-    }
-
-    // ---- effects
-
-    /// Dials with a first message that shows no token.
-    pub(super) fn dial(&mut self, addr: &str, first: Message) -> ConnId {
-        let conn = self.turn.conn();
-        let addr = addr.to_owned();
-        self.turn.at_once(Because::TellsNothing, Effect::Dial { conn, addr, first });
-        conn
-    }
-
-    pub(super) fn send(&mut self, because: Because, conn: ConnId, message: Message) {
-        self.turn.at_once(because, Effect::Send(conn, message));
-    }
-
-    pub(super) fn hang_up(&mut self, conn: ConnId) {
-        self.turn.at_once(Because::TellsNothing, Effect::HangUp(conn));
-    }
-
-    /// Calls the warehouse; `purpose` says which room gets the answer.
-    pub(super) fn call_warehouse(&mut self, purpose: Purpose, ask: Ask) {
-        let addr = self.warehouse.clone();
-        self.call(purpose, addr, ask);
-    }
-
-    pub(super) fn call(&mut self, purpose: Purpose, addr: String, ask: Ask) {
-        let call = self.turn.call();
-        self.calls.insert(call, purpose);
-        self.turn.at_once(Because::TellsNothing, Effect::Call { call, addr, ask });
-    }
-
-    /// Answers when what was recorded before is durable.
-    pub(super) fn reply(&mut self, reply: ReplyId, answer: Result<Answer, Refusal>) {
-        self.turn.hold(Effect::Reply(reply, answer));
-    }
-
-    /// Tells what the warehouse has journaled.
-    pub(super) fn reply_at_once(&mut self, reply: ReplyId, answer: Result<Answer, Refusal>) {
-        self.turn.at_once(Because::Journaled, Effect::Reply(reply, answer));
-    }
-
-    pub(super) fn happen(&mut self, what: What) {
-        self.turn.at_once(Because::TellsNothing, Effect::Happen(what));
-    }
-
-    pub(super) fn say(&mut self, line: String) {
-        tracing::info!("{line}");
-        self.happen(What::Line(line));
     }
 }
