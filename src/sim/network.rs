@@ -109,12 +109,30 @@ impl Network {
         self.weather.begin(spell, now);
     }
 
-    /// Nothing is wrong any more.
-    pub(crate) fn heal(&mut self) {
+    /// Nothing is wrong any more. An end whose other one is gone asks for a sign of life, and is told now; a stream that
+    /// is held back for long breaks.
+    pub(crate) fn heal(&mut self, queue: &mut Events) {
         self.weather.clear();
-        for line in self.lines.values_mut() {
+        for (id, line) in &mut self.lines {
             (line.to_dialer.snaps, line.to_listener.snaps) = (false, false);
             line.mend();
+            if !line.connected {
+                continue;
+            }
+            let late = queue.now().after(GIVE_UP / 4);
+            if line.to_dialer.last.max(line.to_listener.last) > late {
+                for side in [Side::Dialer, Side::Listener] {
+                    line.way(side).cut = Some(queue.now());
+                    put(queue, self.lag.draw(), Event::End(*id, side, broken()));
+                }
+                continue;
+            }
+            let left = match (line.dialer.is_some(), line.listener.is_some()) {
+                (true, false) => Side::Dialer,
+                (false, true) => Side::Listener,
+                _ => continue,
+            };
+            put(queue, GIVE_UP / 4 + self.lag.draw(), Event::End(*id, left, broken()));
         }
     }
 

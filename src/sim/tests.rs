@@ -5,10 +5,11 @@ fn batch(seeds: RangeInclusive<u64>, jobs: u32) -> Report {
 }
 
 #[test]
-fn fifty_seeds_pass() {
-    let report = batch(1..=50, 2);
-    assert_eq!((report.seeds, &report.failed[..]), (50, &[][..]));
-    assert!(report.orders >= 50 * 200, "{} orders are no load", report.orders);
+fn two_hundred_seeds_pass() {
+    let report = batch(1..=200, 2);
+    assert_eq!((report.seeds, &report.failed[..]), (200, &[][..]));
+    assert_eq!(report.missing(&Options::default()), [""; 0], "what never happened is not tried");
+    assert!(report.orders >= 200 * 200, "{} orders are no load", report.orders);
     let faults: u64 = report.faults.values().sum();
     assert!(faults >= 500 && report.marks[&Mark::ClientAnswered] >= 50, "{report:?}");
 }

@@ -79,7 +79,7 @@ impl World {
     /// Nothing goes wrong any more, and everyone is started.
     fn heal(&mut self) {
         let now = self.queue.now();
-        self.network.heal();
+        self.network.heal(&mut self.queue);
         self.strangers_go();
         // Its watchdog would end it; then it is started again.
         let stuck: Vec<usize> = (0..self.nodes.len()).filter(|at| self.nodes[*at].is_stuck(now)).collect();
