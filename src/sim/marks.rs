@@ -95,8 +95,6 @@ pub enum Mark {
     MirrorTrimmed,
     /// An order of an ended term left its store for its home.
     OrderHandedOver,
-    /// An old copy of a store gave a number up that another copy had used.
-    Forgotten,
     /// Replicating began again under the same term.
     ReplicaAgain,
     /// A stream that came behind its successor was cut.
@@ -117,7 +115,7 @@ pub enum Mark {
 
 impl Mark {
     /// All there are.
-    pub(crate) const ALL: [Mark; 48] = [
+    pub(crate) const ALL: [Mark; 47] = [
         Mark::Grant,
         Mark::Fence,
         Mark::Pair,
@@ -157,7 +155,6 @@ impl Mark {
         Mark::MirrorAdopted,
         Mark::MirrorTrimmed,
         Mark::OrderHandedOver,
-        Mark::Forgotten,
         Mark::ReplicaAgain,
         Mark::LateStreamCut,
         Mark::SoloPrimary,
@@ -210,7 +207,6 @@ impl Mark {
             Mark::MirrorAdopted => "mirror adopted",
             Mark::MirrorTrimmed => "mirror trimmed",
             Mark::OrderHandedOver => "order handed over",
-            Mark::Forgotten => "order forgotten",
             Mark::ReplicaAgain => "replica begun again",
             Mark::LateStreamCut => "late stream cut",
             Mark::SoloPrimary => "solo primary",

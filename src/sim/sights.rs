@@ -88,7 +88,6 @@ pub(super) fn entry(entry: &Entry) -> Option<Mark> {
         Entry::Adopted { .. } => Some(Mark::MirrorAdopted),
         Entry::Trimmed { .. } => Some(Mark::MirrorTrimmed),
         Entry::HandedOver { .. } => Some(Mark::OrderHandedOver),
-        Entry::Forgotten { .. } => Some(Mark::Forgotten),
         _ => None,
     }
 }
