@@ -125,7 +125,7 @@ impl Election {
 
     /// The connection to a peer is refused or broken: it does not answer this round. If no other higher id is left to
     /// wait for, claims at once; if only this peer had promised to take over, starts a new round. `may_stand` as in
-    /// [`Election::received`]: if not, the round is over.
+    /// `received`: if not, the round is over.
     pub fn unreachable(&mut self, now: Now, peer: PeerId, may_stand: bool) -> Vec<Effect> {
         let (Phase::Asking { silent: open } | Phase::Awaiting { promised: open }) = &mut self.phase else {
             return Vec::new();
@@ -136,7 +136,7 @@ impl Election {
         self.go_on(now, may_stand)
     }
 
-    /// A timer went off. Stale ones do nothing. `may_stand` as in [`Election::received`]: if not, the round is over. Else
+    /// A timer went off. Stale ones do nothing. `may_stand` as in `received`: if not, the round is over. Else
     /// a peer would go on to claim an office that it may not hold, or that another one is to fill.
     pub fn timer(&mut self, now: Now, token: u64, may_stand: bool) -> Vec<Effect> {
         if token == self.token { self.go_on(now, may_stand) } else { Vec::new() }
