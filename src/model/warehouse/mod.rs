@@ -278,11 +278,12 @@ impl Warehouse {
         }
     }
 
-    /// The durable end of the ledger, signed if there is a key.
-    fn shows(&mut self, durable: (Seq, Hash)) -> Seen {
+    /// The durable end of the ledger, signed if there is a key. The clock is that of the message which shows it: the
+    /// present one may have leapt since, and a leap is reserved on disk before anything shows it.
+    fn shows(&mut self, durable: (Seq, Hash), clock: Stamp) -> Seen {
         let (generation, (seq, hash)) = (self.market.generation, durable);
         match &mut self.signer {
-            Some(signer) => signer.sign(generation, durable, self.clock.now()),
+            Some(signer) => signer.sign(generation, durable, clock),
             None => Seen { generation, seq, hash, proof: None },
         }
     }
@@ -358,7 +359,7 @@ impl Machine for Warehouse {
     fn complete(&mut self, effect: &mut Effect, durable: (Seq, Hash)) {
         match effect {
             Effect::Send(_, Message::SettleAnswer(answer)) => {
-                let seen = self.shows(durable);
+                let seen = self.shows(durable, answer.clock);
                 (answer.ledger, answer.proof) = (seen.ledger(), seen.proof.map(Box::new));
                 if let Some(hello) = &mut answer.hello {
                     hello.show(seen);
@@ -366,13 +367,15 @@ impl Machine for Warehouse {
             }
             Effect::Send(_, Message::ControlDown(down)) => {
                 if down.roster.is_some() {
-                    down.seen = Some(Box::new(self.shows(durable)));
+                    down.seen = Some(Box::new(self.shows(durable, down.clock)));
                 }
                 if let Some(hello) = &mut down.hello {
-                    hello.show(self.shows(durable));
+                    hello.show(self.shows(durable, down.clock));
                 }
             }
-            Effect::Reply(_, Ok(Answer::Opened(opened))) => opened.seen = Some(Box::new(self.shows(durable))),
+            Effect::Reply(_, Ok(Answer::Opened(opened))) => {
+                opened.seen = Some(Box::new(self.shows(durable, opened.clock)))
+            }
             Effect::Reply(_, Ok(Answer::Status(report))) => report.ledger = durable,
             _ => {}
         }

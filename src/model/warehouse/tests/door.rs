@@ -101,6 +101,25 @@ fn a_proof_lifts_the_clock_without_bound() {
     assert!(it.it.clock.now() > far);
 }
 
+/// What waits for the disk leaves after the clock has leapt, and before the leap is reserved there.
+#[test]
+fn a_proof_shows_the_clock_of_its_message() {
+    let mut it = keyed();
+    it.up(4, 2);
+    it.end();
+    let far = Stamp(1 << 50);
+    it.it.clock.adopt(far);
+    let mut shown = 0;
+    for (_, mut effect) in std::mem::take(&mut it.effects) {
+        it.it.complete(&mut effect, (Seq(7), Hash::default()));
+        if let Effect::Send(_, Message::ControlDown(ControlDown { hello: Some(hello), .. })) = effect {
+            shown += 1;
+            assert!(hello.ledger_proof.unwrap().clock < far);
+        }
+    }
+    assert_eq!(shown, 1);
+}
+
 /// If it served at once, the first trader's orders would be settled before the others have shown what they were told.
 #[test]
 fn nothing_is_granted_settled_or_shown_before_the_peers_are_heard() {
