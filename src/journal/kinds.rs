@@ -47,6 +47,7 @@ fn entry_number(entry: &Entry) -> u8 {
         Entry::Trimmed { .. } => 12,
         Entry::Forgotten { .. } => 13,
         Entry::AskedAgain { .. } => 14,
+        Entry::Licensed(_) => 15,
     }
 }
 
@@ -56,7 +57,7 @@ fn kinds_of_rows_and_entries_keep_their_numbers() {
     assert_eq!(rows, (0..18).collect::<Vec<u8>>());
     assert_eq!(rows, records().iter().map(record_number).collect::<Vec<u8>>());
     let kinds: Vec<u8> = entries().iter().map(|entry| encode(entry).unwrap()[0]).collect();
-    assert_eq!(kinds, (0..15).collect::<Vec<u8>>());
+    assert_eq!(kinds, (0..16).collect::<Vec<u8>>());
     assert_eq!(kinds, entries().iter().map(entry_number).collect::<Vec<u8>>());
 }
 

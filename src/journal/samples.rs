@@ -1,6 +1,6 @@
 //! One record of every kind, and as format 1 wrote them: for the tests that pin the bytes and for the golden stores.
 
-use crate::model::evidence::Seen;
+use crate::model::evidence::{Licence, Seen};
 use crate::model::peer::entry::{Entry, Placed, Proof, Told};
 use crate::model::row::{Decision, OutcomeKind, Reason, Record, Slice, initial_lot};
 use crate::types::{
@@ -89,6 +89,7 @@ pub(crate) fn entries() -> Vec<Entry> {
         Entry::Trimmed { trader: PeerId(5), term: Term(4), below: Seq(8) },
         Entry::Forgotten { number },
         Entry::AskedAgain { first, last },
+        Entry::Licensed(Licence { term: Term(2), signature: Signature([[6; 32], [7; 32]]) }),
     ]
 }
 

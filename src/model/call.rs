@@ -1,7 +1,7 @@
 //! Unary calls: what is asked, what is answered, and why not. One pair of types for both ends: a node's machine asks with
 //! an [`Ask`] and is asked with one, the wire carries it.
 
-use super::evidence::Seen;
+use super::evidence::{Licence, Seen};
 use super::hello::Hello;
 use super::market::NotTaken;
 use super::offices::Roster;
@@ -87,6 +87,8 @@ pub struct Opening {
     pub generation: Generation,
     /// What the store knows of the ledger, if anything.
     pub seen: Option<Box<Seen>>,
+    /// Of an office that the peer held, if any.
+    pub licence: Option<Box<Licence>>,
 }
 
 /// The answer to opening a session.
@@ -128,6 +130,8 @@ pub struct SessionInfo {
     pub epoch: Epoch,
     /// BLAKE3 of that store's token.
     pub store: Hash,
+    /// The peer held an office, so that it may have orders of others to hand over.
+    pub held_office: bool,
 }
 
 /// What a peer did before it left.

@@ -9,7 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::peer::entry::Proof;
-use crate::types::{Generation, Hash, PublicKey, SecretKey, Seq, Signing, Stamp};
+use crate::types::{Generation, Hash, PeerId, PublicKey, SecretKey, Seq, Signature, Signing, Stamp, Term};
 
 /// The ledger as the warehouse showed it: evidence that it held this, wherever it stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,8 +24,32 @@ pub struct Seen {
     pub proof: Option<Proof>,
 }
 
-/// What the signature is over begins with this, so that it is none of anything else.
+/// What a signature is over begins with its title, so that it is none of anything else.
 const TITLE: &[u8] = b"bazaar: the ledger holds";
+const LICENCE_TITLE: &[u8] = b"bazaar: was granted a term";
+
+/// That the warehouse granted a term to a peer, told with the grant and kept by the holder: only who held an office has
+/// orders of others to hand over. The ledger alone cannot say so, since a restore loses grants, and not the orders that
+/// were accepted under them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Licence {
+    /// The grant's number.
+    pub term: Term,
+    /// By the warehouse's key.
+    pub signature: Signature,
+}
+
+impl Licence {
+    /// One of the warehouse's keys has signed it, for this peer.
+    pub(crate) fn proven_by(&self, keys: &[PublicKey], peer: PeerId) -> bool {
+        let bytes = Licence::signed_bytes(peer, self.term);
+        keys.iter().any(|key| key.verifies(&bytes, &self.signature))
+    }
+
+    fn signed_bytes(peer: PeerId, term: Term) -> Vec<u8> {
+        [LICENCE_TITLE, &peer.0.to_le_bytes(), &term.0.to_le_bytes()].concat()
+    }
+}
 
 impl Seen {
     /// Sequence and hash.
@@ -52,7 +76,7 @@ impl Seen {
     }
 }
 
-/// Signs what the ledger holds, each end of it once.
+/// Signs what the ledger holds, each end of it once, and who was granted a term.
 pub(crate) struct Signer {
     key: Signing,
     last: Seen,
@@ -67,6 +91,11 @@ impl Signer {
     /// The public half of its key.
     pub(crate) fn key(&self) -> PublicKey {
         self.key.public()
+    }
+
+    /// What a peer keeps of the grant of this term.
+    pub(crate) fn licence(&self, peer: PeerId, term: Term) -> Licence {
+        Licence { term, signature: self.key.sign(&Licence::signed_bytes(peer, term)) }
     }
 
     /// The end of the ledger with a signature: a new one only if the end is another than the last.
@@ -107,6 +136,16 @@ mod tests {
         ] {
             assert_eq!(forged.proven_by(&[own]), None, "{forged:?}");
         }
+    }
+
+    #[test]
+    fn a_licence_is_of_one_peer_and_one_term() {
+        let (signer, _) = signed();
+        let (licence, keys) = (signer.licence(PeerId(6), Term(3)), [signer.key()]);
+        assert!(licence.proven_by(&keys, PeerId(6)));
+        assert!(!licence.proven_by(&keys, PeerId(7)));
+        assert!(!Licence { term: Term(4), ..licence }.proven_by(&keys, PeerId(6)));
+        assert!(!licence.proven_by(&[SecretKey([8; 32]).public()], PeerId(6)));
     }
 
     #[test]

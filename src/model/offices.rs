@@ -7,6 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::evidence::Licence;
 use super::row::Record;
 use crate::types::{Generation, Office, PeerId, ProcessId, Seq, Term};
 
@@ -135,6 +136,8 @@ pub struct Seat {
     pub present: bool,
     /// Where it listens; empty if the warehouse was not told.
     pub addr: String,
+    /// The warehouse's word of the grant, for the holder to keep.
+    pub licence: Option<Box<Licence>>,
 }
 
 /// Who holds the offices, as told to everyone. The higher (`generation`, `seq`, `version`) wins.
@@ -159,8 +162,7 @@ pub struct Roster {
 impl Roster {
     /// Upper estimate of its bytes in memory.
     pub(crate) fn weight(&self) -> usize {
-        let seats = [&self.primary, &self.secondary].into_iter().flatten();
-        let addrs: usize = seats.map(|seat| seat.addr.len()).sum();
+        let addrs: usize = self.seats().map(|seat| seat.addr.len()).sum();
         size_of::<Roster>() + addrs + self.passed_over.len() * size_of::<PeerId>()
     }
 
@@ -170,6 +172,11 @@ impl Roster {
             Office::Primary => self.primary.as_ref(),
             Office::Secondary => self.secondary.as_ref(),
         }
+    }
+
+    /// The seats that are taken.
+    pub(crate) fn seats(&self) -> impl Iterator<Item = &Seat> {
+        self.primary.iter().chain(&self.secondary)
     }
 
     /// The office and seat that a peer holds.
@@ -275,6 +282,7 @@ mod tests {
                 term: Term(1),
                 present: true,
                 addr: String::new(),
+                licence: None,
             })
         };
         let mut roster = Roster { primary: seat(6), secondary: seat(5), ..Roster::default() };

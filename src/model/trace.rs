@@ -180,7 +180,10 @@ impl Display for Ask {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Ask::Catalogue => f.write_str("catalogue"),
-            Ask::Open(opening) => write!(f, "open {} generation {}", opening.peer, opening.generation),
+            Ask::Open(opening) => {
+                write!(f, "open {} generation {}", opening.peer, opening.generation)?;
+                opening.licence.as_ref().map_or(Ok(()), |it| write!(f, ", held term {}", it.term))
+            }
             Ask::Session(peer) => write!(f, "session {peer}"),
             Ask::Claim(hello, office) => write!(f, "claim {office} for {}", hello.peer),
             Ask::Fence(hello, term) => write!(f, "fence term {term} by {}", hello.peer),

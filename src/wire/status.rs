@@ -175,6 +175,7 @@ mod tests {
             term: Term(1),
             present: true,
             addr: "127.0.0.1:7706".into(),
+            licence: None,
         };
         let roster = Roster { primary: Some(seat), ..Roster::default() };
         for why in ALL {

@@ -116,7 +116,8 @@ impl JournalFold {
             Entry::Mirrored { .. }
             | Entry::Adopted { .. }
             | Entry::Trimmed { .. }
-            | Entry::AskedAgain { .. } => {}
+            | Entry::AskedAgain { .. }
+            | Entry::Licensed(_) => {}
         }
     }
 

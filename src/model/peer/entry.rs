@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::evidence::Seen;
+use crate::model::evidence::{Licence, Seen};
 use crate::model::fold::Stored;
 use crate::model::row::{OutcomeKind, Reason};
 use crate::types::{
@@ -175,6 +175,8 @@ pub enum Entry {
         /// The highest.
         last: Number,
     },
+    /// 15: what this peer keeps of a grant.
+    Licensed(Licence),
 }
 
 impl Stored for Entry {

@@ -93,6 +93,11 @@ impl Rooms {
 
     fn begin_term(&mut self, cx: &mut Cx<'_>, office: Office, term: Term) {
         cx.record(Entry::Granted { office, term });
+        if let Some(licence) =
+            cx.roster.held_by(cx.me.id).and_then(|(_, seat)| seat.licence.as_deref().copied())
+        {
+            cx.record(Entry::Licensed(licence));
+        }
         self.shop.pause();
         self.desk.trader.begin();
         self.dial_settle(cx);

@@ -18,7 +18,7 @@ mod settle;
 mod tell;
 mod witnesses;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) use self::denied::Denied;
 pub use self::offices::GivenUp;
@@ -115,6 +115,8 @@ pub struct Warehouse {
     presence: Presence,
     witnesses: Witnesses,
     signer: Option<Signer>,
+    /// Peers that held an office, as far as this process knows: by the grants that it had and gave, and by licences.
+    holders: BTreeSet<PeerId>,
     /// Batches of this turn.
     jobs: Vec<Job>,
     /// Orders that were asked again and answered from the ledger.
@@ -153,6 +155,7 @@ impl Warehouse {
             presence: Presence::new(now, rules.suspect_after_ms),
             witnesses: Witnesses::new(&market, now),
             signer,
+            holders: market.offices.grants().map(|grant| grant.peer).collect(),
             jobs: Vec::new(),
             duplicates: 0,
             roster: Roster { version: rules.starts << 32, ..Roster::default() },

@@ -1,6 +1,7 @@
 //! The two offices: claims, fences, pairs, resignations, and the roster that tells of them.
 
 use super::{Denied, Warehouse};
+use crate::model::evidence::Licence;
 use crate::model::hello::Hello;
 use crate::model::offices::{Grant, Roster, Seat};
 use crate::model::row::Record;
@@ -147,6 +148,14 @@ impl Warehouse {
         let term = Term(self.market.offices.last_term.0 + 1);
         let clock = self.clock.tick();
         self.record(time, Record::Office { office, trader, process, term, clock }, turn);
+        self.holders.insert(trader);
+    }
+
+    /// Signed once: the roster is made anew in each turn.
+    fn licence(&self, grant: &Grant) -> Option<Box<Licence>> {
+        let known = self.roster.seats().find(|seat| (seat.peer, seat.term) == (grant.peer, grant.term));
+        let signed = || self.signer.as_ref().map(|signer| Box::new(signer.licence(grant.peer, grant.term)));
+        known.and_then(|seat| seat.licence.clone()).or_else(signed)
     }
 
     /// The offices as of now. A higher version than last time means that there is something to tell.
@@ -158,6 +167,7 @@ impl Warehouse {
             term: grant.term,
             present: self.presence.sees(grant, now),
             addr: self.presence.addr_of(grant.peer),
+            licence: self.licence(grant),
         };
         let roster = Roster {
             generation: self.market.generation,

@@ -38,11 +38,14 @@ impl Warehouse {
         opening: Opening,
         turn: &mut Turn<Record>,
     ) -> Result<Answer, Refusal> {
-        let Opening { peer, store, cluster, generation, .. } = opening;
+        let Opening { peer, store, cluster, generation, licence, .. } = opening;
         if !cluster.is_empty() && cluster != self.me.cluster {
             return Err(Denied::OtherCluster { store: cluster, own: self.me.cluster.clone() }.into());
         }
         let opened = self.open(at, peer, store, generation, turn)?;
+        if licence.is_some_and(|licence| licence.proven_by(&self.market.keys, opened.peer)) {
+            self.holders.insert(opened.peer);
+        }
         if opened.new {
             self.tell_session(opened.peer, turn);
         }
@@ -141,7 +144,8 @@ impl Warehouse {
     /// A peer's session as traders need it.
     pub(super) fn session(&self, peer: PeerId) -> Option<SessionInfo> {
         let session = self.market.sessions.get(&peer).filter(|_| self.is_open(peer))?;
-        Some(SessionInfo { peer, epoch: session.epoch, store: session.store })
+        let held_office = self.holders.contains(&peer);
+        Some(SessionInfo { peer, epoch: session.epoch, store: session.store, held_office })
     }
 
     /// Whether the hello's token is that of the peer's last store, even if a restore has closed the session.

@@ -249,5 +249,6 @@ fn kind(entry: &Entry) -> &'static str {
         Entry::Trimmed { .. } => "trimmed",
         Entry::Forgotten { .. } => "forgotten",
         Entry::AskedAgain { .. } => "asked again",
+        Entry::Licensed(_) => "licensed",
     }
 }

@@ -319,6 +319,7 @@ mod tests {
             term: Term(1),
             present: true,
             addr: format!("127.0.0.1:770{peer}"),
+            licence: None,
         };
         Roster { seq: Seq(5), primary: Some(seat(6)), ..Roster::default() }
     }

@@ -171,6 +171,7 @@ fn roster(market: &Market) -> Roster {
         term: grant.term,
         present: true,
         addr: addr(grant.peer),
+        licence: None,
     };
     let offices = &market.offices;
     Roster {

@@ -119,7 +119,8 @@ impl Node {
         cluster: &str,
         generation: Generation,
     ) -> Result<OpenAnswer, CallError> {
-        let opening = Opening { peer, store, cluster: cluster.to_owned(), generation, seen: None };
+        let opening =
+            Opening { peer, store, cluster: cluster.to_owned(), generation, seen: None, licence: None };
         answer!(self.ask(Ask::Open(opening)), Answer::Opened(opened) => *opened)
     }
 

@@ -2,8 +2,9 @@
 
 use super::{
     Checked, Generation, Hash, Odd, PeerId, Quantity, Stamp, Term, WIRE_VERSION, caller_in, hello_out,
-    kind_in, kind_out, office_in, office_out, order_in, order_out, orders_in, outcome_in, outcome_out,
-    process_out, proto, roster_in, roster_out, same_version, seen_in, seen_out, session_in, session_out,
+    kind_in, kind_out, licence_in, licence_out, office_in, office_out, order_in, order_out, orders_in,
+    outcome_in, outcome_out, process_out, proto, roster_in, roster_out, same_version, seen_in, seen_out,
+    session_in, session_out,
 };
 use crate::model::call::{Answer, Ask, Opening};
 use crate::model::warehouse::GivenUp;
@@ -40,7 +41,7 @@ requests! {
         Ask::Catalogue => Self {};
         _ => Ask::Catalogue;
     OpenRequest:
-        Ask::Open(Opening { peer, store, cluster, generation, seen }) =>
+        Ask::Open(Opening { peer, store, cluster, generation, seen, licence }) =>
             Self {
                 peer: peer.0,
                 store: store.0.to_vec(),
@@ -48,6 +49,7 @@ requests! {
                 generation: generation.count,
                 generation_random: generation.random,
                 seen: seen.as_deref().map(seen_out),
+                licence: licence.as_deref().map(licence_out),
                 wire_version: WIRE_VERSION,
             };
         it => Ask::Open(opening_in(it)?);
@@ -105,6 +107,7 @@ fn opening_in(it: proto::OpenRequest) -> Checked<Opening> {
         cluster: it.cluster,
         generation: Generation { count: it.generation, random: it.generation_random },
         seen: it.seen.map(|seen| Box::new(seen_in(seen))),
+        licence: it.licence.and_then(licence_in).map(Box::new),
     })
 }
 

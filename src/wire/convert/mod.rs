@@ -17,7 +17,7 @@ mod weights;
 use super::{WIRE_VERSION, proto};
 use crate::limits::PRODUCTS_MAX;
 use crate::model::call::SessionInfo;
-use crate::model::evidence::Seen;
+use crate::model::evidence::{Licence, Seen};
 use crate::model::hello::Hello;
 use crate::model::link::LinkKey;
 use crate::model::market::NotTaken;
@@ -93,13 +93,15 @@ pub(super) fn office_in(office: i32) -> Option<Office> {
 }
 
 fn seat_out(seat: &Seat) -> proto::Grant {
-    let Seat { peer, process, term, present, addr } = seat.clone();
-    proto::Grant { peer: peer.0, process: Some(process_out(process)), term: term.0, present, addr }
+    let Seat { peer, process, term, present, addr, licence } = seat.clone();
+    let licence = licence.as_deref().map(licence_out);
+    proto::Grant { peer: peer.0, process: Some(process_out(process)), term: term.0, present, addr, licence }
 }
 
 fn seat_in(grant: proto::Grant) -> Seat {
-    let proto::Grant { peer, process, term, present, addr } = grant;
-    Seat { peer: PeerId(peer), process: process_in(process), term: Term(term), present, addr }
+    let proto::Grant { peer, process, term, present, addr, licence } = grant;
+    let licence = licence.and_then(licence_in).map(Box::new);
+    Seat { peer: PeerId(peer), process: process_in(process), term: Term(term), present, addr, licence }
 }
 
 pub(super) fn roster_out(roster: &Roster) -> proto::Roster {
@@ -175,9 +177,20 @@ fn proof_out(Proof { clock, signature }: Proof) -> proto::Proof {
 /// A signature that has not its length proves nothing, like none.
 fn proof_in(proof: Option<proto::Proof>) -> Option<Proof> {
     let proof = proof?;
-    let (r, s) = proof.signature.split_at_checked(32)?;
-    let signature = Signature([r.try_into().ok()?, s.try_into().ok()?]);
-    Some(Proof { clock: Stamp(proof.clock), signature })
+    Some(Proof { clock: Stamp(proof.clock), signature: signature_in(&proof.signature)? })
+}
+
+fn licence_out(Licence { term, signature }: &Licence) -> proto::Licence {
+    proto::Licence { term: term.0, signature: signature.0.as_flattened().to_vec() }
+}
+
+fn licence_in(licence: proto::Licence) -> Option<Licence> {
+    Some(Licence { term: Term(licence.term), signature: signature_in(&licence.signature)? })
+}
+
+fn signature_in(bytes: &[u8]) -> Option<Signature> {
+    let (r, s) = bytes.split_at_checked(32)?;
+    Some(Signature([r.try_into().ok()?, s.try_into().ok()?]))
 }
 
 fn seen_out(seen: &Seen) -> proto::Seen {
@@ -406,11 +419,12 @@ fn not_taken_in(not_taken: &[proto::NotTaken]) -> Checked<Vec<(OrderId, NotTaken
 }
 
 pub(super) fn session_out(session: &SessionInfo) -> proto::SessionInfo {
-    let SessionInfo { peer, epoch, store } = *session;
-    proto::SessionInfo { peer: peer.0, epoch: epoch.0, store: store.0.to_vec() }
+    let SessionInfo { peer, epoch, store, held_office } = *session;
+    proto::SessionInfo { peer: peer.0, epoch: epoch.0, store: store.0.to_vec(), held_office }
 }
 
 pub(super) fn session_in(session: &proto::SessionInfo) -> Checked<SessionInfo> {
     let store = Hash::from_slice(&session.store).ok_or(Odd::Field("session.store"))?;
-    Ok(SessionInfo { peer: PeerId(session.peer), epoch: Epoch(session.epoch), store })
+    let (peer, epoch, held_office) = (PeerId(session.peer), Epoch(session.epoch), session.held_office);
+    Ok(SessionInfo { peer, epoch, store, held_office })
 }

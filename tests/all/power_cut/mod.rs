@@ -92,6 +92,7 @@ fn warehouse(turn: &mut Turn<Record>) -> Warehouse {
         let store = Token([peer as u8; 32]).store_id();
         Ask::Open(Opening {
             seen: None,
+            licence: None,
             peer: PeerId(peer),
             store,
             cluster: String::new(),

@@ -46,9 +46,13 @@ impl Cx<'_> {
         }
     }
 
-    /// A session as the warehouse told it. It is journaled, so that a restarted trader knows the peers that it serves.
+    /// A session as the warehouse told it. It is journaled, so that a restarted trader knows the peers that it serves;
+    /// who held an office is asked again when it matters.
     pub(in crate::model::peer) fn know(&mut self, session: SessionInfo) {
-        let SessionInfo { peer, epoch, store } = session;
+        let SessionInfo { peer, epoch, store, held_office } = session;
+        if held_office {
+            self.holders.insert(peer);
+        }
         if self.state.known.get(&peer) != Some(&(epoch, store)) {
             self.record(Entry::Known { peer, epoch, store });
         }

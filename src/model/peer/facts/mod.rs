@@ -2,7 +2,7 @@
 
 mod cx;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Deref;
 
 pub(super) use self::cx::Cx;
@@ -109,6 +109,8 @@ pub(super) struct Facts {
     pub(super) roster: Told,
     /// What other peers prove themselves with to this one on a link.
     link_keys: BTreeMap<PeerId, LinkKey>,
+    /// The peers that held an office, as far as the warehouse has told us.
+    holders: BTreeSet<PeerId>,
     pub(super) membership: Membership,
     /// Generation, sequence and block hash of the ledger as last heard of; the journal learns it later. The generation
     /// is that of the peer's session.
@@ -158,6 +160,7 @@ impl Facts {
             clock,
             roster: Told(Roster::default()),
             link_keys: BTreeMap::new(),
+            holders: BTreeSet::new(),
             membership,
             goods,
             warehouse,
@@ -203,6 +206,12 @@ impl Facts {
         let known = self.state.known.get(&hello.peer);
         let store = hello.token.map(|token| token.store_id());
         known.is_some_and(|(epoch, id)| *epoch == hello.epoch && Some(*id) == store)
+    }
+
+    /// Whether the hello is of a peer that was granted an office, once, as the warehouse told us: anybody else has orders
+    /// of others only if it made them up.
+    pub(super) fn is_of_a_holder(&self, hello: &Hello) -> bool {
+        self.vouches(hello) && self.holders.contains(&hello.peer)
     }
 
     /// What this peer says of itself. It proves nothing: see [`super::secret`].
@@ -292,6 +301,8 @@ impl Facts {
             return;
         }
         if roster.newer_than(&self.roster) {
+            self.holders
+                .extend(Office::BOTH.into_iter().filter_map(|it| roster.get(it)).map(|seat| seat.peer));
             let before = std::mem::replace(&mut self.roster, Told(roster));
             self.news.roster.get_or_insert(before.0);
         }

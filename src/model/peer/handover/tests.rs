@@ -1,7 +1,8 @@
 use crate::codec::encode;
 use crate::limits::BATCH_ORDERS_MAX;
-use crate::model::call::{Answer, Ask};
-use crate::model::message::{Message, ReplicaAsk};
+use crate::model::call::{Answer, Ask, SessionInfo};
+use crate::model::message::{ControlDown, Message, ReplicaAsk};
+use crate::model::offices::Roster;
 use crate::model::peer::entry::Entry;
 use crate::model::peer::testing::*;
 use crate::types::{Order, PeerId, Seq, Stamp, Term};
@@ -117,10 +118,18 @@ fn an_order_that_came_back_meanwhile_is_not_dropped_by_a_late_answer() {
     assert_eq!(bench.journal.accepted[&one.id].term, Term(6));
 }
 
+/// A trader that knows that peer 6 held an office.
+fn successor_of_6(roster: Roster) -> Bench {
+    let mut bench = Bench::in_market(roster);
+    let sessions = vec![SessionInfo { held_office: true, ..session(6) }];
+    bench.say("control", down(ControlDown { sessions, ..ControlDown::default() }));
+    bench
+}
+
 /// Otherwise the sender forgets what no disk has.
 #[test]
 fn what_another_trader_hands_over_is_answered_when_it_is_durable() {
-    let mut bench = Bench::in_market(offices(2, Some((ME, 3)), Some((9, 9))));
+    let mut bench = successor_of_6(offices(2, Some((ME, 3)), Some((9, 9))));
     bench.settle_up();
     let orders = [order(10, 1), order(11, 1)];
     let lines = bench.ask(1, hand_over(6, &orders));
@@ -130,7 +139,7 @@ fn what_another_trader_hands_over_is_answered_when_it_is_durable() {
 
 #[test]
 fn a_home_takes_the_first_that_it_can_and_only_of_proven_peers() {
-    let mut bench = Bench::in_market(paired(2, (ME, 3), (9, 9)));
+    let mut bench = successor_of_6(paired(2, (ME, 3), (9, 9)));
     let lines = bench.ask(1, hand_over(6, &[order(10, 1), order(11, 1), order(10, 2)]));
     assert_eq!(lines[0], "reply r1 taken 1 (this turn)", "11 is the secondary's");
     let lines = bench.ask(2, hand_over(20, &[order(10, 3)]));
@@ -138,6 +147,26 @@ fn a_home_takes_the_first_that_it_can_and_only_of_proven_peers() {
     assert!(lines[1].starts_with("reply r2 refused"), "{lines:?}");
     let lines = bench.ask(3, hand_over(CLIENT, &[order(10, 3)]));
     assert!(lines.iter().any(|line| line.starts_with("reply r3 refused")), "{lines:?}");
+}
+
+/// Otherwise a member under an id that nobody uses, which never traded, buys in everybody's name.
+#[test]
+fn only_who_held_an_office_has_orders_of_others() {
+    let mut bench = Bench::in_market(offices(2, Some((ME, 3)), Some((9, 9))));
+    let one = order(10, 1);
+    let lines = bench.ask(1, hand_over(6, &[one]));
+    assert_eq!(lines[0], "call warehouse session 6", "it may have held one before this process began");
+    assert!(lines[1].starts_with("reply r1 refused"), "{lines:?}");
+    bench.came("session", Ok(Answer::Session(Stamp(1), Some(session(6)))));
+    assert!(bench.ask(2, hand_over(6, &[one])).iter().any(|line| line.starts_with("reply r2 refused")));
+    let held = SessionInfo { held_office: true, ..session(6) };
+    bench.came("session", Ok(Answer::Session(Stamp(1), Some(held))));
+    assert_eq!(bench.ask(3, hand_over(6, &[one])), ["reply r3 taken 1 (this turn)"]);
+    assert_eq!(
+        bench.ask(4, hand_over(9, &[order(11, 1)])),
+        ["reply r4 taken 1 (this turn)"],
+        "in office now"
+    );
 }
 
 /// After a restart, both of what was accepted and of what was mirrored.

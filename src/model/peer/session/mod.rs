@@ -109,7 +109,9 @@ impl Session {
         let others = cx.others_seen.take().filter(|seen| seen.tells_more_than(&cx.ledger_seen));
         let seen = others.unwrap_or(cx.ledger_seen);
         let seen = Some(Box::new(seen)).filter(|seen| seen.seq > Seq(0));
-        cx.call_warehouse(Purpose::Open, Ask::Open(Opening { peer, store, cluster, generation, seen }));
+        let licence = cx.state.licence.map(Box::new);
+        let opening = Opening { peer, store, cluster, generation, seen, licence };
+        cx.call_warehouse(Purpose::Open, Ask::Open(opening));
     }
 
     pub(super) fn opened(&mut self, cx: &mut Cx<'_>, result: Result<Answer, CallError>) {

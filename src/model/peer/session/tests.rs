@@ -1,5 +1,5 @@
 use crate::model::call::{Answer, CallError, Cause, OpenAnswer};
-use crate::model::evidence::Signer;
+use crate::model::evidence::{Licence, Signer};
 use crate::model::hello::Hello;
 use crate::model::message::ControlDown;
 use crate::model::offices::Roster;
@@ -7,7 +7,7 @@ use crate::model::peer::entry::Entry;
 use crate::model::peer::testing::*;
 use crate::model::step::Input;
 use crate::model::warehouse::Opened;
-use crate::types::{Epoch, Generation, Hash, Number, PeerId, SecretKey, Seq, Stamp, Token};
+use crate::types::{Epoch, Generation, Hash, Number, PeerId, SecretKey, Seq, Signature, Stamp, Term, Token};
 
 fn open_answer(epoch: u64, highest: u32, generation: u64) -> Answer {
     let generation = Generation::of_test(generation);
@@ -224,4 +224,17 @@ fn a_rival_ledger_is_not_believed_and_asked_again_at_the_usual_pace() {
     roster.generation = Generation { count: 1, random: 9 };
     bench.peer.facts.told_roster(roster);
     assert_eq!(bench.peer.roster().seq, Seq(2));
+}
+
+/// A restore may lose the grant, and not what was accepted under it.
+#[test]
+fn what_shows_an_office_is_kept_and_shown_with_the_next_opening() {
+    let mut bench = Bench::in_market(offices(2, None, None));
+    let licence = Licence { term: Term(3), signature: Signature([[1; 32]; 2]) };
+    let mut roster = offices(3, Some((ME, 3)), None);
+    roster.primary.as_mut().unwrap().licence = Some(Box::new(licence));
+    bench.hear(roster);
+    assert_eq!(bench.journal.licence, Some(licence));
+    bench.broken("control");
+    assert_eq!(bench.after(10), ["call warehouse open 4 generation 0, held term 3"]);
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use crate::limits::SESSION_WINDOW;
-use crate::model::evidence::Seen;
+use crate::model::evidence::{Licence, Seen};
 use crate::model::fold::{Fold, Stored, Tree};
 use crate::model::peer::entry::{Entry, Placed, Proof};
 use crate::types::{
@@ -45,6 +45,8 @@ pub struct PeerState {
     pub known: BTreeMap<PeerId, (Epoch, Hash)>,
     /// The grant held, if any.
     pub grant: Option<(Office, Term)>,
+    /// Of the last grant.
+    pub licence: Option<Licence>,
     /// Taken for others and not yet settled or handed over, with the term it was taken under.
     pub accepted: BTreeMap<OrderId, Accepted>,
     /// What other traders accepted under a term: chunks as they came, with their place in that trader's journal.
@@ -151,6 +153,8 @@ pub enum Part {
     Accepted(Term, Seq, Order),
     /// 4: a chunk of a mirror, in the order of the chunks.
     Mirror(PeerId, Term, Seq, Vec<u8>),
+    /// 5: of the last grant.
+    Licence(Licence),
 }
 
 impl Stored for Part {}
@@ -201,6 +205,7 @@ impl Fold for PeerState {
                 self.open.remove(number);
             }
             Entry::AskedAgain { .. } => {}
+            Entry::Licensed(licence) => self.licence = Some(*licence),
         }
     }
 
@@ -209,6 +214,7 @@ impl Fold for PeerState {
         let (ledger_seen, proof) = ((seen.generation, seen.seq, seen.hash), seen.proof);
         let head = Part::Head { opened, last, answered, grant, ledger_seen, proof, stamp, seq };
         let mut parts = vec![(Tree::Orders, head)];
+        parts.extend(self.licence.map(|licence| (Tree::Orders, Part::Licence(licence))));
         parts.extend(self.open.values().map(|placed| (Tree::Orders, Part::Open(*placed))));
         parts.extend(
             self.known
@@ -242,6 +248,7 @@ impl Fold for PeerState {
             Part::Mirror(trader, term, chunk, orders) => {
                 self.mirrors.entry((trader, term)).or_default().push_back((chunk, orders));
             }
+            Part::Licence(licence) => self.licence = Some(licence),
             Part::Accepted(term, seq, order) => {
                 self.accepted.insert(order.id, Accepted { term, seq, order });
             }

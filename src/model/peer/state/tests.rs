@@ -4,7 +4,7 @@ use super::*;
 use crate::model::market::tests::order;
 use crate::model::peer::entry::Told;
 use crate::model::row::OutcomeKind;
-use crate::types::{Money, OrderKind, ProductId, Quantity};
+use crate::types::{Money, OrderKind, ProductId, Quantity, Signature};
 
 fn entry() -> impl Strategy<Value = Entry> {
     let number = |k: u32| Number::new(Epoch(0), k);
@@ -39,6 +39,10 @@ fn entry() -> impl Strategy<Value = Entry> {
         }),
         (1u64..4).prop_map(|term| Entry::Granted { office: Office::Primary, term: Term(term) }),
         (1u64..4).prop_map(|term| Entry::Ended { term: Term(term) }),
+        (1u64..4).prop_map(|term| Entry::Licensed(Licence {
+            term: Term(term),
+            signature: Signature([[0; 32]; 2])
+        })),
         (1u32..5).prop_map(|peer| Entry::Known {
             peer: PeerId(peer),
             epoch: Epoch(0),

@@ -32,7 +32,7 @@ pub(in crate::model::peer) fn process(peer: u32) -> ProcessId {
 }
 
 pub(in crate::model::peer) fn session(peer: u32) -> SessionInfo {
-    SessionInfo { peer: PeerId(peer), epoch: Epoch(0), store: token(peer).store_id() }
+    SessionInfo { peer: PeerId(peer), epoch: Epoch(0), store: token(peer).store_id(), held_office: false }
 }
 
 /// A node's proven hello; 0: the warehouse's.
@@ -53,7 +53,8 @@ pub(in crate::model::peer) fn member(peer: u32) -> Member {
 }
 
 pub(in crate::model::peer) fn seat(peer: u32, term: u64) -> Seat {
-    Seat { peer: PeerId(peer), process: process(peer), term: Term(term), present: true, addr: addr(peer) }
+    let (peer, process, addr) = (PeerId(peer), process(peer), addr(peer));
+    Seat { peer, process, term: Term(term), present: true, addr, licence: None }
 }
 
 /// Offices by (peer, term).

@@ -60,7 +60,7 @@ fn a_ledger_that_lacks_what_is_proven_serves_nobody() {
     assert_eq!(it.lines().len(), 1);
     let seen = Some(Box::new(proving(own, 8, hello(77, 1)).seen()));
     let (store, cluster) = (Hash::of(b"any"), String::new());
-    let opening = Opening { peer: PeerId(77), store, cluster, generation: own, seen };
+    let opening = Opening { peer: PeerId(77), store, cluster, generation: own, seen, licence: None };
     it.step(Input::Asked(ReplyId(900), Ask::Open(opening)));
     assert_eq!(it.lines().len(), 1);
 }

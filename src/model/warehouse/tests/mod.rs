@@ -207,7 +207,14 @@ impl Driven {
 
     fn open(&mut self, peer: u32, store: Hash, generation: u64) -> Result<Opened, Denied> {
         let generation = Generation::of_test(generation);
-        let opening = Opening { peer: PeerId(peer), store, cluster: String::new(), generation, seen: None };
+        let opening = Opening {
+            peer: PeerId(peer),
+            store,
+            cluster: String::new(),
+            generation,
+            seen: None,
+            licence: None,
+        };
         match self.ask(Ask::Open(opening)) {
             Ok(Answer::Opened(answer)) => Ok(answer.opened),
             Err(Refusal::Denied(denied)) => Err(denied),

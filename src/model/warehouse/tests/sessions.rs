@@ -33,6 +33,7 @@ fn a_store_of_another_market_opens_nothing() {
     it.kinds();
     let opening = Opening {
         seen: None,
+        licence: None,
         peer: PeerId(7),
         store: Hash::of(b"seven"),
         cluster: "there".to_owned(),
@@ -116,6 +117,7 @@ fn a_store_of_another_restore_with_the_same_count_is_refused_with_the_mend() {
         cluster: String::new(),
         generation: rival,
         seen: None,
+        licence: None,
     };
     let refused = it.ask(Ask::Open(opening)).unwrap_err().to_string();
     assert!(refused.contains("bazaar restore --from DIRECTORY --accept-loss --above 2"), "{refused}");
@@ -169,4 +171,39 @@ fn the_warehouse_shows_its_key_once_and_again_when_it_has_another() {
         (kinds, market.keys.len(), market.key()),
         (vec!["session"], 2, Some(SecretKey([2; 32]).public()))
     );
+}
+
+/// Otherwise what a trader had accepted under a term that a restore lost stays with it for ever: only who held an office
+/// has orders of others to hand over, and the ledger knows of no office of it.
+#[test]
+fn a_licence_shows_an_office_that_a_restore_lost() {
+    let mut it = Driven::with(Parts { key: Some(KEY), ..parts(restored().it.market, 3) });
+    it.end();
+    let held = |it: &mut Driven, peer| match it.ask(Ask::Session(PeerId(peer))) {
+        Ok(Answer::Session(_, Some(session))) => session.held_office,
+        other => panic!("{other:?}"),
+    };
+    let licence = Signer::new(KEY).licence(PeerId(6), Term(9));
+    for (peer, expected) in [(4, false), (6, true)] {
+        let (peer, store) = (PeerId(peer), token(peer).store_id());
+        let (cluster, generation, licence) = (String::new(), Generation::default(), Some(Box::new(licence)));
+        let opening = Opening { peer, store, cluster, generation, seen: None, licence };
+        assert!(it.ask(Ask::Open(opening)).is_ok());
+        assert_eq!(held(&mut it, peer.0), expected, "{peer}: the licence is of peer 6");
+    }
+}
+
+#[test]
+fn who_was_granted_an_office_is_known_and_gets_a_licence() {
+    let mut it = Driven::with(Parts { key: Some(KEY), ..parts(paired().it.market, 2) });
+    it.end();
+    let now = it.at.now;
+    let seat = it.it.roster(now).primary.clone().unwrap();
+    assert!(seat.licence.is_some_and(|licence| licence.proven_by(&it.it.market.keys, PeerId(6))));
+    assert!(it.it.session(PeerId(6)).unwrap().held_office, "granted before this process began");
+    assert!(!it.it.session(PeerId(4)).unwrap().held_office);
+    let mut it = warehouse();
+    it.up(4, 1);
+    it.claim(4, Office::Primary).unwrap();
+    assert!(it.it.session(PeerId(4)).unwrap().held_office, "granted by this process");
 }

@@ -130,7 +130,7 @@ impl Client {
     fn opening(&self) -> Ask {
         let peer = self.me.map_or(PeerId(0), |(peer, _)| peer);
         let (store, generation) = (self.token.store_id(), self.generation);
-        Ask::Open(Opening { peer, store, cluster: String::new(), generation, seen: None })
+        Ask::Open(Opening { peer, store, cluster: String::new(), generation, seen: None, licence: None })
     }
 
     /// Who is to be asked: whom it was referred to, else the home.

@@ -80,7 +80,14 @@ impl Bench {
 
 fn seat(peer: u32) -> Seat {
     let process = ProcessId::default();
-    Seat { peer: PeerId(peer), process, term: Term(1), present: true, addr: format!("trader {peer}") }
+    Seat {
+        peer: PeerId(peer),
+        process,
+        term: Term(1),
+        present: true,
+        addr: format!("trader {peer}"),
+        licence: None,
+    }
 }
 
 fn opened(home: u32) -> Result<Answer, CallError> {

@@ -201,6 +201,7 @@ impl Forger {
             term,
             present: !self.chance.one_in(4),
             addr: self.known.own.clone(),
+            licence: None,
         };
         let real = self.known.roster.clone();
         let secondary = if self.chance.one_in(2) { real.secondary.clone() } else { None };

@@ -100,7 +100,8 @@ impl Stranger {
 
     fn ask_for_session(&mut self, peer: PeerId, hands: &mut Hands) {
         let (store, cluster) = (self.forger.token.store_id(), String::new());
-        let opening = Opening { peer, store, cluster, generation: Default::default(), seen: None };
+        let opening =
+            Opening { peer, store, cluster, generation: Default::default(), seen: None, licence: None };
         self.tries += 1;
         let warehouse = self.forger.known.warehouse.clone();
         self.opening = Some(hands.call(&warehouse, Ask::Open(opening)));

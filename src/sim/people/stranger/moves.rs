@@ -179,6 +179,13 @@ impl Stranger {
         let (peer, store) = (self.forger.member(), Hash(self.forger.chance.bytes()));
         let count = self.forger.chance.pick(&[0, 0, 1 << 40]);
         let generation = Generation { count, random: count };
-        Ask::Open(Opening { peer, store, cluster: self.forger.known.cluster.clone(), generation, seen: None })
+        Ask::Open(Opening {
+            peer,
+            store,
+            cluster: self.forger.known.cluster.clone(),
+            generation,
+            seen: None,
+            licence: None,
+        })
     }
 }

@@ -4,7 +4,7 @@ use fastrand::Rng;
 
 use crate::limits::PRODUCTS_MAX;
 use crate::model::call::{Answer, Ask, Catalogue, Farewell, OpenAnswer, Opening, SessionInfo};
-use crate::model::evidence::Seen;
+use crate::model::evidence::{Licence, Seen};
 use crate::model::hello::Hello;
 use crate::model::link::LinkKey;
 use crate::model::market::NotTaken;
@@ -114,7 +114,8 @@ impl Any {
 
     fn seat(&mut self) -> Seat {
         let (peer, process, term) = (self.peer(), self.process(), self.term());
-        Seat { peer, process, term, present: self.0.bool(), addr: self.text() }
+        let (present, addr, licence) = (self.0.bool(), self.text(), self.some(Any::licence).map(Box::new));
+        Seat { peer, process, term, present, addr, licence }
     }
 
     fn roster(&mut self) -> Box<Roster> {
@@ -186,7 +187,8 @@ impl Any {
     }
 
     fn session(&mut self) -> SessionInfo {
-        SessionInfo { peer: self.peer(), epoch: Epoch(self.n()), store: Hash(self.bytes()) }
+        let (peer, epoch, store) = (self.peer(), Epoch(self.n()), Hash(self.bytes()));
+        SessionInfo { peer, epoch, store, held_office: self.0.bool() }
     }
 
     fn member(&mut self) -> Member {
@@ -231,6 +233,10 @@ impl Any {
 
     fn proof(&mut self) -> Proof {
         Proof { clock: self.clock(), signature: Signature([self.bytes(), self.bytes()]) }
+    }
+
+    fn licence(&mut self) -> Licence {
+        Licence { term: self.term(), signature: Signature([self.bytes(), self.bytes()]) }
     }
 
     fn seen(&mut self) -> Box<Seen> {
@@ -291,6 +297,7 @@ impl Any {
             cluster: self.text(),
             generation: self.generation(),
             seen: self.some(Any::seen),
+            licence: self.some(Any::licence).map(Box::new),
         }
     }
 

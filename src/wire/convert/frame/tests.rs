@@ -84,6 +84,7 @@ fn a_refusal_comes_to_the_caller_as_over_the_wire() {
         term: Term(1),
         present: true,
         addr: "127.0.0.1:7706".into(),
+        licence: None,
     };
     let roster = Box::new(Roster { primary: Some(seat), ..Roster::default() });
     for expected in WHYS {
