@@ -58,8 +58,8 @@ pub enum Answer {
     Session(Stamp, Option<SessionInfo>),
     /// To `Claim`, `Fence`, `Pair` and `Resign`: the offices as they are now; with the warehouse's clock.
     Roster(Stamp, Box<Roster>),
-    /// To `Submit` and `Place`.
-    Outcome(Box<Outcome>),
+    /// To `Submit` and `Place`; to `Submit` with the ledger that holds it, as its warehouse showed it.
+    Outcome(Box<Outcome>, Option<Box<Seen>>),
     /// To `HandOver`: how many, from the first, are taken.
     Taken(u32),
     /// To `Probe`.

@@ -62,6 +62,13 @@ impl Seen {
         (self.seq, self.proof.is_some()) > (other.seq, other.proof.is_some())
     }
 
+    /// Takes in what was seen later, if it is of the same generation and tells more.
+    pub(crate) fn learn(&mut self, later: &Seen) {
+        if later.generation == self.generation && later.tells_more_than(self) {
+            *self = *later;
+        }
+    }
+
     /// One of the warehouse's keys has signed it. Gives the warehouse's clock then.
     pub(crate) fn proven_by(&self, keys: &[PublicKey]) -> Option<Stamp> {
         let proof = self.proof?;

@@ -215,7 +215,7 @@ impl Display for Answer {
                 f.write_str("offices")?;
                 roster(f, Some(it))
             }
-            Answer::Outcome(outcome) => write!(f, "outcome {} {}", outcome.id, outcome.kind.name()),
+            Answer::Outcome(outcome, _) => write!(f, "outcome {} {}", outcome.id, outcome.kind.name()),
             Answer::Taken(taken) => write!(f, "taken {taken}"),
             Answer::Alive(process) => write!(f, "alive {process}"),
             Answer::Status(report) => write!(f, "status of {}: {}", report.peer, report.health),

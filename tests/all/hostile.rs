@@ -83,7 +83,7 @@ impl<'a> Bazaar<'a> {
     }
 
     fn submit(&self, addr: &str, hello: &Hello, order: &Order) -> Result<Outcome, CallError> {
-        block_on(async { Node::connect(addr, DEADLINE).await?.submit(hello, order).await })
+        block_on(async { Ok(Node::connect(addr, DEADLINE).await?.submit(hello, order).await?.0) })
     }
 
     /// A good order is served, and is the only row that came since `seq`.

@@ -111,7 +111,10 @@ impl Asker {
             let why = match next {
                 Err(why) => why,
                 Ok(node) => match node.submit(&client.hello(&self.roster), order).await {
-                    Ok(outcome) => return Answer::Decided(outcome),
+                    Ok((outcome, seen)) => {
+                        client.saw(seen.as_deref());
+                        return Answer::Decided(outcome);
+                    }
                     Err(CallError::NotTaken { why: NotTaken::NotHome, .. }) if self.refer() => continue,
                     Err(CallError::NotTaken { why, .. }) if is_final(why) => return Answer::Never(why),
                     Err(error) => {

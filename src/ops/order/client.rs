@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use crate::journal::{
     self, Block, Journal, OpenError, Reader, Recovered, Step, Ticket, Urgency, exit_on_failure,
 };
-use crate::model::call::{CallError, Catalogue, Cause, OpenAnswer};
+use crate::model::call::{CallError, Catalogue, Cause, OpenAnswer, Opening};
 use crate::model::clock::Clock;
+use crate::model::evidence::Seen;
 use crate::model::fold::Fold as _;
 use crate::model::hello::Hello;
 use crate::model::offices::Roster;
@@ -20,7 +21,7 @@ use crate::node::boot::{self, TOKEN};
 use crate::node::wall_now;
 use crate::ops::output::{Failure, exit};
 use crate::types::{
-    Epoch, Hash, Number, Order, OrderId, OrderKind, PeerId, ProcessId, ProductId, Quantity, Seq, Token,
+    Epoch, Generation, Number, Order, OrderId, OrderKind, PeerId, ProcessId, ProductId, Quantity, Seq, Token,
     WallMicros,
 };
 use crate::wire::client::Node;
@@ -49,6 +50,10 @@ pub(super) struct Client {
     cluster: String,
     me: PeerId,
     epoch: Epoch,
+    /// What the ledger was seen to hold: the warehouse is shown it. A client may be the only one that was told an
+    /// outcome: the traders' stores are lost, and the warehouse's directory is put back to before it, or replaced by
+    /// another restore of its backup. That ledger would decide the client's numbers once more, and otherwise.
+    seen: Seen,
     replayed: u64,
 }
 
@@ -80,14 +85,15 @@ impl Client {
         let Recovered { journal, state, recovery, .. } = opened.map_err(|error| refused(&error))?;
         let meta = journal.meta();
         let token = boot::replaced_token(&meta.extra).unwrap_or(meta.token);
-        let (me, epoch) = state.opened.unwrap_or_default();
+        let ((me, epoch), seen) = (state.opened.unwrap_or_default(), state.ledger_seen);
         let process = ProcessId { epoch, starts: meta.starts, random: u64::from(std::process::id()) };
         let cluster = meta.cluster.clone();
         // The clock starts from the stamps of this journal and from the catalogue's clock, not from the reserve on
         // disk: this store is opened for one order at a time, and each order would leap by a whole reserve.
         let mut clock = Clock::starting_at(state.stamp);
         clock.adopt(catalogue.clock);
-        Ok(Client { journal, state, clock, token, process, cluster, me, epoch, replayed: recovery.replayed })
+        let replayed = recovery.replayed;
+        Ok(Client { journal, state, clock, token, process, cluster, me, epoch, seen, replayed })
     }
 
     /// Opens the session at the warehouse, and learns the traders. A store that is an old copy, or whose numbers are
@@ -107,19 +113,36 @@ impl Client {
         }
         // The session's generation is journaled after this client's number. Otherwise, with the later generation alone,
         // another client's number would be taken for its own.
-        if self.state.ledger_seen.generation != answer.generation {
-            let (generation, seq, hash) = (answer.generation, Seq(0), Hash::default());
-            self.record(Entry::LedgerSeen { generation, seq, hash, proof: None }).await;
-        }
+        self.enter(answer.generation, answer.seen.as_deref()).await;
         Ok(answer.roster)
     }
 
+    /// The session is of that generation, and the ledger was shown as `seen`.
+    async fn enter(&mut self, generation: Generation, seen: Option<&Seen>) {
+        if self.state.ledger_seen.generation == generation {
+            return self.saw(seen);
+        }
+        let shown = seen.copied().filter(|seen| seen.generation == generation);
+        self.seen = shown.unwrap_or(Seen { generation, ..Seen::default() });
+        let Seen { generation, seq, hash, proof } = self.seen;
+        self.record(Entry::LedgerSeen { generation, seq, hash, proof }).await;
+    }
+
+    /// Takes in what the ledger was shown to hold. It is journaled with the next answer.
+    pub(super) fn saw(&mut self, seen: Option<&Seen>) {
+        seen.into_iter().for_each(|seen| self.seen.learn(seen));
+    }
+
     async fn ask_session(&mut self, warehouse: &Node) -> Result<OpenAnswer, CallError> {
-        let answer = warehouse
-            .open(self.me, self.token.store_id(), &self.cluster, self.state.ledger_seen.generation)
-            .await?;
+        let answer = warehouse.open_with(self.opening()).await?;
         self.clock.adopt(answer.clock);
         Ok(answer)
+    }
+
+    fn opening(&self) -> Opening {
+        let (peer, store, cluster) = (self.me, self.token.store_id(), self.cluster.clone());
+        let seen = Some(Box::new(self.seen)).filter(|seen| seen.seq > Seq(0));
+        Opening { peer, store, cluster, generation: self.state.ledger_seen.generation, seen, licence: None }
     }
 
     /// The warehouse has decided numbers that this store never gave: a new token, hence a new epoch, so that no number
@@ -199,7 +222,8 @@ impl Client {
     pub(super) async fn answered(&mut self, outcome: &Outcome) {
         let Outcome { id, kind, reason, filled, amount, seq, trader, .. } = *outcome;
         let told = Told { number: id.number, kind, reason, filled, amount, seq };
-        self.record(Entry::Answered { via: trader, told: vec![told], seen: None }).await;
+        let seen = Some(self.seen).filter(|seen| *seen != self.state.ledger_seen);
+        self.record(Entry::Answered { via: trader, told: vec![told], seen }).await;
     }
 
     /// Records that an order was asked for again.
@@ -288,9 +312,10 @@ impl Entries {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::peer::entry::Proof;
     use crate::model::row::OutcomeKind;
     use crate::ops::runtime::runtime;
-    use crate::types::{Generation, Money, Stamp};
+    use crate::types::{Hash, Money, Signature, Stamp};
 
     fn catalogue() -> Catalogue {
         Catalogue {
@@ -341,6 +366,30 @@ mod tests {
         let past = again.past(Number(1)).unwrap().unwrap();
         assert_eq!((past.placed, past.told.filled), (first, Quantity(3)));
         assert_eq!(again.past(Number(2)).unwrap(), None, "it has no outcome yet");
+    }
+
+    /// Otherwise: the warehouse's directory is put back to before the answer, no peer's store has it any more, and the
+    /// same number is decided once more.
+    #[test]
+    fn what_proves_an_answer_is_kept_with_it_and_shown_at_the_next_opening() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut client = Client::open(dir.path(), &catalogue()).unwrap();
+        assert_eq!(client.opening().seen, None, "it has seen nothing");
+        let generation = Generation { count: 2, random: 7 };
+        let proof = Some(Proof { clock: Stamp(41), signature: Signature([[3; 32]; 2]) });
+        let seen = |seq| Seen { generation, seq: Seq(seq), hash: Hash([1; 32]), proof };
+        runtime().unwrap().block_on(client.enter(generation, Some(&seen(4))));
+        let placed = fish(&mut client);
+        client.saw(Some(&seen(9)));
+        client.saw(Some(&seen(7)));
+        client.saw(Some(&Seen { generation: Generation::default(), ..seen(12) }));
+        let id = client.id(placed.number);
+        runtime().unwrap().block_on(client.answered(&outcome(id)));
+        client.close().unwrap();
+
+        let again = Client::open(dir.path(), &catalogue()).unwrap();
+        assert_eq!(again.opening().seen.as_deref(), Some(&seen(9)), "the furthest of its generation");
+        assert_eq!(again.opening().generation, generation);
     }
 
     #[test]

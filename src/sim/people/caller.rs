@@ -57,7 +57,7 @@ impl Person for Caller {
         if let Some(Input::Came(call, result)) = input
             && self.call.take_if(|own| *own == call).is_some()
         {
-            if let Ok(Answer::Outcome(outcome)) = result {
+            if let Ok(Answer::Outcome(outcome, _)) = result {
                 self.told(*outcome, hands);
             }
             hands.wakes_at = Some(now.after(self.chance.between(0, 500 * MS)));
@@ -101,7 +101,7 @@ mod tests {
     }
 
     fn answer(call: CallId, peer: u32, number: u64) -> Option<Input> {
-        Some(Input::Came(call, Ok(Answer::Outcome(Box::new(bought(peer, number))))))
+        Some(Input::Came(call, Ok(Answer::Outcome(Box::new(bought(peer, number)), None))))
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::connect::{connect, odd, within};
 use super::flow::{Dumped, Happenings};
 use crate::limits::{CONNECT_MAX, MESSAGE_BYTES_MAX, PROBE_MAX};
 use crate::model::call::{Answer, Ask, CallError, Catalogue, Farewell, OpenAnswer, Opening};
+use crate::model::evidence::Seen;
 use crate::model::hello::Hello;
 use crate::model::offices::Roster;
 use crate::model::report::Report;
@@ -110,7 +111,7 @@ impl Node {
         answer!(self.ask(Ask::Catalogue), Answer::Catalogue(catalogue) => *catalogue)
     }
 
-    /// Opens the session of a store, whose last one is of `generation`.
+    /// Opens the session of a store that has seen nothing of the ledger, and whose last session is of `generation`.
     #[allow(clippy::missing_errors_doc)]
     pub async fn open(
         &self,
@@ -119,8 +120,13 @@ impl Node {
         cluster: &str,
         generation: Generation,
     ) -> Result<OpenAnswer, CallError> {
-        let opening =
-            Opening { peer, store, cluster: cluster.to_owned(), generation, seen: None, licence: None };
+        let cluster = cluster.to_owned();
+        self.open_with(Opening { peer, store, cluster, generation, seen: None, licence: None }).await
+    }
+
+    /// Opens the session of a store.
+    #[allow(clippy::missing_errors_doc)]
+    pub(crate) async fn open_with(&self, opening: Opening) -> Result<OpenAnswer, CallError> {
         answer!(self.ask(Ask::Open(opening)), Answer::Opened(opened) => *opened)
     }
 
@@ -146,11 +152,15 @@ impl Node {
         answer!(self.ask(ask), Answer::Roster(_, roster) => *roster)
     }
 
-    /// One order, answered when it is decided.
+    /// One order, answered when it is decided; with the ledger that holds the outcome.
     #[allow(clippy::missing_errors_doc)]
-    pub async fn submit(&self, hello: &Hello, order: &Order) -> Result<Outcome, CallError> {
+    pub async fn submit(
+        &self,
+        hello: &Hello,
+        order: &Order,
+    ) -> Result<(Outcome, Option<Box<Seen>>), CallError> {
         let ask = Ask::Submit(Box::new(hello.clone()), *order);
-        answer!(self.ask(ask), Answer::Outcome(outcome) => *outcome)
+        answer!(self.ask(ask), Answer::Outcome(outcome, seen) => (*outcome, seen))
     }
 
     /// Hands accepted orders over; how many, from the first, the home has durably.
@@ -179,7 +189,7 @@ impl Node {
         kind: OrderKind,
     ) -> Result<Outcome, CallError> {
         let ask = Ask::Place(good.to_owned(), quantity, kind);
-        answer!(self.ask(ask), Answer::Outcome(outcome) => *outcome)
+        answer!(self.ask(ask), Answer::Outcome(outcome, _) => *outcome)
     }
 
     /// The shopper places no more; how many of its orders are open.

@@ -154,14 +154,18 @@ replies! {
         Answer::Roster(clock, roster) => Self { clock: clock.0, roster: Some(roster_out(&roster)) };
         it => Answer::Roster(Stamp(it.clock), Box::new(it.roster.map(roster_in).ok_or(Odd::Field("roster"))?));
     SubmitReply:
-        Answer::Outcome(outcome) => Self { clock: 0, outcome: Some(outcome_out(&outcome)) };
-        it => Answer::Outcome(Box::new(outcome_in(&it.outcome.ok_or(Odd::Field("outcome"))?)?));
+        Answer::Outcome(outcome, seen) =>
+            Self { clock: 0, outcome: Some(outcome_out(&outcome)), seen: seen.as_deref().map(seen_out) };
+        it => {
+            let outcome = outcome_in(&it.outcome.ok_or(Odd::Field("outcome"))?)?;
+            Answer::Outcome(Box::new(outcome), it.seen.map(|seen| Box::new(seen_in(seen))))
+        };
     HandOverReply:
         Answer::Taken(taken) => Self { clock: 0, taken, roster: None };
         it => Answer::Taken(it.taken);
     PlaceReply:
-        Answer::Outcome(outcome) => Self { outcome: Some(outcome_out(&outcome)) };
-        it => Answer::Outcome(Box::new(outcome_in(&it.outcome.ok_or(Odd::Field("outcome"))?)?));
+        Answer::Outcome(outcome, _) => Self { outcome: Some(outcome_out(&outcome)) };
+        it => Answer::Outcome(Box::new(outcome_in(&it.outcome.ok_or(Odd::Field("outcome"))?)?), None);
     QuiesceReply:
         Answer::Open(open) => Self { open };
         it => Answer::Open(it.open);

@@ -162,9 +162,10 @@ impl Desk {
         not_taken: Vec<(OrderId, NotTaken)>,
     ) {
         let mut answers: BTreeMap<ConnId, TradeAnswer> = BTreeMap::new();
+        let seen = Some(Box::new(cx.ledger_seen)).filter(|seen| seen.seq > Seq(0));
         for outcome in outcomes {
             if let Some(reply) = self.submits.remove(&outcome.id) {
-                cx.reply_at_once(reply, Ok(Answer::Outcome(Box::new(outcome.clone()))));
+                cx.reply_at_once(reply, Ok(Answer::Outcome(Box::new(outcome.clone()), seen.clone())));
             }
             if let Some(conn) = self.by_peer.get(&outcome.id.peer) {
                 answers.entry(*conn).or_default().outcomes.push(outcome);
@@ -179,7 +180,6 @@ impl Desk {
                 answers.entry(*conn).or_default().not_taken.push((id, why));
             }
         }
-        let seen = Some(Box::new(cx.ledger_seen)).filter(|seen| seen.seq > Seq(0));
         for (conn, answer) in answers {
             let seen = seen.clone().filter(|_| !answer.outcomes.is_empty());
             self.answer_on(cx, Because::Journaled, conn, TradeAnswer { seen, ..answer });

@@ -4,9 +4,9 @@ use crate::model::hello::Hello;
 use crate::model::market::NotTaken;
 use crate::model::message::{Message, ReplicaAsk, SettleAnswer, Stream, TradeAsk};
 use crate::model::offices::Roster;
-use crate::model::peer::entry::Entry;
+use crate::model::peer::entry::{Entry, Proof};
 use crate::model::peer::testing::*;
-use crate::types::{Batch, Generation, Order, OrderKind, PeerId, Seq, Stamp, Term};
+use crate::types::{Batch, Generation, Hash, Order, OrderKind, PeerId, Seq, Signature, Stamp, Term};
 
 const HELLO: &str = "trade hello of 4 roster 0.2.0 4(3) -";
 
@@ -336,6 +336,21 @@ fn a_void_of_the_number_that_a_stream_waits_for_lifts_the_wait() {
     bench.ask(1, submit(10, void(1)));
     let lines = bench.say("from-10", trade(None, &[order(10, 2)]));
     assert_eq!(lines, ["send settle settle term 3 batch 2 10-2"], "by a call");
+}
+
+/// A client has no other way to learn it, and may be the only one left that was told the outcome.
+#[test]
+fn a_caller_is_answered_with_what_proves_it() {
+    let mut bench = in_office();
+    bench.ask(1, submit(10, order(10, 1)));
+    let (ledger, signature) = ((Seq(9), Hash([1; 32])), Signature([[2; 32]; 2]));
+    let proof = Proof { clock: Stamp(60), signature };
+    let outcomes = vec![deposited(&order(10, 1))];
+    let answer = SettleAnswer { outcomes, ledger, proof: Some(Box::new(proof)), ..SettleAnswer::default() };
+    let answer = SettleAnswer { batch: Batch(1), ..answer };
+    assert_eq!(bench.say("settle", settled(answer)), ["reply r1 outcome 10-1 deposited"]);
+    let seen = bench.answered_with.unwrap();
+    assert_eq!((seen.ledger(), seen.proof), (ledger, Some(proof)));
 }
 
 /// A void passes the queues, those of its own peer included, and says nothing of other numbers.

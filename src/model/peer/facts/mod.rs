@@ -287,9 +287,7 @@ impl Facts {
 
     /// Remembers what the ledger durably holds: shown in hellos, so that an older copy of it is found out.
     pub(super) fn saw_ledger(&mut self, seen: Seen) {
-        if seen.generation == self.ledger_seen.generation && seen.tells_more_than(&self.ledger_seen) {
-            self.ledger_seen = seen;
-        }
+        self.ledger_seen.learn(&seen);
     }
 
     // ---- what others say

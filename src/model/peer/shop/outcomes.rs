@@ -42,7 +42,7 @@ impl Shop {
         let Some(asking) = self.asking.remove(&outcome.id.number) else { return };
         self.tally.took(cx.at.micros.saturating_sub(asking.since_us));
         if let Some(reply) = asking.reply {
-            cx.reply_at_once(reply, Ok(Answer::Outcome(Box::new(outcome.clone()))));
+            cx.reply_at_once(reply, Ok(Answer::Outcome(Box::new(outcome.clone()), None)));
         }
     }
 }

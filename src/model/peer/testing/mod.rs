@@ -53,6 +53,8 @@ pub(super) struct Bench {
     pub(super) shown: BTreeSet<String>,
     /// What the warehouse was shown of the ledger when it was last asked for the session.
     pub(super) opened_with: Option<Seen>,
+    /// What of the ledger went with the last outcome by a call.
+    pub(super) answered_with: Option<Seen>,
     /// Links that the peer dialed, until they are answered.
     unanswered: BTreeMap<ConnId, Dialed>,
 }
@@ -107,6 +109,7 @@ impl Bench {
             happened: Vec::new(),
             shown: BTreeSet::new(),
             opened_with: None,
+            answered_with: None,
             unanswered: BTreeMap::new(),
         }
     }
@@ -183,7 +186,12 @@ impl Bench {
                 }
                 Effect::HangUp(conn) => assert!(self.conns.remove(&conn).is_some(), "ended twice: {line}"),
                 Effect::Send(conn, _) => assert!(self.conns.contains_key(&conn), "nobody hears: {line}"),
-                Effect::Reply(reply, _) => assert!(self.replies.remove(&reply), "answered twice: {line}"),
+                Effect::Reply(reply, answer) => {
+                    assert!(self.replies.remove(&reply), "answered twice: {line}");
+                    if let Ok(Answer::Outcome(_, seen)) = answer {
+                        self.answered_with = seen.map(|seen| *seen);
+                    }
+                }
                 Effect::Call { call, ask, .. } => {
                     if let Ask::Open(opening) = &ask {
                         self.opened_with = opening.seen.as_deref().copied();

@@ -10,6 +10,7 @@ use super::{Hands, Person};
 use crate::limits::SESSION_WINDOW;
 use crate::model::call::{Answer, Ask, CallError, OpenAnswer, Opening};
 use crate::model::clock::Clock;
+use crate::model::evidence::Seen;
 use crate::model::hello::Hello;
 use crate::model::market::NotTaken;
 use crate::model::offices::Roster;
@@ -20,8 +21,7 @@ use crate::sim::check::Told;
 use crate::sim::marks::Mark;
 use crate::sim::queue::{MS, Moment};
 use crate::types::{
-    Epoch, Generation, Number, Order, OrderId, OrderKind, PeerId, ProcessId, ProductId, Quantity, Stamp,
-    Token,
+    Epoch, Number, Order, OrderId, OrderKind, PeerId, ProcessId, ProductId, Quantity, Seq, Stamp, Token,
 };
 
 /// Steps after which a client that dies has died.
@@ -68,7 +68,8 @@ pub(in crate::sim) struct Client {
     process: ProcessId,
     /// Who it is, once it has a session.
     me: Option<(PeerId, Epoch)>,
-    generation: Generation,
+    /// What the ledger was seen to hold, in the session's generation.
+    seen: Seen,
     roster: Roster,
     /// Something went wrong since the roster came.
     outdated: bool,
@@ -99,7 +100,7 @@ impl Client {
             clock: Clock::starting_at(Stamp(0)),
             process: ProcessId { starts: 1, random, ..ProcessId::default() },
             me: None,
-            generation: Generation::default(),
+            seen: Seen::default(),
             roster: Roster::default(),
             outdated: true,
             referrals: VecDeque::new(),
@@ -129,8 +130,9 @@ impl Client {
 
     fn opening(&self) -> Ask {
         let peer = self.me.map_or(PeerId(0), |(peer, _)| peer);
-        let (store, generation) = (self.token.store_id(), self.generation);
-        Ask::Open(Opening { peer, store, cluster: String::new(), generation, seen: None, licence: None })
+        let (store, generation) = (self.token.store_id(), self.seen.generation);
+        let seen = Some(Box::new(self.seen)).filter(|seen| seen.seq > Seq(0));
+        Ask::Open(Opening { peer, store, cluster: String::new(), generation, seen, licence: None })
     }
 
     /// Who is to be asked: whom it was referred to, else the home.
@@ -149,7 +151,7 @@ impl Client {
             process: self.process,
             clock: self.clock.tick(),
             roster: self.roster.clone(),
-            generation: self.generation,
+            generation: self.seen.generation,
             ..Hello::default()
         }
     }
@@ -194,7 +196,10 @@ impl Client {
     fn heard(&mut self, now: Moment, purpose: Purpose, result: Result<Answer, CallError>, hands: &mut Hands) {
         match (purpose, result) {
             (Purpose::Session, Ok(Answer::Opened(answer))) => self.enter(*answer),
-            (Purpose::Order, Ok(Answer::Outcome(outcome))) => self.told(*outcome, hands),
+            (Purpose::Order, Ok(Answer::Outcome(outcome, seen))) => {
+                seen.into_iter().for_each(|seen| self.seen.learn(&seen));
+                self.told(*outcome, hands);
+            }
             (Purpose::Order, Err(CallError::NotTaken { why, traders })) => {
                 self.not_taken(now, why, &traders, hands)
             }
@@ -209,7 +214,8 @@ impl Client {
             self.errands.clear();
         }
         // What was told under an earlier generation may be lost, and with it the numbers below a high one.
-        if self.generation != answer.generation {
+        if self.seen.generation != answer.generation {
+            self.seen = Seen { generation: answer.generation, ..Seen::default() };
             let stands = |errand: &Errand| match errand {
                 Errand::Order(k) => *k <= SESSION_WINDOW,
                 Errand::Placed(_) => true,
@@ -218,7 +224,8 @@ impl Client {
             self.errands.retain(stands);
         }
         self.clock.adopt(answer.clock);
-        (self.me, self.roster, self.generation) = (Some(me), answer.roster, answer.generation);
+        answer.seen.into_iter().for_each(|seen| self.seen.learn(&seen));
+        (self.me, self.roster) = (Some(me), answer.roster);
         self.outdated = false;
     }
 
@@ -231,7 +238,7 @@ impl Client {
                     peer: order.id.peer,
                     order,
                     outcome: outcome.clone(),
-                    generation: self.generation,
+                    generation: self.seen.generation,
                 };
                 hands.told.push(told);
                 hands.marks.push(Mark::ClientAnswered);

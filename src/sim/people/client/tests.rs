@@ -2,7 +2,7 @@ use super::*;
 use crate::model::offices::Seat;
 use crate::model::step::{Effect, Numbers};
 use crate::model::warehouse::Opened;
-use crate::types::{Money, Seq, Term, WallMicros};
+use crate::types::{Generation, Hash, Money, Term, WallMicros};
 
 /// An outcome of a number.
 pub(in crate::sim::people) fn bought(peer: u32, number: u64) -> Outcome {
@@ -118,7 +118,7 @@ fn outcome() -> Outcome {
 }
 
 fn decided() -> Result<Answer, CallError> {
-    Ok(Answer::Outcome(Box::new(outcome())))
+    Ok(Answer::Outcome(Box::new(outcome()), None))
 }
 
 fn not_taken(why: NotTaken, traders: &[&str]) -> Result<Answer, CallError> {
@@ -161,7 +161,7 @@ fn another_outcome_for_the_same_number_is_wrong() {
     {
         let mut bench = Bench::new(vec![Errand::Again(order, outcome())]);
         let (call, ..) = bench.open();
-        bench.came(call, Ok(Answer::Outcome(Box::new(answer))));
+        bench.came(call, Ok(Answer::Outcome(Box::new(answer), None)));
         assert_eq!((bench.wrong.is_some(), bench.marks.len()), (wrong, usize::from(!wrong)));
         assert!(bench.gone);
     }
@@ -180,6 +180,23 @@ fn other_content_has_to_be_refused() {
     let (call, ..) = bench.open();
     bench.came(call, decided());
     assert!(bench.wrong.unwrap().contains("other content"));
+}
+
+/// It may be the only one left that was told of the ledger: a warehouse that lacks what it shows is another one.
+#[test]
+fn it_shows_what_it_has_seen_of_the_ledger_when_it_opens_again() {
+    let mut bench = Bench::new(vec![Errand::Order(1), Errand::Order(2)]);
+    let seen =
+        |seq| Seen { generation: Generation::default(), seq: Seq(seq), hash: Hash([1; 32]), proof: None };
+    let (call, _, ask) = bench.act(None).unwrap();
+    assert!(matches!(ask, Ask::Open(it) if it.seen.is_none()));
+    let mut answer = opened(6);
+    if let Ok(Answer::Opened(answer)) = &mut answer {
+        answer.seen = Some(Box::new(seen(5)));
+    }
+    let (call, ..) = submitted(bench.came(call, answer));
+    let (_, _, ask) = bench.came(call, not_taken(NotTaken::Busy, &[])).unwrap();
+    assert!(matches!(&ask, Ask::Open(it) if it.seen.as_deref() == Some(&seen(5))), "{ask:?}");
 }
 
 #[test]

@@ -416,7 +416,7 @@ impl Any {
             1 => Answer::Opened(Box::new(self.opened())),
             2 => Answer::Session(self.clock(), self.some(Any::session)),
             3 => Answer::Roster(self.clock(), self.roster()),
-            4 => Answer::Outcome(Box::new(self.outcome())),
+            4 => Answer::Outcome(Box::new(self.outcome()), self.some(Any::seen)),
             5 => Answer::Taken(self.n32()),
             6 => Answer::Alive(self.process()),
             7 => Answer::Status(Box::new(self.report())),

@@ -107,7 +107,7 @@ codec! {
     2 Answer::Opened(_) => OpenReply,
     3 Answer::Session(..) => SessionReply,
     4 Answer::Roster(..) => RosterReply,
-    5 Answer::Outcome(_) => SubmitReply,
+    5 Answer::Outcome(..) => SubmitReply,
     6 Answer::Taken(_) => HandOverReply,
     7 Answer::Alive(_) => StatusReply as |it: proto::StatusReply| Answer::Alive(process_in(it.process)),
     8 Answer::Status(_) => StatusReply,
