@@ -3,7 +3,8 @@
 //! A directory that was put back to an earlier state looks whole. If it served at once, the first trader that comes would
 //! have orders settled, before the peers that were told more of the ledger have said so. So nothing is granted, settled
 //! or shown until every peer with a session has said hello, or [`WITNESSES_MAX_MS`] has passed, in which each that runs
-//! has dialed again. What comes until then is kept, and taken in afterwards in its order.
+//! has dialed again. A ledger that is not new and knows no peer waits for that long: a copy from before the first session
+//! looks like that, and all peers have seen more. What comes until then is kept, and taken in afterwards in its order.
 
 use std::collections::BTreeSet;
 
@@ -14,12 +15,14 @@ use crate::model::market::Market;
 use crate::model::message::{Message, Stream};
 use crate::model::row::Record;
 use crate::model::step::{At, Because, ConnId, Input, Turn};
-use crate::types::{Now, PeerId};
+use crate::types::{Now, PeerId, Seq};
 
 /// See the module's text.
 pub(super) struct Witnesses {
     /// Peers that have not said hello in this life.
     missing: BTreeSet<PeerId>,
+    /// The ledger is not new and knows no peer.
+    knows_none: bool,
     until: Now,
     /// What came meanwhile.
     kept: Vec<Input>,
@@ -29,24 +32,29 @@ impl Witnesses {
     /// Waits for the peers that have a session. Anybody may become a client, so clients are none.
     pub(super) fn new(market: &Market, now: Now) -> Witnesses {
         let peers = market.sessions.keys().copied().filter(|id| *id != PeerId::WAREHOUSE && !id.is_client());
-        let missing = peers.collect();
-        Witnesses { missing, until: now.after_ms(WITNESSES_MAX_MS), kept: Vec::new() }
+        let missing: BTreeSet<PeerId> = peers.collect();
+        let knows_none = missing.is_empty() && market.seq > Seq(0);
+        Witnesses { missing, knows_none, until: now.after_ms(WITNESSES_MAX_MS), kept: Vec::new() }
     }
 
     /// They are all heard already.
     #[cfg(test)]
     pub(super) fn none() -> Witnesses {
-        Witnesses { missing: BTreeSet::new(), until: Now(0), kept: Vec::new() }
+        Witnesses { missing: BTreeSet::new(), knows_none: false, until: Now(0), kept: Vec::new() }
+    }
+
+    fn are_missing(&self) -> bool {
+        self.knows_none || !self.missing.is_empty()
     }
 
     /// All have been heard, or time is up.
     pub(super) fn are_heard(&self, now: Now) -> bool {
-        self.missing.is_empty() || now >= self.until
+        !self.are_missing() || now >= self.until
     }
 
     /// When time is up, while something waits for it.
     pub(super) fn due(&self) -> Option<Now> {
-        (!self.missing.is_empty()).then_some(self.until)
+        self.are_missing().then_some(self.until)
     }
 
     /// The stream is over: what it said and was not taken in yet is void.
@@ -104,9 +112,11 @@ impl Warehouse {
         if !self.witnesses.are_heard(now) {
             return Vec::new();
         }
-        if !std::mem::take(&mut self.witnesses.missing).is_empty() || !self.witnesses.kept.is_empty() {
+        if self.witnesses.are_missing() || !self.witnesses.kept.is_empty() {
             self.presence.serves_from(now);
         }
+        self.witnesses.missing.clear();
+        self.witnesses.knows_none = false;
         std::mem::take(&mut self.witnesses.kept)
     }
 }

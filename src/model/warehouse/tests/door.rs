@@ -157,6 +157,33 @@ fn nothing_is_granted_settled_or_shown_before_the_peers_are_heard() {
     );
 }
 
+/// Otherwise a copy from before the first session has nobody to wait for: it takes the number that a client was told an
+/// answer to, and decides it once more, before the first of the peers has dialed again.
+#[test]
+fn a_ledger_that_knows_no_peer_hears_those_that_it_may_lack_first() {
+    let open = |it: &mut Driven| {
+        let (store, generation) = (token(4).store_id(), Generation::default());
+        let opening = Opening { peer: PeerId(4), store, cluster: String::new(), generation, seen: None };
+        it.step(Input::Asked(ReplyId(901), Ask::Open(opening)));
+        it.end();
+        (it.kinds().contains(&"session"), it.lines().iter().any(|line| line.contains("r901")))
+    };
+    let mut new = Driven::just_started(parts(Market::default(), 1));
+    new.end();
+    let stocked = new.it.market.clone();
+    assert_eq!(open(&mut new), (true, true), "a new ledger lacks nothing");
+
+    let mut it = Driven::just_started(parts(stocked, 2));
+    assert_eq!(open(&mut it), (false, false));
+    it.pass(crate::limits::WITNESSES_MAX_MS - 1);
+    assert_eq!(it.kinds(), [""; 0]);
+    it.pass(crate::limits::WITNESSES_MAX_MS);
+    assert_eq!(it.kinds(), ["session"]);
+    it.lines();
+    it.pass(crate::limits::WITNESSES_MAX_MS + 1);
+    assert!(it.it.due() > Some(Now(crate::limits::WITNESSES_MAX_MS + 1)), "it wakes for nothing");
+}
+
 #[test]
 fn what_does_not_belong_on_a_stream_ends_it() {
     let mut it = paired();
