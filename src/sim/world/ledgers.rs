@@ -3,10 +3,13 @@
 //! A disk is put back when all else has healed, so that whoever has seen more of the ledger can say so: an older copy must
 //! not serve while a peer that knows better is there. Where the warehouse ends since it is another ledger than the
 //! market's, what its hint says is done: the newest copy is put in its place; if that is refused as well, the ledger is
-//! restored above what is named. Restores come at any time, from backups of any age, also twice from the same one.
+//! restored above what is named. The traders' disks may be lost at the same moment, as long as somebody else knows of what
+//! the copy lacks. Restores come at any time, from backups of any age, also twice from the same one.
 
 use super::{Event, World};
 use crate::journal::{MemoryDisk, restore_by_hand};
+use crate::model::peer::entry::Entry;
+use crate::model::row::Record;
 use crate::model::step::Exit;
 use crate::sim::chance::Chance;
 use crate::sim::check::{self, Failure};
@@ -32,8 +35,8 @@ pub(super) struct Ledgers {
     newest: Option<MemoryDisk>,
     /// An older copy was put in its place.
     was_put_back: bool,
-    /// The last row of that copy.
-    copied_rows: Seq,
+    /// The generation and the last row of that copy.
+    copied: (u64, Seq),
     /// The last backup.
     backup: Option<MemoryDisk>,
     /// Each restore: its generation, and the first sequence that is lost.
@@ -75,21 +78,43 @@ impl World {
     /// The copy that was kept, if any, takes the place of the warehouse's disk.
     pub(super) fn put_ledger_back(&mut self) {
         let Some((old, alone)) = self.ledgers.old.take() else { return };
-        let traders = Aim::Traders.nodes(self.seats());
+        let mut lost: Vec<usize> =
+            Aim::Traders.nodes(self.seats()).into_iter().map(|id| id as usize).collect();
         if self.nodes[0].is_alive() {
             self.kill(0, 0);
         }
         self.ledgers.newest = Some(self.nodes[0].disk.copy());
         self.ledgers.was_put_back = true;
         self.nodes[0].disk.put_back(&old);
-        self.ledgers.copied_rows = rows(&self.nodes[0].disk);
+        self.ledgers.copied = end(&self.nodes[0].disk);
         self.queue.put(self.queue.now().after(10 * MS), Event::Start(PeerId::WAREHOUSE));
-        for at in traders.into_iter().filter(|_| alone).map(|id| id as usize) {
+        if !alone || !self.somebody_else_knows(&lost) {
+            lost.clear();
+        }
+        for at in lost {
             if self.nodes[at].is_alive() {
                 self.kill(at, 0);
             }
             self.nodes[at].disk.wipe();
         }
+    }
+
+    /// Whether the store of a peer that is none of these has anything of what the copy lacks: the ledger's end, or an
+    /// answer, which must not be there without what proves it. Otherwise the whole market is put back with the copy, and
+    /// nothing in the world could tell: two peers trade and are the traders, the others have not come yet, and after the
+    /// copy the two are told more.
+    fn somebody_else_knows(&self, these: &[usize]) -> bool {
+        let copied = self.ledgers.copied;
+        let tells = |entry: &Entry| match entry {
+            Entry::LedgerSeen { generation, seq, .. } => (generation.count, *seq) > copied,
+            Entry::Answered { told, seen, .. } => {
+                told.iter().any(|told| told.seq > copied.1)
+                    || seen.is_some_and(|seen| (seen.generation.count, seen.seq) > copied)
+            }
+            _ => false,
+        };
+        let mut others = (1..self.nodes.len()).filter(|at| !these.contains(at));
+        others.any(|at| check::journal(&self.nodes[at].disk).iter().any(tells))
     }
 
     /// A backup is taken now, unless the last one is to be used again; later the warehouse's disk is lost.
@@ -154,7 +179,7 @@ impl World {
         self.kill(0, 10 * MS);
         match self.ledgers.newest.take() {
             Some(newest) => {
-                let (copy, here) = (self.ledgers.copied_rows, rows(&self.nodes[0].disk));
+                let ((_, copy), (_, here)) = (self.ledgers.copied, end(&self.nodes[0].disk));
                 self.ledgers.forked = Some(copy).filter(|last| here > *last);
                 self.nodes[0].disk.put_back(&newest);
             }
@@ -167,9 +192,14 @@ impl World {
     }
 }
 
-/// The last row of the ledger on a disk.
-fn rows(disk: &Disk) -> Seq {
-    check::ledger(disk).map_or(Seq(0), |rows| Seq(rows.len() as u64))
+/// The generation and the last row of the ledger on a disk.
+fn end(disk: &Disk) -> (u64, Seq) {
+    let rows = check::ledger(disk).unwrap_or_default();
+    let generation = rows.iter().rev().find_map(|(record, _)| match record {
+        Record::Restored { generation, .. } => Some(generation.count),
+        _ => None,
+    });
+    (generation.unwrap_or_default(), Seq(rows.len() as u64))
 }
 
 /// The generation that a hint names.

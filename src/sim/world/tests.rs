@@ -70,6 +70,21 @@ fn an_order_that_nobody_placed_is_seen() {
     assert!(alarm(&world).starts_with("name: "), "{}", alarm(&world));
 }
 
+/// Otherwise nothing is left that could tell the copy from the market's ledger.
+#[test]
+fn traders_lose_their_disks_with_the_ledger_only_if_somebody_else_knows_what_the_copy_lacks() {
+    for (lacks, lost) in [(0, 0), (20, 2)] {
+        let mut world = lived();
+        for _ in 0..lacks {
+            alter(&world, 0, 0, |store, key, _| store.remove(Tree::Ledger, key).unwrap());
+        }
+        assert!(world.keep_ledger(true));
+        world.put_ledger_back();
+        let empty = world.nodes[1..].iter().filter(|node| check::journal(&node.disk).is_empty()).count();
+        assert_eq!(empty, lost, "the copy lacks {lacks} blocks");
+    }
+}
+
 /// A world with these faults, of seed 3, while it is lived in.
 fn begun(kind: Kind) -> World {
     let setting = Setting { seed: 3, peers: 4, orders: 60, faults: &[kind] };
