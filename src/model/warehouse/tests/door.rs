@@ -163,7 +163,8 @@ fn nothing_is_granted_settled_or_shown_before_the_peers_are_heard() {
 fn a_ledger_that_knows_no_peer_hears_those_that_it_may_lack_first() {
     let open = |it: &mut Driven| {
         let (store, generation) = (token(4).store_id(), Generation::default());
-        let opening = Opening { peer: PeerId(4), store, cluster: String::new(), generation, seen: None };
+        let opening =
+            Opening { peer: PeerId(4), store, cluster: String::new(), generation, seen: None, licence: None };
         it.step(Input::Asked(ReplyId(901), Ask::Open(opening)));
         it.end();
         (it.kinds().contains(&"session"), it.lines().iter().any(|line| line.contains("r901")))
