@@ -1,8 +1,9 @@
 //! What must hold at the end of a run: the audit passes over all disks, and what shoppers were told is what was done.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::disks::Disk;
+use super::losses::Losses;
 use crate::audit::{self, Check, Example, Source, StoredSource};
 use crate::journal::{Block, StoreRead};
 use crate::model::fold::{Stored, Tree};
@@ -42,14 +43,9 @@ pub(super) struct Told {
 
 /// The invariants that `verify` checks, over the disks as they are.
 ///
-/// A peer whose store was put back to an old copy may have used numbers again for other orders, before anybody could tell
-/// it; of `copied` peers that is no failure. Neither is it that somebody saw rows of an older copy that had gone on before
-/// it was found out.
-pub(super) fn audited(
-    disks: &[(PeerId, &Disk)],
-    copied: &BTreeSet<PeerId>,
-    forked: bool,
-) -> Result<(), Failure> {
+/// What went with peers' stores for good is no failure. Neither is it that somebody saw rows of an older copy of the ledger
+/// that had gone on before it was found out.
+pub(super) fn audited(disks: &[(PeerId, &Disk)], losses: &Losses, forked: bool) -> Result<(), Failure> {
     let failed = |why: String| Failure::new("audit", why);
     let mut sources: Vec<Source> = Vec::new();
     for (id, disk) in disks {
@@ -58,14 +54,14 @@ pub(super) fn audited(
             StoredSource::open(store, mark, &node_name(*id)).map_err(|error| failed(error.to_string()))?;
         sources.extend(source.map(|source| Box::new(source) as Source));
     }
-    let examples = if copied.is_empty() && !forked { EXAMPLES_MAX } else { usize::MAX };
+    let examples = if losses.is_empty() && !forked { EXAMPLES_MAX } else { usize::MAX };
     let audit = audit::audit(&mut sources, examples).map_err(|error| failed(error.to_string()))?;
     let tell =
         |(check, example): (Check, Example)| format!("{} {}: {}", check.id(), check.title(), example.what);
     let failures = audit
         .failures()
         .into_iter()
-        .filter(|(_, example)| !is_of_a_copy(example, copied))
+        .filter(|(_, example)| !losses.explain(example))
         .filter(|(_, example)| !(forked && is_of_a_fork(example)));
     let failures: Vec<String> = failures.take(FAILURES_MAX).map(tell).collect();
     if failures.is_empty() { Ok(()) } else { Err(failed(failures.join("; "))) }
@@ -74,16 +70,6 @@ pub(super) fn audited(
 /// It was seen in, or told by, a ledger that is gone.
 fn is_of_a_fork(example: &Example) -> bool {
     ["saw another block", "the ledger has no outcome"].iter().any(|words| example.what.contains(words))
-}
-
-/// Two orders had one number, and the peer's store was an old copy once.
-fn is_of_a_copy(example: &Example, copied: &BTreeSet<PeerId>) -> bool {
-    let twice = ["settled with other content", "other content than was settled"];
-    let peer = example.show.strip_prefix("--order ").and_then(|id| id.split_once('-')?.0.parse().ok());
-    let of_it = twice.iter().any(|words| example.what.contains(words))
-        && peer.is_some_and(|peer| copied.contains(&PeerId(peer)));
-    // The trader that had the other order of that number may be an old copy by now, too.
-    of_it || (!copied.is_empty() && example.what.contains("was given up by its store"))
 }
 
 /// The ledger's rows, oldest first, each with the outcome that it is, if it is one.

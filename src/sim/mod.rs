@@ -28,6 +28,7 @@ mod faults;
 mod lag;
 mod line;
 mod load;
+mod losses;
 mod marks;
 mod network;
 mod node;

@@ -55,6 +55,12 @@ impl Placing {
         fresh.into_iter().for_each(|order| self.add(order));
     }
 
+    /// The orders that a peer has placed, in all its lives.
+    pub(crate) fn given_by(&self, peer: PeerId) -> impl Iterator<Item = OrderId> {
+        let (first, last) = (Number(0), Number(u64::MAX));
+        self.placed.range(OrderId { peer, number: first }..=OrderId { peer, number: last }).map(|(id, _)| *id)
+    }
+
     /// Who is in office.
     pub(crate) fn see_offices(&mut self, offices: &Offices) {
         self.granted.extend(offices.grants().map(|grant| grant.peer));

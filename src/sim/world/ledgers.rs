@@ -92,10 +92,7 @@ impl World {
             lost.clear();
         }
         for at in lost {
-            if self.nodes[at].is_alive() {
-                self.kill(at, 0);
-            }
-            self.nodes[at].disk.wipe();
+            self.replace_store(at, 0, Disk::wipe);
         }
     }
 

@@ -18,6 +18,7 @@ use super::disks::Disk;
 use super::engine::View;
 use super::faults::{Counts, Kind, Planned, Schedule};
 use super::load::Load;
+use super::losses::Losses;
 use super::marks::{Mark, Marks, Seen};
 use super::network::{self, Delivery, Network, Process};
 use super::node::{Ending, Node, World as Surroundings};
@@ -89,8 +90,8 @@ pub(super) struct World {
     /// How long a process that was told to end stays down.
     down: BTreeMap<PeerId, u64>,
     ledgers: Ledgers,
-    /// Peers whose store was an old copy once.
-    copied: BTreeSet<PeerId>,
+    /// What went with peers' stores.
+    losses: Losses,
     /// Orders that were open when everything healed.
     open_when_healed: BTreeSet<OrderId>,
     phase: Phase,
@@ -127,7 +128,7 @@ impl World {
             faults_left: schedule.faults.len(),
             down: BTreeMap::new(),
             ledgers: Ledgers::default(),
-            copied: BTreeSet::new(),
+            losses: Losses::default(),
             open_when_healed: BTreeSet::new(),
             phase: Phase::Faults,
             phase_ends: Moment(FAULTS_MAX),
@@ -426,7 +427,7 @@ impl World {
         let mut rows = ledger.iter().flatten().map(|(record, _)| record);
         let restored = self.ledgers.were_restored();
         rows.try_for_each(|record| self.placing.was_placed(record, restored))?;
-        check::audited(&disks, &self.copied, self.ledgers.were_forked())?;
+        check::audited(&disks, &self.losses, self.ledgers.were_forked())?;
         let rows = ledger?;
         check::fenced_by_who_may(&rows)?;
         let outcomes = rows.into_iter().filter_map(|(_, outcome)| outcome);

@@ -1,16 +1,20 @@
 //! What goes wrong in the world: faults as they come about. One counts when it did something.
 
+use std::collections::BTreeSet;
+
 use super::{Event, World};
 use crate::journal::MemoryDisk;
 use crate::model::call::Ask;
 use crate::sim::chance::Chance;
 use crate::sim::diagram::Point;
+use crate::sim::disks::Disk;
 use crate::sim::engine::View;
 use crate::sim::faults::{Kind, Planned, Seats};
+use crate::sim::losses;
 use crate::sim::marks::Mark;
 use crate::sim::queue::{MS, SECOND};
 use crate::sim::weather::{Effect, GIVE_UP, Spell};
-use crate::types::PeerId;
+use crate::types::{OrderId, PeerId};
 
 const HOUR: i64 = 3_600 * SECOND as i64;
 const TEN_YEARS: i64 = 10 * 365 * 24 * HOUR;
@@ -165,11 +169,25 @@ impl World {
         for at in nodes.iter().map(|id| *id as usize).filter(|at| *at > 0) {
             if self.nodes[at].is_alive() {
                 hit = true;
-                self.kill(at, down);
-                self.nodes[at].disk.wipe();
+                self.replace_store(at, down, Disk::wipe);
             }
         }
         hit
+    }
+
+    /// A peer's process is killed, if one runs, and its store lost or replaced. The orders whose last copy goes with it are
+    /// lost.
+    pub(super) fn replace_store(&mut self, at: usize, down: u64, replace: impl FnOnce(&mut Disk)) {
+        let before = self.held_by_peers();
+        if self.nodes[at].is_alive() {
+            self.kill(at, down);
+        }
+        replace(&mut self.nodes[at].disk);
+        self.losses.store_went(before, &self.held_by_peers());
+    }
+
+    fn held_by_peers(&self) -> BTreeSet<OrderId> {
+        self.nodes[1..].iter().flat_map(losses::held_by).collect()
     }
 
     /// A copy is made now, and put in the store's place later.
@@ -186,9 +204,9 @@ impl World {
     }
 
     pub(super) fn put_back(&mut self, id: u32, copy: &MemoryDisk) {
-        self.kill_all(&[id], 10 * MS);
-        self.nodes[id as usize].disk.put_back(copy);
-        self.copied.insert(PeerId(id));
+        self.replace_store(id as usize, 10 * MS, |disk| disk.put_back(copy));
+        let last = losses::last_given(&self.nodes[id as usize]);
+        self.losses.older_copy_came(last, self.placing.given_by(PeerId(id)));
         self.marks.mark(Mark::OldStore);
     }
 
