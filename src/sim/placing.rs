@@ -2,7 +2,7 @@
 //!
 //! In: what peers hold after each turn, what clients say that they order, and what nodes say to whom. Out: failures of
 //! the checks `name` (the ledger has an order that its peer never placed) and `token` (a node showed its token to
-//! somebody who is neither the warehouse nor a peer that the warehouse has granted an office at some time).
+//! somebody who is neither the warehouse nor a peer of which the warehouse has said that it holds an office).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,10 +10,10 @@ use super::check::Failure;
 use super::network::Process;
 use super::node::node_at;
 use super::people::is_person;
-use crate::model::call::Ask;
+use crate::model::call::{Answer, Ask};
 use crate::model::hello::Hello;
 use crate::model::message::{Message, PeerWord};
-use crate::model::offices::Offices;
+use crate::model::offices::Roster;
 use crate::model::peer::PeerState;
 use crate::model::row::Record;
 use crate::model::step::{ConnId, Effect};
@@ -26,8 +26,8 @@ pub(super) struct Placing {
     placed: BTreeMap<OrderId, Vec<Order>>,
     /// Up to which number each process was looked at.
     seen: BTreeMap<Process, Number>,
-    /// Peers that were granted an office at some time.
-    granted: BTreeSet<PeerId>,
+    /// Peers that the warehouse has said to hold an office.
+    traders: BTreeSet<PeerId>,
     /// Where the streams that nodes dialed lead.
     lead: BTreeMap<(Process, ConnId), String>,
     /// The first token that was shown to somebody who is not to see it; a stranger comes before a peer.
@@ -61,11 +61,6 @@ impl Placing {
         self.placed.range(OrderId { peer, number: first }..=OrderId { peer, number: last }).map(|(id, _)| *id)
     }
 
-    /// Who is in office.
-    pub(crate) fn see_offices(&mut self, offices: &Offices) {
-        self.granted.extend(offices.grants().map(|grant| grant.peer));
-    }
-
     /// # Errors
     /// The record decides an order that nobody placed in that name.
     /// An id that a restored ledger does not know is given to another client again: of `restored` ones that is no failure.
@@ -96,6 +91,9 @@ impl Placing {
 
     /// What a node says, and to whom.
     pub(crate) fn shows(&mut self, from: Process, effect: &Effect) {
+        if from.node == PeerId::WAREHOUSE {
+            self.traders.extend(rosters_in(effect).iter().flat_map(|roster| holders(roster)));
+        }
         match effect {
             Effect::Dial { conn, addr, first } => {
                 self.lead.insert((from, *conn), addr.clone());
@@ -119,7 +117,7 @@ impl Placing {
             return;
         }
         let to = node_at(addr);
-        let may_see = |node: PeerId| node == PeerId::WAREHOUSE || self.granted.contains(&node);
+        let may_see = |node: PeerId| node == PeerId::WAREHOUSE || self.traders.contains(&node);
         if to.is_some_and(may_see) {
             return;
         }
@@ -141,6 +139,23 @@ impl Placing {
             None => Ok(()),
         }
     }
+}
+
+/// What the warehouse says of the offices. What it holds after a turn is not enough: of several claims in one turn each is
+/// granted and told, and the next one may end the grant, since a holder that has not answered is taken for absent.
+fn rosters_in(effect: &Effect) -> Vec<&Roster> {
+    let (hello, roster) = match effect {
+        Effect::Reply(_, Ok(Answer::Roster(_, roster))) => (None, Some(&**roster)),
+        Effect::Reply(_, Ok(Answer::Opened(answer))) => (None, Some(&answer.roster)),
+        Effect::Send(_, Message::ControlDown(down)) => (down.hello.as_deref(), down.roster.as_deref()),
+        Effect::Send(_, Message::SettleAnswer(answer)) => (answer.hello.as_deref(), answer.roster.as_deref()),
+        _ => (None, None),
+    };
+    hello.map(|hello| &hello.roster).into_iter().chain(roster).collect()
+}
+
+fn holders(roster: &Roster) -> impl Iterator<Item = PeerId> {
+    [&roster.primary, &roster.secondary].into_iter().flatten().map(|seat| seat.peer)
 }
 
 /// The hello that a message begins with, if it has one.
@@ -174,13 +189,13 @@ fn hello_of(ask: &Ask) -> Option<&Hello> {
 mod tests {
     use super::*;
     use crate::model::fold::Fold as _;
-    use crate::model::offices::Grant;
+    use crate::model::offices::Seat;
     use crate::model::peer::entry::{Entry, Placed};
     use crate::model::row::{Decision, Reason};
-    use crate::model::step::CallId;
+    use crate::model::step::{CallId, ReplyId};
     use crate::sim::node::addr;
     use crate::sim::people::place;
-    use crate::types::{Batch, Office, ProcessId, ProductId, Quantity, Seq, Stamp, Term, Token, WallMicros};
+    use crate::types::{Batch, ProcessId, ProductId, Quantity, Seq, Stamp, Term, Token, WallMicros};
 
     const NODE: Process = Process { node: PeerId(4), life: 1 };
 
@@ -228,19 +243,31 @@ mod tests {
         Effect::Call { call: CallId(1), addr: addr(to), ask: Ask::Fence(hello, Term(1)) }
     }
 
+    /// What a process says when it answers a claim.
+    fn granting(from: PeerId, to: PeerId) -> (Process, Effect) {
+        let seat =
+            Seat { peer: to, process: ProcessId::default(), term: Term(1), present: false, addr: addr(to) };
+        let roster = Box::new(Roster { primary: Some(seat), ..Roster::default() });
+        (Process { node: from, life: 1 }, Effect::Reply(ReplyId(1), Ok(Answer::Roster(Stamp(1), roster))))
+    }
+
+    /// Of several claims that the warehouse grants in one turn only the last holds afterwards.
     #[test]
-    fn a_token_is_for_the_warehouse_and_for_who_was_in_office() {
+    fn a_token_is_for_the_warehouse_and_for_who_was_said_to_be_in_office() {
         let (mut placing, token) = (Placing::default(), Some(Token([7; 32])));
-        let grant =
-            Grant { office: Office::Primary, peer: PeerId(6), process: ProcessId::default(), term: Term(1) };
-        placing.see_offices(&Offices { primary: Some(grant), ..Offices::default() });
-        placing.see_offices(&Offices::default());
-        for to in [PeerId::WAREHOUSE, PeerId(6)] {
+        let said = [(PeerId::WAREHOUSE, PeerId(6)), (PeerId::WAREHOUSE, PeerId(5)), (NODE.node, PeerId(2))];
+        for (from, to) in said {
+            let (from, effect) = granting(from, to);
+            placing.shows(from, &effect);
+        }
+        for to in [PeerId::WAREHOUSE, PeerId(6), PeerId(5)] {
             placing.shows(NODE, &probing(to, token));
         }
         placing.shows(NODE, &probing(PeerId(2), None));
         assert_eq!(placing.tokens(), Ok(()));
         placing.shows(NODE, &probing(PeerId(2), token));
+        let failed = placing.tokens().unwrap_err();
+        assert!(failed.why.contains("peer-2, which never held"), "a peer's word is none: {}", failed.why);
         placing.shows(NODE, &probing(place(1), token));
         placing.shows(NODE, &probing(PeerId(3), token));
         let failed = placing.tokens().unwrap_err();

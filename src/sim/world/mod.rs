@@ -360,14 +360,10 @@ impl World {
     fn turn(&mut self, process: Process) -> Result<(), Failure> {
         let Some(at) = self.living(process) else { return Ok(()) };
         let effects = self.nodes[at].turn(&mut self.queue);
-        match self.nodes[at].view() {
-            Some(View::Peer(state)) => {
-                let placed = self.placed.entry((process.node, state.last.epoch())).or_default();
-                *placed = u64::from(state.last.k()).max(*placed);
-                self.placing.look(process, state);
-            }
-            Some(View::Market(market)) => self.placing.see_offices(&market.offices),
-            None => {}
+        if let Some(View::Peer(state)) = self.nodes[at].view() {
+            let placed = self.placed.entry((process.node, state.last.epoch())).or_default();
+            *placed = u64::from(state.last.k()).max(*placed);
+            self.placing.look(process, state);
         }
         self.turns += 1;
         if self.turns.is_multiple_of(LOOKED_AT_EVERY) {
