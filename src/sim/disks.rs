@@ -27,6 +27,8 @@ pub(super) struct Disk {
     slow: Option<(Moment, u64)>,
     /// The next sync takes so many microseconds.
     hangs: Option<u64>,
+    /// It is almost full.
+    full: bool,
 }
 
 impl Disk {
@@ -44,6 +46,7 @@ impl Disk {
             slow_one_in,
             slow: None,
             hangs: None,
+            full: false,
         }
     }
 
@@ -99,7 +102,8 @@ impl Disk {
     }
 
     /// Whether it is full from now on.
-    pub(crate) fn set_full(&self, full: bool) {
+    pub(crate) fn set_full(&mut self, full: bool) {
+        self.full = full;
         self.memory.set_free_bytes(if full { LOW_WATER_BYTES - 1 } else { u64::MAX });
     }
 
@@ -130,9 +134,11 @@ impl Disk {
         self.memory.copy()
     }
 
-    /// A copy is put in its place.
+    /// A copy of its files is put in their place. How much room there is, is the disk's: a copy that was made while the disk
+    /// was full would fill it for ever.
     pub(crate) fn put_back(&mut self, copy: &MemoryDisk) {
         self.memory = copy.copy();
+        self.set_full(self.full);
     }
 
     /// The process that wrote to it is killed. Of the writes that it had not synced the first ones are there, as many
@@ -158,5 +164,25 @@ impl Disk {
     /// It names a checkpoint.
     pub(crate) fn has_checkpoint(&self) -> bool {
         matches!(self.look().0.get(Tree::Meta, b"checkpoint.2"), Ok(Some(_)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_brings_no_fullness_along() {
+        let mut disk = Disk::new(1, 0);
+        let free = |disk: &Disk| disk.look().0.free_bytes().unwrap();
+        disk.set_full(true);
+        let copy = disk.copy();
+        disk.set_full(false);
+        disk.put_back(&copy);
+        assert_eq!(free(&disk), u64::MAX, "it had room again");
+        let copy = disk.copy();
+        disk.set_full(true);
+        disk.put_back(&copy);
+        assert!(free(&disk) < LOW_WATER_BYTES, "it is still full");
     }
 }

@@ -245,8 +245,14 @@ mod tests {
 
     /// What a process says when it answers a claim.
     fn granting(from: PeerId, to: PeerId) -> (Process, Effect) {
-        let seat =
-            Seat { peer: to, process: ProcessId::default(), term: Term(1), present: false, addr: addr(to) };
+        let seat = Seat {
+            peer: to,
+            process: ProcessId::default(),
+            term: Term(1),
+            present: false,
+            addr: addr(to),
+            licence: None,
+        };
         let roster = Box::new(Roster { primary: Some(seat), ..Roster::default() });
         (Process { node: from, life: 1 }, Effect::Reply(ReplyId(1), Ok(Answer::Roster(Stamp(1), roster))))
     }
