@@ -83,12 +83,15 @@ impl World {
         if self.nodes[0].is_alive() {
             self.kill(0, 0);
         }
-        self.ledgers.newest = Some(self.nodes[0].disk.copy());
-        self.ledgers.was_put_back = true;
+        self.queue.put(self.queue.now().after(10 * MS), Event::Start(PeerId::WAREHOUSE));
+        let newest = self.nodes[0].disk.copy();
         self.nodes[0].disk.put_back(&old);
         self.ledgers.copied = end(&self.nodes[0].disk);
-        self.queue.put(self.queue.now().after(10 * MS), Event::Start(PeerId::WAREHOUSE));
-        if !alone || !self.somebody_else_knows(&lost) {
+        if !self.a_store_knows_more(&[]) {
+            return self.nodes[0].disk.put_back(&newest);
+        }
+        (self.ledgers.newest, self.ledgers.was_put_back) = (Some(newest), true);
+        if !alone || !self.a_store_knows_more(&lost) {
             lost.clear();
         }
         for at in lost {
@@ -99,8 +102,8 @@ impl World {
     /// Whether the store of a peer that is none of these has anything of what the copy lacks: the ledger's end, or an
     /// answer, which must not be there without what proves it. Otherwise the whole market is put back with the copy, and
     /// nothing in the world could tell: two peers trade and are the traders, the others have not come yet, and after the
-    /// copy the two are told more.
-    fn somebody_else_knows(&self, these: &[usize]) -> bool {
+    /// copy the two are told more; or all disks hang, and who was told ends before any of it is on its disk.
+    fn a_store_knows_more(&self, without: &[usize]) -> bool {
         let copied = self.ledgers.copied;
         let tells = |entry: &Entry| match entry {
             Entry::LedgerSeen { generation, seq, .. } => (generation.count, *seq) > copied,
@@ -110,7 +113,7 @@ impl World {
             }
             _ => false,
         };
-        let mut others = (1..self.nodes.len()).filter(|at| !these.contains(at));
+        let mut others = (1..self.nodes.len()).filter(|at| !without.contains(at));
         others.any(|at| check::journal(&self.nodes[at].disk).iter().any(tells))
     }
 
