@@ -18,7 +18,7 @@ mod signals;
 mod summary;
 mod watch;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal as _;
 use std::time::Instant;
 
@@ -82,6 +82,8 @@ struct Up<'a> {
     roster: Roster,
     /// Buyers that have placed their requests and heard of them.
     done: BTreeSet<PeerId>,
+    /// The random part of each node's present life, as it said itself: a new store learns its epoch later.
+    lives: BTreeMap<PeerId, u64>,
     failovers: Failovers,
     started: Instant,
     started_at: WallMicros,
@@ -119,6 +121,7 @@ impl<'a> Up<'a> {
             sender,
             roster: Roster::default(),
             done: BTreeSet::new(),
+            lives: BTreeMap::new(),
             failovers: Failovers::default(),
             started,
             started_at,
@@ -178,6 +181,7 @@ impl<'a> Up<'a> {
         match news {
             News::Happened(happening) => self.happened(happening),
             News::Report(peer, report) => {
+                self.lives.insert(peer, report.process.random);
                 if report.shopping.done && report.shopping.open == 0 && report.shopping.placed > 0 {
                     self.done.insert(peer);
                 }
@@ -228,8 +232,11 @@ impl<'a> Up<'a> {
         }
     }
 
+    /// The process that runs now holds an office. A grant to an earlier one, of the run before, keeps nobody from placing
+    /// orders, and the warehouse may not have seen yet that it is over.
     fn in_office(&self, peer: PeerId) -> bool {
-        self.roster.held_by(peer).is_some_and(|(_, seat)| seat.present)
+        let life = self.lives.get(&peer);
+        self.roster.held_by(peer).is_some_and(|(_, seat)| seat.present && life == Some(&seat.process.random))
     }
 
     /// The living buyers that are not in office: the run ends when they are done.
