@@ -29,7 +29,7 @@ pub const STAGED_RECORDS_MAX: usize = 65_536;
 /// A peer's journal learns what the ledger held with the first entries after this time.
 pub(crate) const LEDGER_SEEN_EVERY_MS: u64 = 1_000;
 /// Checkpoint after this many bytes of blocks,
-pub(crate) const CHECKPOINT_BYTES: u64 = 64 << 20;
+pub(crate) const CHECKPOINT_BYTES: u64 = 32 << 20;
 /// or after this much time with writes.
 pub(crate) const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
 /// Checkpoint chunks written with one group, so that a checkpoint delays no acknowledgement by much.

@@ -148,10 +148,10 @@ pub fn start_by_hand<F: Fold>(
     if let (true, Some(mark)) = (upgraded, &mut mark) {
         mark.write(replay.tip.seq, replay.tip.hash).map_err(&at)?;
     }
-    let Replay { state, tip, checkpoint, replayed, torn_bytes } = replay;
+    let Replay { state, tip, checkpoint, replayed, tail_bytes, torn_bytes } = replay;
     let elapsed = time.now().saturating_sub(began);
     let recovery = Recovery { first, last: tip.seq, replayed, torn_bytes, elapsed, fresh };
-    let (journal, mut pump) = connect(store, tip, meta, mark, time, checkpoint, fatal);
+    let (journal, mut pump) = connect(store, tip, meta, mark, time, (checkpoint, tail_bytes), fatal);
     pump.writer.look_around().map_err(&at)?;
     Ok((Recovered { journal, state, recovery, clock }, pump))
 }
@@ -190,6 +190,8 @@ struct Replay<F: Fold> {
     tip: Tip,
     checkpoint: Option<Checkpoint>,
     replayed: u64,
+    /// Bytes of the blocks behind the checkpoint.
+    tail_bytes: u64,
     torn_bytes: u64,
 }
 
@@ -205,7 +207,7 @@ impl<F: Fold> Replay<F> {
                 state.restore(part);
             }
         }
-        Ok(Replay { state, tip, checkpoint, replayed: 0, torn_bytes: 0 })
+        Ok(Replay { state, tip, checkpoint, replayed: 0, tail_bytes: 0, torn_bytes: 0 })
     }
 
     /// Applies all blocks behind the tip, up to the end or to a break, which is removed if nothing behind it was durable.
@@ -250,6 +252,7 @@ impl<F: Fold> Replay<F> {
             self.state.apply(seq, block.header.time, record);
         }
         self.replayed += u64::from(block.header.count);
+        self.tail_bytes += bytes.len() as u64;
         self.tip = Tip::after(&sealed.header, &sealed.seal);
         Ok(())
     }
@@ -293,7 +296,7 @@ fn connect<F: Fold>(
     meta: Meta,
     mark: Option<Box<dyn MarkKeeper>>,
     time: Arc<dyn Time>,
-    checkpoint: Option<Checkpoint>,
+    (checkpoint, tail_bytes): (Option<Checkpoint>, u64),
     fatal: Fatal,
 ) -> (Journal<F>, Pump<F>) {
     let durable = Durable { ticket: Ticket(0), seq: tip.seq, hash: tip.hash, block: tip.block };
@@ -301,7 +304,18 @@ fn connect<F: Fold>(
     let reader = Reader { store: store.reader(), log: F::LOG, durable: receiver };
     let staging = Arc::new(Staging::<F>::new(time.clone()));
     let (clock_reserve, shared) = (meta.clock_reserve, staging.clone());
-    let start = Start { store, staging: shared, publish, fatal, tip, clock_reserve, mark, time, checkpoint };
+    let start = Start {
+        store,
+        staging: shared,
+        publish,
+        fatal,
+        tip,
+        clock_reserve,
+        mark,
+        time,
+        checkpoint,
+        tail_bytes,
+    };
     let (done, closed) = mpsc::channel();
     (Journal::new(staging, reader, meta, closed), Pump { writer: Writer::new(start), done })
 }

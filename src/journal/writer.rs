@@ -93,6 +93,8 @@ pub(super) struct Start<F: Fold> {
     pub mark: Option<Box<dyn MarkKeeper>>,
     pub time: Arc<dyn Time>,
     pub checkpoint: Option<Checkpoint>,
+    /// Bytes of the blocks behind it.
+    pub tail_bytes: u64,
 }
 
 impl<F: Fold> Writer<F> {
@@ -115,7 +117,8 @@ impl<F: Fold> Writer<F> {
             backlog: VecDeque::new(),
             open: None,
             failed: None,
-            due: Due { checkpoint, ..Due::default() },
+            // Otherwise each of many short lives replays what all before it have written.
+            due: Due { checkpoint, bytes_since_checkpoint: start.tail_bytes, ..Due::default() },
         }
     }
 
