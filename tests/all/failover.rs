@@ -33,27 +33,23 @@ fn wanted(name: &str, default: usize) -> usize {
     std::env::var(name).map_or(default, |text| text.parse().unwrap())
 }
 
-fn id_of(node: &str) -> u32 {
-    node.strip_prefix("peer-").unwrap().parse().unwrap()
-}
-
 /// Stops one of the paired traders with `signal` while both are busy.
 fn shoot(up: &Up<'_>, office: Office, signal: Signal) -> Shot {
     up.wait_for_pair();
     let rows = up.ledger_seq();
     up.wait_for_rows(rows + 200);
-    let holder = until("a living trader", SOON, || up.holder(office));
-    let pid = up.node(&holder).pid;
+    let seat = until("a living trader", SOON, || up.seat(office));
+    let pid = up.node(&format!("peer-{}", seat.peer)).pid;
     let at = UNIX_EPOCH + Duration::from_micros(wall_now().0);
     kill(pid, signal);
-    let shot = Shot { trader: id_of(&holder), office, at };
+    // The same peer may be back in office before anybody looks, in another life.
     until("another pair", SOON, || {
         let roster = up.status("warehouse")?.roster;
-        let traders =
-            [Office::Primary, Office::Secondary].map(|office| roster.get(office).map(|it| it.peer.0));
-        (roster.paired && !traders.contains(&Some(shot.trader))).then_some(())
+        let lives =
+            [Office::Primary, Office::Secondary].map(|office| roster.get(office).map(|it| it.process));
+        (roster.paired && !lives.contains(&Some(seat.process))).then_some(())
     });
-    shot
+    Shot { trader: seat.peer.0, office, at }
 }
 
 /// Per peer that the shot hit: the time from the shot to the first answer by another trader.

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use bazaar::model::offices::Seat;
 use bazaar::model::report::Report;
 use bazaar::types::Office;
 use bazaar::wire::client::Node;
@@ -216,10 +217,12 @@ impl Up<'_> {
     }
 
     /// Who holds an office and is seen alive, as the warehouse says.
+    pub fn seat(&self, office: Office) -> Option<Seat> {
+        self.status("warehouse")?.roster.get(office).filter(|seat| seat.present).cloned()
+    }
+
     pub fn holder(&self, office: Office) -> Option<String> {
-        let roster = self.status("warehouse")?.roster;
-        let seat = roster.get(office).filter(|seat| seat.present)?;
-        Some(format!("peer-{}", seat.peer))
+        self.seat(office).map(|seat| format!("peer-{}", seat.peer))
     }
 
     pub fn wait_for_pair(&self) {
