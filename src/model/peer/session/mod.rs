@@ -49,7 +49,7 @@ impl Session {
     }
 
     pub(super) fn due(&self) -> Option<Now> {
-        let hint = self.hinted.then_some(self.hint_not_before);
+        let hint = (self.hinted && !self.opening).then_some(self.hint_not_before);
         self.open_at.into_iter().chain(self.control.due()).chain(hint).min()
     }
 
@@ -72,7 +72,8 @@ impl Session {
     }
 
     fn follow_hint(&mut self, cx: &mut Cx<'_>) {
-        if self.hinted && cx.now() >= self.hint_not_before {
+        // One that comes while the warehouse is being asked may tell of something that it was not shown.
+        if self.hinted && !self.opening && cx.now() >= self.hint_not_before {
             self.hinted = false;
             self.hint_not_before = cx.now().after_ms(self.hints.next_ms());
             self.ask(cx);

@@ -238,3 +238,17 @@ fn what_shows_an_office_is_kept_and_shown_with_the_next_opening() {
     bench.broken("control");
     assert_eq!(bench.after(10), ["call warehouse open 4 generation 0, held term 3"]);
 }
+
+#[test]
+fn a_hint_that_comes_while_the_warehouse_is_asked_is_followed_afterwards() {
+    let mut bench = Bench::in_market(offices(2, Some((6, 1)), Some((5, 2))));
+    let hint = |peer, seq| {
+        let roster = offices(seq, Some((6, 1)), Some((5, 2)));
+        trade(Some(Box::new(Hello { roster, ..*hello(peer) })), &[])
+    };
+    let asked = "call warehouse open 4 generation 0".to_owned();
+    assert!(bench.greeted("one", hint(10, 3)).contains(&asked));
+    assert!(!bench.greeted("other", hint(11, 4)).contains(&asked));
+    assert_eq!(bench.after(1_000), [""; 0], "it is being asked");
+    assert_eq!(bench.came("open", Ok(opened(0, offices(2, Some((6, 1)), Some((5, 2)))))), [asked]);
+}
