@@ -180,11 +180,12 @@ fn a_second_run_goes_on_and_only_fresh_begins_anew() {
     let second = market.up(&QUICK).expect(0).object();
     assert_eq!(market.cluster_id(), cluster, "the same market");
     assert!(second["ledger_records"].as_u64() > first["ledger_records"].as_u64(), "{second}");
-    assert_eq!(
-        second["bought"].as_u64().unwrap() + second["sold_out"].as_u64().unwrap(),
-        10,
-        "orders of this run"
-    );
+    let orders = second["bought"].as_u64().unwrap() + second["sold_out"].as_u64().unwrap();
+    // A buyer that is the first to come up may be elected, and a trader places nothing.
+    let grants = market.ledger().split_off(rows);
+    let traded = |peer: u64| grants.iter().any(|row| row["kind"] == "office" && row["trader"] == peer);
+    let at_least = 5 * [1, 4].into_iter().filter(|buyer| !traded(*buyer)).count() as u64;
+    assert!((at_least..=10).contains(&orders), "orders of this run: {orders} of {at_least} to 10");
     market.verify();
 
     refused(
