@@ -92,7 +92,7 @@ impl Placing {
     /// What a node says, and to whom.
     pub(crate) fn shows(&mut self, from: Process, effect: &Effect) {
         if from.node == PeerId::WAREHOUSE {
-            self.traders.extend(rosters_in(effect).iter().flat_map(|roster| holders(roster)));
+            self.traders.extend(rosters_in(effect).into_iter().flat_map(Roster::seats).map(|seat| seat.peer));
         }
         match effect {
             Effect::Dial { conn, addr, first } => {
@@ -152,10 +152,6 @@ fn rosters_in(effect: &Effect) -> Vec<&Roster> {
         _ => (None, None),
     };
     hello.map(|hello| &hello.roster).into_iter().chain(roster).collect()
-}
-
-fn holders(roster: &Roster) -> impl Iterator<Item = PeerId> {
-    [&roster.primary, &roster.secondary].into_iter().flatten().map(|seat| seat.peer)
 }
 
 /// The hello that a message begins with, if it has one.

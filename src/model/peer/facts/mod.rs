@@ -299,8 +299,7 @@ impl Facts {
             return;
         }
         if roster.newer_than(&self.roster) {
-            self.holders
-                .extend(Office::BOTH.into_iter().filter_map(|it| roster.get(it)).map(|seat| seat.peer));
+            self.holders.extend(roster.seats().map(|seat| seat.peer));
             let before = std::mem::replace(&mut self.roster, Told(roster));
             self.news.roster.get_or_insert(before.0);
         }
