@@ -20,7 +20,7 @@ const FAILURES_MAX: usize = 20;
 /// Why a seed failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// Which check: `liveness`, `audit`, `told`, `fence`, `name`, `token`, `invariant`, `boot`, `disk`, `exit`, `wire` or `panic`.
+    /// Which check: `liveness`, `audit`, `told`, `fence`, `fork`, `name`, `token`, `invariant`, `boot`, `disk`, `exit`, `wire` or `panic`.
     pub check: &'static str,
     /// What is wrong.
     pub why: String,

@@ -20,7 +20,7 @@ use super::sled_store::SledStore;
 use super::store::trees_of;
 use super::testing::{Count, Counts, add, birth, caught, never, step, until, wait};
 use super::*;
-use crate::limits::{CLOCK_RESERVE, LOW_WATER_BYTES};
+use crate::limits::{BLOCK_BYTES_MAX, CHECKPOINT_BYTES, CLOCK_RESERVE, LOW_WATER_BYTES};
 use crate::model::fold::{Fold as _, Tree};
 use crate::types::{Hash, Stamp, Token, WallMicros};
 
@@ -259,6 +259,26 @@ fn checkpoints_leave_one_set_of_chunks() {
     assert!(seqs.iter().all(|(key, _)| key[..8] == live.last.0.to_be_bytes()), "of one checkpoint only");
     let recovered = on(&disk);
     assert_eq!((recovered.recovery.replayed, recovered.state), (0, live));
+}
+
+/// Otherwise each of many short lives would replay what all before it have written.
+#[test]
+fn a_checkpoint_is_due_by_what_all_lives_since_the_last_one_have_written() {
+    const NOTES: usize = 50;
+    let (disk, note) = (MemoryDisk::new(), BLOCK_BYTES_MAX * 3 / 4);
+    let more_than_half = CHECKPOINT_BYTES as usize / (NOTES * note) * 6 / 10;
+    let live = || {
+        let mut journal = on(&disk).journal;
+        for _ in 0..more_than_half {
+            let noted = journal.stage(step(vec![Count::Note(vec![1; note]); NOTES], 1));
+            wait(&journal, noted);
+        }
+        // What is due is said behind the group.
+        let behind = journal.stage(step(vec![add(1, 1)], 1));
+        wait(&journal, behind);
+        journal.checkpoint_due()
+    };
+    assert_eq!([live(), live()], [false, true]);
 }
 
 #[test]

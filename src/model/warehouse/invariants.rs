@@ -20,8 +20,15 @@ impl Warehouse {
         }
     }
 
-    /// Whoever is present has a session, and the stream that it is seen by.
+    /// Whoever is present has a session and one control stream, by which it is seen; and whoever has a control stream is
+    /// present.
     fn sees_known_peers(&self) -> Result<(), String> {
+        let is_greeted = |it: &&Conn| matches!(it, Conn::Control(Some(_)));
+        let (greeted, present) =
+            (self.conns.values().filter(is_greeted).count(), self.presence.streams().count());
+        if greeted > present {
+            return Err(format!("{greeted} control streams are up, and only {present} peers are seen"));
+        }
         for (peer, conn) in self.presence.streams() {
             let on_stream = |it: &Conn| matches!(it, Conn::Control(Some(on)) if *on == peer);
             if !self.conns.get(&conn).is_some_and(on_stream) {

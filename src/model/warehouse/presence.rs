@@ -62,8 +62,9 @@ impl Presence {
         self.since = now;
     }
 
-    /// A control stream is up. It proves that the term which its process holds is alive.
-    fn came(&mut self, hello: &Hello, conn: ConnId, held: Option<Term>) {
+    /// A control stream is up. It proves that the term which its process holds is alive. Gives the one by which the peer
+    /// was seen until now, if any.
+    fn came(&mut self, hello: &Hello, conn: ConnId, held: Option<Term>) -> Option<ConnId> {
         if let Some(term) = held {
             self.lost.remove(&term);
         }
@@ -71,7 +72,7 @@ impl Presence {
         let (dialed, token) = (hello.dialed(), token.unwrap_or(Token([0; 32])));
         let present =
             Present { conn, process, dialed, addr, token, left: false, asked: None, doubtful: false };
-        self.present.insert(hello.peer, present);
+        self.present.insert(hello.peer, present).map(|before| before.conn)
     }
 
     /// A control stream ended: an office that its peer holds can be claimed now. If the peer may have given the stream
@@ -244,7 +245,8 @@ impl Warehouse {
         Ok(())
     }
 
-    /// A peer's control stream is up. A term that an earlier process of it held ends here: a term lives in one process.
+    /// A peer's control stream is up, in the place of the one that it had. A term that an earlier process of it held ends
+    /// here: a term lives in one process.
     fn come(&mut self, at: At, conn: ConnId, hello: &Hello, turn: &mut Turn<Record>) {
         let peer = hello.peer;
         let grant = self.market.offices.held_by(peer).copied();
@@ -252,8 +254,11 @@ impl Warehouse {
             self.end_term(at.time, &grant, peer, turn);
         }
         let held = self.market.offices.held_by(peer).map(|grant| grant.term);
-        self.presence.came(hello, conn, held);
+        let before = self.presence.came(hello, conn, held);
         self.conns.insert(conn, Conn::Control(Some(peer)));
+        if let Some(before) = before {
+            self.hang_up(before, "its peer has dialed another one", turn);
+        }
     }
 
     /// Takes in the clock of a proven peer, if it leads by no more than its peer's may: else one of them drags all clocks

@@ -56,13 +56,9 @@ impl Warehouse {
         turn.hold(Effect::Send(conn, Message::ControlDown(down)));
     }
 
-    /// Control streams whose peer is known.
+    /// Control streams whose peer is known: each has one.
     pub(super) fn greeted(&self) -> Vec<(ConnId, PeerId)> {
-        let greeted = |(conn, it): (&ConnId, &Conn)| match it {
-            Conn::Control(Some(peer)) => Some((*conn, *peer)),
-            _ => None,
-        };
-        self.conns.iter().filter_map(greeted).collect()
+        self.presence.streams().map(|(peer, conn)| (conn, peer)).collect()
     }
 
     pub(super) fn tell_greeting(&mut self, now: Now, conn: ConnId, peer: PeerId, turn: &mut Turn<Record>) {

@@ -6,11 +6,15 @@
 //! restored above what is named. The traders' disks may be lost at the same moment, as long as somebody else knows of what
 //! the copy lacks. Restores come at any time, from backups of any age, also twice from the same one.
 
+use std::collections::BTreeSet;
+
 use super::{Event, World};
 use crate::journal::{MemoryDisk, restore_by_hand};
+use crate::limits::WITNESSES_MAX_MS;
+use crate::model::message::Message;
 use crate::model::peer::entry::Entry;
 use crate::model::row::Record;
-use crate::model::step::Exit;
+use crate::model::step::{Exit, Input};
 use crate::sim::chance::Chance;
 use crate::sim::check::{self, Failure};
 use crate::sim::disks::Disk;
@@ -18,7 +22,7 @@ use crate::sim::engine::View;
 use crate::sim::faults::Aim;
 use crate::sim::marks::Mark;
 use crate::sim::network::Process;
-use crate::sim::queue::MS;
+use crate::sim::queue::{MS, Moment};
 use crate::types::{Generation, PeerId, Seq, node_name};
 
 /// Exit code of a store that must not be served.
@@ -43,6 +47,18 @@ pub(super) struct Ledgers {
     restored: Vec<(Generation, Seq)>,
     /// The last row of an older copy that had gone on from there before it was found out.
     forked: Option<Seq>,
+    /// Whom an older copy should hear before it writes anything.
+    witnesses: Witnesses,
+}
+
+/// Peers that the copy knows, and that have seen more than it holds. Others may come too late, and what the copy writes
+/// until then is lost with it.
+#[derive(Default)]
+struct Witnesses {
+    /// They have not said hello to it.
+    unheard: BTreeSet<PeerId>,
+    /// It need not wait for them any longer.
+    until: Moment,
 }
 
 impl Ledgers {
@@ -87,25 +103,26 @@ impl World {
         let newest = self.nodes[0].disk.copy();
         self.nodes[0].disk.put_back(&old);
         self.ledgers.copied = end(&self.nodes[0].disk);
-        if !self.a_store_knows_more(&[]) {
+        if self.knowing_more().next().is_none() {
             return self.nodes[0].disk.put_back(&newest);
         }
         (self.ledgers.newest, self.ledgers.was_put_back) = (Some(newest), true);
-        if !alone || !self.a_store_knows_more(&lost) {
+        if !alone || self.knowing_more().all(|peer| lost.contains(&(peer.0 as usize))) {
             lost.clear();
         }
         for at in lost {
             self.replace_store(at, 0, Disk::wipe);
         }
+        self.expect_witnesses();
     }
 
-    /// Whether the store of a peer that is none of these has anything of what the copy lacks: the ledger's end, or an
-    /// answer, which must not be there without what proves it. Otherwise the whole market is put back with the copy, and
-    /// nothing in the world could tell: two peers trade and are the traders, the others have not come yet, and after the
-    /// copy the two are told more; or all disks hang, and who was told ends before any of it is on its disk.
-    fn a_store_knows_more(&self, without: &[usize]) -> bool {
+    /// The peers whose stores have anything of what the copy lacks: the ledger's end, or an answer, which must not be there
+    /// without what proves it. There must be one. Otherwise the whole market is put back with the copy, and nothing in the
+    /// world could tell: two peers trade and are the traders, the others have not come yet, and after the copy the two are
+    /// told more; or all disks hang, and who was told ends before any of it is on its disk.
+    fn knowing_more(&self) -> impl Iterator<Item = PeerId> {
         let copied = self.ledgers.copied;
-        let tells = |entry: &Entry| match entry {
+        let tells = move |entry: &Entry| match entry {
             Entry::LedgerSeen { generation, seq, .. } => (generation.count, *seq) > copied,
             Entry::Answered { told, seen, .. } => {
                 told.iter().any(|told| told.seq > copied.1)
@@ -113,8 +130,48 @@ impl World {
             }
             _ => false,
         };
-        let mut others = (1..self.nodes.len()).filter(|at| !without.contains(at));
-        others.any(|at| check::journal(&self.nodes[at].disk).iter().any(tells))
+        self.nodes[1..]
+            .iter()
+            .filter(move |node| check::journal(&node.disk).iter().any(&tells))
+            .map(|node| node.id)
+    }
+
+    /// The older copy that was put in place has to wait for those that it knows.
+    fn expect_witnesses(&mut self) {
+        let knowing: BTreeSet<PeerId> = self.knowing_more().collect();
+        let rows = check::ledger(&self.nodes[0].disk).unwrap_or_default();
+        let known = rows.iter().filter_map(|(record, _)| match record {
+            Record::Session { peer, .. } => Some(*peer),
+            _ => None,
+        });
+        let unheard = known.filter(|peer| knowing.contains(peer)).collect();
+        self.ledgers.witnesses = Witnesses { unheard, until: self.queue.now().after(WITNESSES_MAX_MS * MS) };
+    }
+
+    /// Something arrives at the warehouse.
+    pub(super) fn ledger_hears(&mut self, input: &Input) {
+        if let Input::Said(_, Message::ControlUp(up)) = input
+            && let Some(hello) = &up.hello
+        {
+            self.ledgers.witnesses.unheard.remove(&hello.peer);
+        }
+    }
+
+    /// # Errors
+    /// An older copy of the ledger went on before it had heard those that know better.
+    pub(super) fn ledger_waits(&self) -> Result<(), Failure> {
+        let Witnesses { unheard, until } = &self.ledgers.witnesses;
+        let Some(peer) = unheard.first().filter(|_| self.queue.now() < *until) else { return Ok(()) };
+        match self.nodes[0].view() {
+            Some(View::Market(market)) if market.seq > self.ledgers.copied.1 => {
+                let why = format!(
+                    "an older copy wrote row {} and had not heard peer {peer}, which has seen more",
+                    market.seq
+                );
+                Err(Failure::new("fork", why))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// A backup is taken now, unless the last one is to be used again; later the warehouse's disk is lost.
@@ -176,6 +233,7 @@ impl World {
             return Err(Failure::new("exit", why));
         }
         self.marks.mark(Mark::OlderCopyRefused);
+        self.ledgers.witnesses = Witnesses::default();
         self.kill(0, 10 * MS);
         match self.ledgers.newest.take() {
             Some(newest) => {

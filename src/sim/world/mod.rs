@@ -346,6 +346,9 @@ impl World {
         }
         self.trace_in(*to, input, bytes);
         self.marks.input(*to, input);
+        if to.node == PeerId::WAREHOUSE {
+            self.ledger_hears(input);
+        }
         self.nodes[at].deliver(delivery, &mut self.queue);
     }
 
@@ -364,6 +367,9 @@ impl World {
             let placed = self.placed.entry((process.node, state.last.epoch())).or_default();
             *placed = u64::from(state.last.k()).max(*placed);
             self.placing.look(process, state);
+        }
+        if process.node == PeerId::WAREHOUSE {
+            self.ledger_waits()?;
         }
         self.turns += 1;
         if self.turns.is_multiple_of(LOOKED_AT_EVERY) {

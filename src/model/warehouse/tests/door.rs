@@ -21,12 +21,13 @@ fn a_new_ledger_has_its_goods_before_anything_else() {
 fn a_greeting_waits_for_the_fence_that_it_tells_of() {
     let mut it = paired();
     it.up(6, 2);
-    assert_eq!(it.lines(), ["recorded: s602 hello, roster, introduced 4 5 6"]);
+    let greeted = ["hang up s601", "s602 hello, roster, introduced 4 5 6"];
+    assert_eq!(it.lines(), greeted.map(|line| format!("recorded: {line}")));
     it.up(4, 2);
     it.end();
-    let told = ["s401 roster", "s402 roster", "s501 roster, sessions 3", "s601 roster", "s602 roster"];
-    let told = ["s402 hello, roster, introduced 4 5 6"].into_iter().chain(told).chain(["happens: roster"]);
-    let news = ["s401", "s402", "s501", "s601", "s602"].map(|conn| format!("{conn} introduced 4 6"));
+    let greeted = ["hang up s401", "s402 hello, roster, introduced 4 5 6"].into_iter();
+    let told = greeted.chain(["s402 roster", "s501 roster, sessions 3", "s602 roster", "happens: roster"]);
+    let news = ["s402", "s501", "s602"].map(|conn| format!("{conn} introduced 4 6"));
     let told = told.map(str::to_owned).chain(news);
     assert_eq!(it.lines(), told.map(|line| format!("recorded: {line}")).collect::<Vec<_>>());
     it.end();
@@ -254,6 +255,7 @@ fn messages_show_what_the_ledger_holds_when_they_leave() {
                 shown.extend([answer.ledger, answer.hello.unwrap().ledger]);
             }
             Effect::Send(_, Message::ControlDown(down)) => shown.push(down.hello.unwrap().ledger),
+            Effect::HangUp(conn) => assert_eq!(conn, control(4, 1)),
             other => panic!("{other:?}"),
         }
     }

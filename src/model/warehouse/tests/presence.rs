@@ -54,6 +54,23 @@ fn an_older_process_of_a_connected_peer_is_hung_up() {
     assert_eq!(it.lines(), ["before: hang up s402"]);
 }
 
+/// Nothing but the warehouse ends the earlier stream: its peer has given it up, and heartbeats on it would be answered by
+/// nobody.
+#[test]
+fn a_peer_is_seen_by_the_stream_that_it_dialed_last_and_by_no_other() {
+    let mut it = paired();
+    let dials = |stream| Hello { stream, ..hello(6, 1) };
+    assert!(it.come(dials(8), 8));
+    assert!(it.lines().contains(&"before: hang up s601".to_owned()));
+    assert!(!it.come(dials(7), 7), "what it said on an abandoned connection arrives late");
+    assert_eq!(it.lines(), ["before: hang up s607"]);
+    it.gone(control(6, 1));
+    it.gone(control(6, 7));
+    assert!(!it.roster(20).claimable(Office::Primary));
+    it.gone(control(6, 8));
+    assert!(it.roster(20).claimable(Office::Primary));
+}
+
 #[test]
 fn a_warehouse_that_was_stopped_takes_nobody_for_silent() {
     let mut it = warehouse();
