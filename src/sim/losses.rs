@@ -28,7 +28,8 @@ const OF_GONE: [&str; 1] = ["has no outcome and waits nowhere"];
 /// Unavoidable when a peer's store is copied, the peer places 2-8, its trader accepts it, and the copy is put in the
 /// store's place while the warehouse has not decided 2-8. The warehouse then knows of no number that the copy lacks, so it
 /// takes the copy for the present store. 2-8 is decided later; the peer never placed it, or places another order as 2-8
-/// meanwhile.
+/// meanwhile. Or the copy has 2-8 as it was written and never synced: the disk hung, the process ended without it, and the
+/// next one placed another order as 2-8.
 const OF_NOT_GIVEN: [&str; 3] =
     ["has an outcome and was never placed", "settled with other content", "other content than was settled"];
 
@@ -49,9 +50,11 @@ impl Losses {
         self.gone.retain(|id| !after.contains(id));
     }
 
-    /// A copy that has given numbers up to `last` took the place of a peer's store, and the peer had given these.
-    pub(crate) fn older_copy_came(&mut self, last: Number, given: impl Iterator<Item = OrderId>) {
-        self.not_given.extend(given.filter(|id| id.number > last));
+    /// A copy that has given numbers up to `last` took the place of a peer's store. The peer had given these, and some of
+    /// them not only once.
+    pub(crate) fn older_copy_came(&mut self, last: Number, given: impl Iterator<Item = (OrderId, bool)>) {
+        let differs = given.filter(|(id, once)| id.number > last || !once);
+        self.not_given.extend(differs.map(|(id, _)| id));
     }
 
     /// Whether there are no losses.
@@ -132,9 +135,11 @@ mod tests {
     #[test]
     fn only_numbers_that_the_copy_lacks_are_not_given() {
         let mut losses = Losses::default();
-        losses.older_copy_came(Number(7), [id(2, 7), id(2, 8)].into_iter());
+        losses
+            .older_copy_came(Number(7), [(id(2, 6), false), (id(2, 7), true), (id(2, 8), true)].into_iter());
         for words in OF_NOT_GIVEN {
             assert!(losses.explain(&Example::order(id(2, 8), words)), "{words}");
+            assert!(losses.explain(&Example::order(id(2, 6), words)), "given twice: {words}");
             assert!(!losses.explain(&Example::order(id(2, 7), words)), "the copy has it: {words}");
             assert!(!losses.explain(&Example::order(id(2, 9), words)), "it was given later: {words}");
         }

@@ -55,10 +55,11 @@ impl Placing {
         fresh.into_iter().for_each(|order| self.add(order));
     }
 
-    /// The orders that a peer has placed, in all its lives.
-    pub(crate) fn given_by(&self, peer: PeerId) -> impl Iterator<Item = OrderId> {
+    /// The orders that a peer has placed, in all its lives, and whether it has given the number once.
+    pub(crate) fn given_by(&self, peer: PeerId) -> impl Iterator<Item = (OrderId, bool)> {
         let (first, last) = (Number(0), Number(u64::MAX));
-        self.placed.range(OrderId { peer, number: first }..=OrderId { peer, number: last }).map(|(id, _)| *id)
+        let given = self.placed.range(OrderId { peer, number: first }..=OrderId { peer, number: last });
+        given.map(|(id, contents)| (*id, contents.len() == 1))
     }
 
     /// # Errors

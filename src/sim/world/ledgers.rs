@@ -71,13 +71,12 @@ impl Ledgers {
         self.forked.is_some()
     }
 
-    /// Whether a restore lost what a ledger of that generation held at that row, or an older copy wrote it.
+    /// Whether a restore lost what a ledger of that generation held at that row, or an older copy wrote it. A restore may
+    /// count lower than one before it, where nobody is left who remembers that one.
     pub(super) fn has_lost(&self, generation: Generation, seq: Seq) -> bool {
-        self.forked.is_some_and(|last| seq > last)
-            || self
-                .restored
-                .iter()
-                .any(|(later, from)| *later != generation && later.count >= generation.count && seq >= *from)
+        let own = self.restored.iter().rposition(|(restored, _)| *restored == generation);
+        let later = &self.restored[own.map_or(0, |own| own + 1)..];
+        self.forked.is_some_and(|last| seq > last) || later.iter().any(|(_, from)| seq >= *from)
     }
 }
 
