@@ -24,6 +24,8 @@ pub(crate) const SEGMENT_BYTES: usize = 4 << 20;
 pub(crate) const VALUES_PER_PAGE: usize = 20;
 /// sled's page cache (its default is 1 GiB).
 pub(crate) const STORE_CACHE_BYTES: u64 = 64 << 20;
+/// The same of a copy that is read once, from end to end.
+pub(crate) const COPY_CACHE_BYTES: u64 = 4 << 20;
 /// Records staged and not yet durable before a loop stops taking input.
 pub const STAGED_RECORDS_MAX: usize = 65_536;
 /// A peer's journal learns what the ledger held with the first entries after this time.

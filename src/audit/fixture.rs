@@ -1,15 +1,21 @@
 //! An honest little market in memory: a ledger and the journals of its peers, to be altered by tests.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
 
-use super::{BlockSource, Source, SourceError, SourceMeta, StockCache};
-use crate::journal::{BlockHeader, ChainWriter, Tip};
-use crate::model::fold::Stored;
+use super::{BlockSource, Source, SourceError, SourceMeta, StockCache, StoredSource};
+use crate::journal::{
+    Birth, BlockHeader, ChainWriter, HandTime, MemoryDisk, Setup, Step, Tip, Urgency, start_by_hand,
+};
+use crate::model::fold::{Fold, Stored};
+use crate::model::market;
+use crate::model::peer::PeerState;
 use crate::model::peer::entry::{Entry, Placed, Told};
 use crate::model::row::{Decision, Reason, Record, Slice, initial_lot};
 use crate::types::{
     Batch, Epoch, Generation, Hash, Money, Number, Office, Order, OrderId, OrderKind, PeerId, ProcessId,
-    ProductId, Quantity, Seq, Stamp, Term, WallMicros,
+    ProductId, Quantity, Seq, Stamp, Term, Token, WallMicros,
 };
 
 pub(crate) const BUY: OrderKind = OrderKind::Buy { partial: false };
@@ -304,5 +310,47 @@ impl BlockSource for Memory {
 
     fn cache(&mut self) -> Option<StockCache> {
         self.cache.clone()
+    }
+}
+
+/// The disk of a node that has lived through these steps, with a checkpoint half way.
+pub(crate) fn disk<F: Fold>(node: u32, steps: &[Vec<F::Record>]) -> MemoryDisk {
+    let disk = MemoryDisk::new();
+    let setup = Setup {
+        dir: PathBuf::from("memory"),
+        birth: Some(Birth::new("3f2a", PeerId(node), "", Token([7; 32]))),
+        key: None,
+        expect_cluster: None,
+        mark: Some(disk.mark()),
+        time: Arc::new(HandTime::default()),
+        fatal: Arc::new(|error: String| panic!("{error}")),
+    };
+    let (mut node, mut pump) = start_by_hand::<F>(disk.open(), setup).unwrap();
+    for (at, records) in steps.iter().enumerate() {
+        let (time, clock) = (WallMicros(at as u64), Stamp(1_000));
+        let seqs = node.journal.next_seq().0..;
+        seqs.zip(records).for_each(|(seq, record)| node.state.apply(Seq(seq), time, record));
+        node.journal.stage(Step { records: records.clone(), time, clock, urgency: Urgency::Now });
+        if at == steps.len() / 2 {
+            node.journal.checkpoint(node.state.parts());
+        }
+        while pump.write_group().unwrap() {}
+    }
+    pump.close().unwrap();
+    disk
+}
+
+/// The store on a disk.
+pub(crate) fn stored(disk: &MemoryDisk) -> Source {
+    let (store, mark) = (disk.open().reader(), disk.mark().newest());
+    Box::new(StoredSource::open(store, mark, "memory").unwrap().unwrap())
+}
+
+impl Market {
+    /// The stores on disks, the warehouse's first.
+    pub(crate) fn disks(&self) -> Vec<MemoryDisk> {
+        let mut disks = vec![disk::<market::Market>(0, &self.ledger)];
+        disks.extend(self.journals.iter().map(|(peer, steps)| disk::<PeerState>(peer.0, steps)));
+        disks
     }
 }

@@ -162,8 +162,9 @@ impl Journals {
                 let checks = &[Check::ToldIsDone, Check::Durable];
                 self.doubts.push(Doubt::of_answer(checks, answer, example));
             }
-            for id in fold.accepted.keys() {
-                self.accounted_for(*id, &format!("was accepted by {node}"), ledger, all_there, alarms);
+            let how = format!("was accepted by {node}");
+            for id in fold.accepted.iter() {
+                self.accounted_for(id, &how, ledger, all_there, alarms);
             }
             // A number is given up only since the ledger has an outcome of it.
             for (number, _) in fold.orders.iter().filter(|(_, own)| own.forgotten) {
@@ -190,7 +191,7 @@ impl Journals {
         all_there: bool,
         alarms: &mut Alarms,
     ) {
-        let held = ledger.sessions.has_outcome(id) || self.folds.values().any(|other| other.waits(id));
+        let held = ledger.sessions.has_outcome(id) || self.folds.values().any(|other| other.queue.waits(id));
         let closed = ledger.restores.closed_by(id.number.epoch());
         // Handed over to a store that was not read, or still open at a client whose store was not: nothing can be said.
         let placer = !id.peer.is_client() || self.folds.contains_key(&id.peer);

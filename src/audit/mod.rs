@@ -31,10 +31,10 @@ pub use alarms::Check;
 pub(crate) use alarms::{Example, Tally};
 use caches::Caches;
 use chain::Chain;
-pub(crate) use fold::{JournalFold, LedgerFold, OwnOrder};
+pub(crate) use fold::{JournalFold, LedgerFold, OwnOrder, Queue};
 use journals::Journals;
-pub(crate) use pages::{Logged, Page, ReadRow, pages, rows};
-pub use source::{BlockSource, CheckpointVerdict, Fact, Source, SourceError, SourceMeta, StockCache};
+pub(crate) use pages::{Logged, Page, Pager, ReadRow, pages, rows};
+pub use source::{BlockSource, CheckpointVerdict, Fact, Folded, Source, SourceError, SourceMeta, StockCache};
 pub(crate) use stored::CLIENT;
 pub(crate) use stored::StoredSource;
 

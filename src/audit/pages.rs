@@ -23,7 +23,7 @@ pub(crate) enum Page<R> {
         header: BlockHeader,
         /// Its hash, and what ties it to the block before.
         seal: Seal,
-        /// Its rows.
+        /// Its rows; none if they were not wanted.
         rows: Vec<ReadRow<R>>,
     },
     /// It cannot be read at all.
@@ -90,15 +90,31 @@ pub(crate) fn pages<R: Logged>(
     source: &mut dyn BlockSource,
     from: Seq,
 ) -> impl Iterator<Item = Result<Page<R>, SourceError>> + '_ {
-    let mut expected = (from, 0);
-    source.blocks(from).map(move |bytes| {
-        let page = page(&bytes?, expected);
-        expected = match &page {
+    let mut pager = Pager::from(from);
+    source.blocks(from).map(move |bytes| Ok(pager.page(&bytes?, |_| true)))
+}
+
+/// Blocks in their order, or against it, into pages.
+pub(crate) struct Pager {
+    /// Place of a block that cannot even say where it stands.
+    expected: (Seq, u64),
+}
+
+impl Pager {
+    /// The first block holds that row.
+    pub(crate) fn from(seq: Seq) -> Pager {
+        Pager { expected: (seq, 0) }
+    }
+
+    /// The next page. Its rows are read only if they are `wanted`; that the block is whole is looked at in any case.
+    pub(crate) fn page<R: Logged>(&mut self, bytes: &[u8], wanted: impl Fn(&BlockHeader) -> bool) -> Page<R> {
+        let page = page(bytes, self.expected, wanted);
+        self.expected = match &page {
             Page::Sealed { header, .. } => (header.last().next(), header.number + 1),
             Page::Unreadable { place, .. } => (place.seq.next(), place.block + 1),
         };
-        Ok(page)
-    })
+        page
+    }
 }
 
 /// The rows from the page that holds `from` on, one by one.
@@ -112,8 +128,11 @@ pub(crate) fn rows<R: Logged>(
     })
 }
 
-fn page<R: Logged>(bytes: &[u8], expected: (Seq, u64)) -> Page<R> {
+fn page<R: Logged>(bytes: &[u8], expected: (Seq, u64), wanted: impl Fn(&BlockHeader) -> bool) -> Page<R> {
     match Sealed::open(bytes) {
+        Ok(Sealed { header, seal, .. }) if !wanted(&header) => {
+            Page::Sealed { header, seal, rows: Vec::new() }
+        }
         Ok(sealed) => sealed_page(sealed),
         Err(error) => {
             let ((seq, block), version) = BlockHeader::peek(bytes)

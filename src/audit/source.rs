@@ -1,8 +1,10 @@
 //! Where blocks are read from: a store on disk or in memory, or a running node. Readers see only this.
 
 use super::CLIENT;
-use crate::journal::ReadError;
+use crate::journal::{self, ReadError};
 use crate::model::catalogue::Catalogue;
+use crate::model::market::Market;
+use crate::model::peer::PeerState;
 use crate::types::{Hash, PeerId, Quantity, SecretKey, Seq, Stamp, WallMicros, node_name};
 
 /// A node whose blocks are read.
@@ -80,6 +82,14 @@ impl SourceMeta {
     }
 }
 
+/// What a log adds up to, and where it ends.
+pub enum Folded {
+    /// Of a warehouse.
+    Ledger(journal::Folded<Market>),
+    /// Of a peer.
+    Journal(journal::Folded<PeerState>),
+}
+
 /// Whether a store's checkpoint is the fold of its log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CheckpointVerdict {
@@ -109,6 +119,20 @@ pub trait BlockSource {
 
     /// The blocks from the one that holds `from`. May be asked again; a live source then gives what is there by then.
     fn blocks(&mut self, from: Seq) -> Box<dyn Iterator<Item = Result<Vec<u8>, SourceError>> + '_>;
+
+    /// The blocks from the one that holds `until` back to the first; none if the source can only give them forward.
+    fn blocks_back(
+        &mut self,
+        _until: Seq,
+    ) -> Option<Box<dyn Iterator<Item = Result<Vec<u8>, SourceError>> + '_>> {
+        None
+    }
+
+    /// The node's own state at the end of its log, if that is at hand without a look at every row. What the rows say is
+    /// not checked.
+    fn folded(&mut self) -> Result<Option<Folded>, SourceError> {
+        Ok(None)
+    }
 
     /// What the warehouse signs with, for a copy of its store. Only a store on disk gives it.
     fn key(&self) -> Option<SecretKey> {

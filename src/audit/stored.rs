@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::sync::Arc;
 
-use super::{BlockSource, CheckpointVerdict, Fact, SourceError, SourceMeta};
+use super::{BlockSource, CheckpointVerdict, Fact, Folded, SourceError, SourceMeta};
 use crate::journal::{self, Block, NodeJson, Offline, ReadError, StoreRead};
 use crate::model::catalogue::{Catalogue, GOODS};
 use crate::model::fold::Fold;
@@ -54,6 +54,22 @@ impl BlockSource for StoredSource {
     fn blocks(&mut self, from: Seq) -> Box<dyn Iterator<Item = Result<Vec<u8>, SourceError>> + '_> {
         let failed = |why| unreadable(&self.meta.origin, why);
         Box::new(self.store.blocks(from).map(move |block| block.map_err(failed)))
+    }
+
+    fn blocks_back(
+        &mut self,
+        until: Seq,
+    ) -> Option<Box<dyn Iterator<Item = Result<Vec<u8>, SourceError>> + '_>> {
+        let failed = |why| unreadable(&self.meta.origin, why);
+        Some(Box::new(self.store.blocks_back(until).map(move |block| block.map_err(failed))))
+    }
+
+    fn folded(&mut self) -> Result<Option<Folded>, SourceError> {
+        let folded = match self.meta.node {
+            PeerId::WAREHOUSE => self.store.folded().map(|it| it.map(Folded::Ledger)),
+            _ => self.store.folded().map(|it| it.map(Folded::Journal)),
+        };
+        folded.map_err(|why| unreadable(&self.meta.origin, why))
     }
 
     fn key(&self) -> Option<SecretKey> {
@@ -124,6 +140,9 @@ fn compare<F: Fold>(store: &Offline) -> Result<CheckpointVerdict, String> {
     let parts = store.checkpoint_parts::<F>().map_err(text)?.unwrap_or_default();
     let (mut folded, mut restored) = (F::default(), F::default());
     parts.into_iter().for_each(|(_, part)| restored.restore(part));
+    if !restored.is_whole() {
+        return Ok(CheckpointVerdict::Absent);
+    }
     for bytes in store.blocks(Seq(1)) {
         let block = Block::<F::Record>::decode(&bytes.map_err(text)?).map_err(text)?;
         if block.header.first > checkpoint.seq {
@@ -147,52 +166,17 @@ fn text(error: impl Display) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use super::*;
     use crate::audit::{Check, Source, audit, fixture};
-    use crate::journal::{Birth, HandTime, MemoryDisk, Setup, Step, Urgency, start_by_hand};
+    use crate::journal::MemoryDisk;
     use crate::model::fold::Tree;
-    use crate::types::{Stamp, Token, WallMicros};
-
-    /// The disk of a node that has lived through these steps, with a checkpoint half way.
-    fn lived<F: Fold>(node: u32, steps: &[Vec<F::Record>]) -> MemoryDisk {
-        let disk = MemoryDisk::new();
-        let setup = Setup {
-            dir: PathBuf::from("memory"),
-            birth: Some(Birth::new("3f2a", PeerId(node), "", Token([7; 32]))),
-            key: None,
-            expect_cluster: None,
-            mark: Some(disk.mark()),
-            time: Arc::new(HandTime::default()),
-            fatal: Arc::new(|error: String| panic!("{error}")),
-        };
-        let (mut node, mut pump) = start_by_hand::<F>(disk.open(), setup).unwrap();
-        for (at, records) in steps.iter().enumerate() {
-            let (time, clock) = (WallMicros(at as u64), Stamp(1_000));
-            let seqs = node.journal.next_seq().0..;
-            seqs.zip(records).for_each(|(seq, record)| node.state.apply(Seq(seq), time, record));
-            node.journal.stage(Step { records: records.clone(), time, clock, urgency: Urgency::Now });
-            if at == steps.len() / 2 {
-                node.journal.checkpoint(node.state.parts());
-            }
-            while pump.write_group().unwrap() {}
-        }
-        pump.close().unwrap();
-        disk
-    }
-
-    fn source(disk: &MemoryDisk) -> Source {
-        let (store, mark) = (disk.open().reader(), disk.mark().newest());
-        Box::new(StoredSource::open(store, mark, "memory").unwrap().unwrap())
-    }
+    use crate::types::Stamp;
 
     #[test]
     fn a_market_in_memory_is_audited_with_its_marks_and_checkpoints() {
         let market = fixture::Market::lived();
-        let mut disks = vec![lived::<Market>(0, &market.ledger)];
-        disks.extend(market.journals.iter().map(|(peer, steps)| lived::<PeerState>(peer.0, steps)));
-        let mut sources: Vec<Source> = disks.iter().map(source).collect();
+        let disks = market.disks();
+        let mut sources: Vec<Source> = disks.iter().map(fixture::stored).collect();
         assert!(matches!(sources[0].checkpoint_check(), Ok(CheckpointVerdict::Equal(Seq(1..)))));
         assert!(sources.iter().all(|source| source.meta().mark > Some((Seq(1), Hash::default()))));
         assert!(sources.iter().all(|source| source.meta().clock_reserve > Some(Stamp(1_000))));
@@ -203,7 +187,7 @@ mod tests {
         let ledger = &disks[0];
         let (last, _) = ledger.open().reader().floor(Tree::Ledger, &[0xff; 8]).unwrap().unwrap();
         ledger.open().remove(Tree::Ledger, &last).unwrap();
-        let found = audit(&mut disks.iter().map(source).collect::<Vec<_>>(), 1).unwrap();
+        let found = audit(&mut disks.iter().map(fixture::stored).collect::<Vec<_>>(), 1).unwrap();
         assert!(found.failed().contains(&Check::Durable) && found.failed().contains(&Check::ToldIsDone));
         let (check, example) = &found.failures()[0];
         assert!(found.of(*check).examples.contains(example) && !example.what.is_empty());
@@ -211,12 +195,12 @@ mod tests {
 
     #[test]
     fn a_checkpoint_that_is_not_the_fold_is_found() {
-        let disk = lived::<Market>(0, &fixture::Market::lived().ledger);
+        let disk = fixture::disk::<Market>(0, &fixture::Market::lived().ledger);
         let reader = disk.open().reader();
         let (key, mut chunk) = reader.floor(Tree::Inventory, &[0xff; 12]).unwrap().unwrap();
         chunk[3] ^= 1;
         disk.open().put(Tree::Inventory, &key, &chunk).unwrap();
-        let found = audit(&mut [source(&disk)], 5).unwrap();
+        let found = audit(&mut [fixture::stored(&disk)], 5).unwrap();
         assert_eq!(found.failed(), [Check::Readable]);
         assert!(found.failures()[0].1.what.contains("checkpoint"), "{:?}", found.failures());
     }

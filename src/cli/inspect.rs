@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::market::MARKET_DIR;
 use super::value::{self, ValueError};
-use crate::types::{OrderId, PeerId, Seq, Term};
+use crate::types::{OrderId, PeerId, Seq, Term, WallMicros};
 
 /// What of a store is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -106,12 +106,18 @@ pub struct DumpArgs {
     /// State as it was after that row (inventory, accounts, sessions, offices, queue, orders)
     #[arg(long, value_name = "SEQ", value_parser = seq)]
     pub at: Option<Seq>,
+    /// Look at every row, instead of the node's checkpoint and what came after it
+    #[arg(long)]
+    pub scan: bool,
     /// Stay, and print new rows of a running node as they become durable
     #[arg(long, conflicts_with_all = ["reverse", "at", "diff"])]
     pub follow: bool,
     /// Newest first
     #[arg(long)]
     pub reverse: bool,
+    /// The last so many rows, in their order (ledger)
+    #[arg(long, value_name = "N", conflicts_with_all = ["reverse", "limit", "follow"])]
+    pub tail: Option<usize>,
     /// At most so many rows [default: 50 in a table, else no limit]
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
@@ -145,6 +151,16 @@ impl DumpArgs {
         if self.at.is_some() && !state {
             return Err(ValueError { why: format!("--at asks for a state, and {view} is none"), mend });
         }
+        if let (Some(since), Some(until)) = (self.filter.since, self.filter.until)
+            && since > until
+        {
+            let why = format!("--since {since} is after --until {until}");
+            return Err(ValueError { why, mend: "swap them".into() });
+        }
+        if self.tail.is_some() && self.view != View::Ledger {
+            let mend = "use --reverse --limit N".to_string();
+            return Err(ValueError { why: format!("--tail shows rows of the ledger, not {view}"), mend });
+        }
         if let (Some(from), Some(to)) = (self.filter.from, self.filter.to)
             && from > to
         {
@@ -167,6 +183,12 @@ pub struct Filter {
     /// Up to this sequence
     #[arg(long, value_name = "SEQ", value_parser = seq)]
     pub to: Option<Seq>,
+    /// From this time on: 1h (that long ago) or 2026-11-25T10:00Z. Clocks may jump: rows are looked at one by one
+    #[arg(long, value_name = "TIME", value_parser = value::moment)]
+    pub since: Option<WallMicros>,
+    /// Up to this time
+    #[arg(long, value_name = "TIME", value_parser = value::moment)]
+    pub until: Option<WallMicros>,
     /// Rows of this peer or client
     #[arg(long, value_name = "PEER", value_parser = value::orderer)]
     pub peer: Option<PeerId>,

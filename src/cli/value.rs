@@ -1,10 +1,10 @@
 //! Texts into values: each parser either gives a value that needs no further check or says what it wants instead.
 
 use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::limits::{ADDR_BYTES_MAX, PEERS_MAX, QUANTITY_MAX, TRADER_QUEUE_ORDERS_MAX};
-use crate::types::{Number, OrderId, PeerId, Quantity};
+use crate::types::{Number, OrderId, PeerId, Quantity, WallMicros};
 
 /// Why a value is refused, and how to write a right one. clap names the flag and the value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -88,6 +88,22 @@ pub(crate) fn duration(text: &str) -> Result<Duration, ValueError> {
     match humantime::parse_duration(text) {
         Ok(duration) => Ok(duration),
         Err(error) => refuse(error.to_string(), "write it like 200ms, 5s or 10m"),
+    }
+}
+
+/// A moment: `1h` for that long ago, or `2026-11-25T10:00Z`, in UTC; seconds and their parts may be left out.
+pub(crate) fn moment(text: &str) -> Result<WallMicros, ValueError> {
+    let micros = |since: Duration| WallMicros(since.as_micros().try_into().unwrap_or(u64::MAX));
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    if let Ok(ago) = humantime::parse_duration(text) {
+        return Ok(micros(now.saturating_sub(ago)));
+    }
+    let minutes = text.trim_end_matches('Z');
+    let whole =
+        if minutes.matches(':').count() == 1 { format!("{minutes}:00Z") } else { format!("{minutes}Z") };
+    match humantime::parse_rfc3339(&whole).ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok()) {
+        Some(since) => Ok(micros(since)),
+        None => refuse("neither a time ago nor a moment", "write it like 1h or 2026-11-25T10:00Z"),
     }
 }
 

@@ -58,6 +58,7 @@ pub use memory_store::{DiskEvent, MemoryDisk, Survive};
 pub(crate) use meta::BACKUP;
 pub use meta::Birth;
 pub(crate) use meta::Meta;
+pub use offline::Folded;
 pub(crate) use offline::{Offline, open_copy};
 pub use open::open;
 pub use pump::Pump;

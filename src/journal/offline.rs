@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use tempfile::TempDir;
 
-use super::block::BlockHeader;
+use super::block::{Block, BlockHeader, Tip};
 use super::checkpoint::{Checkpoint, Parts};
 use super::dir::{Life, NodeDir, NodeJson};
 use super::guard::guarded;
@@ -21,11 +21,11 @@ use super::meta::{self, FORMAT, Meta};
 use super::page_cache::agree_with_disk_or_warn;
 use super::reader::ReadError;
 use super::sled_store::{SledStore, remove_leftovers};
-use super::store::{Pair, Store as _, StoreError, StoreRead, TREES};
+use super::store::{Pair, Store as _, StoreError, StoreRead};
 use super::{Mark, OpenError, mark};
 use crate::limits::{GROUP_BYTES_MAX, OPEN_STALL_MAX};
 use crate::model::fold::Fold;
-use crate::types::{Hash, Seq};
+use crate::types::{Hash, Seq, WallMicros};
 
 /// A node's store, open for reading. A copy goes with this value.
 pub(crate) struct Offline {
@@ -56,7 +56,7 @@ pub(crate) fn open_copy(dir: &Path) -> Result<Offline, OpenError> {
     let (path, shown) = (store, node.store());
     let (store, meta, checkpoint) = guarded(&node.db(), OPEN_STALL_MAX, move || {
         let at = OpenError::store(&shown);
-        let store = SledStore::open(&path, &TREES, &mut None).map_err(&at)?.reader();
+        let store = SledStore::open_copy(&path).map_err(&at)?.reader();
         let meta = meta::load(&*store).map_err(&at)?;
         let checkpoint = Checkpoint::load(&*store).map_err(&at)?;
         Ok((store, meta, checkpoint))
@@ -124,10 +124,72 @@ impl Offline {
         Blocks { offline: self, next: Some(Position::Containing(from.to_vec())), buffer: Vec::new() }
     }
 
+    /// Raw blocks against their order, from the one that contains `until`, or the last one before it.
+    pub(crate) fn blocks_back(&self, until: Seq) -> impl Iterator<Item = Result<Vec<u8>, ReadError>> + '_ {
+        let (store, log) = (&self.store, self.meta.log);
+        let mut below = Some(until.0);
+        std::iter::from_fn(move || {
+            let found = store.floor(log, &below?.to_be_bytes()).transpose()?;
+            below = match &found {
+                Ok((key, _)) => {
+                    key.as_slice().try_into().map(u64::from_be_bytes).ok().and_then(|key| key.checked_sub(1))
+                }
+                Err(_) => None,
+            };
+            Some(found.map(|(_, block)| block).map_err(ReadError::from))
+        })
+    }
+
+    /// What the log adds up to: the checkpoint and the blocks behind it. `None` if that does not fit together, or a block
+    /// cannot be read: then the rows are to be looked at one by one.
+    pub(crate) fn folded<F: Fold>(&self) -> Result<Option<Folded<F>>, ReadError> {
+        let Ok(parts) = self.checkpoint_parts::<F>() else { return Ok(None) };
+        let mut folded = Folded { state: F::default(), tip: Tip::default(), time: WallMicros::default() };
+        parts.into_iter().flatten().for_each(|(_, part)| folded.state.restore(part));
+        match &self.checkpoint {
+            Some(checkpoint) if folded.state.is_whole() => folded.tip = checkpoint.tip(),
+            _ => folded.state = F::default(),
+        }
+        for bytes in self.blocks(folded.tip.seq) {
+            let block = Block::<F::Record>::decode(&bytes?);
+            if !block.is_ok_and(|block| folded.take(&block)) {
+                return Ok(None);
+            }
+        }
+        Ok(Some(folded))
+    }
+
     /// The state that the checkpoint holds, in parts; `None` if there is no checkpoint.
     pub(crate) fn checkpoint_parts<F: Fold>(&self) -> Result<Option<Parts<F>>, ReadError> {
         let parts = self.checkpoint.as_ref().map(|checkpoint| checkpoint.parts::<F>(&*self.store));
         Ok(parts.transpose()?)
+    }
+}
+
+/// See [`Offline::folded`].
+pub struct Folded<F> {
+    /// The state.
+    pub state: F,
+    /// The end of the log.
+    pub tip: Tip,
+    /// Wall clock of the last block; 0 if there is none.
+    pub time: WallMicros,
+}
+
+impl<F: Fold> Folded<F> {
+    /// Takes the next block, or the one that the state ends with. False if it is neither.
+    fn take(&mut self, block: &Block<F::Record>) -> bool {
+        let (header, seal) = (&block.header, &block.seal);
+        self.time = header.time;
+        if Tip::after(header, seal) == self.tip {
+            return true;
+        }
+        if !self.tip.links(header, seal) {
+            return false;
+        }
+        block.rows().for_each(|(seq, record)| self.state.apply(seq, header.time, record));
+        self.tip = Tip::after(header, seal);
+        true
     }
 }
 

@@ -207,6 +207,7 @@ impl<F: Fold> Replay<F> {
                 state.restore(part);
             }
         }
+        let (state, tip) = if state.is_whole() { (state, tip) } else { Default::default() };
         Ok(Replay { state, tip, checkpoint, replayed: 0, tail_bytes: 0, torn_bytes: 0 })
     }
 
@@ -224,7 +225,9 @@ impl<F: Fold> Replay<F> {
                 match self.apply(bytes) {
                     Ok(()) => {}
                     Err(Fault::Break(why)) => {
-                        self.cut(store, dir, mark, why)?;
+                        // What a checkpoint covers was durable, also where it is not used.
+                        let named = self.checkpoint.as_ref().map_or(Seq(0), |named| named.seq);
+                        self.cut(store, dir, mark.max(named), why)?;
                         break;
                     }
                     Err(Fault::Unreadable(error)) => return Err(at(StoreError::Damaged(error.to_string()))),

@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::space::{free_bytes, nodes_beside};
-use super::store::{Pair, Store, StoreError, StoreRead, check_size};
-use crate::limits::{LOW_WATER_BYTES, SEGMENT_BYTES, STORE_CACHE_BYTES};
+use super::store::{Pair, Store, StoreError, StoreRead, TREES, check_size};
+use crate::limits::{COPY_CACHE_BYTES, LOW_WATER_BYTES, SEGMENT_BYTES, STORE_CACHE_BYTES};
 use crate::model::fold::Tree;
 
 impl From<sled::Error> for StoreError {
@@ -51,11 +51,25 @@ impl SledStore {
         trees: &[Tree],
         lock: &mut Option<File>,
     ) -> Result<SledStore, StoreError> {
+        SledStore::with_cache(path, trees, STORE_CACHE_BYTES, lock)
+    }
+
+    /// Opens a copy of a store, which nobody else has, to read it.
+    pub(crate) fn open_copy(path: &Path) -> Result<SledStore, StoreError> {
+        SledStore::with_cache(path, &TREES, COPY_CACHE_BYTES, &mut None)
+    }
+
+    fn with_cache(
+        path: &Path,
+        trees: &[Tree],
+        cache_bytes: u64,
+        lock: &mut Option<File>,
+    ) -> Result<SledStore, StoreError> {
         refuse_blobs(path)?;
         let db = sled::Config::new()
             .path(path)
             .segment_size(SEGMENT_BYTES)
-            .cache_capacity(STORE_CACHE_BYTES)
+            .cache_capacity(cache_bytes)
             .use_compression(false)
             .flush_every_ms(None)
             .open()

@@ -47,6 +47,14 @@ impl Catalogue {
     }
 }
 
+impl Catalogue {
+    /// The product of that name.
+    pub(crate) fn product(&self, name: &str) -> Option<ProductId> {
+        let at = self.0.iter().position(|good| good.name == name)?;
+        at.try_into().ok().map(ProductId)
+    }
+}
+
 impl FromIterator<(String, Money)> for Catalogue {
     fn from_iter<I: IntoIterator<Item = (String, Money)>>(goods: I) -> Catalogue {
         Catalogue(goods.into_iter().map(|(name, unit_price)| Good { name, unit_price }).collect())

@@ -72,4 +72,9 @@ pub trait Fold: Default + Send + 'static {
     fn parts(&self) -> Vec<(Tree, Self::Part)>;
     /// Takes one piece back into a state that started as the default value.
     fn restore(&mut self, part: Self::Part);
+    /// Whether the parts that were taken back are all that this version keeps. Otherwise an earlier version wrote them, and
+    /// the log is folded from its first record once more.
+    fn is_whole(&self) -> bool {
+        true
+    }
 }

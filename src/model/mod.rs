@@ -23,6 +23,7 @@ pub mod row;
 pub mod session;
 pub mod shopper;
 pub mod step;
+pub mod totals;
 mod trace;
 pub mod trader;
 pub mod warehouse;

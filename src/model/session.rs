@@ -110,6 +110,16 @@ impl Window {
         above < self.slots.len() && self.slots.iter().skip(above).flatten().any(traded)
     }
 
+    /// The highest number up to which all are decided.
+    pub(crate) fn all_decided_to(&self) -> u32 {
+        self.floor - 1 + self.slots.iter().take_while(|slot| slot.is_some()).count() as u32
+    }
+
+    /// All numbers below the floor were decided: no restore lost any.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.decided == u64::from(self.floor - 1) + self.kept().count() as u64
+    }
+
     /// How many numbers were decided, ever.
     pub(crate) fn decided(&self) -> u64 {
         self.decided
@@ -123,11 +133,10 @@ impl Window {
     /// Below the floor every number is decided. A restore may have lost the outcomes of an epoch: there the floor goes
     /// by what its peer must hold.
     fn invariants(&self, lost: bool) -> Result<(), String> {
-        let (kept, below) = (self.kept().count() as u64, u64::from(self.floor - 1));
-        if lost || self.decided == below + kept {
+        if lost || self.is_whole() {
             return Ok(());
         }
-        let Window { floor, decided, .. } = self;
+        let (Window { floor, decided, .. }, kept) = (self, self.kept().count());
         Err(format!("the floor is {floor}, {kept} outcomes are kept, and {decided} were decided"))
     }
 

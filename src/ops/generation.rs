@@ -5,7 +5,7 @@ use std::path::Path;
 use super::live::Asking;
 use super::output::Failure;
 use super::source::dirs_at_hand;
-use crate::audit::{BlockSource, Fact, Logged};
+use crate::audit::{BlockSource, Fact, Folded, Logged};
 use crate::cli::Global;
 use crate::journal::{Block, BlockHeader, Summary};
 use crate::model::peer::entry::Entry;
@@ -21,6 +21,11 @@ const LEDGER_SEEN: u8 = 9;
 /// # Errors
 /// The source cannot be read. What is damaged in it tells nothing.
 pub(crate) fn of(source: &mut dyn BlockSource) -> Result<Generation, Failure> {
+    match source.folded()? {
+        Some(Folded::Ledger(folded)) => return Ok(folded.state.generation),
+        Some(Folded::Journal(folded)) => return Ok(folded.state.ledger_seen.generation),
+        None => {}
+    }
     if source.meta().is_ledger() {
         return last(source, RESTORED, |record: &Record| match record {
             Record::Restored { generation, .. } => Some(*generation),

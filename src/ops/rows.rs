@@ -3,11 +3,9 @@
 //! Keys, their order and their rules are a contract with scripts; a key is absent where it does not apply. Money is in
 //! minor units.
 
-use serde_json::Value;
-
-use super::output::{Column, Row, Show};
+use super::output::{Column, Members, Row, Show};
 use crate::model::catalogue::Catalogue;
-use crate::model::row::{Decision, OutcomeKind, Place, Record, Share, Slice, split};
+use crate::model::row::{Decision, OutcomeKind, Place, Record, Slice, split};
 use crate::types::{Generation, Money, OrderKind, PeerId, ProductId, Quantity, Stamp, Term};
 
 const fn column(key: &'static str, show: Show) -> Column {
@@ -51,45 +49,47 @@ pub(crate) const LEDGER_COLUMNS: [Column; 33] = [
     column("error", Show::Text),
 ];
 
-/// All kinds of ledger rows.
-pub(crate) const LEDGER_KINDS: [&str; 18] = [
-    "stocked",
-    "deposit",
-    "sale",
-    "refusal",
-    "reversal",
-    "void",
-    "session",
-    "office",
-    "fence",
-    "paired",
-    "restored",
-    "allotment",
-    "adopt",
-    "complete",
-    "conflict",
-    "mode",
-    "returned",
-    "released",
-];
+/// The texts that all rows of a block share.
+pub(crate) struct BlockTexts {
+    time: String,
+    hash: String,
+}
+
+impl BlockTexts {
+    /// Those of the block that holds a row.
+    pub(crate) fn of(place: &Place) -> BlockTexts {
+        BlockTexts { time: place.time.to_string(), hash: place.block_hash.to_string() }
+    }
+}
 
 /// The row of a record.
 pub(crate) fn ledger_row(place: &Place, record: &Record, catalogue: &Catalogue) -> Row {
-    let mut row = RowWriter { row: Row::new(), catalogue };
-    row.put("seq", place.seq.0);
-    row.put("time", place.time.to_string());
-    row.put("clock", record.clock().0);
-    row.put("kind", record.kind());
-    row.record(place, record);
-    row.put("block", place.block);
-    row.put("block_hash", place.block_hash.to_string());
+    let mut row = Row::new();
+    write_row(place, &BlockTexts::of(place), record, catalogue, &mut row);
+    row
+}
+
+/// The members of a record's row.
+pub(crate) fn write_row(
+    place: &Place,
+    block: &BlockTexts,
+    record: &Record,
+    catalogue: &Catalogue,
+    row: &mut impl Members,
+) {
+    row.number("seq", place.seq.0);
+    row.text("time", &block.time);
+    row.number("clock", record.clock().0);
+    row.text("kind", record.kind());
+    RowWriter { row, catalogue }.record(place, record);
+    row.number("block", place.block);
+    row.text("block_hash", &block.hash);
     if let Record::Restored { generation, .. } = record {
-        row.put("generation", generation.count);
+        row.number("generation", generation.count);
         if generation.random != 0 {
-            row.put("generation_id", generation_id(*generation));
+            row.text("generation_id", &generation_id(*generation));
         }
     }
-    row.row
 }
 
 /// The random part of a generation, as text: it is no number that a reader of JSON keeps whole.
@@ -97,26 +97,27 @@ pub(crate) fn generation_id(generation: Generation) -> String {
     format!("{:016x}", generation.random)
 }
 
+/// The members of the row of a record that cannot be read.
+pub(crate) fn write_unreadable(place: &Place, why: &str, row: &mut impl Members) {
+    row.number("seq", place.seq.0);
+    row.text("kind", "unreadable");
+    row.number("block", place.block);
+    row.text("error", why);
+}
+
 /// The row of a record that cannot be read.
 pub(crate) fn unreadable_row(place: &Place, why: &str) -> Row {
     let mut row = Row::new();
-    row.insert("seq".into(), place.seq.0.into());
-    row.insert("kind".into(), "unreadable".into());
-    row.insert("block".into(), place.block.into());
-    row.insert("error".into(), why.into());
+    write_unreadable(place, why, &mut row);
     row
 }
 
-struct RowWriter<'a> {
-    row: Row,
+struct RowWriter<'a, M> {
+    row: &'a mut M,
     catalogue: &'a Catalogue,
 }
 
-impl RowWriter<'_> {
-    fn put(&mut self, key: &str, value: impl Into<Value>) {
-        self.row.insert(key.into(), value.into());
-    }
-
+impl<M: Members> RowWriter<'_, M> {
     fn record(&mut self, place: &Place, record: &Record) {
         match record {
             Record::Stocked { name, quantity, unit_price, .. } => self.stocked(name, *quantity, *unit_price),
@@ -131,33 +132,33 @@ impl RowWriter<'_> {
             Record::Reversal(decision) => self.unfilled(decision, OutcomeKind::Reversed, None),
             Record::Void { decision, reason } => self.void(decision, reason.name()),
             Record::Session { peer, epoch, key, .. } => {
-                self.put("peer", peer.0);
-                self.put("epoch", place.epoch(*epoch));
+                self.row.number("peer", peer.0.into());
+                self.row.number("epoch", place.epoch(*epoch));
                 if let Some(key) = key {
-                    self.put("key", key.to_string());
+                    self.row.text("key", &key.to_string());
                 }
             }
             Record::Office { office, trader, term, .. } => {
                 self.holder(*trader, *term);
-                self.put("office", office.name());
+                self.row.text("office", office.name());
             }
             Record::Fence { office, trader, term, by, .. } => {
                 self.holder(*trader, *term);
-                self.put("office", office.name());
-                self.put("by", by.0);
+                self.row.text("office", office.name());
+                self.row.number("by", by.0.into());
             }
             Record::Paired { trader, term, partner, partner_term, .. } => {
                 self.holder(*trader, *term);
-                self.put("partner", partner.0);
-                self.put("partner_term", partner_term.0);
+                self.row.number("partner", partner.0.into());
+                self.row.number("partner_term", partner_term.0);
             }
             Record::Restored { .. } => {}
-            Record::Mode { mode, .. } => self.put("mode", mode.name()),
+            Record::Mode { mode, .. } => self.row.text("mode", mode.name()),
             Record::Released { trader, term, .. } => self.holder(*trader, *term),
             Record::Allotment { trader, term, product, slices, .. }
             | Record::Returned { trader, term, product, slices, .. } => {
                 self.product(*product);
-                self.put("filled", slices.iter().map(|slice| slice.quantity.0).sum::<u64>());
+                self.row.number("filled", slices.iter().map(|slice| slice.quantity.0).sum());
                 self.holder(*trader, *term);
             }
             Record::Adopt { decision, of, unit_price, commission_percent, slices } => {
@@ -165,7 +166,7 @@ impl RowWriter<'_> {
             }
             Record::Complete { trader, term, of, .. } => {
                 self.holder(*trader, *term);
-                self.put("partner_term", of.0);
+                self.row.number("partner_term", of.0);
             }
             Record::Conflict(decision) => {
                 self.order(decision);
@@ -175,17 +176,17 @@ impl RowWriter<'_> {
     }
 
     fn stocked(&mut self, name: &str, quantity: Quantity, unit_price: Money) {
-        self.put("product", name);
-        self.put("asked", quantity.0);
-        self.put("filled", quantity.0);
-        self.put("unit_price", unit_price.0);
-        self.put("stock_after", quantity.0);
+        self.row.text("product", name);
+        self.row.number("asked", quantity.0);
+        self.row.number("filled", quantity.0);
+        self.row.money("unit_price", unit_price);
+        self.row.number("stock_after", quantity.0);
     }
 
     fn deposit(&mut self, decision: &Decision) {
         self.order(decision);
-        self.put("filled", decision.order.quantity.0);
-        self.put("outcome", OutcomeKind::Deposited.name());
+        self.row.number("filled", decision.order.quantity.0);
+        self.row.text("outcome", OutcomeKind::Deposited.name());
         self.settled(decision, None);
     }
 
@@ -194,21 +195,22 @@ impl RowWriter<'_> {
         let split = split(price, percent, slices);
         let whole = filled == decision.order.quantity.0;
         self.order(decision);
-        self.put("filled", filled);
-        self.put("unit_price", price.0);
-        self.put("amount", split.amount.0);
-        self.put("commission", split.commission.0);
-        self.put("sellers", split.shares.iter().map(share).collect::<Vec<Value>>());
-        self.put("outcome", if whole { OutcomeKind::Bought } else { OutcomeKind::PartlyBought }.name());
+        self.row.number("filled", filled);
+        self.row.money("unit_price", price);
+        self.row.money("amount", split.amount);
+        self.row.money("commission", split.commission);
+        self.row.sellers("sellers", &split.shares);
+        let outcome = if whole { OutcomeKind::Bought } else { OutcomeKind::PartlyBought };
+        self.row.text("outcome", outcome.name());
         self.settled(decision, of);
     }
 
     fn unfilled(&mut self, decision: &Decision, outcome: OutcomeKind, reason: Option<&str>) {
         self.order(decision);
-        self.put("filled", 0);
-        self.put("outcome", outcome.name());
+        self.row.number("filled", 0);
+        self.row.text("outcome", outcome.name());
         if let Some(reason) = reason {
-            self.put("reason", reason);
+            self.row.text("reason", reason);
         }
         self.settled(decision, None);
     }
@@ -216,60 +218,55 @@ impl RowWriter<'_> {
     /// Where only the peer's `void` of an order is known there is neither stamp nor product.
     fn void(&mut self, decision: &Decision, reason: &str) {
         self.order(decision);
-        self.put("outcome", OutcomeKind::Voided.name());
-        self.put("reason", reason);
+        self.row.text("outcome", OutcomeKind::Voided.name());
+        self.row.text("reason", reason);
         self.settled(decision, None);
     }
 
     fn order(&mut self, decision: &Decision) {
         let order = &decision.order;
-        self.put("peer", order.id.peer.0);
-        self.put("number", order.id.number.0);
-        self.put("order", order.id.to_string());
+        self.row.number("peer", order.id.peer.0.into());
+        self.row.number("number", order.id.number.0);
+        self.row.text("order", &order.id.to_string());
         if order.kind == OrderKind::Void {
             return;
         }
         let Stamp(stamp) = order.stamp;
-        self.put("stamp", stamp);
+        self.row.number("stamp", stamp);
         self.product(order.product);
-        self.put("asked", order.quantity.0);
+        self.row.number("asked", order.quantity.0);
     }
 
     fn settled(&mut self, decision: &Decision, of: Option<Term>) {
         if decision.order.kind != OrderKind::Void {
-            self.put("stock_after", decision.stock_after.0);
+            self.row.number("stock_after", decision.stock_after.0);
         }
         if decision.term == Term(0) {
             return;
         }
         self.holder(decision.trader, decision.term);
         if let Some(Term(of)) = of {
-            self.put("partner_term", of);
+            self.row.number("partner_term", of);
         }
-        self.put("batch", decision.batch.0);
+        self.row.number("batch", decision.batch.0);
     }
 
     fn holder(&mut self, trader: PeerId, term: Term) {
-        self.put("trader", trader.0);
-        self.put("term", term.0);
+        self.row.number("trader", trader.0.into());
+        self.row.number("term", term.0);
     }
 
     fn product(&mut self, product: ProductId) {
-        self.put("product", self.catalogue.name(product));
+        match self.catalogue.0.get(usize::from(product.0)) {
+            Some(good) => self.row.text("product", &good.name),
+            None => self.row.text("product", &self.catalogue.name(product)),
+        }
     }
-}
-
-fn share(share: &Share) -> Value {
-    let mut object = Row::new();
-    object.insert("peer".into(), share.peer.0.into());
-    object.insert("quantity".into(), share.quantity.0.into());
-    object.insert("amount".into(), share.amount.0.into());
-    Value::Object(object)
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::model::catalogue::Good;

@@ -1,17 +1,14 @@
 //! A peer's journal: its own orders, what it was told, what it accepted for others, and what it saw of the ledger.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
+use super::{Queue, Taken};
 use crate::audit::{Alarms, Check, Example};
 use crate::model::peer::entry::{Entry, Placed, Told};
 use crate::model::row::Place;
 use crate::types::{
-    Epoch, Generation, Hash, Number, Office, Order, OrderId, OrderKind, PeerId, QueueKey, Seq, Stamp, Term,
-    WallMicros,
+    Epoch, Generation, Hash, Number, Office, Order, OrderId, OrderKind, PeerId, Seq, Stamp, Term, WallMicros,
 };
-
-/// Stands before every key.
-const LOWEST: QueueKey = QueueKey { stamp: Stamp(0), id: OrderId { peer: PeerId(0), number: Number(0) } };
 
 /// What a peer was told, through whom and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,15 +34,6 @@ pub(crate) struct OwnOrder {
     pub(crate) forgotten: bool,
 }
 
-/// An order that waits at a trader.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Waiting {
-    /// Under which grant it was accepted.
-    pub(crate) term: Term,
-    /// The order.
-    pub(crate) order: Order,
-}
-
 /// A journal's state after some entry.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct JournalFold {
@@ -54,9 +42,9 @@ pub(crate) struct JournalFold {
     /// Own orders by number.
     pub(crate) orders: BTreeMap<Number, OwnOrder>,
     /// Accepted and neither settled nor handed over, in queue order.
-    pub(crate) queue: BTreeMap<QueueKey, Waiting>,
+    pub(crate) queue: Queue,
     /// Everything ever accepted.
-    pub(crate) accepted: BTreeMap<OrderId, Term>,
+    pub(crate) accepted: Taken,
     /// Other peers' sessions: the store, and the epoch as its entry says it.
     pub(crate) known: BTreeMap<(PeerId, Epoch), (Hash, u64)>,
     /// The last own session.
@@ -67,8 +55,6 @@ pub(crate) struct JournalFold {
     pub(crate) seen: Vec<(Generation, Seq, Hash)>,
     /// Generation of the ledger that the own session is of.
     pub(crate) generation: Generation,
-    /// The queue by order; an order and its `void` may both wait.
-    by_id: BTreeSet<(OrderId, QueueKey)>,
     stamp_seen: Stamp,
 }
 
@@ -101,7 +87,7 @@ impl JournalFold {
             Entry::Ended { term } => drop(self.terms.remove(term)),
             Entry::Accepted { term, order } => self.accepted(*term, *order),
             Entry::Settled { peer, first, last } | Entry::HandedOver { peer, first, last } => {
-                self.left(*peer, *first, *last);
+                self.queue.left(*peer, *first, *last);
             }
             Entry::LedgerSeen { generation, seq, hash, .. } => {
                 self.generation = *generation;
@@ -119,17 +105,6 @@ impl JournalFold {
             | Entry::AskedAgain { .. }
             | Entry::Licensed(_) => {}
         }
-    }
-
-    /// Orders of the same product that stood before this one.
-    pub(crate) fn rank(&self, order: &Order) -> usize {
-        let before = self.queue.range(..order.key());
-        before.filter(|(_, waiting)| waiting.order.product == order.product).count() + 1
-    }
-
-    /// Whether the order, or its `void`, waits here.
-    pub(crate) fn waits(&self, id: OrderId) -> bool {
-        self.by_id.range((id, LOWEST)..).next().is_some_and(|(waiting, _)| *waiting == id)
     }
 
     /// Stamps go beyond every stamp seen. A `void` names an order that was placed before.
@@ -164,18 +139,7 @@ impl JournalFold {
 
     fn accepted(&mut self, term: Term, order: Order) {
         self.stamp_seen = self.stamp_seen.max(order.stamp);
-        self.accepted.insert(order.id, term);
-        self.by_id.insert((order.id, order.key()));
-        self.queue.insert(order.key(), Waiting { term, order });
-    }
-
-    fn left(&mut self, peer: PeerId, first: Number, last: Number) {
-        let from = (OrderId { peer, number: first }, LOWEST);
-        let to = OrderId { peer, number: last };
-        let gone: Vec<_> = self.by_id.range(from..).take_while(|(id, _)| *id <= to).copied().collect();
-        for (id, key) in gone {
-            self.by_id.remove(&(id, key));
-            self.queue.remove(&key);
-        }
+        self.accepted.insert(order.id);
+        self.queue.accept(term, order);
     }
 }

@@ -12,6 +12,7 @@ impl Market {
     pub fn apply_outcome(&mut self, seq: Seq, time: WallMicros, record: &Record) -> Option<Outcome> {
         self.seq = seq;
         self.clock = self.clock.max(record.clock());
+        self.totals.count(record.kind_number(), time);
         match record {
             Record::Stocked { name, quantity, unit_price, .. } => {
                 self.stock(seq, name, *quantity, *unit_price)
@@ -29,6 +30,8 @@ impl Market {
             _ => self.offices.apply(seq, record),
         }
         let outcome = record.outcome(seq, time)?;
+        self.totals.outcomes += 1;
+        self.totals.amount += outcome.amount;
         debug_assert!(outcome.kind != OutcomeKind::Refused || outcome.reason.is_some());
         if let Some(decision) = record.decision() {
             self.remember(&decision.order, outcome.clone());
@@ -45,10 +48,10 @@ impl Market {
         }
         shelf.changed = seq;
         let money = split(unit_price, percent, slices);
-        *self.accounts.entry(decision.order.id.peer).or_default() += Money(-money.amount.0);
-        *self.accounts.entry(decision.trader).or_default() += money.commission;
+        self.accounts.entry(decision.order.id.peer).or_default().paid += money.amount;
+        self.accounts.entry(decision.trader).or_default().commission += money.commission;
         for share in money.shares {
-            *self.accounts.entry(share.peer).or_default() += share.amount;
+            self.accounts.entry(share.peer).or_default().received += share.amount;
         }
     }
 

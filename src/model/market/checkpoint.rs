@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Lot, Market, Shelf};
+use super::{Account, Lot, Market, Shelf};
 use crate::model::fold::{Fold, Stored, Tree};
 use crate::model::offices::Offices;
 use crate::model::row::Record;
 use crate::model::session::{Decided, Session, Window};
+use crate::model::totals::Totals;
 use crate::types::{
     Epoch, Generation, Hash, Money, OrderId, PeerId, PublicKey, Quantity, Seq, Stamp, WallMicros,
 };
@@ -33,8 +34,8 @@ pub enum Part {
     },
     /// 1: a lot of the good that came last, oldest first.
     Lot(Lot),
-    /// 2: a balance.
-    Account(PeerId, Money),
+    /// 2: a balance, as earlier versions kept it.
+    Balance(PeerId, Money),
     /// 3: a session's head.
     Session {
         /// The session's peer.
@@ -70,6 +71,10 @@ pub enum Part {
         /// The warehouse's keys: at most one for each restore.
         keys: Vec<PublicKey>,
     },
+    /// 8: a peer's money.
+    Account(PeerId, Account),
+    /// 9: what all records add up to.
+    Totals(Totals),
 }
 
 impl Stored for Part {}
@@ -91,8 +96,9 @@ impl Fold for Market {
             parts.extend(shelf.lots.iter().map(|lot| (Tree::Inventory, Part::Lot(*lot))));
         }
         parts.extend(
-            self.accounts.iter().map(|(peer, balance)| (Tree::Accounts, Part::Account(*peer, *balance))),
+            self.accounts.iter().map(|(peer, account)| (Tree::Accounts, Part::Account(*peer, *account))),
         );
+        parts.push((Tree::Accounts, Part::Totals(self.totals.clone())));
         for (&peer, session) in &self.sessions {
             parts.push((Tree::Sessions, Part::Session { peer, epoch: session.epoch, store: session.store }));
             for (&epoch, window) in &session.windows {
@@ -126,9 +132,12 @@ impl Fold for Market {
                     shelf.lots.push_back(lot);
                 }
             }
-            Part::Account(peer, balance) => {
-                self.accounts.insert(peer, balance);
+            // With it goes that the state is not whole.
+            Part::Balance(..) => {}
+            Part::Account(peer, account) => {
+                self.accounts.insert(peer, account);
             }
+            Part::Totals(totals) => self.totals = totals,
             Part::Session { peer, epoch, store } => {
                 self.sessions.insert(peer, Session { epoch, store, windows: BTreeMap::new() });
             }
@@ -146,5 +155,10 @@ impl Fold for Market {
                 (self.seq, self.clock, self.generation, self.keys) = (seq, clock, generation, keys)
             }
         }
+    }
+
+    /// Earlier versions kept balances alone, and counted nothing.
+    fn is_whole(&self) -> bool {
+        self.totals.records() == self.seq.0
     }
 }

@@ -17,6 +17,7 @@ pub(crate) use self::checkpoint::Part;
 pub use self::decide::{NotTaken, Settling, Verdict};
 use super::offices::Offices;
 use super::session::Session;
+use super::totals::Totals;
 use crate::types::{Generation, Hash, Money, Number, OrderId, PeerId, PublicKey, Quantity, Seq, Stamp};
 
 /// Pieces of one deposit that are still there.
@@ -54,8 +55,8 @@ pub struct Shelf {
 pub struct Market {
     /// The goods, by [`crate::types::ProductId`].
     pub shelves: Vec<Shelf>,
-    /// Balances: buyers below zero, sellers, traders and the warehouse above.
-    pub accounts: BTreeMap<PeerId, Money>,
+    /// What buyers paid, and sellers, traders and the warehouse got.
+    pub accounts: BTreeMap<PeerId, Account>,
     /// The peers' sessions.
     pub sessions: BTreeMap<PeerId, Session>,
     /// The offices and their grants.
@@ -68,6 +69,26 @@ pub struct Market {
     pub generation: Generation,
     /// The public halves of the warehouse's keys, the present one last; none in a ledger that only format 1 wrote.
     pub keys: Vec<PublicKey>,
+    /// What all records add up to.
+    pub totals: Totals,
+}
+
+/// A peer's money: what it turned over, ever.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// For what it bought.
+    pub paid: Money,
+    /// For what it sold, after commission.
+    pub received: Money,
+    /// For what others bought through it.
+    pub commission: Money,
+}
+
+impl Account {
+    /// What it got less what it paid.
+    pub(crate) fn balance(&self) -> Money {
+        Money(self.received.0 + self.commission.0 - self.paid.0)
+    }
 }
 
 impl Shelf {
@@ -107,7 +128,7 @@ impl Market {
     /// Says what does not hold.
     pub fn invariants(&self) -> Result<(), String> {
         self.shelves.iter().try_for_each(Shelf::invariants)?;
-        let sum = self.accounts.values().copied().sum::<Money>();
+        let sum = self.accounts.values().map(Account::balance).sum::<Money>();
         if sum != Money(0) {
             return Err(format!("V08: all accounts come to {sum}"));
         }

@@ -126,8 +126,8 @@ fn lots_are_filled_oldest_first_and_sellers_paid() {
     let outcome = record.outcome(Seq(1), WallMicros(0)).unwrap();
     let sellers: Vec<_> = outcome.shares.iter().map(|it| (it.peer.0, it.quantity.0, it.amount.0)).collect();
     assert_eq!(sellers, [(0, 10, 950), (2, 4, 380), (3, 1, 95)]);
-    assert_eq!(market.accounts[&PeerId(6)], Money(75));
-    assert_eq!(market.accounts[&PeerId(1)], Money(-1500));
+    assert_eq!(market.accounts[&PeerId(6)].balance(), Money(75));
+    assert_eq!(market.accounts[&PeerId(1)].balance(), Money(-1500));
 }
 
 #[test]

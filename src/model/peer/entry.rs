@@ -191,3 +191,47 @@ impl Stored for Entry {
         }
     }
 }
+
+impl Entry {
+    /// The names of all kinds, by their numbers.
+    pub(crate) const KINDS: [&str; 16] = [
+        "placed",
+        "answered",
+        "opened",
+        "known",
+        "granted",
+        "ended",
+        "accepted",
+        "settled",
+        "handed_over",
+        "ledger_seen",
+        "mirrored",
+        "adopted",
+        "trimmed",
+        "forgotten",
+        "asked again",
+        "licensed",
+    ];
+
+    /// The number of its variant: the one that the codec writes first.
+    pub(crate) fn kind_number(&self) -> usize {
+        match self {
+            Entry::Placed(_) => 0,
+            Entry::Answered { .. } => 1,
+            Entry::Opened { .. } => 2,
+            Entry::Known { .. } => 3,
+            Entry::Granted { .. } => 4,
+            Entry::Ended { .. } => 5,
+            Entry::Accepted { .. } => 6,
+            Entry::Settled { .. } => 7,
+            Entry::HandedOver { .. } => 8,
+            Entry::LedgerSeen { .. } => 9,
+            Entry::Mirrored { .. } => 10,
+            Entry::Adopted { .. } => 11,
+            Entry::Trimmed { .. } => 12,
+            Entry::Forgotten { .. } => 13,
+            Entry::AskedAgain { .. } => 14,
+            Entry::Licensed(_) => 15,
+        }
+    }
+}

@@ -4,6 +4,7 @@
 //! test below pins the numbers. A record says all that its row shows but for the name of its good, which the catalogue
 //! (the `stocked` rows) gives. The warehouse's state is the fold of these records: see [`super::market::Market`].
 
+mod facts;
 mod outcome;
 
 pub(crate) use self::outcome::split;
@@ -263,30 +264,6 @@ impl Stored for Record {
 }
 
 impl Record {
-    /// The row's `kind`.
-    pub(crate) fn kind(&self) -> &'static str {
-        match self {
-            Record::Stocked { .. } => "stocked",
-            Record::Deposit(_) => "deposit",
-            Record::Sale { .. } => "sale",
-            Record::Refusal { .. } => "refusal",
-            Record::Reversal(_) => "reversal",
-            Record::Void { .. } => "void",
-            Record::Session { .. } => "session",
-            Record::Office { .. } => "office",
-            Record::Fence { .. } => "fence",
-            Record::Paired { .. } => "paired",
-            Record::Restored { .. } => "restored",
-            Record::Allotment { .. } => "allotment",
-            Record::Adopt { .. } => "adopt",
-            Record::Complete { .. } => "complete",
-            Record::Conflict(_) => "conflict",
-            Record::Mode { .. } => "mode",
-            Record::Returned { .. } => "returned",
-            Record::Released { .. } => "released",
-        }
-    }
-
     /// The warehouse's Lamport clock at the decision.
     pub(crate) fn clock(&self) -> Stamp {
         match self {

@@ -1,11 +1,11 @@
 //! `dump --order P-N`: one order's life as far as the stores that were named tell it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
 use super::{Dump, ledger, row};
-use crate::audit::{Alarms, BlockSource, JournalFold, Source};
+use crate::audit::{BlockSource, Queue, Source};
 use crate::model::catalogue::Catalogue;
 use crate::model::peer::entry::{Entry, Told};
 use crate::model::row::{Place, Record};
@@ -135,11 +135,9 @@ fn in_journal(
     steps: &mut Vec<Step>,
 ) -> Result<(), Failure> {
     let (node, catalogue) = (source.meta().node, source.meta().catalogue.clone());
-    let (mut fold, mut alarms) = (JournalFold::new(node), Alarms::new(0));
     let mut held = Held::default();
     dump.findings.readable(source, Seq(u64::MAX), |place, entry: Entry| {
-        held.see(&fold, &entry, wanted);
-        fold.apply(place, &entry, &mut alarms);
+        held.see(&entry, wanted);
         for (event, facts) in events(node, &entry, wanted, &held, &catalogue) {
             steps.push(Step { time: place.time, event, node, seq: place.seq, facts });
         }
@@ -150,6 +148,9 @@ fn in_journal(
 /// What a journal knows of the order before some entry.
 #[derive(Default)]
 struct Held {
+    queue: Queue,
+    /// Own grants that have not ended.
+    terms: BTreeSet<Term>,
     /// It waits in the queue.
     waits: bool,
     /// Where an order that is being accepted will stand.
@@ -161,11 +162,20 @@ struct Held {
 }
 
 impl Held {
-    fn see(&mut self, fold: &JournalFold, entry: &Entry, wanted: OrderId) {
-        self.waits = fold.waits(wanted);
+    /// Looks at the order before the entry, then takes the entry in.
+    fn see(&mut self, entry: &Entry, wanted: OrderId) {
+        self.waits = self.queue.waits(wanted);
         match entry {
-            Entry::Accepted { term, order } if order.id == wanted => {
-                (self.rank, self.own_term) = (fold.rank(order), fold.terms.contains_key(term));
+            Entry::Granted { term, .. } => drop(self.terms.insert(*term)),
+            Entry::Ended { term } => drop(self.terms.remove(term)),
+            Entry::Accepted { term, order } => {
+                if order.id == wanted {
+                    (self.rank, self.own_term) = (self.queue.rank(order), self.terms.contains(term));
+                }
+                self.queue.accept(*term, *order);
+            }
+            Entry::Settled { peer, first, last } | Entry::HandedOver { peer, first, last } => {
+                self.queue.left(*peer, *first, *last);
             }
             Entry::Mirrored { trader, term, orders, .. } if mirrors(orders, wanted) => {
                 self.mirrored.insert(*term, *trader);

@@ -4,10 +4,13 @@ use serde_json::Value;
 
 use super::filter::Selection;
 use super::{Dump, row, with_node};
-use crate::audit::{Alarms, BlockSource, JournalFold, LedgerFold, Logged, OwnOrder, Source};
+use crate::audit::{Alarms, BlockSource, Folded, JournalFold, LedgerFold, Logged, OwnOrder, Source};
 use crate::cli::{Filter, View};
+use crate::journal::BlockHeader;
 use crate::model::catalogue::Catalogue;
+use crate::model::market::{Account, Market, Shelf};
 use crate::model::row::Place;
+use crate::model::session::Session;
 use crate::ops::output::{Column, Failure, Row, Show, exit};
 use crate::types::{Number, Office, OrderId, OrderKind, PeerId, Seq};
 
@@ -142,6 +145,9 @@ fn state(
     view: View,
 ) -> Result<(Catalogue, Vec<Row>), Failure> {
     if source.meta().is_ledger() {
+        if let Some(state) = at_hand(dump, source, view)? {
+            return Ok(state);
+        }
         let fold = fold_ledger(dump, source)?;
         let rows = match view {
             View::Inventory => inventory(&fold),
@@ -160,6 +166,76 @@ fn state(
         _ => orders(&fold, &catalogue),
     };
     Ok((catalogue, rows))
+}
+
+/// The node's own state, where that has all that the view shows and nobody wants another row's or all rows looked at.
+fn at_hand(
+    dump: &mut Dump<'_>,
+    source: &mut dyn BlockSource,
+    view: View,
+) -> Result<Option<(Catalogue, Vec<Row>)>, Failure> {
+    let rows: fn(&Market) -> Option<Vec<Row>> = match view {
+        View::Inventory => |market| Some(market.shelves.iter().map(of_shelf).collect()),
+        View::Accounts => |market| Some(market.accounts.iter().map(of_account).collect()),
+        View::Sessions if began_in_format_2(source)? => {
+            |market| market.sessions.iter().map(of_session).collect()
+        }
+        _ => return Ok(None),
+    };
+    if dump.args.scan || dump.args.at.is_some() {
+        return Ok(None);
+    }
+    let Some(Folded::Ledger(folded)) = source.folded()? else { return Ok(None) };
+    let Some(rows) = rows(&folded.state) else { return Ok(None) };
+    dump.findings.ended(source.meta(), folded.tip.seq);
+    let goods = folded.state.goods().map(|(name, price)| (name.to_owned(), price)).collect();
+    Ok(Some((goods, rows)))
+}
+
+/// Format 1 showed epochs by numbers that the state does not keep.
+fn began_in_format_2(source: &mut dyn BlockSource) -> Result<bool, Failure> {
+    let first = source.blocks(Seq(1)).next().transpose()?;
+    Ok(first.is_some_and(|block| BlockHeader::peek(&block).is_ok_and(|header| header.version > 1)))
+}
+
+/// None if the peer had several stores, or a restore lost outcomes of it: the state keeps what is to be decided yet.
+fn of_session((peer, session): (&PeerId, &Session)) -> Option<Row> {
+    let mut windows = session.windows.iter();
+    let (Some((epoch, window)), None) = (windows.next(), windows.next()) else { return None };
+    let whole = *epoch == session.epoch && window.is_whole();
+    let number = |k: u32| Number::new(*epoch, k).0;
+    whole.then(|| {
+        row([
+            ("peer", peer.0.into()),
+            ("epoch", epoch.0.into()),
+            ("store", session.store.to_string().into()),
+            ("decided", window.decided().into()),
+            ("floor", number(window.all_decided_to()).into()),
+            ("highest", number(window.highest()).into()),
+        ])
+    })
+}
+
+fn of_shelf(shelf: &Shelf) -> Row {
+    row([
+        ("product", shelf.name.clone().into()),
+        ("unit_price", shelf.unit_price.0.into()),
+        ("on_hand", shelf.on_hand.0.into()),
+        ("lots", shelf.lots.len().into()),
+        ("stocked", shelf.stocked.0.into()),
+        ("deposited", shelf.deposited.0.into()),
+        ("sold", shelf.sold.0.into()),
+    ])
+}
+
+fn of_account((peer, account): (&PeerId, &Account)) -> Row {
+    row([
+        ("peer", peer.0.into()),
+        ("balance", account.balance().0.into()),
+        ("paid", account.paid.0.into()),
+        ("received", account.received.0.into()),
+        ("commission", account.commission.0.into()),
+    ])
 }
 
 fn fold_ledger(dump: &mut Dump<'_>, source: &mut dyn BlockSource) -> Result<LedgerFold, Failure> {
@@ -277,7 +353,7 @@ fn own_offices(fold: &JournalFold) -> Vec<Row> {
 }
 
 fn queue(fold: &JournalFold, catalogue: &Catalogue) -> Vec<Row> {
-    let waiting = fold.queue.values().enumerate();
+    let waiting = fold.queue.waiting().enumerate();
     waiting
         .map(|(index, waiting)| {
             let order = &waiting.order;

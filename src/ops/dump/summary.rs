@@ -5,13 +5,17 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::{Dump, row};
-use crate::audit::{BlockSource, Fact, Logged, Page, Source, SourceMeta, pages};
+use crate::audit::{BlockSource, Fact, Folded, Logged, Page, Source, SourceMeta, pages};
+use crate::journal::{self, Tip};
+use crate::model::market::Market;
+use crate::model::peer::PeerState;
 use crate::model::peer::entry::Entry;
 use crate::model::row::{Place, Record};
+use crate::model::totals::Totals;
 use crate::ops::generation;
 use crate::ops::output::{Column, Failure, Row, Shape, Show};
 use crate::ops::rows::generation_id;
-use crate::types::{Hash, Money, Seq, WallMicros};
+use crate::types::{Money, Seq, WallMicros};
 
 const COLUMNS: [Column; 3] = [
     Column { key: "node", show: Show::Text },
@@ -22,10 +26,7 @@ const COLUMNS: [Column; 3] = [
 pub(super) fn run(dump: &mut Dump<'_>, sources: &mut [Source]) -> Result<(), Failure> {
     let mut rows = Vec::new();
     for source in sources.iter_mut() {
-        let summary = match source.meta().is_ledger() {
-            true => Summary::<LedgerCounts>::read(source.as_mut())?,
-            false => Summary::<JournalCounts>::read(source.as_mut())?,
-        };
+        let summary = Summary::read(source.as_mut(), dump.args.scan)?;
         dump.findings.unreadable += summary.get("unreadable").and_then(Value::as_u64).unwrap_or(0);
         let head = summary.get("head_seq").and_then(Value::as_u64).unwrap_or(0);
         dump.findings.ended(source.meta(), Seq(head));
@@ -101,39 +102,85 @@ fn lines(facts: &Row, for_people: bool) -> Vec<Row> {
     lines
 }
 
-/// What is counted over a log.
-struct Summary<C> {
+/// What a log adds up to.
+#[derive(Default)]
+struct Summary {
     records: u64,
     blocks: u64,
     unreadable: u64,
     kinds: BTreeMap<&'static str, u64>,
-    counts: C,
-    head: (Seq, u64, Hash),
+    counts: Counts,
+    head: Tip,
     times: Option<(WallMicros, WallMicros)>,
 }
 
 /// What is counted of one kind of log.
-trait Counts: Default {
-    type Record: Logged;
-    fn count(&mut self, place: &Place, record: &Self::Record) -> &'static str;
-    fn facts(&self) -> Row;
+enum Counts {
+    Ledger { orders: u64, sold: u64, deposited: u64, money: i64 },
+    Journal { placed: u64, answered: u64 },
 }
 
-impl<C: Counts> Summary<C> {
-    fn read(source: &mut dyn BlockSource) -> Result<Row, Failure> {
-        let (counts, kinds) = (C::default(), BTreeMap::new());
-        let head = (Seq(0), 0, Hash::default());
-        let mut summary = Summary { records: 0, blocks: 0, unreadable: 0, kinds, counts, head, times: None };
-        for page in pages(source, Seq(1)) {
-            summary.page(page?);
-        }
+impl Default for Counts {
+    fn default() -> Counts {
+        Counts::Journal { placed: 0, answered: 0 }
+    }
+}
+
+impl Summary {
+    /// From the node's own state if that is at hand and nobody wants all rows looked at.
+    fn read(source: &mut dyn BlockSource, scan: bool) -> Result<Row, Failure> {
+        let folded = if scan { None } else { source.folded()? };
+        let summary = match folded {
+            Some(Folded::Ledger(folded)) => Summary::of_ledger(&folded),
+            Some(Folded::Journal(folded)) => Summary::of_journal(&folded),
+            None if source.meta().is_ledger() => Summary::scan::<Record>(source)?,
+            None => Summary::scan::<Entry>(source)?,
+        };
         Ok(summary.row(source.meta()))
     }
 
-    fn page(&mut self, page: Page<C::Record>) {
+    fn of_ledger(folded: &journal::Folded<Market>) -> Summary {
+        let Market { shelves, totals, .. } = &folded.state;
+        let counts = Counts::Ledger {
+            orders: totals.outcomes,
+            sold: shelves.iter().map(|shelf| shelf.sold.0).sum(),
+            deposited: shelves.iter().map(|shelf| shelf.deposited.0).sum(),
+            money: totals.amount.0,
+        };
+        Summary::of(totals, &Record::KINDS, counts, (folded.tip, folded.time))
+    }
+
+    fn of_journal(folded: &journal::Folded<PeerState>) -> Summary {
+        let totals = &folded.state.totals;
+        let placed = totals.kinds.first().copied().unwrap_or_default();
+        let counts = Counts::Journal { placed, answered: totals.outcomes };
+        Summary::of(totals, &Entry::KINDS, counts, (folded.tip, folded.time))
+    }
+
+    fn of(
+        totals: &Totals,
+        names: &[&'static str],
+        counts: Counts,
+        (head, last): (Tip, WallMicros),
+    ) -> Summary {
+        let kinds = totals.by_name(names);
+        let times = totals.first.map(|first| (first, last));
+        Summary { records: totals.records(), blocks: head.block, unreadable: 0, kinds, counts, head, times }
+    }
+
+    /// Looks at every row.
+    fn scan<R: Counted>(source: &mut dyn BlockSource) -> Result<Summary, Failure> {
+        let mut summary = Summary { counts: R::counts(), ..Summary::default() };
+        for page in pages::<R>(source, Seq(1)) {
+            summary.page(page?);
+        }
+        Ok(summary)
+    }
+
+    fn page<R: Counted>(&mut self, page: Page<R>) {
         self.blocks += 1;
         if let Page::Sealed { header, seal, .. } = &page {
-            self.head = (header.last(), header.number, seal.hash);
+            self.head = Tip::after(header, seal);
             let first = self.times.map_or(header.time, |(first, _)| first);
             self.times = Some((first, header.time));
         }
@@ -141,7 +188,7 @@ impl<C: Counts> Summary<C> {
             match record {
                 Ok(record) => {
                     self.records += 1;
-                    *self.kinds.entry(self.counts.count(&place, &record)).or_default() += 1;
+                    *self.kinds.entry(record.count(&place, &mut self.counts)).or_default() += 1;
                 }
                 Err(_) => self.unreadable += 1,
             }
@@ -164,91 +211,74 @@ impl<C: Counts> Summary<C> {
                 ("last_time", last.to_string().into()),
             ]));
         }
-        let (seq, block, hash) = self.head;
         summary.extend(row([
             ("blocks", self.blocks.into()),
-            ("head_seq", seq.0.into()),
-            ("head_block", block.into()),
-            ("head_hash", hash.to_string().into()),
+            ("head_seq", self.head.seq.0.into()),
+            ("head_block", self.head.block.into()),
+            ("head_hash", self.head.hash.to_string().into()),
             ("unreadable", self.unreadable.into()),
         ]));
         summary
     }
 }
 
-#[derive(Default)]
-struct LedgerCounts {
-    orders: u64,
-    sold_pieces: u64,
-    deposited_pieces: u64,
-    money: i64,
-}
-
-impl Counts for LedgerCounts {
-    type Record = Record;
-
-    fn count(&mut self, place: &Place, record: &Record) -> &'static str {
-        if let Some(outcome) = record.outcome(place.seq, place.time) {
-            self.orders += 1;
-            self.money += outcome.amount.0;
-            match record {
-                Record::Deposit(_) => self.deposited_pieces += outcome.filled.0,
-                _ => self.sold_pieces += outcome.filled.0,
+impl Counts {
+    fn facts(&self) -> Row {
+        match self {
+            Counts::Ledger { orders, sold, deposited, money } => row([
+                ("orders", (*orders).into()),
+                ("sold_pieces", (*sold).into()),
+                ("deposited_pieces", (*deposited).into()),
+                ("money", (*money).into()),
+            ]),
+            Counts::Journal { placed, answered } => {
+                row([("orders", (*placed).into()), ("answered", (*answered).into())])
             }
         }
-        record.kind()
-    }
-
-    fn facts(&self) -> Row {
-        row([
-            ("orders", self.orders.into()),
-            ("sold_pieces", self.sold_pieces.into()),
-            ("deposited_pieces", self.deposited_pieces.into()),
-            ("money", self.money.into()),
-        ])
     }
 }
 
-#[derive(Default)]
-struct JournalCounts {
-    placed: u64,
-    answered: u64,
+/// A record that is counted when every row is looked at.
+trait Counted: Logged {
+    /// Nothing counted yet.
+    fn counts() -> Counts;
+    /// Takes it in. Gives the name of its kind.
+    fn count(&self, place: &Place, counts: &mut Counts) -> &'static str;
 }
 
-impl Counts for JournalCounts {
-    type Record = Entry;
+impl Counted for Record {
+    fn counts() -> Counts {
+        Counts::Ledger { orders: 0, sold: 0, deposited: 0, money: 0 }
+    }
 
-    fn count(&mut self, _: &Place, entry: &Entry) -> &'static str {
-        match entry {
-            Entry::Placed(_) => self.placed += 1,
-            Entry::Answered { told, .. } => self.answered += told.len() as u64,
-            _ => {}
+    fn count(&self, place: &Place, counts: &mut Counts) -> &'static str {
+        if let (Counts::Ledger { orders, sold, deposited, money }, Some(outcome)) =
+            (counts, self.outcome(place.seq, place.time))
+        {
+            *orders += 1;
+            *money += outcome.amount.0;
+            match self {
+                Record::Deposit(_) => *deposited += outcome.filled.0,
+                _ => *sold += outcome.filled.0,
+            }
         }
-        kind(entry)
-    }
-
-    fn facts(&self) -> Row {
-        row([("orders", self.placed.into()), ("answered", self.answered.into())])
+        self.kind()
     }
 }
 
-fn kind(entry: &Entry) -> &'static str {
-    match entry {
-        Entry::Placed(_) => "placed",
-        Entry::Answered { .. } => "answered",
-        Entry::Opened { .. } => "opened",
-        Entry::Known { .. } => "known",
-        Entry::Granted { .. } => "granted",
-        Entry::Ended { .. } => "ended",
-        Entry::Accepted { .. } => "accepted",
-        Entry::Settled { .. } => "settled",
-        Entry::HandedOver { .. } => "handed_over",
-        Entry::LedgerSeen { .. } => "ledger_seen",
-        Entry::Mirrored { .. } => "mirrored",
-        Entry::Adopted { .. } => "adopted",
-        Entry::Trimmed { .. } => "trimmed",
-        Entry::Forgotten { .. } => "forgotten",
-        Entry::AskedAgain { .. } => "asked again",
-        Entry::Licensed(_) => "licensed",
+impl Counted for Entry {
+    fn counts() -> Counts {
+        Counts::default()
+    }
+
+    fn count(&self, _: &Place, counts: &mut Counts) -> &'static str {
+        if let Counts::Journal { placed, answered } = counts {
+            match self {
+                Entry::Placed(_) => *placed += 1,
+                Entry::Answered { told, .. } => *answered += told.len() as u64,
+                _ => {}
+            }
+        }
+        Entry::KINDS[self.kind_number()]
     }
 }

@@ -7,6 +7,8 @@ use super::*;
 use crate::audit::fixture::{self, Market};
 use crate::cli::{Cli, Command};
 use crate::journal::golden;
+use crate::model::fold::Tree;
+use crate::ops::rows::LEDGER_COLUMNS;
 use crate::ops::source::open_offline;
 
 fn dump_of(sources: Vec<Source>, other: Vec<Source>, line: &str) -> (Result<u8, Failure>, String) {
@@ -202,4 +204,103 @@ fn an_order_is_named_as_text_behind_its_number() {
     let sources = Market::lived().sources().into_iter().filter(|source| source.meta().node.0 == 4).collect();
     let (_, line) = dump_of(sources, Vec::new(), "orders --format jsonl");
     assert!(line.starts_with(r#"{"number":1,"order":"4-1","stamp":"#), "{line}");
+}
+
+/// Stores on disks, with checkpoints: what the sources of the other tests do not have.
+fn of_disks(line: &str) -> String {
+    let disks = Market::lived().disks();
+    let (code, text) = dump_of(disks.iter().map(fixture::stored).collect(), Vec::new(), line);
+    assert_eq!(code, Ok(exit::DONE), "{line}");
+    text
+}
+
+#[test]
+fn a_checkpoint_and_what_came_after_it_say_what_all_rows_say() {
+    for view in [
+        "",
+        "summary",
+        "meta",
+        "inventory",
+        "accounts",
+        "sessions",
+        "inventory --product fish",
+        "accounts --peer 4",
+    ] {
+        let line = format!("{view} --format jsonl");
+        let at_hand = of_disks(&line);
+        assert!(!at_hand.is_empty(), "{view}");
+        assert_eq!(at_hand, of_disks(&format!("{line} --scan")), "{view}");
+    }
+    assert!(of_disks("summary").contains("sold_pieces"));
+}
+
+#[test]
+fn a_checkpoint_that_does_not_fit_its_log_is_not_shown() {
+    let disks = Market::lived().disks();
+    let (last, _) = disks[0].open().reader().floor(Tree::Ledger, &[0xff; 8]).unwrap().unwrap();
+    disks[0].open().put(Tree::Ledger, &last, b"no block").unwrap();
+    let (code, _) = dump_of(vec![fixture::stored(&disks[0])], Vec::new(), "summary");
+    assert_eq!(code, Ok(exit::UNDETERMINED), "a row is unreadable, and the mark is not reached");
+}
+
+#[test]
+fn the_last_rows_are_read_from_the_end() {
+    let all: Vec<String> = of_disks("ledger --format jsonl").lines().map(str::to_owned).collect();
+    let lines = |line: &str| of_disks(line).lines().map(str::to_owned).collect::<Vec<_>>();
+    let backward: Vec<String> = all.iter().rev().cloned().collect();
+    assert_eq!(lines("ledger --reverse --format jsonl"), backward);
+    assert_eq!(lines("ledger --reverse --limit 3 --format jsonl"), backward[..3]);
+    assert_eq!(lines("ledger --tail 3 --format jsonl"), all[all.len() - 3..]);
+    assert_eq!(lines("ledger --reverse --from 4 --to 6 --format jsonl"), [&*all[5], &*all[4], &*all[3]]);
+    let without_a_way_back = rows("ledger");
+    assert_eq!(rows("ledger --tail 3"), without_a_way_back[without_a_way_back.len() - 3..]);
+}
+
+/// A limit, however high, makes rows one by one; without one they are made as text, by another thread.
+#[test]
+fn rows_as_text_are_the_rows() {
+    for market in [Market::lived(), Market::restored()] {
+        for filter in ["", "--kind sale,void", "--from 7 --to 19", "--peer 4"] {
+            for format in ["jsonl", "csv"] {
+                let line = format!("ledger {filter} --format {format}");
+                let (code, text) = dump_of(market.sources(), Vec::new(), &line);
+                assert_eq!(code, Ok(exit::DONE));
+                assert!(text.lines().count() > 2, "{line}");
+                let one_by_one = dump_of(market.sources(), Vec::new(), &format!("{line} --limit 100000"));
+                assert_eq!((code, text), one_by_one, "{line}");
+            }
+        }
+    }
+}
+
+/// Rows are chosen by their records; what is asked for is said of the rows.
+#[test]
+fn records_are_chosen_as_their_rows_would_be() {
+    let filters = [
+        "--peer 4",
+        "--order 4-1",
+        "--trader 5",
+        "--trader 6 --term 1",
+        "--term 3",
+        "--product fish",
+        "--kind sale",
+        "--kind office,fence,stocked",
+        "--kind sale --peer 1 --product salt",
+        "--from 4 --to 30 --kind deposit",
+        "--since 2026-11-22T10:00:00.005Z",
+        "--since 2026-11-22T10:00:00.005Z --until 2026-11-22T10:00:00.009Z --kind sale",
+        "--until 2026-11-22T10:00Z",
+    ];
+    for market in [Market::lived(), Market::restored()] {
+        let (_, all) = dump_of(market.sources(), Vec::new(), "ledger --format jsonl");
+        for filter in filters {
+            let cli = Cli::parse_from(["bazaar", "dump", "ledger"].into_iter().chain(filter.split(' ')));
+            let Command::Dump(args) = cli.command else { unreachable!("dump") };
+            let selection = Selection::new(&args.filter, &LEDGER_COLUMNS).unwrap();
+            let row = |line: &&str| selection.takes(&serde_json::from_str(line).unwrap());
+            let expected: String = all.lines().filter(row).map(|line| format!("{line}\n")).collect();
+            let line = format!("ledger {filter} --format jsonl");
+            assert_eq!(dump_of(market.sources(), Vec::new(), &line).1, expected, "{filter}");
+        }
+    }
 }

@@ -4,11 +4,13 @@
 //! Rows are JSON objects with a fixed order of keys; table and CSV show columns of the same objects, so that no format
 //! can say what another does not.
 
+mod members;
 mod printer;
 
 use std::io::{self, IsTerminal};
 
 use clap::ColorChoice;
+pub(crate) use members::{CsvLines, JsonLines, Lines, Members};
 pub(crate) use printer::{Column, Printer, Row, Shape, Show};
 
 use crate::config::ConfigError;

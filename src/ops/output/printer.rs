@@ -103,6 +103,24 @@ impl<'a> Printer<'a> {
         if self.batch == 1 { self.out.flush() } else { Ok(()) }
     }
 
+    /// Takes rows that are text already: lines of JSON, or of CSV with all columns.
+    pub(crate) fn lines(&mut self, lines: &str) -> io::Result<()> {
+        match self.shape {
+            Shape::Object { .. } => {
+                for line in lines.lines() {
+                    let comma = if self.begun { "," } else { "" };
+                    self.begin()?;
+                    write!(self.out, "{comma}{line}\n")?;
+                }
+            }
+            Shape::Table { .. } | Shape::Csv | Shape::Jsonl => {
+                self.begin()?;
+                self.out.write_all(lines.as_bytes())?;
+            }
+        }
+        if self.batch == 1 { self.out.flush() } else { Ok(()) }
+    }
+
     /// Prints what waits, and what must stand around the rows even if there were none.
     pub(crate) fn finish(mut self) -> io::Result<()> {
         self.print_waiting()?;

@@ -12,6 +12,7 @@ use crate::limits::SESSION_WINDOW;
 use crate::model::evidence::{Licence, Seen};
 use crate::model::fold::{Fold, Stored, Tree};
 use crate::model::peer::entry::{Entry, Placed, Proof};
+use crate::model::totals::Totals;
 use crate::types::{
     Epoch, Generation, Hash, Number, Office, Order, OrderId, PeerId, Seq, Stamp, Term, WallMicros,
 };
@@ -57,6 +58,8 @@ pub struct PeerState {
     pub stamp: Stamp,
     /// The last entry's sequence.
     pub seq: Seq,
+    /// What all entries add up to.
+    pub totals: Totals,
 }
 
 impl PeerState {
@@ -155,6 +158,8 @@ pub enum Part {
     Mirror(PeerId, Term, Seq, Vec<u8>),
     /// 5: of the last grant.
     Licence(Licence),
+    /// 6: what all entries add up to.
+    Totals(Totals),
 }
 
 impl Stored for Part {}
@@ -164,8 +169,9 @@ impl Fold for PeerState {
     type Part = Part;
     const LOG: Tree = Tree::Journal;
 
-    fn apply(&mut self, seq: Seq, _time: WallMicros, entry: &Entry) {
+    fn apply(&mut self, seq: Seq, time: WallMicros, entry: &Entry) {
         self.seq = seq;
+        self.totals.count(entry.kind_number(), time);
         match entry {
             Entry::Placed(placed) => {
                 self.last = self.last.max(placed.number);
@@ -174,6 +180,7 @@ impl Fold for PeerState {
             }
             Entry::Answered { told, seen, .. } => {
                 self.ledger_seen = seen.unwrap_or(self.ledger_seen);
+                self.totals.outcomes += told.len() as u64;
                 for told in told {
                     self.answered += u64::from(self.open.remove(&told.number).is_some());
                 }
@@ -213,7 +220,7 @@ impl Fold for PeerState {
         let PeerState { opened, last, answered, grant, ledger_seen: seen, stamp, seq, .. } = *self;
         let (ledger_seen, proof) = ((seen.generation, seen.seq, seen.hash), seen.proof);
         let head = Part::Head { opened, last, answered, grant, ledger_seen, proof, stamp, seq };
-        let mut parts = vec![(Tree::Orders, head)];
+        let mut parts = vec![(Tree::Orders, head), (Tree::Orders, Part::Totals(self.totals.clone()))];
         parts.extend(self.licence.map(|licence| (Tree::Orders, Part::Licence(licence))));
         parts.extend(self.open.values().map(|placed| (Tree::Orders, Part::Open(*placed))));
         parts.extend(
@@ -249,10 +256,16 @@ impl Fold for PeerState {
                 self.mirrors.entry((trader, term)).or_default().push_back((chunk, orders));
             }
             Part::Licence(licence) => self.licence = Some(licence),
+            Part::Totals(totals) => self.totals = totals,
             Part::Accepted(term, seq, order) => {
                 self.accepted.insert(order.id, Accepted { term, seq, order });
             }
         }
+    }
+
+    /// Earlier versions counted nothing.
+    fn is_whole(&self) -> bool {
+        self.totals.records() == self.seq.0
     }
 }
 

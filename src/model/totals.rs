@@ -1,0 +1,41 @@
+//! What a log adds up to, counted as it grows, so that nobody has to read all of it to say so.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::types::{Money, WallMicros};
+
+/// Counts over all records of a log. Kept in checkpoints: append only.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Records by the number of their kind.
+    pub kinds: Vec<u64>,
+    /// Outcomes: decided in a ledger, told in a journal.
+    pub outcomes: u64,
+    /// What the decided orders cost, together.
+    pub amount: Money,
+    /// Wall clock of the first record.
+    pub first: Option<WallMicros>,
+}
+
+impl Totals {
+    /// Takes in a record of that kind.
+    pub(super) fn count(&mut self, kind: usize, time: WallMicros) {
+        if self.kinds.len() <= kind {
+            self.kinds.resize(kind + 1, 0);
+        }
+        self.kinds[kind] += 1;
+        self.first.get_or_insert(time);
+    }
+
+    /// How many records were counted.
+    pub(crate) fn records(&self) -> u64 {
+        self.kinds.iter().sum()
+    }
+
+    /// The kinds that there are, of those with these names by their numbers, and how many of each.
+    pub(crate) fn by_name(&self, names: &[&'static str]) -> BTreeMap<&'static str, u64> {
+        names.iter().copied().zip(self.kinds.iter().copied()).filter(|(_, count)| *count > 0).collect()
+    }
+}
