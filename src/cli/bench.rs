@@ -28,6 +28,8 @@ pub enum BenchTarget {
     Latency(BenchFlags),
     /// Time from kill -9 of the warehouse under load until it serves again, on a long ledger
     Recovery(RecoveryFlags),
+    /// Time and memory of what dump and verify are asked, on a long ledger
+    Inspect(InspectFlags),
     /// Runs warehouse and market, and fails with exit 8 if one is below the orders per second that are promised
     Floors {
         /// How long each load lasts
@@ -76,6 +78,23 @@ pub struct RecoveryFlags {
     /// Time within which it must serve every time, else exit 8
     #[arg(long, value_name = "TIME", value_parser = value::period)]
     pub within: Option<Duration>,
+    /// Where the stores go; kept [default: a temporary directory, removed]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
+/// Flags of `bench inspect`.
+#[derive(Args, Clone, Debug)]
+pub struct InspectFlags {
+    /// Rows that the ledger holds, at least
+    #[arg(long, value_name = "N", default_value_t = 10_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub orders: u64,
+    /// A ledger alone, with one row in each block, as weeks of few orders make it
+    #[arg(long)]
+    pub sparse: bool,
+    /// So many times the seconds that are promised at most, else exit 8
+    #[arg(long, value_name = "TIMES")]
+    pub within: Option<f64>,
     /// Where the stores go; kept [default: a temporary directory, removed]
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,

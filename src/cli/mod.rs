@@ -15,7 +15,7 @@ mod value;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub(crate) use bench::{BenchArgs, BenchFlags, BenchLoadArgs, BenchTarget, RecoveryFlags};
+pub(crate) use bench::{BenchArgs, BenchFlags, BenchLoadArgs, BenchTarget, InspectFlags, RecoveryFlags};
 use clap::{ArgAction, Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 pub(crate) use inspect::{DumpArgs, Filter, Format, Target, VerifyArgs, View};
 pub(crate) use keep::{BackupArgs, RestoreArgs};

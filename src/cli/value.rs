@@ -1,8 +1,9 @@
 //! Texts into values: each parser either gives a value that needs no further check or says what it wants instead.
 
 use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
+use crate::journal::wall_now;
 use crate::limits::{ADDR_BYTES_MAX, PEERS_MAX, QUANTITY_MAX, TRADER_QUEUE_ORDERS_MAX};
 use crate::types::{Number, OrderId, PeerId, Quantity, WallMicros};
 
@@ -93,18 +94,20 @@ pub(crate) fn duration(text: &str) -> Result<Duration, ValueError> {
 
 /// A moment: `1h` for that long ago, or `2026-11-25T10:00Z`, in UTC; seconds and their parts may be left out.
 pub(crate) fn moment(text: &str) -> Result<WallMicros, ValueError> {
-    let micros = |since: Duration| WallMicros(since.as_micros().try_into().unwrap_or(u64::MAX));
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     if let Ok(ago) = humantime::parse_duration(text) {
-        return Ok(micros(now.saturating_sub(ago)));
+        return Ok(WallMicros(wall_now().0.saturating_sub(micros(ago))));
     }
     let minutes = text.trim_end_matches('Z');
     let whole =
         if minutes.matches(':').count() == 1 { format!("{minutes}:00Z") } else { format!("{minutes}Z") };
     match humantime::parse_rfc3339(&whole).ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok()) {
-        Some(since) => Ok(micros(since)),
+        Some(since) => Ok(WallMicros(micros(since))),
         None => refuse("neither a time ago nor a moment", "write it like 1h or 2026-11-25T10:00Z"),
     }
+}
+
+fn micros(time: Duration) -> u64 {
+    time.as_micros().try_into().unwrap_or(u64::MAX)
 }
 
 /// A time above 0.

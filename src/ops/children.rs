@@ -158,6 +158,14 @@ impl Child {
     }
 }
 
+/// The most memory that a process had, in MiB; 0 where it is gone.
+pub(crate) fn peak_of(pid: u32) -> f64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = peak.and_then(|text| text.split_whitespace().next()?.parse::<f64>().ok());
+    kib.unwrap_or_default() / 1024.0
+}
+
 /// Processor seconds and resident MiB of a process, from /proc; zeros where there is none.
 pub(crate) fn usage_of(pid: u32) -> (f64, f64) {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();

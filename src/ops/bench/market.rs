@@ -87,7 +87,7 @@ fn sells(id: u32, clients: u32) -> bool {
     left_over || id.div_ceil(2).is_multiple_of(2)
 }
 
-fn start_shoppers(place: &Place, market: &Market, clients: u32) -> Result<Nodes, Failure> {
+pub(super) fn start_shoppers(place: &Place, market: &Market, clients: u32) -> Result<Nodes, Failure> {
     let join = market.traders.addrs();
     let role = |id: u32| if sells(id, clients) { Role::Seller } else { Role::Buyer };
     let start = |id: u32| nodes::start_peer(place, &market.addr, PeerId(id), role(id), &join, &SHOPPING);
@@ -101,7 +101,7 @@ fn start_shoppers(place: &Place, market: &Market, clients: u32) -> Result<Nodes,
 }
 
 /// No more orders, and an outcome for each that was placed.
-async fn quiesce(shoppers: &Nodes) -> Result<(), Failure> {
+pub(super) async fn quiesce(shoppers: &Nodes) -> Result<(), Failure> {
     for addr in shoppers.addrs() {
         let asked = async { Node::connect(&addr, CALL_DEADLINE).await?.quiesce().await };
         asked.await.map_err(|error| unanswered(&error))?;

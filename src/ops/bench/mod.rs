@@ -6,12 +6,14 @@
 //! `verify`; whatever was started is gone when the command ends, however it ends.
 
 mod figures;
+mod inspect;
 mod latency;
 mod load;
 mod market;
 mod nodes;
 mod raw;
 mod recovery;
+mod sparse;
 mod warehouse;
 
 use std::fs;
@@ -40,6 +42,7 @@ const MARKET_FLOOR: u64 = 60_000;
 pub fn run(args: &BenchArgs, global: &Global) -> Result<u8, Failure> {
     match &args.target {
         BenchTarget::Recovery(flags) => recovery::run(flags, global),
+        BenchTarget::Inspect(flags) => inspect::run(flags, global),
         BenchTarget::Floors { duration } => floors(*duration, global),
         target => rates(target, global),
     }
@@ -56,7 +59,7 @@ fn floors(duration: Duration, global: &Global) -> Result<u8, Failure> {
 fn rates(target: &BenchTarget, global: &Global) -> Result<u8, Failure> {
     let (BenchTarget::Warehouse(flags) | BenchTarget::Market(flags) | BenchTarget::Latency(flags)) = target
     else {
-        unreachable!("recovery and floors are no rates");
+        unreachable!("recovery, inspect and floors are no rates");
     };
     let place = Place::new(flags.data_dir.as_deref())?;
     let raw = Raw::measure(&place.dir).map_err(system)?;

@@ -110,7 +110,7 @@ impl<'a> Printer<'a> {
                 for line in lines.lines() {
                     let comma = if self.begun { "," } else { "" };
                     self.begin()?;
-                    write!(self.out, "{comma}{line}\n")?;
+                    writeln!(self.out, "{comma}{line}")?;
                 }
             }
             Shape::Table { .. } | Shape::Csv | Shape::Jsonl => {
