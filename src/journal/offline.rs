@@ -166,7 +166,7 @@ impl Offline {
     }
 }
 
-/// See [`Offline::folded`].
+/// What a log adds up to.
 pub struct Folded<F> {
     /// The state.
     pub state: F,

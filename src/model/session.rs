@@ -36,11 +36,23 @@ pub enum Standing<'a> {
     TooFar,
 }
 
+/// A number at or above the floor.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum Slot {
+    /// Undecided.
+    #[default]
+    Open,
+    /// Decided; may be asked again.
+    Decided(Decided),
+    /// Decided; the outcome is in the ledger, and in the journal of the store that asked, if it was told.
+    Forgotten,
+}
+
 /// The numbers of one epoch, by their count `k`: all below `floor` are decided and acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Window {
     floor: u32,
-    slots: VecDeque<Option<Decided>>,
+    slots: VecDeque<Slot>,
     decided: u64,
 }
 
@@ -57,7 +69,8 @@ impl Window {
             return Standing::Stale;
         }
         match self.slots.get((k - self.floor) as usize) {
-            Some(Some(decided)) => Standing::Decided(decided),
+            Some(Slot::Decided(decided)) => Standing::Decided(decided),
+            Some(Slot::Forgotten) => Standing::Stale,
             _ if k - self.floor < SESSION_WINDOW => Standing::Open,
             _ if self.leading_decided(k - self.floor - SESSION_WINDOW + 1) => Standing::Open,
             _ => Standing::TooFar,
@@ -65,22 +78,38 @@ impl Window {
     }
 
     fn leading_decided(&self, count: u32) -> bool {
-        count as usize <= self.slots.len() && self.slots.iter().take(count as usize).all(Option::is_some)
+        count as usize <= self.slots.len() && self.slots.iter().take(count as usize).all(Slot::is_decided)
     }
 
     /// Records the outcome of number `k`, which must be `Open`.
     pub fn decide(&mut self, k: u32, decided: Decided) {
         while k - self.floor >= SESSION_WINDOW {
-            let below = self.slots.pop_front().flatten();
-            assert!(below.is_some(), "the floor never passes an undecided number");
+            let below = self.slots.pop_front().unwrap_or_default();
+            assert!(below.is_decided(), "the floor never passes an undecided number");
             self.floor += 1;
         }
+        *self.slot(k) = Slot::Decided(decided);
+        self.decided += 1;
+    }
+
+    /// The slot of a number at or above the floor.
+    fn slot(&mut self, k: u32) -> &mut Slot {
         let at = (k - self.floor) as usize;
         if at >= self.slots.len() {
-            self.slots.resize(at + 1, None);
+            self.slots.resize(at + 1, Slot::Open);
         }
-        self.slots[at] = Some(decided);
-        self.decided += 1;
+        &mut self.slots[at]
+    }
+
+    /// Keeps which numbers are decided, and no outcome any more.
+    fn forget(&mut self) {
+        for slot in self.slots.iter_mut().filter(|slot| slot.is_decided()) {
+            *slot = Slot::Forgotten;
+        }
+        while self.slots.front().is_some_and(Slot::is_decided) {
+            self.slots.pop_front();
+            self.floor += 1;
+        }
     }
 
     /// Records the outcome of number `k` of an epoch whose outcomes a restore lost. The numbers below `k` stay
@@ -107,17 +136,18 @@ impl Window {
     pub(crate) fn is_overtaken(&self, k: u32, product: ProductId) -> bool {
         let above = (k + 1).saturating_sub(self.floor) as usize;
         let traded = |it: &Decided| it.order.product == product && it.outcome.kind != OutcomeKind::Voided;
-        above < self.slots.len() && self.slots.iter().skip(above).flatten().any(traded)
+        above < self.slots.len() && self.slots.iter().skip(above).filter_map(Slot::kept).any(traded)
     }
 
     /// The highest number up to which all are decided.
     pub(crate) fn all_decided_to(&self) -> u32 {
-        self.floor - 1 + self.slots.iter().take_while(|slot| slot.is_some()).count() as u32
+        self.floor - 1 + self.slots.iter().take_while(|slot| slot.is_decided()).count() as u32
     }
 
     /// All numbers below the floor were decided: no restore lost any.
     pub(crate) fn is_whole(&self) -> bool {
-        self.decided == u64::from(self.floor - 1) + self.kept().count() as u64
+        let decided = self.slots.iter().filter(|slot| slot.is_decided()).count();
+        self.decided == u64::from(self.floor - 1) + decided as u64
     }
 
     /// How many numbers were decided, ever.
@@ -127,7 +157,13 @@ impl Window {
 
     /// The outcomes that are kept, ascending.
     pub(crate) fn kept(&self) -> impl Iterator<Item = &Decided> {
-        self.slots.iter().flatten()
+        self.slots.iter().filter_map(Slot::kept)
+    }
+
+    /// The decided numbers at or above the floor whose outcomes are not kept.
+    pub(crate) fn forgotten(&self) -> impl Iterator<Item = u32> {
+        let slots = (self.floor..).zip(&self.slots);
+        slots.filter(|(_, slot)| **slot == Slot::Forgotten).map(|(k, _)| k)
     }
 
     /// Below the floor every number is decided. A restore may have lost the outcomes of an epoch: there the floor goes
@@ -137,7 +173,10 @@ impl Window {
             return Ok(());
         }
         let (Window { floor, decided, .. }, kept) = (self, self.kept().count());
-        Err(format!("the floor is {floor}, {kept} outcomes are kept, and {decided} were decided"))
+        let forgotten = self.forgotten().count();
+        Err(format!(
+            "the floor is {floor}, {kept} outcomes are kept, {forgotten} not, and {decided} were decided"
+        ))
     }
 
     /// A window with this floor and nothing kept, for `restore_kept` to fill.
@@ -147,11 +186,25 @@ impl Window {
 
     /// Puts a kept outcome back; `restored` has counted it already.
     pub(crate) fn restore_kept(&mut self, k: u32, decided: Decided) {
-        let at = (k - self.floor) as usize;
-        if at >= self.slots.len() {
-            self.slots.resize(at + 1, None);
+        *self.slot(k) = Slot::Decided(decided);
+    }
+
+    /// The same of a number whose outcome is not kept.
+    pub(crate) fn restore_forgotten(&mut self, k: u32) {
+        *self.slot(k) = Slot::Forgotten;
+    }
+}
+
+impl Slot {
+    fn is_decided(&self) -> bool {
+        *self != Slot::Open
+    }
+
+    fn kept(&self) -> Option<&Decided> {
+        match self {
+            Slot::Decided(decided) => Some(decided),
+            Slot::Open | Slot::Forgotten => None,
         }
-        self.slots[at] = Some(decided);
     }
 }
 
@@ -167,6 +220,16 @@ pub struct Session {
 }
 
 impl Session {
+    /// Another store takes the place of the present one, whose outcomes are kept for when it comes back. Those of the
+    /// stores before it are not: a peer that lost twenty stores would have 81,920 of them in every checkpoint.
+    pub(crate) fn open(&mut self, epoch: Epoch, store: Hash) {
+        if epoch != self.epoch {
+            self.windows.range_mut(..self.epoch).for_each(|(_, window)| window.forget());
+        }
+        (self.epoch, self.store) = (epoch, store);
+        self.windows.entry(epoch).or_default();
+    }
+
     /// The window of an epoch that has been opened, or of which an order was voided.
     pub(crate) fn window(&self, epoch: Epoch) -> Option<&Window> {
         self.windows.get(&epoch)

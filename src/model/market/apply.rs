@@ -1,6 +1,7 @@
 //! How a record changes the state: the only place that does.
 
 use std::collections::VecDeque;
+use std::collections::btree_map::Entry;
 
 use super::{Lot, Market, Shelf};
 use crate::model::row::{Decision, Outcome, OutcomeKind, Record, Slice, initial_lot, split};
@@ -79,8 +80,14 @@ impl Market {
 
     fn open(&mut self, peer: PeerId, epoch: Epoch, store: Hash) {
         let session = self.sessions.entry(peer).or_default();
-        (session.epoch, session.store) = (epoch, store);
-        session.windows.entry(epoch).or_default();
+        if let Entry::Occupied(mut owners) = self.owners.entry(session.store) {
+            owners.get_mut().remove(&peer);
+            if owners.get().is_empty() {
+                owners.remove();
+            }
+        }
+        session.open(epoch, store);
+        self.owners.entry(store).or_default().insert(peer);
     }
 
     fn remember(&mut self, order: &Order, outcome: Outcome) {

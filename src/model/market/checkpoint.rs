@@ -75,6 +75,15 @@ pub enum Part {
     Account(PeerId, Account),
     /// 9: what all records add up to.
     Totals(Totals),
+    /// 10: a decided number of the window that came last, without its outcome.
+    Forgotten {
+        /// The session's peer.
+        peer: PeerId,
+        /// The epoch of the number.
+        epoch: Epoch,
+        /// Its count.
+        k: u32,
+    },
 }
 
 impl Stored for Part {}
@@ -105,6 +114,8 @@ impl Fold for Market {
                 let (floor, decided) = (window.floor(), window.decided());
                 parts.push((Tree::Sessions, Part::Window { peer, epoch, floor, decided }));
                 parts.extend(window.kept().map(|kept| (Tree::Sessions, Part::Decided(kept.clone()))));
+                let forgotten = window.forgotten();
+                parts.extend(forgotten.map(|k| (Tree::Sessions, Part::Forgotten { peer, epoch, k })));
             }
         }
         parts.push((Tree::Offices, Part::Offices(self.offices.clone())));
@@ -140,6 +151,7 @@ impl Fold for Market {
             Part::Totals(totals) => self.totals = totals,
             Part::Session { peer, epoch, store } => {
                 self.sessions.insert(peer, Session { epoch, store, windows: BTreeMap::new() });
+                self.owners.entry(store).or_default().insert(peer);
             }
             Part::Window { peer, epoch, floor, decided } => {
                 let windows = &mut self.sessions.entry(peer).or_default().windows;
@@ -149,6 +161,10 @@ impl Fold for Market {
                 let OrderId { peer, number } = decided.order.id;
                 let windows = &mut self.sessions.entry(peer).or_default().windows;
                 windows.entry(number.epoch()).or_default().restore_kept(number.k(), decided);
+            }
+            Part::Forgotten { peer, epoch, k } => {
+                let windows = &mut self.sessions.entry(peer).or_default().windows;
+                windows.entry(epoch).or_default().restore_forgotten(k);
             }
             Part::Offices(offices) => self.offices = offices,
             Part::Head { seq, clock, generation, keys } => {

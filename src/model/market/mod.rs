@@ -9,7 +9,7 @@ mod apply;
 mod checkpoint;
 mod decide;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
@@ -71,6 +71,8 @@ pub struct Market {
     pub keys: Vec<PublicKey>,
     /// What all records add up to.
     pub totals: Totals,
+    /// The sessions' peers by their present stores.
+    owners: BTreeMap<Hash, BTreeSet<PeerId>>,
 }
 
 /// A peer's money: what it turned over, ever.
@@ -114,7 +116,7 @@ impl Market {
 
     /// The peer whose last session was opened with this store. A restore may have closed that session since.
     pub(crate) fn owner(&self, store: Hash) -> Option<PeerId> {
-        self.sessions.iter().find(|(_, session)| session.store == store).map(|(peer, _)| *peer)
+        self.owners.get(&store)?.first().copied()
     }
 
     /// Name and price of the goods, by [`crate::types::ProductId`].

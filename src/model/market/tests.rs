@@ -279,6 +279,46 @@ fn restored(term: &mut Term) -> Vec<Record> {
     ]
 }
 
+/// Another store takes the place of the peer's present one.
+fn another_store(market: &Market, peer: u32) -> Record {
+    let epoch = Epoch(market.sessions[&PeerId(peer)].epoch.0 + 1);
+    let store = Hash::of(&epoch.0.to_le_bytes());
+    Record::Session { peer: PeerId(peer), epoch, store, key: None, clock: Stamp(9) }
+}
+
+/// A peer that lost twenty stores had an outcome of each of their orders in every checkpoint.
+#[test]
+fn outcomes_are_kept_of_the_present_store_and_of_the_one_before_it() {
+    let mut market = market();
+    let of = |epoch: u64, k: u32| {
+        let order = order(2, k, OrderKind::Sell, 0, 1);
+        Order { id: OrderId { number: Number::new(Epoch(epoch), k), ..order.id }, ..order }
+    };
+    for epoch in 0..20 {
+        for k in [1, 2, 4] {
+            assert_eq!(outcome(&mut market, &of(epoch, k)), OutcomeKind::Deposited);
+        }
+        let opened = another_store(&market, 2);
+        apply(&mut market, opened);
+    }
+    let kept: usize = market.sessions[&PeerId(2)].windows.values().map(|window| window.kept().count()).sum();
+    assert_eq!(kept, 3, "of epoch 19, which the store of epoch 20 took the place of");
+    assert!(matches!(settle(&mut market, &of(19, 4)), Verdict::Known(_)));
+    for k in [1, 2, 4] {
+        assert_eq!(
+            settle(&mut market, &of(18, k)),
+            Verdict::NotTaken(NotTaken::Stale),
+            "decided once and for all"
+        );
+    }
+    assert_eq!(outcome(&mut market, &of(18, 3)), OutcomeKind::Voided, "never decided, and its store is gone");
+    let owner = |epoch: u64| market.owner(Hash::of(&epoch.to_le_bytes()));
+    assert_eq!(
+        (owner(20), owner(19), market.owner(Hash::of(&[1]))),
+        (Some(PeerId(2)), None, Some(PeerId(1)))
+    );
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
@@ -290,6 +330,7 @@ proptest! {
         cut in 0usize..200,
         size in 1usize..9,
         restore_at in 0usize..30,
+        stores_at in proptest::collection::vec(0usize..30, 0..5),
     ) {
         let mut live = warehouse();
         let mut fold = live.market.clone();
@@ -306,6 +347,7 @@ proptest! {
             }).collect();
             // A backup of just now: peer 1 opens its session again, the others have not come yet.
             let mut records = if at == restore_at { restored(&mut term) } else { Vec::new() };
+            records.extend(stores_at.iter().filter(|it| **it == at).take(1).map(|_| another_store(&live.market, 2)));
             for record in &records {
                 apply(&mut live.market, record.clone());
             }
