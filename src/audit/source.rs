@@ -3,7 +3,7 @@
 use super::CLIENT;
 use crate::journal::ReadError;
 use crate::model::catalogue::Catalogue;
-use crate::types::{Hash, PeerId, Quantity, SecretKey, Seq, Stamp, WallMicros, node_name};
+use crate::types::{Hash, PeerId, Quantity, SecretKey, Seq, Stamp, node_name};
 
 /// A node whose blocks are read.
 pub type Source = Box<dyn BlockSource>;
@@ -98,8 +98,6 @@ pub struct StockCache {
     pub seq: Seq,
     /// Pieces by product index.
     pub stock: Vec<Quantity>,
-    /// When it was asked for, by the asker's clock.
-    pub asked_at: WallMicros,
 }
 
 /// Raw blocks of one node, oldest first.
