@@ -17,4 +17,5 @@ mod membership;
 mod power_cut;
 mod resign;
 mod restore;
+mod returning;
 mod worst_days;
