@@ -46,6 +46,10 @@ pub(crate) const OPEN_STALL_MAX: Duration = Duration::from_secs(120);
 pub(crate) const PAGES_DROP_TRIES_MAX: u32 = 5;
 /// with this in between; then a copy takes the file's place.
 pub(crate) const PAGES_DROP_AGAIN_AFTER: Duration = Duration::from_millis(10);
+/// An owner looks this often, at least, whether its directory is still its own.
+pub(crate) const OWNER_LOOK_EVERY: Duration = Duration::from_secs(1);
+/// A new owner that the lock did not keep out waits at most this long for the one before it to see that.
+pub(crate) const OWNER_GONE_MAX: Duration = Duration::from_secs(3);
 /// A starting node retries the lock of its directory this long.
 pub(crate) const LOCK_RETRY_MAX: Duration = Duration::from_secs(5);
 /// A reader tries again this long to read a store whose owner does not answer: it is about to serve, or was killed and
@@ -190,6 +194,7 @@ const _: () = {
         "a record fits a block"
     );
     assert!(BLOCK_BYTES_MAX <= GROUP_BYTES_MAX);
+    assert!(2 * OWNER_LOOK_EVERY.as_millis() < OWNER_GONE_MAX.as_millis(), "an owner has looked by then");
     assert!(GROUP_BYTES_MAX < MESSAGE_BYTES_MAX, "a replicated group is one message");
     assert!(MESSAGE_BYTES_MAX < OUTBOX_BYTES_MAX, "an outbox takes any single message");
     assert!(PEERS_MAX as usize * INTRODUCTION_BYTES_MAX < MESSAGE_BYTES_MAX / 2, "all peers fit one message");
