@@ -40,6 +40,13 @@ pub const LAZY_MAX: Duration = Duration::from_millis(100);
 pub(crate) const MARK_EVERY: Duration = Duration::from_secs(1);
 /// A flush or sync that takes longer means a hung disk: the process says so and ends.
 pub(crate) const FLUSH_STALL_MAX: Duration = Duration::from_secs(10);
+/// Address space that a node reserves at most: threads' stacks and the allocator's arenas, most of it never used. It is
+/// measured: with less it ends where a thread or an allocation does not get its part.
+pub(crate) const ADDRESS_SPACE_MIN: u64 = 512 << 20;
+/// The part of it that is a node's own, and may be written.
+pub(crate) const DATA_MIN: u64 = 256 << 20;
+/// Memory that a node uses with its caches full.
+pub(crate) const MEMORY_MIN: u64 = 128 << 20;
 /// Opening a store after an unclean stop may take this long.
 pub(crate) const OPEN_STALL_MAX: Duration = Duration::from_secs(120);
 /// Pages of a store that do not leave memory when they are told to are told again, so often in all,
@@ -194,6 +201,7 @@ const _: () = {
         "a record fits a block"
     );
     assert!(BLOCK_BYTES_MAX <= GROUP_BYTES_MAX);
+    assert!(STORE_CACHE_BYTES < MEMORY_MIN && MEMORY_MIN < DATA_MIN && DATA_MIN < ADDRESS_SPACE_MIN);
     assert!(2 * OWNER_LOOK_EVERY.as_millis() < OWNER_GONE_MAX.as_millis(), "an owner has looked by then");
     assert!(GROUP_BYTES_MAX < MESSAGE_BYTES_MAX, "a replicated group is one message");
     assert!(MESSAGE_BYTES_MAX < OUTBOX_BYTES_MAX, "an outbox takes any single message");

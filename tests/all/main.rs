@@ -20,4 +20,5 @@ mod power_cut;
 mod resign;
 mod restore;
 mod returning;
+mod room;
 mod worst_days;
