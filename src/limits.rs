@@ -42,12 +42,23 @@ pub const LAZY_MAX: Duration = Duration::from_millis(100);
 pub(crate) const MARK_EVERY: Duration = Duration::from_secs(1);
 /// A flush or sync that takes longer means a hung disk: the process says so and ends.
 pub(crate) const FLUSH_STALL_MAX: Duration = Duration::from_secs(10);
+/// Address space that a node reserves at most: threads' stacks and the allocator's arenas, most of it never used. It is
+/// measured: with less it ends where a thread or an allocation does not get its part.
+pub(crate) const ADDRESS_SPACE_MIN: u64 = 512 << 20;
+/// The part of it that is a node's own, and may be written.
+pub(crate) const DATA_MIN: u64 = 256 << 20;
+/// Memory that a node uses with its caches full.
+pub(crate) const MEMORY_MIN: u64 = 128 << 20;
 /// Opening a store after an unclean stop may take this long.
 pub(crate) const OPEN_STALL_MAX: Duration = Duration::from_secs(120);
 /// Pages of a store that do not leave memory when they are told to are told again, so often in all,
 pub(crate) const PAGES_DROP_TRIES_MAX: u32 = 5;
 /// with this in between; then a copy takes the file's place.
 pub(crate) const PAGES_DROP_AGAIN_AFTER: Duration = Duration::from_millis(10);
+/// An owner looks this often, at least, whether its directory is still its own.
+pub(crate) const OWNER_LOOK_EVERY: Duration = Duration::from_secs(1);
+/// A new owner that the lock did not keep out waits at most this long for the one before it to see that.
+pub(crate) const OWNER_GONE_MAX: Duration = Duration::from_secs(3);
 /// A starting node retries the lock of its directory this long.
 pub(crate) const LOCK_RETRY_MAX: Duration = Duration::from_secs(5);
 /// A reader tries again this long to read a store whose owner does not answer: it is about to serve, or was killed and
@@ -192,6 +203,8 @@ const _: () = {
         "a record fits a block"
     );
     assert!(BLOCK_BYTES_MAX <= GROUP_BYTES_MAX);
+    assert!(STORE_CACHE_BYTES < MEMORY_MIN && MEMORY_MIN < DATA_MIN && DATA_MIN < ADDRESS_SPACE_MIN);
+    assert!(2 * OWNER_LOOK_EVERY.as_millis() < OWNER_GONE_MAX.as_millis(), "an owner has looked by then");
     assert!(GROUP_BYTES_MAX < MESSAGE_BYTES_MAX, "a replicated group is one message");
     assert!(MESSAGE_BYTES_MAX < OUTBOX_BYTES_MAX, "an outbox takes any single message");
     assert!(PEERS_MAX as usize * INTRODUCTION_BYTES_MAX < MESSAGE_BYTES_MAX / 2, "all peers fit one message");

@@ -33,6 +33,9 @@ fn say(text: &str, exit: u8) -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Result<u8, Failure> {
+    if !matches!(cli.command, Command::Completions { .. } | Command::Man { .. }) {
+        ops::room::check()?;
+    }
     match &cli.command {
         Command::Warehouse(args) => ops::nodes::warehouse(args, &cli.global),
         Command::Peer(args) => ops::nodes::peer(args, &cli.global),

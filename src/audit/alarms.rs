@@ -87,9 +87,21 @@ pub(crate) struct Example {
     pub what: String,
     /// Arguments of `bazaar dump` that show it.
     pub show: String,
+    /// It may be over soon: a second look tells.
+    pub underway: bool,
 }
 
 impl Example {
+    /// With the arguments that show it.
+    pub(crate) fn shown(what: String, show: String) -> Example {
+        Example { what, show, underway: false }
+    }
+
+    /// The same, of something that may be over soon.
+    pub(crate) fn underway(self) -> Example {
+        Example { underway: true, ..self }
+    }
+
     /// At a row of the ledger.
     pub(crate) fn row(place: &Place, what: impl std::fmt::Display) -> Example {
         Example::at(place.seq, what)
@@ -97,17 +109,17 @@ impl Example {
 
     /// At a sequence of the ledger.
     pub(crate) fn at(seq: Seq, what: impl std::fmt::Display) -> Example {
-        Example { what: format!("row {seq}: {what}"), show: format!("ledger --from {seq} --to {seq}") }
+        Example::shown(format!("row {seq}: {what}"), format!("ledger --from {seq} --to {seq}"))
     }
 
     /// In the life of an order.
     pub(crate) fn order(id: OrderId, what: impl std::fmt::Display) -> Example {
-        Example { what: format!("order {id}: {what}"), show: format!("--order {id}") }
+        Example::shown(format!("order {id}: {what}"), format!("--order {id}"))
     }
 
     /// In a node's store.
     pub(crate) fn node(name: &str, what: impl std::fmt::Display) -> Example {
-        Example { what: format!("{name}: {what}"), show: "meta".into() }
+        Example::shown(format!("{name}: {what}"), "meta".into())
     }
 }
 
@@ -171,5 +183,14 @@ impl Alarms {
         let again = again.of(check);
         tally.examples.retain(|example| again.examples.contains(example));
         tally.failed = tally.examples.len() as u64;
+    }
+
+    /// The same for those alone that may be over soon.
+    pub(crate) fn confirm_underway(&mut self, check: Check, again: &Alarms) {
+        let tally = &mut self.tallies[usize::from(check.number()) - 1];
+        let again = again.of(check);
+        let before = tally.examples.len();
+        tally.examples.retain(|example| !example.underway || again.examples.contains(example));
+        tally.failed -= (before - tally.examples.len()) as u64;
     }
 }

@@ -323,7 +323,7 @@ pub(crate) fn disk<F: Fold>(node: u32, steps: &[Vec<F::Record>]) -> MemoryDisk {
         expect_cluster: None,
         mark: Some(disk.mark()),
         time: Arc::new(HandTime::default()),
-        fatal: Arc::new(|error: String| panic!("{error}")),
+        fatal: Arc::new(|fault| panic!("{fault}")),
     };
     let (mut node, mut pump) = start_by_hand::<F>(disk.open(), setup).unwrap();
     for (at, records) in steps.iter().enumerate() {

@@ -103,12 +103,14 @@ impl Audit {
 
     /// Whether a second look could clear a failure.
     pub(crate) fn may_be_underway(&self) -> bool {
-        OF_BOTH.iter().any(|check| self.alarms.of(*check).failed > 0)
+        let caches = self.alarms.of(Check::Caches).examples.iter().any(|example| example.underway);
+        caches || OF_BOTH.iter().any(|check| self.alarms.of(*check).failed > 0)
     }
 
     /// Keeps the failures that a second look found again.
     pub(crate) fn confirm(&mut self, again: &Audit) {
         OF_BOTH.iter().for_each(|check| self.alarms.confirm(*check, &again.alarms));
+        self.alarms.confirm_underway(Check::Caches, &again.alarms);
     }
 }
 

@@ -5,7 +5,7 @@ use crate::journal::{self, ReadError};
 use crate::model::catalogue::Catalogue;
 use crate::model::market::Market;
 use crate::model::peer::PeerState;
-use crate::types::{Hash, PeerId, Quantity, SecretKey, Seq, Stamp, WallMicros, node_name};
+use crate::types::{Hash, PeerId, Quantity, SecretKey, Seq, Stamp, node_name};
 
 /// A node whose blocks are read.
 pub type Source = Box<dyn BlockSource>;
@@ -108,8 +108,6 @@ pub struct StockCache {
     pub seq: Seq,
     /// Pieces by product index.
     pub stock: Vec<Quantity>,
-    /// When it was asked for, by the asker's clock.
-    pub asked_at: WallMicros,
 }
 
 /// Raw blocks of one node, oldest first.

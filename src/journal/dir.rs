@@ -12,9 +12,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::look::{self, read_file};
 use super::mark::{self, Mark};
 use super::{OpenError, Seq};
-use crate::types::{PeerId, SecretKey, WallMicros, node_name};
+use crate::types::{Hash, PeerId, SecretKey, node_name};
 
 const NAMES: [&str; 10] = [
     "node.json",
@@ -54,6 +55,27 @@ pub(crate) struct NodeJson {
     pub pid: u32,
     /// When that was (RFC 3339).
     pub started: String,
+    /// Its store: what others may know of its token. Older versions did not write it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub store: String,
+    /// Drawn by the process: two owners of one directory are told apart by it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub nonce: String,
+    /// A checksum of the rest: what is damaged says nothing, and is written anew.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub check: String,
+}
+
+impl NodeJson {
+    fn sum(&self) -> String {
+        let NodeJson { cluster, node, role, addr, pid, started, store, nonce, .. } = self;
+        let text = format!("{cluster} {node} {role} {addr} {pid} {started} {store} {nonce}");
+        format!("{:016x}", Hash::of(text.as_bytes()).first_u64())
+    }
+
+    fn is_whole(&self) -> bool {
+        self.check.is_empty() || self.check == self.sum()
+    }
 }
 
 /// What a directory is.
@@ -62,7 +84,7 @@ pub(super) enum Life {
     /// Not there, empty, or a birth that was cut off.
     Unborn,
     /// Store and mark are there.
-    Born(Option<Mark>),
+    Born(Mark),
 }
 
 impl NodeDir {
@@ -103,7 +125,7 @@ impl NodeDir {
 
     /// Reads that copy; `None` if there is none, or it is not whole.
     pub(crate) fn read_key(&self) -> Option<SecretKey> {
-        fs::read(self.key()).ok()?.try_into().ok().map(SecretKey)
+        read_file(&self.key()).ok()?.try_into().ok().map(SecretKey)
     }
 
     /// Puts the copy there, by rename. Nobody else may read it at any time.
@@ -137,27 +159,18 @@ impl NodeDir {
 
     /// A process has the store open.
     pub(crate) fn is_in_use(&self) -> bool {
-        File::open(self.db()).is_ok_and(|file| file.try_lock().is_err())
+        let db = self.db();
+        db.is_file() && File::open(db).is_ok_and(|file| file.try_lock().is_err())
     }
 
     /// Reads `node.json`; `None` if it is not there or not whole.
     pub(crate) fn read_node_json(&self) -> Option<NodeJson> {
-        serde_json::from_slice(&fs::read(self.node_json()).ok()?).ok()
+        serde_json::from_slice(&read_file(&self.node_json()).ok()?).ok().filter(NodeJson::is_whole)
     }
 
     /// Writes `node.json` by rename, so that it is whole at any time.
-    pub(crate) fn write_node_json(
-        &self,
-        cluster: &str,
-        node: PeerId,
-        role: &str,
-        addr: &str,
-        pid: u32,
-        started: WallMicros,
-    ) -> io::Result<()> {
-        let (cluster, role, addr) = (cluster.into(), role.into(), addr.into());
-        let json = NodeJson { cluster, node, role, addr, pid, started: started.to_string() };
-        let mut bytes = serde_json::to_vec(&json)?;
+    pub(crate) fn write_node_json(&self, json: &NodeJson) -> io::Result<()> {
+        let mut bytes = serde_json::to_vec(&NodeJson { check: json.sum(), ..json.clone() })?;
         bytes.push(b'\n');
         let temporary = self.dir.join("node.json.tmp");
         let mut file = File::create(&temporary)?;
@@ -192,11 +205,12 @@ impl NodeDir {
             Ok(found) if !found.is_dir() => return Err(OpenError::NotADirectory(self.dir.clone())),
             Ok(_) => {}
         }
+        look::at_names(self)?;
         let mark = mark::read(&self.mark()).map_err(OpenError::io(&self.mark()))?;
         let marked = mark.map_or(Seq(0), |mark| mark.seq);
-        match (self.store().exists(), self.mark().exists()) {
-            (true, true) => Ok(Life::Born(mark)),
-            (true, false) => Err(OpenError::StoreWithoutMark(self.dir.clone())),
+        match (self.store().exists(), mark) {
+            (true, Some(mark)) => Ok(Life::Born(mark)),
+            (true, None) => Err(OpenError::StoreWithoutMark(self.dir.clone())),
             (false, _) => match self.foreign().map_err(OpenError::io(&self.dir))? {
                 Some(found) => Err(OpenError::NotOurs { dir: self.dir.clone(), found }),
                 None if marked > Seq(0) => {
@@ -222,6 +236,12 @@ impl NodeDir {
 /// Whether there is a node's directory; false if it is absent, empty or was never born, so that a birth is needed.
 pub(crate) fn exists(dir: &Path) -> Result<bool, OpenError> {
     Ok(matches!(NodeDir::new(dir).life()?, Life::Born(_)))
+}
+
+/// Whether all names in a directory are of a node's, and there is one at least: one that was never born, too.
+pub(crate) fn is_nodes(dir: &Path) -> bool {
+    let any = fs::read_dir(dir).is_ok_and(|mut names| names.next().is_some());
+    any && NodeDir::new(dir).foreign().is_ok_and(|found| found.is_none())
 }
 
 /// Makes a directory for what only its owner may read.

@@ -55,6 +55,28 @@ pub enum OpenError {
         /// The log that it should have.
         expected: String,
     },
+    /// The names, or the files, of a directory belong to different nodes.
+    #[error("{} has the store of {found}, and {by} says {expected}", dir.display())]
+    OtherNode {
+        /// Which directory.
+        dir: PathBuf,
+        /// Whose store is in it.
+        found: String,
+        /// Whose it should be.
+        expected: String,
+        /// What says so.
+        by: &'static str,
+    },
+    /// Something else stands where a file or a directory should.
+    #[error("{} is {found}, not {expected}", path.display())]
+    WrongKind {
+        /// Where.
+        path: PathBuf,
+        /// What it is.
+        found: &'static str,
+        /// What it should be.
+        expected: &'static str,
+    },
     /// It is a backup: what came after it is lost, and a node that starts on it must not go on as if nothing were.
     #[error("{} is a backup, on which no node starts", .0.display())]
     Backup(PathBuf),
@@ -165,12 +187,16 @@ impl OpenError {
             OpenError::InUse { .. } => "stop it first, or ask it with --connect",
             OpenError::OtherCluster { .. } => "name that cluster's directory with --data-dir",
             OpenError::OtherLog { .. } => "name the right node's directory with --data-dir",
+            OpenError::OtherNode { dir, .. } => return mend::replace(dir),
+            OpenError::WrongKind { path, .. } => return mend::clear_place(path),
             OpenError::Newer { .. } => "use the newer program that wrote it",
             OpenError::NotOnDisk { .. } => {
                 "see what the system's log says of that disk; mend it or free space there, then start again"
             }
-            OpenError::Io { .. } | OpenError::Store { .. } => {
-                "free space or mend rights there, then start again"
+            OpenError::Io { path, source } => return mend::system(path, source.kind()),
+            OpenError::Store { source: StoreError::Full(_), .. } => "free space there, then start again",
+            OpenError::Store { .. } => {
+                "see what the system's log says of that disk; mend it there, then start again"
             }
             OpenError::StoreWithoutMark(path)
             | OpenError::MarkWithoutStore { dir: path, .. }

@@ -10,7 +10,7 @@ use super::checkpoint::Parts;
 use super::meta::Meta;
 use super::reader::Reader;
 use super::staging::{Item, Staging, Stats, Step, Stop, Ticket, Urgency};
-use super::store::trees_of;
+use super::store::{StoreError, trees_of};
 use crate::model::fold::{Fold, Tree};
 use crate::types::{Hash, Seq};
 
@@ -29,17 +29,51 @@ pub struct Durable {
 
 /// What happens when a write or sync fails or stalls. It is called once, at the end of the writer, and is not expected
 /// to return; if it does (in tests) nothing becomes durable any more.
-pub type Fatal = Arc<dyn Fn(String) + Send + Sync>;
+pub type Fatal = Arc<dyn Fn(Fault) + Send + Sync>;
 
-/// Says why, and ends the process with exit code 1: peers and the next start find everything that was acknowledged.
-pub fn exit_on_failure() -> Fatal {
-    Arc::new(|why| {
-        let what = "this node ends, so that nothing is said that is not stored";
-        match tracing::enabled!(tracing::Level::ERROR) {
-            true => tracing::error!("{why}: {what}"),
-            false => eprintln!("bazaar: {why}: {what}"),
+/// Why nothing is written any more.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// A write or sync failed or stalls.
+    #[error("{0}: this node ends, so that nothing is said that is not stored")]
+    Failed(String),
+    /// Another process owns the directory.
+    #[error("{0}: this node ends, so that one owner is left")]
+    Taken(String),
+}
+
+impl Fault {
+    /// What the store says; `by` is who asked it.
+    pub(super) fn of(by: &str, error: &StoreError) -> Fault {
+        match error {
+            StoreError::Taken(_) => Fault::Taken(format!("{by}: {error}")),
+            _ => Fault::Failed(format!("{by}: {error}")),
         }
-        std::process::exit(1)
+    }
+
+    fn exit_code(&self) -> i32 {
+        if matches!(self, Fault::Taken(_)) { 7 } else { 1 }
+    }
+
+    fn hint(&self) -> &'static str {
+        match self {
+            Fault::Failed(_) => {
+                "mend the disk, or free space on it, then start again: what was acknowledged is there"
+            }
+            Fault::Taken(_) => {
+                "let one process run on the directory, and keep it where flock works (no network share)"
+            }
+        }
+    }
+}
+
+/// Says why, and ends the process with exit code 1, or 7 if the directory is another's: peers and the next start find
+/// everything that was acknowledged.
+pub fn exit_on_failure() -> Fatal {
+    Arc::new(|fault| {
+        tracing::error!("{fault}");
+        eprintln!("error: {fault}\n  hint: {}", fault.hint());
+        std::process::exit(fault.exit_code())
     })
 }
 

@@ -1,6 +1,8 @@
 //! Commands that mend a node's directory, as hints name them: each works as it stands, typed into a shell where the
 //! failed command was typed, and none of them removes what may be the only copy of something.
 
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::dir::NodeDir;
@@ -9,6 +11,10 @@ use super::dir::NodeDir;
 pub(crate) const MARKET_DIR: &str = "bazaar-data";
 /// A warehouse's directory in its market's.
 const WAREHOUSE: &str = "warehouse";
+/// That of one-shot orders.
+const CLIENT: &str = "client";
+/// Stands for a backup where none is found.
+pub(crate) const BACKUP: &str = "BACKUP";
 
 /// A path as a word of a shell.
 pub(crate) fn word(path: &Path) -> String {
@@ -20,9 +26,14 @@ pub(crate) fn word(path: &Path) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-/// The node's directory that a path is in, or is.
+/// The node's directory that a path is in, or is: by any of its names, for each of them may be what is damaged.
 pub(super) fn node_dir(path: &Path) -> &Path {
-    path.ancestors().find(|dir| NodeDir::new(dir).node_json().exists()).unwrap_or(path)
+    let stands = |path: PathBuf| path.symlink_metadata().is_ok();
+    let is_node = |dir: &&Path| {
+        let node = NodeDir::new(dir);
+        [node.node_json(), node.mark(), node.store()].into_iter().any(stands)
+    };
+    path.ancestors().filter(|dir| !dir.as_os_str().is_empty()).find(is_node).unwrap_or(path)
 }
 
 /// A free name for a node's directory: outside its market's, where other names are refused.
@@ -32,17 +43,18 @@ fn aside(dir: &Path) -> PathBuf {
         Some(market) => beside(market),
         None => beside(dir),
     };
-    let free = |n: u32| match n {
-        1 => place.join(format!("lost-{name}")),
-        n => place.join(format!("lost-{name}-{n}")),
-    };
-    (1..=u32::MAX).map(free).find(|at| !at.exists()).unwrap_or_else(|| free(0))
+    free_of(&place.join(format!("lost-{name}")))
+}
+
+/// This name, or one like it that is free.
+fn free_of(path: &Path) -> PathBuf {
+    if path.symlink_metadata().is_err() { path.to_owned() } else { free(path) }
 }
 
 /// A name like this one that is free.
 pub(crate) fn free(path: &Path) -> PathBuf {
     let name = |n: u32| PathBuf::from(format!("{}-{n}", path.display().to_string().trim_end_matches('/')));
-    (2..=u32::MAX).map(name).find(|at| !at.exists()).unwrap_or_else(|| name(0))
+    (2..=u32::MAX).map(name).find(|at| at.symlink_metadata().is_err()).unwrap_or_else(|| name(0))
 }
 
 /// The directory that holds another one; `..` for the one where commands are typed.
@@ -56,7 +68,7 @@ fn beside(dir: &Path) -> PathBuf {
 /// The market's directory, if the node's has the name that it has there.
 fn market_of(dir: &Path) -> Option<&Path> {
     let name = dir.file_name()?.to_str()?;
-    let in_market = name == WAREHOUSE || name.starts_with("peer-");
+    let in_market = name == WAREHOUSE || name == CLIENT || name.starts_with("peer-");
     let parent = dir.parent().filter(|_| in_market)?;
     Some(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })
 }
@@ -95,11 +107,65 @@ pub(super) fn replace(path: &Path) -> String {
     let dir = node_dir(path);
     let (moved, _) = move_away(dir);
     let role = NodeDir::new(dir).read_node_json().map(|json| json.role);
-    if role.as_deref() == Some(WAREHOUSE) || dir.file_name().is_some_and(|name| name == WAREHOUSE) {
-        let restored = restore("BACKUP", dir);
+    let named = |expected: &str| dir.file_name().is_some_and(|name| name == expected);
+    if named(WAREHOUSE) || (role.as_deref() == Some(WAREHOUSE) && !named(CLIENT)) {
+        let restored = restore(&backup_of(dir), dir);
         return format!("move it away and put its last backup in its place: {moved} && {restored}");
     }
     format!("move it away and start again; the node begins with a new store in its market: {moved}")
+}
+
+/// What mends a place where something stands that does not belong there: of what may be had anew that alone moves away.
+pub(crate) fn clear_place(path: &Path) -> String {
+    let dir = node_dir(path);
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    if ["store", "db", "mark"].contains(&name.as_str()) {
+        return replace(path);
+    }
+    let place = aside(dir).parent().map(Path::to_owned).unwrap_or_default();
+    let lost = free_of(&place.join(format!("lost-{name}")));
+    format!("move it away and start again; it is made anew: mv {} {}", word(path), word(&lost))
+}
+
+/// What mends what the system refused.
+pub(super) fn system(path: &Path, why: io::ErrorKind) -> String {
+    use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    match why {
+        PermissionDenied => {
+            format!("give this user the right to it: chmod -R u+rwX {}", word(node_dir(path)))
+        }
+        StorageFull | QuotaExceeded => "free space there, then start again".to_owned(),
+        ReadOnlyFilesystem => "make that file system writable, then start again".to_owned(),
+        _ => {
+            "see what stands there, and what the system's log says of that disk; then start again".to_owned()
+        }
+    }
+}
+
+/// The newest backup of a warehouse's market beside the market or where commands are typed; else a word that stands for
+/// it. A backup is told from a ledger that was served by its address: it never had one.
+pub(crate) fn backup_of(dir: &Path) -> String {
+    let Some(cluster) = cluster_of(dir) else { return BACKUP.to_owned() };
+    let place = market_of(dir).map_or_else(|| beside(dir), beside);
+    let places = [PathBuf::from("."), place];
+    let found = places.iter().flat_map(|place| {
+        fs::read_dir(place).into_iter().flatten().flatten().map(|entry| entry.path()).collect::<Vec<_>>()
+    });
+    let backup = found.filter_map(|path| {
+        let node = NodeDir::new(&path);
+        let json = node.read_node_json()?;
+        let is_backup = json.role == WAREHOUSE && json.addr.is_empty() && json.cluster == cluster;
+        (is_backup && node.store().is_dir() && node.mark().is_file()).then_some((json.started, path))
+    });
+    let newest = backup.max();
+    newest.map_or(BACKUP.to_owned(), |(_, path)| word(path.strip_prefix("./").unwrap_or(&path)))
+}
+
+/// The market of a directory, as its own file says, or that of a node beside it.
+fn cluster_of(dir: &Path) -> Option<String> {
+    let beside = fs::read_dir(market_of(dir)?).ok()?.flatten().map(|entry| entry.path());
+    let mut dirs = std::iter::once(dir.to_owned()).chain(beside);
+    dirs.find_map(|dir| Some(NodeDir::new(&dir).read_node_json()?.cluster))
 }
 
 #[cfg(test)]

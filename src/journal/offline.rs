@@ -14,9 +14,12 @@ use tempfile::TempDir;
 
 use super::block::{Block, BlockHeader, Tip};
 use super::checkpoint::{Checkpoint, Parts};
+use super::derived;
 use super::dir::{Life, NodeDir, NodeJson};
 use super::guard::guarded;
+use super::identity;
 use super::lock::lock_until;
+use super::look;
 use super::meta::{self, FORMAT, Meta};
 use super::page_cache::agree_with_disk_or_warn;
 use super::reader::ReadError;
@@ -50,9 +53,10 @@ pub(crate) fn open_copy(dir: &Path) -> Result<Offline, OpenError> {
         Life::Born(mark) => mark,
     };
     refuse_newer(dir, mark)?;
+    look::in_store(&node)?;
     let copy = TempDir::with_prefix("bazaar-").map_err(OpenError::io(&std::env::temp_dir()))?;
     let store = copy.path().join("store");
-    let mark = copy_locked(&node, &store)?;
+    let mark = copy_locked(&node, &store)?.ok_or_else(|| OpenError::StoreWithoutMark(dir.to_owned()))?;
     let (path, shown) = (store, node.store());
     let (store, meta, checkpoint) = guarded(&node.db(), OPEN_STALL_MAX, move || {
         let at = OpenError::store(&shown);
@@ -61,15 +65,14 @@ pub(crate) fn open_copy(dir: &Path) -> Result<Offline, OpenError> {
         let checkpoint = Checkpoint::load(&*store).map_err(&at)?;
         Ok((store, meta, checkpoint))
     })?;
-    let mark = mark.map(|mark| (mark.seq, mark.hash));
-    Ok(Offline { node_json: node.read_node_json(), meta, mark, checkpoint, store, _copy: Some(copy) })
+    let (node_json, mark) = (node.read_node_json(), Some((mark.seq, mark.hash)));
+    identity::agrees(&node, node_json.as_ref(), &meta)?;
+    Ok(Offline { node_json, meta, mark, checkpoint, store, _copy: Some(copy) })
 }
 
-fn refuse_newer(dir: &Path, mark: Option<Mark>) -> Result<(), OpenError> {
-    match mark {
-        Some(Mark { format: found, .. }) if found > FORMAT => {
-            Err(OpenError::Newer { dir: dir.to_owned(), found, known: FORMAT })
-        }
+fn refuse_newer(dir: &Path, mark: Mark) -> Result<(), OpenError> {
+    match mark.format {
+        found if found > FORMAT => Err(OpenError::Newer { dir: dir.to_owned(), found, known: FORMAT }),
         _ => Ok(()),
     }
 }
@@ -85,6 +88,8 @@ fn copy_locked(node: &NodeDir, to: &Path) -> Result<Option<Mark>, OpenError> {
     copy_tree(&node.store(), to).map_err(OpenError::io(&node.store()))?;
     drop(lock);
     remove_leftovers(to).map_err(OpenError::io(to))?;
+    // The copy is for reading: what it lacks up to the mark is for the reader to find.
+    derived::damaged(to).and_then(|damaged| derived::remove(to, &damaged)).map_err(OpenError::io(to))?;
     Ok(mark)
 }
 
@@ -93,9 +98,11 @@ fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let place: PathBuf = to.join(entry.file_name());
-        match entry.file_type()?.is_dir() {
-            true => copy_tree(&entry.path(), &place)?,
-            false => drop(fs::copy(entry.path(), place)?),
+        match look::kind(&entry.path())? {
+            look::Kind::Directory => copy_tree(&entry.path(), &place)?,
+            look::Kind::File => drop(fs::copy(entry.path(), place)?),
+            // What is not the store's is no loss to a reader.
+            look::Kind::Absent | look::Kind::Other(_) => {}
         }
     }
     Ok(())

@@ -7,20 +7,24 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::block::Tip;
-use super::dir::{Life, NodeDir, make_private, sync_dir, sync_tree};
+use super::derived;
+use super::dir::{Life, NodeDir, NodeJson, make_private, sync_dir, sync_tree};
 use super::guard::guarded;
+use super::identity;
 use super::lock::lock_until;
+use super::look;
 use super::mark::{Mark, MarkFile, MarkKeeper};
-use super::meta::{self, BACKUP, Birth, FORMAT, Meta};
+use super::meta::{self, BACKUP, Birth, FORMAT};
+use super::owner::Owner;
 use super::page_cache::agree_with_disk;
-use super::recover::{Recovered, Setup, start};
+use super::recover::{Recovered, Setup, start_watched};
 use super::sled_store::{SledStore, remove_leftovers};
 use super::store::{Store as _, StoreError, trees_of};
 use super::time::{RealTime, wall_now};
-use super::{Fatal, OpenError};
+use super::{Fatal, OpenError, mark};
 use crate::limits::{LOCK_RETRY_MAX, OPEN_STALL_MAX};
 use crate::model::fold::{Fold, Tree};
-use crate::types::{Hash, SecretKey};
+use crate::types::{Hash, PeerId, SecretKey};
 
 /// Opens the directory, or makes it if it does not exist yet and `birth` says as what. `addr` is a hint for `node.json`.
 /// The lock is held until the process ends.
@@ -42,18 +46,22 @@ pub fn open<F: Fold>(
     let lock = lock.ok_or_else(|| in_use(&node))?;
     let key = birth.as_ref().and_then(|birth| birth.key);
     // Another process may have been at it before the lock was ours.
-    match (node.life()?, birth) {
+    let life = node.life()?;
+    look::at_owners_names(&node)?;
+    match (life, birth) {
         (Life::Born(mark), _) => refuse_unopened(&node, mark, expect_cluster)?,
         (Life::Unborn, Some(birth)) => give_birth(&node, &birth, F::LOG, addr)?,
         (Life::Unborn, None) => return Err(OpenError::Absent(dir.to_owned())),
     }
+    let owner = Owner::new(&node)?;
+    owner.claim()?;
     super::space::give_up_ballast(dir, &node.ballast()).map_err(OpenError::io(&node.ballast()))?;
     let began = Instant::now();
-    let mut recovered = recover::<F>(&node, expect_cluster, key, lock, deadline, fatal)?;
+    let mut recovered = recover::<F>(&node, expect_cluster, key, (lock, owner.clone()), deadline, fatal)?;
     recovered.recovery.elapsed = began.elapsed();
     let meta = recovered.journal.meta();
-    node.write_node_json(&meta.cluster, meta.node, &meta.role, addr, std::process::id(), wall_now())
-        .map_err(OpenError::io(&node.node_json()))?;
+    let store = identity::store_id(meta);
+    say_who(&node, &meta.cluster, meta.node, &meta.role, addr, store, owner.nonce())?;
     if let Some(key) = meta.key.filter(|key| node.read_key() != Some(*key)) {
         node.write_key(key).map_err(OpenError::io(&node.key()))?;
     }
@@ -80,11 +88,13 @@ pub(super) fn make_dir(dir: &Path) -> io::Result<()> {
 }
 
 /// Refuses what can be refused from outside the store, before sled opens, hence changes, it.
-fn refuse_unopened(node: &NodeDir, mark: Option<Mark>, cluster: Option<&str>) -> Result<(), OpenError> {
+fn refuse_unopened(node: &NodeDir, mark: Mark, cluster: Option<&str>) -> Result<(), OpenError> {
     let dir = || node.path().to_owned();
-    let mark = mark.ok_or_else(|| OpenError::StoreWithoutMark(dir()))?;
     if mark.format > FORMAT {
         return Err(OpenError::Newer { dir: dir(), found: mark.format, known: FORMAT });
+    }
+    if let Some(json) = node.read_node_json() {
+        identity::suits_name(node, &json.role, json.node)?;
     }
     match cluster {
         Some(expected) if mark.cluster != Hash::of(expected.as_bytes()) => {
@@ -97,6 +107,7 @@ fn refuse_unopened(node: &NodeDir, mark: Option<Mark>, cluster: Option<&str>) ->
 
 /// Makes the store beside its place, whole and synced, and puts it there last.
 fn give_birth(node: &NodeDir, birth: &Birth, log: Tree, addr: &str) -> Result<(), OpenError> {
+    identity::suits_name(node, &birth.role, birth.node)?;
     name_node(node, birth, addr)?;
     let temporary = node.store_tmp();
     if temporary.exists() {
@@ -111,9 +122,23 @@ fn give_birth(node: &NodeDir, birth: &Birth, log: Tree, addr: &str) -> Result<()
 
 /// Writes down which node the directory is going to belong to.
 pub(super) fn name_node(node: &NodeDir, birth: &Birth, addr: &str) -> Result<(), OpenError> {
-    let Birth { cluster, node: id, role, .. } = birth;
-    let written = node.write_node_json(cluster, *id, role, addr, std::process::id(), wall_now());
-    written.map_err(OpenError::io(&node.node_json()))
+    let Birth { cluster, node: id, role, token, .. } = birth;
+    say_who(node, cluster, *id, role, addr, token.store_id().to_string(), String::new())
+}
+
+fn say_who(
+    node: &NodeDir,
+    cluster: &str,
+    id: PeerId,
+    role: &str,
+    addr: &str,
+    store: String,
+    nonce: String,
+) -> Result<(), OpenError> {
+    let (cluster, role, addr) = (cluster.to_owned(), role.to_owned(), addr.to_owned());
+    let (pid, started) = (std::process::id(), wall_now().to_string());
+    let json = NodeJson { cluster, node: id, role, addr, pid, started, store, nonce, ..NodeJson::default() };
+    node.write_node_json(&json).map_err(OpenError::io(&node.node_json()))
 }
 
 /// Syncs the store that was made aside, writes the mark of its end, and puts it in its place.
@@ -145,29 +170,32 @@ fn recover<F: Fold>(
     node: &NodeDir,
     expect_cluster: Option<&str>,
     key: Option<SecretKey>,
-    lock: File,
+    (lock, owner): (File, Owner),
     deadline: Instant,
     fatal: Fatal,
 ) -> Result<Recovered<F>, OpenError> {
     let (node, expect_cluster) = (node.clone(), expect_cluster.map(str::to_owned));
     guarded(&node.db(), OPEN_STALL_MAX, move || {
-        let store = open_store(&node, F::LOG, lock, deadline)?;
+        let store = open_store::<F>(&node, lock, deadline)?.owned_by(owner.clone());
         let at = OpenError::io(&node.mark());
-        let Meta { cluster, extra, .. } =
-            meta::load(&*store.reader()).map_err(OpenError::store(&node.store()))?;
-        if extra.contains_key(BACKUP) {
+        let meta = meta::load(&*store.reader()).map_err(OpenError::store(&node.store()))?;
+        if meta.extra.contains_key(BACKUP) {
             return Err(OpenError::Backup(node.path().to_owned()));
         }
-        let mark = MarkFile::open(&node.mark(), FORMAT, &cluster).map_err(at)?;
+        identity::agrees(&node, node.read_node_json().as_ref(), &meta)?;
+        let mark = MarkFile::open(&node.mark(), FORMAT, &meta.cluster).map_err(at)?;
         let (dir, mark) = (node.path().to_owned(), Some(Box::new(mark) as Box<dyn MarkKeeper>));
         let time = Arc::<RealTime>::default();
-        start(Box::new(store), Setup { dir, birth: None, key, expect_cluster, mark, time, fatal })
+        let setup = Setup { dir, birth: None, key, expect_cluster, mark, time, fatal };
+        start_watched(Box::new(store), setup, Box::new(move || owner.look()))
     })
 }
 
-/// Removes left-over files and makes the page cache true, then opens, each under a lock. Between the two a reader may take
-/// the lock; it gives it back soon, and leaves nothing in memory that is not on the disk.
-fn open_store(node: &NodeDir, log: Tree, lock: File, deadline: Instant) -> Result<SledStore, OpenError> {
+/// Removes left-over files, makes the page cache true, and what is derived and damaged anew; then opens, each under a lock.
+/// Between the two a reader may take the lock; it gives it back soon, and leaves nothing in memory that is not on the
+/// disk.
+fn open_store<F: Fold>(node: &NodeDir, lock: File, deadline: Instant) -> Result<SledStore, OpenError> {
+    look::in_store(node)?;
     let db = node.db();
     let mut keep = Some(lock);
     loop {
@@ -175,8 +203,10 @@ fn open_store(node: &NodeDir, log: Tree, lock: File, deadline: Instant) -> Resul
         let alone = alone.ok_or_else(|| in_use(node))?;
         remove_leftovers(&node.store()).map_err(OpenError::io(&node.store()))?;
         agree_with_disk(node)?;
+        let mark = mark::read(&node.mark()).map_err(OpenError::io(&node.mark()))?;
+        derived::rebuild::<F>(node, mark)?;
         drop(alone);
-        match SledStore::open(&node.store(), trees_of(log), &mut keep) {
+        match SledStore::open(&node.store(), trees_of(F::LOG), &mut keep) {
             Err(StoreError::Locked) if Instant::now() < deadline => {}
             Err(StoreError::Locked) => return Err(in_use(node)),
             Ok(opened) => {

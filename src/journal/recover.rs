@@ -27,13 +27,10 @@ use super::store::{Store, StoreError, StoreRead, remove_from};
 use super::time::Time;
 use super::watchdog;
 use super::writer::{Start, Writer};
-use super::{Durable, Fatal, Journal, OpenError};
-use crate::limits::{CLOCK_RESERVE, FLUSH_STALL_MAX, GROUP_BYTES_MAX};
+use super::{Durable, Fatal, Fault, Journal, OpenError};
+use crate::limits::{CLOCK_RESERVE, FLUSH_STALL_MAX, GROUP_BYTES_MAX, OWNER_LOOK_EVERY};
 use crate::model::fold::Fold;
 use crate::types::{Hash, SecretKey, Seq, Stamp};
-
-/// How often the watchdog looks.
-const WATCH_EVERY: Duration = Duration::from_secs(1);
 
 /// What [`start`] needs beside the store.
 pub struct Setup {
@@ -96,16 +93,28 @@ impl Recovery {
 /// Recovers `store` and starts its writer, and the watchdog over it. The writer sleeps by the system's clock, so
 /// `setup.time` must run at the same speed.
 pub fn start<F: Fold>(store: Box<dyn Store>, setup: Setup) -> Result<Recovered<F>, OpenError> {
+    start_watched(store, setup, Box::new(|| Ok(())))
+}
+
+/// The same; the watchdog looks now and then at what must hold of the directory.
+pub(super) fn start_watched<F: Fold>(
+    store: Box<dyn Store>,
+    setup: Setup,
+    look: watchdog::Look,
+) -> Result<Recovered<F>, OpenError> {
     let (dir, fatal) = (setup.dir.clone(), setup.fatal.clone());
     let (mut recovered, Pump { writer, done }) = start_by_hand(store, setup)?;
     let shortage = writer.shortage();
     // A flush of sled that found no room may never come back. Then the disk is full, not slow. The free space that was
     // asked for last is used here: asking now might hang, too.
-    let stalled: Fatal = Arc::new(move |why| match shortage() {
-        Some(free) => fatal(format!("{why}; it is full, {free} bytes were free at last")),
-        None => fatal(why),
+    let stalled: Fatal = Arc::new(move |fault| match (shortage(), fault) {
+        (Some(free), Fault::Failed(why)) => {
+            fatal(Fault::Failed(format!("{why}; it is full, {free} bytes were free at last")));
+        }
+        (_, fault) => fatal(fault),
     });
-    watchdog::watch(writer.pulse(), FLUSH_STALL_MAX, WATCH_EVERY, stalled).map_err(OpenError::io(&dir))?;
+    let watched = watchdog::watch(writer.pulse(), FLUSH_STALL_MAX, OWNER_LOOK_EVERY, look, stalled);
+    watched.map_err(OpenError::io(&dir))?;
     let thread = thread::Builder::new().name("journal".into()).spawn(move || writer.run(done));
     recovered.journal.attach(thread.map_err(OpenError::io(&dir))?);
     Ok(recovered)
@@ -224,13 +233,13 @@ impl<F: Fold> Replay<F> {
             for (_, bytes) in &blocks {
                 match self.apply(bytes) {
                     Ok(()) => {}
-                    Err(Fault::Break(why)) => {
+                    Err(Flaw::Break(why)) => {
                         // What a checkpoint covers was durable, also where it is not used.
                         let named = self.checkpoint.as_ref().map_or(Seq(0), |named| named.seq);
                         self.cut(store, dir, mark.max(named), why)?;
                         break;
                     }
-                    Err(Fault::Unreadable(error)) => return Err(at(StoreError::Damaged(error.to_string()))),
+                    Err(Flaw::Unreadable(error)) => return Err(at(StoreError::Damaged(error.to_string()))),
                 }
             }
         }
@@ -244,13 +253,13 @@ impl<F: Fold> Replay<F> {
         }
     }
 
-    fn apply(&mut self, bytes: &[u8]) -> Result<(), Fault> {
-        let sealed = Sealed::open(bytes).map_err(|error| Fault::Break(error.to_string()))?;
+    fn apply(&mut self, bytes: &[u8]) -> Result<(), Flaw> {
+        let sealed = Sealed::open(bytes).map_err(|error| Flaw::Break(error.to_string()))?;
         if !self.tip.links(&sealed.header, &sealed.seal) {
             let (block, after) = (sealed.header.number, self.tip.block);
-            return Err(Fault::Break(format!("block {block} does not follow block {after}")));
+            return Err(Flaw::Break(format!("block {block} does not follow block {after}")));
         }
-        let block = Block::<F::Record>::decode(bytes).map_err(Fault::Unreadable)?;
+        let block = Block::<F::Record>::decode(bytes).map_err(Flaw::Unreadable)?;
         for (seq, record) in block.rows() {
             self.state.apply(seq, block.header.time, record);
         }
@@ -274,7 +283,7 @@ impl<F: Fold> Replay<F> {
 }
 
 /// What stops a replay.
-enum Fault {
+enum Flaw {
     /// The block that belongs here is not there or not whole: what was written whole ends before it.
     Break(String),
     /// The block that belongs here, with records that this version cannot read. No power cut does that.
@@ -290,6 +299,40 @@ fn on_chain<F: Fold>(store: &dyn StoreRead, dir: &Path, tip: Tip, what: &str) ->
     }
     let why = format!("the block that the {what} names is not there");
     Err(OpenError::Broken { dir: dir.to_owned(), at: tip.seq, mark: tip.seq, why })
+}
+
+/// Whether the whole log of a store can be read, from its first block up to its mark at least. A start reads the blocks
+/// behind the checkpoint alone; what was lost before it would go unseen. Changes the store: it is a copy.
+pub(super) fn meets_mark<F: Fold>(
+    store: &mut dyn Store,
+    dir: &Path,
+    mark: Option<(Seq, Hash)>,
+) -> Result<(), OpenError> {
+    let at = OpenError::store(dir);
+    meta::load(&*store.reader()).map_err(&at)?;
+    Replay::<F>::from_checkpoint(&*store.reader(), dir)?.run(store, dir, mark)?;
+    let (reader, mark) = (store.reader(), mark.map_or(Seq(0), |(seq, _)| seq));
+    let mut tip = Tip::default();
+    while tip.seq < mark {
+        let from = tip.seq.next().0.to_be_bytes();
+        let blocks = reader.scan(F::LOG, &from, GROUP_BYTES_MAX).map_err(&at)?;
+        let broken =
+            |why: String, tip: Tip| OpenError::Broken { dir: dir.to_owned(), at: tip.seq.next(), mark, why };
+        if blocks.is_empty() {
+            return Err(broken("the block that belongs there is gone".to_owned(), tip));
+        }
+        for (_, bytes) in &blocks {
+            let sealed = Sealed::open(bytes).map_err(|error| broken(error.to_string(), tip))?;
+            if !tip.links(&sealed.header, &sealed.seal) {
+                return Err(broken(
+                    format!("block {} does not follow the one before", sealed.header.number),
+                    tip,
+                ));
+            }
+            tip = Tip::after(&sealed.header, &sealed.seal);
+        }
+    }
+    Ok(())
 }
 
 /// Puts a handle and a writer at the two ends of a staging area.

@@ -13,17 +13,24 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::owner::Owner;
 use super::space::{free_bytes, nodes_beside};
 use super::store::{Pair, Store, StoreError, StoreRead, TREES, check_size};
 use crate::limits::{COPY_CACHE_BYTES, LOW_WATER_BYTES, SEGMENT_BYTES, STORE_CACHE_BYTES};
 use crate::model::fold::Tree;
 
+/// In one line for people: what sled prints has its own places, bytes and traces in it. Those go to the log of those who
+/// ask for it.
 impl From<sled::Error> for StoreError {
     fn from(error: sled::Error) -> StoreError {
-        match error {
-            sled::Error::Io(error) => error.into(),
-            sled::Error::Corruption { .. } => StoreError::Damaged(error.to_string()),
-            other => StoreError::Failed(other.to_string()),
+        match &error {
+            sled::Error::Io(io) if io.raw_os_error().is_some() => {
+                StoreError::from(io::Error::from_raw_os_error(io.raw_os_error().unwrap_or_default()))
+            }
+            _ => {
+                tracing::debug!("sled: {error}");
+                StoreError::Damaged("what is stored there is not what was written".into())
+            }
         }
     }
 }
@@ -32,6 +39,8 @@ impl From<sled::Error> for StoreError {
 pub(crate) struct SledStore {
     shared: Arc<SledRead>,
     file: File,
+    /// Of a node's own store; a copy has none.
+    owner: Option<Owner>,
 }
 
 struct SledRead {
@@ -81,7 +90,16 @@ impl SledStore {
         let file = OpenOptions::new().read(true).write(true).open(path.join("db"))?;
         let nodes_on_disk = path.parent().map_or(1, nodes_beside);
         let shared = SledRead { db, trees, path: path.to_owned(), nodes_on_disk, _lock: lock.take() };
-        Ok(SledStore { shared: Arc::new(shared), file })
+        Ok(SledStore { shared: Arc::new(shared), file, owner: None })
+    }
+
+    /// Looks around each sync whether this process still owns the directory.
+    pub(super) fn owned_by(self, owner: Owner) -> SledStore {
+        SledStore { owner: Some(owner), ..self }
+    }
+
+    fn look(&self) -> Result<(), StoreError> {
+        self.owner.as_ref().map_or(Ok(()), Owner::look)
     }
 }
 
@@ -177,12 +195,14 @@ impl Store for SledStore {
     }
 
     fn sync(&mut self) -> Result<(), StoreError> {
+        self.look()?;
         self.shared.db.flush()?;
         self.file.sync_data()?;
-        Ok(())
+        self.look()
     }
 
     fn inspect(&self) -> Result<(), StoreError> {
+        self.look()?;
         refuse_blobs(&self.shared.path)
     }
 

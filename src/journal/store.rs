@@ -45,6 +45,11 @@ pub enum StoreError {
     /// The store holds something that it cannot have written.
     #[error("the store is damaged ({0})")]
     Damaged(String),
+    /// Another process owns the directory by now, though the lock should have kept it out.
+    #[error(
+        "{0} has taken the directory: locks do nothing on this file system, and two owners would destroy the store"
+    )]
+    Taken(String),
     /// Another process has the store open, or reads its files. Nothing was changed.
     #[error("another process has the store")]
     Locked,

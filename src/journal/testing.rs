@@ -104,7 +104,7 @@ pub(crate) fn never() -> Fatal {
 pub(crate) fn caught() -> (Fatal, Arc<Mutex<Vec<String>>>) {
     let said = Arc::new(Mutex::new(Vec::new()));
     let keep = said.clone();
-    (Arc::new(move |why| keep.lock().unwrap().push(why)), said)
+    (Arc::new(move |fault| keep.lock().unwrap().push(fault.to_string())), said)
 }
 
 /// Waits until `holds`, for 10 s.

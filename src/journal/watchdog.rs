@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use super::Fatal;
+use super::store::StoreError;
+use super::{Fatal, Fault};
 
 /// Even: idle; odd: a group is being written. Bumped at both ends.
 #[derive(Default)]
@@ -29,11 +30,16 @@ impl Pulse {
     }
 }
 
-/// Starts the thread: `fatal` is called when one group takes `stall_max`; it is looked at every `every`.
+/// A look at what must hold all the time.
+pub(super) type Look = Box<dyn Fn() -> Result<(), StoreError> + Send>;
+
+/// Starts the thread: `fatal` is called when one group takes `stall_max`, or when `look` finds something; both are looked
+/// at every `every`.
 pub(super) fn watch(
     pulse: Arc<Pulse>,
     stall_max: Duration,
     every: Duration,
+    look: Look,
     fatal: Fatal,
 ) -> std::io::Result<()> {
     let rounds_max = (stall_max.as_nanos() / every.as_nanos().max(1)).max(1);
@@ -45,7 +51,12 @@ pub(super) fn watch(
             rounds = if beat % 2 == 1 && beat == last { rounds + 1 } else { 0 };
             last = beat;
             if rounds >= rounds_max {
-                return fatal(format!("the disk does not answer: a write or sync takes over {stall_max:?}"));
+                let why = format!("the disk does not answer: a write or sync takes over {stall_max:?}");
+                return fatal(Fault::Failed(why));
+            }
+            // Who has closed the journal may have given the directory to another owner.
+            if let (false, Err(error)) = (pulse.ended.load(Ordering::Relaxed), look()) {
+                return fatal(Fault::of("journal", &error));
             }
         }
     };
@@ -57,10 +68,24 @@ mod tests {
     use super::*;
     use crate::journal::testing::{caught, until};
 
+    fn never_looks() -> Look {
+        Box::new(|| Ok(()))
+    }
+
+    #[test]
+    fn a_directory_that_is_anothers_is_told_while_nothing_is_written() {
+        let (pulse, (fatal, said)) = (Arc::new(Pulse::default()), caught());
+        let taken: Look = Box::new(|| Err(StoreError::Taken("peer-4".to_owned())));
+        watch(pulse, Duration::from_secs(9), Duration::from_millis(2), taken, fatal).unwrap();
+        until("it is told", || !said.lock().unwrap().is_empty());
+        assert!(said.lock().unwrap()[0].contains("peer-4 has taken the directory"));
+    }
+
     #[test]
     fn a_group_that_does_not_end_is_told_once() {
         let (pulse, (fatal, said)) = (Arc::new(Pulse::default()), caught());
-        watch(pulse.clone(), Duration::from_millis(300), Duration::from_millis(10), fatal).unwrap();
+        watch(pulse.clone(), Duration::from_millis(300), Duration::from_millis(10), never_looks(), fatal)
+            .unwrap();
         for _ in 0..30 {
             pulse.beat();
             thread::sleep(Duration::from_millis(1));
@@ -74,7 +99,8 @@ mod tests {
     #[test]
     fn an_idle_writer_is_no_stall() {
         let (pulse, (fatal, said)) = (Arc::new(Pulse::default()), caught());
-        watch(pulse.clone(), Duration::from_millis(10), Duration::from_millis(2), fatal).unwrap();
+        watch(pulse.clone(), Duration::from_millis(10), Duration::from_millis(2), never_looks(), fatal)
+            .unwrap();
         thread::sleep(Duration::from_millis(30));
         pulse.end();
         assert!(said.lock().unwrap().is_empty());

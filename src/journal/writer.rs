@@ -25,7 +25,7 @@ use super::staging::{Item, Staging, Stop, Ticket, Wake};
 use super::store::{Store, StoreError, StoreRead};
 use super::time::Time;
 use super::watchdog::Pulse;
-use super::{Durable, Fatal, Step, meta};
+use super::{Durable, Fatal, Fault, Step, meta};
 use crate::limits::{CHECKPOINT_BYTES, CHECKPOINT_EVERY, CLOCK_RESERVE, GROUP_BYTES_MAX, MARK_EVERY};
 use crate::model::fold::Fold;
 use crate::types::Stamp;
@@ -152,8 +152,11 @@ impl<F: Fold> Writer<F> {
         self.pulse.end();
         match outcome {
             Ok(Ok(())) => drop(done.send(*self.publish.borrow())),
-            Ok(Err(error)) => (self.fatal)(format!("journal: {error}")),
-            Err(panic) => (self.fatal)(format!("journal: the store panicked: {}", panic_text(&*panic))),
+            Ok(Err(error)) => (self.fatal)(Fault::of("journal", &error)),
+            Err(panic) => {
+                let why = format!("journal: the store panicked: {}", panic_text(&*panic));
+                (self.fatal)(Fault::Failed(why));
+            }
         }
     }
 

@@ -3,14 +3,15 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{BufRead as _, BufReader};
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child as Process, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use super::output::{Failure, exit};
-use crate::journal::NodeDir;
-use crate::limits::START_MAX;
+use crate::journal::{NodeDir, is_file_or_absent, mend};
+use crate::limits::{CALL_DEADLINE, START_MAX};
 
 /// A node that this process started.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub(crate) struct Child {
     pub addr: String,
     /// The line that it printed when it served.
     pub line: String,
+    /// Where in its log this process begins.
+    log_from: u64,
     process: Process,
     /// Closing it ends the child: dropped with us, however we go.
     _pipe: Option<ChildStdin>,
@@ -42,7 +45,13 @@ pub(crate) struct Starting {
 pub(crate) fn start(name: &str, dir: &Path, args: &[String]) -> Result<Starting, Failure> {
     let failed = |error: std::io::Error| Failure::new(exit::FAILURE, format!("cannot start {name}: {error}"));
     fs::create_dir_all(dir).map_err(failed)?;
-    let log = OpenOptions::new().create(true).append(true).open(NodeDir::new(dir).log()).map_err(failed)?;
+    let path = NodeDir::new(dir).log();
+    if !is_file_or_absent(&path) {
+        let what = format!("cannot start {name}: {} is no file", path.display());
+        return Err(Failure::new(exit::DIRECTORY, what).hint(mend::clear_place(&path)));
+    }
+    let log = OpenOptions::new().create(true).append(true).open(path).map_err(failed)?;
+    let log_from = log.metadata().map_err(failed)?.len();
     let program = std::env::current_exe().map_err(failed)?;
     let mut process = Command::new(program)
         .args(args)
@@ -60,6 +69,7 @@ pub(crate) fn start(name: &str, dir: &Path, args: &[String]) -> Result<Starting,
         dir: dir.to_owned(),
         addr: String::new(),
         line: String::new(),
+        log_from,
         process,
         _pipe: pipe,
     };
@@ -94,28 +104,55 @@ impl Starting {
                 self.child.line = line;
                 Ok(self.child)
             }
-            Err(_) => {
-                // A node that does not serve in time is of no use.
-                let _ = self.child.process.kill();
-                let code = self.child.process.wait().ok().and_then(|status| status.code());
-                let code = code.and_then(|code| u8::try_from(code).ok()).unwrap_or(exit::FAILURE);
-                Err(said_last(&self.child, "did not start", code))
+            // A node that does not serve in time is of no use.
+            Err(RecvTimeoutError::Timeout) => {
+                self.child.wait(Duration::ZERO);
+                Err(said_last(&self.child, &format!("did not start within {START_MAX:?}"), exit::FAILURE))
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                let status = self.child.wait(CALL_DEADLINE);
+                let code = status.and_then(|status| u8::try_from(status.code()?).ok());
+                let killed = status.filter(|_| code.is_none());
+                let how = killed.map_or(String::new(), |status| format!(", {}", how(status)));
+                let code = code.unwrap_or(exit::FAILURE);
+                Err(said_last(&self.child, &format!("did not start{how}"), code))
             }
         }
+    }
+}
+
+/// How a process ended.
+pub(crate) fn how(status: ExitStatus) -> String {
+    let named = |signal| match signal {
+        4 => "SIGILL".to_owned(),
+        6 => "SIGABRT (it ran out of memory, or found a fault of its own)".to_owned(),
+        7 => "SIGBUS".to_owned(),
+        8 => "SIGFPE".to_owned(),
+        11 => "SIGSEGV".to_owned(),
+        15 => "SIGTERM".to_owned(),
+        signal => format!("signal {signal}"),
+    };
+    match (status.signal(), status.code()) {
+        (Some(9), _) => "killed by SIGKILL".to_owned(),
+        (Some(signal), _) => format!("ended by {}", named(signal)),
+        (_, Some(0)) => "left, or was told to stop".to_owned(),
+        (_, Some(code)) => format!("ended with exit code {code}"),
+        _ => "ended".to_owned(),
     }
 }
 
 /// What a node that ended said last.
 pub(crate) fn said_last(child: &Child, how: &str, code: u8) -> Failure {
     let log = NodeDir::new(&child.dir).log();
-    let text = fs::read_to_string(&log).unwrap_or_default();
+    let text = fs::read(&log).unwrap_or_default();
+    let text = String::from_utf8_lossy(text.get(child.log_from as usize..).unwrap_or_default());
     let tail = text.rfind("error: ").map(|at| text[at + "error: ".len()..].trim_end().to_owned());
     let (what, hint) = match tail {
         Some(tail) => match tail.split_once("\n  hint: ") {
             Some((what, hint)) => (what.to_owned(), hint.to_owned()),
             None => (tail, format!("see {}", log.display())),
         },
-        None => ("it did not say why".to_owned(), format!("see {}", log.display())),
+        None => ("its log does not say why".to_owned(), format!("see {}", log.display())),
     };
     Failure::new(code, format!("{} {how}: {what}", child.name)).hint(hint)
 }

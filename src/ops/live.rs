@@ -20,7 +20,6 @@ use crate::cli::Global;
 use crate::journal::{NodeDir, OpenError};
 use crate::model::catalogue::Catalogue;
 use crate::model::report::Report;
-use crate::node::wall_now;
 use crate::types::{PeerId, Seq, node_name};
 use crate::wire::client::{CallError, Dumped, Node};
 
@@ -178,13 +177,12 @@ impl BlockSource for Live {
     }
 
     fn cache(&mut self) -> Option<StockCache> {
-        let asked_at = wall_now();
         // A node that does not answer any more is noticed when its blocks are read.
         let report = self.runtime.block_on(self.node.status()).ok()?;
         let in_office =
             report.roster.held_by(report.peer).is_some_and(|(_, seat)| seat.process == report.process);
         let Report { stock_seq: seq, stock, .. } = report;
-        (in_office && seq > Seq(0)).then_some(StockCache { seq, stock, asked_at })
+        (in_office && seq > Seq(0)).then_some(StockCache { seq, stock })
     }
 }
 

@@ -16,6 +16,7 @@ pub mod order;
 pub mod output;
 pub mod resign;
 mod retry;
+pub mod room;
 pub(crate) mod rows;
 mod runtime;
 pub mod simulate;

@@ -75,7 +75,8 @@ fn habits(role: Role, flags: &ShopperFlags) -> Habits {
     }
 }
 
-/// A node's log goes to stderr, which `up` points at NODE/log.
+/// A node's log goes to stderr, which `up` points at NODE/log. What sled says of a damaged store is told by us, with the
+/// mend, in one line.
 pub(crate) fn log(flags: &NodeFlags, global: &Global) {
     let level = match global.verbose {
         0 => "info",
@@ -83,7 +84,7 @@ pub(crate) fn log(flags: &NodeFlags, global: &Global) {
         _ => "trace",
     };
     let filter = tracing_subscriber::EnvFilter::try_from_env("BAZAAR_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(format!("warn,bazaar={level}")));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(format!("warn,sled=off,bazaar={level}")));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match flags.log_format {
         LogFormat::Json => builder.json().init(),

@@ -18,7 +18,8 @@ const NODE_NAMES: [&str; 3] = ["node.json", "mark", "store"];
 
 /// The directories of nodes that `dir` stands for: itself, or all nodes of the market in it, the warehouse first.
 pub(crate) fn node_dirs(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
-    if NODE_NAMES.iter().any(|name| dir.join(name).exists()) {
+    let is_node = |name: &&str| dir.join(name).symlink_metadata().is_ok();
+    if NODE_NAMES.iter().any(is_node) || journal::is_nodes(dir) {
         return Ok(vec![dir.to_path_buf()]);
     }
     let names = names(dir)?;
@@ -141,7 +142,7 @@ mod tests {
     /// A closed store with these steps, and a checkpoint half way.
     fn store<F: Fold>(dir: &Path, node: u32, steps: &[Vec<F::Record>]) {
         let birth = Birth::new("3f2a", PeerId(node), "", Token([7; 32]));
-        let fatal = std::sync::Arc::new(|error: String| panic!("{error}"));
+        let fatal = std::sync::Arc::new(|fault| panic!("{fault}"));
         let mut recovered = open::<F>(dir, Some(birth), None, "127.0.0.1:0", fatal).unwrap();
         for (at, records) in steps.iter().enumerate() {
             let (time, clock) = (WallMicros(at as u64), Stamp(1_000));

@@ -37,6 +37,8 @@ pub struct ByHand {
     told: BTreeMap<u32, Vec<String>>,
     /// Nodes that tell others another address than the one they listen at.
     advertised: BTreeMap<u32, String>,
+    /// Peers are told of the warehouse and of nothing else.
+    apart: bool,
     nodes: BTreeMap<u32, Running>,
     _one: std::sync::MutexGuard<'static, ()>,
 }
@@ -67,9 +69,17 @@ impl ByHand {
             moved: BTreeMap::new(),
             told: BTreeMap::new(),
             advertised: BTreeMap::new(),
+            apart: false,
             nodes: BTreeMap::new(),
             _one,
         }
+    }
+
+    /// The same; its peers are told where the warehouse is, and of no other node.
+    pub fn apart(flags: &[&str]) -> ByHand {
+        let mut hands = ByHand::empty(flags);
+        hands.apart = true;
+        hands
     }
 
     /// A market that trades under load, with a pair in office: 6 and 5.
@@ -131,7 +141,8 @@ impl ByHand {
         } else {
             command.args(["peer", "--id", &id.to_string(), "--role", role(id)]);
             command.args(["--warehouse", &self.addr(WAREHOUSE)]);
-            if let Some(other) = self.nodes.keys().find(|other| **other != WAREHOUSE && **other != id) {
+            let known = |other: &&u32| !self.apart && **other != WAREHOUSE && **other != id;
+            if let Some(other) = self.nodes.keys().find(known) {
                 command.args(["--join", &self.reached_at(*other)]);
             }
             command.args(["--interval", "2ms", "--deposit-every", "10ms"]);

@@ -33,6 +33,31 @@ fn leave(hands: &mut ByHand, id: u32) -> String {
     said.trim_end().to_owned()
 }
 
+/// As help shows it. Otherwise nobody knows anybody, and whoever is elected fences whoever was.
+#[test]
+fn peers_that_are_told_of_the_warehouse_alone_keep_one_pair() {
+    let mut hands = ByHand::apart(&QUICK);
+    hands.start(&[WAREHOUSE]);
+    hands.start(&[1, 2, 3, 4, 5, 6]);
+    hands.wait_for_holder(Office::Primary, 6);
+    let pair = hands.wait_for_pair();
+    let terms = |hands: &ByHand| {
+        let roster = hands.roster().unwrap();
+        (roster.primary.map(|seat| seat.term), roster.secondary.map(|seat| seat.term), roster.paired)
+    };
+    let (before, began) = (terms(&hands), Instant::now());
+    // Many times as long as a peer that does not answer is waited for.
+    while began.elapsed() < Duration::from_secs(12) {
+        hands.trade_goes_on("a second of trade", Instant::now());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!((hands.wait_for_pair(), terms(&hands)), (pair, before), "one pair all the time");
+    wait_until_healthy(&hands, "a while");
+    let market = hands.ends_well("peers that were told of the warehouse alone", Duration::ZERO);
+    let fences = ByHand::rows(&market, "fence").into_iter().filter(|row| row["by"] != row["trader"]);
+    assert_eq!(fences.count(), 0, "nobody fenced another");
+}
+
 #[test]
 fn a_buyer_leaves_and_comes_back() {
     let mut hands = ByHand::trading(&[]);

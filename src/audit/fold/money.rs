@@ -61,9 +61,9 @@ impl Accounts {
 
     pub(super) fn finish(&self, alarms: &mut Alarms) {
         let sum: i64 = self.0.values().map(Account::balance).sum();
-        alarms.check(Check::Money, sum == 0, || Example {
-            what: format!("all accounts together are {}, not 0", Money(sum)),
-            show: "accounts".into(),
+        alarms.check(Check::Money, sum == 0, || {
+            let what = format!("all accounts together are {}, not 0", Money(sum));
+            Example::shown(what, "accounts".into())
         });
     }
 

@@ -41,24 +41,25 @@ fn marks_and_clocks_are_compared() {
 fn caches_are_compared_at_their_own_row() {
     let clean = Market::lived();
     let (blocks, tip) = chain(&clean.ledger);
-    // Stock after the last row, and the age of a block.
+    // Stock after the last row.
     let (last, mut fold) = (tip.seq, LedgerFold::default());
-    let mut time = WallMicros(0);
     let mut whole = Memory { meta: Default::default(), blocks: blocks.clone(), cache: None };
     for row in rows::<Record>(&mut whole, Seq(1)) {
         let (place, record) = row.unwrap();
         fold.apply(&place, &record.unwrap(), &mut Alarms::new(0));
-        time = place.time;
     }
     let stock: Vec<Quantity> = fold.goods.0.iter().map(|it| Quantity(it.on_hand())).collect();
-    let with = |alter: &dyn Fn(&mut StockCache)| {
-        let mut cache = StockCache { seq: last, stock: stock.clone(), asked_at: time };
+    // `held`: how much of the ledger the reader knew of before it asked the trader.
+    let look = |held: bool, alter: &dyn Fn(&mut StockCache)| {
+        let mut cache = StockCache { seq: last, stock: stock.clone() };
         alter(&mut cache);
-        let memory = Memory { meta: Default::default(), blocks: blocks.clone(), cache: Some(cache) };
+        let mut memory = Memory { meta: Default::default(), blocks: blocks.clone(), cache: Some(cache) };
+        memory.meta.mark = held.then_some((tip.seq, tip.hash));
         let found = audit(&mut [Box::new(memory) as Source], 5).unwrap();
         assert!(found.of(Check::Caches).checked > 0);
-        found.failed()
+        found
     };
+    let with = |alter: &dyn Fn(&mut StockCache)| look(false, alter).failed();
     assert_eq!(with(&|_| {}), []);
     assert_eq!(with(&|cache| cache.stock[1].0 += 1), [Check::Caches]);
     assert_eq!(with(&|cache| cache.seq.0 += 1), [Check::Caches], "ahead of the ledger");
@@ -67,9 +68,14 @@ fn caches_are_compared_at_their_own_row() {
         (cache.seq, cache.stock) = (Seq(3), [111, 43, 28].map(Quantity).to_vec());
     };
     assert_eq!(with(&early), [], "rows that are on their way");
-    let behind = |cache: &mut StockCache| {
-        early(cache);
-        cache.asked_at.0 += 3_000_000;
-    };
-    assert_eq!(with(&behind), [Check::Caches]);
+    // No clock says for how long: a second look tells whether what the ledger held has come by then.
+    let mut behind = look(true, &early);
+    assert_eq!((behind.failed(), behind.may_be_underway()), (vec![Check::Caches], true));
+    behind.confirm(&look(true, &early));
+    assert_eq!(behind.failed(), [Check::Caches], "it lacks the same row for good");
+    behind.confirm(&look(true, &|_| {}));
+    assert_eq!(behind.failed(), [], "it was on its way");
+    let mut wrong = look(true, &|cache| cache.stock[1].0 += 1);
+    wrong.confirm(&look(true, &|_| {}));
+    assert_eq!(wrong.failed(), [Check::Caches], "stock that is wrong at its row was never right");
 }

@@ -182,7 +182,10 @@ fn a_failed_write_ends_the_journal_and_is_not_tried_again() {
     journal.stage(step(vec![add(1, 1)], 1));
     until("the failure is told", || !said.lock().unwrap().is_empty());
     journal.stage(step(vec![add(1, 1)], 1));
-    assert_eq!(*said.lock().unwrap(), ["journal: the disk is full (ENOSPC)"]);
+    assert_eq!(
+        *said.lock().unwrap(),
+        ["journal: the disk is full (ENOSPC): this node ends, so that nothing is said that is not stored"]
+    );
     assert_eq!(*journal.durable().borrow(), durable, "nothing more became durable");
     assert_eq!(journal.close(), Err(CloseError));
 }

@@ -1,12 +1,11 @@
 //! The market in a directory, by the files that its nodes and `up` wrote at their last start.
 
-use std::fs;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::journal::NodeDir;
-use crate::ops::source::{node_dirs, node_name};
+use crate::journal::{NodeDir, read_file};
+use crate::ops::source::{dirs_at_hand, node_dirs, node_name};
 use crate::types::PeerId;
 
 /// `MARKET/cluster.json`: the nodes of a market that `up` started.
@@ -51,7 +50,7 @@ pub(crate) fn node_id(name: &str) -> Option<PeerId> {
 impl ClusterJson {
     /// What `up` wrote, if it was run in this directory.
     pub(crate) fn read(market: &Path) -> Option<ClusterJson> {
-        let text = fs::read(market.join("cluster.json")).ok()?;
+        let text = read_file(&market.join("cluster.json")).ok()?;
         serde_json::from_slice(&text).ok()
     }
 
@@ -62,7 +61,8 @@ impl ClusterJson {
 }
 
 fn gather(market: &Path) -> Option<ClusterJson> {
-    let dirs = node_dirs(market).ok()?;
+    // A directory that is damaged hides no other.
+    let dirs = node_dirs(market).unwrap_or_else(|_| dirs_at_hand(market));
     let nodes: Vec<_> = dirs.iter().filter_map(|dir| NodeDir::new(dir).read_node_json()).collect();
     let warehouse = nodes.iter().find(|json| json.role == "warehouse")?;
     let (cluster, addr) = (warehouse.cluster.clone(), warehouse.addr.clone());
@@ -82,7 +82,8 @@ fn gather(market: &Path) -> Option<ClusterJson> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::WallMicros;
+    use crate::journal::NodeJson;
+    use std::fs;
 
     #[test]
     fn a_market_is_found_by_its_file_or_by_its_nodes() {
@@ -94,7 +95,9 @@ mod tests {
             fs::write(at(name).join("mark"), "").unwrap();
             let addr = format!("127.0.0.1:770{node}");
             let node_dir = NodeDir::new(&at(name));
-            node_dir.write_node_json("3f2a", PeerId(node), role, &addr, 1, WallMicros(0)).unwrap();
+            let (cluster, role) = ("3f2a".to_owned(), role.to_owned());
+            let json = NodeJson { cluster, node: PeerId(node), role, addr, ..NodeJson::default() };
+            node_dir.write_node_json(&json).unwrap();
         }
         let gathered = ClusterJson::find(dir.path()).unwrap();
         assert_eq!(

@@ -78,7 +78,8 @@ impl MarketDir {
         }
         let what =
             format!("{} has the stores of {peers} peers, and the warehouse's is gone", self.dir.display());
-        let restored = mend::restore("BACKUP", &self.node(PeerId::WAREHOUSE));
+        let warehouse = self.node(PeerId::WAREHOUSE);
+        let restored = mend::restore(&mend::backup_of(&warehouse), &warehouse);
         Err(Failure::new(exit::DIRECTORY, what)
             .hint(format!("put it back, or its last backup in its place: {restored}")))
     }

@@ -1,8 +1,6 @@
 //! The lines that `up` prints while the market trades.
 
 use std::fmt::Write as _;
-use std::os::unix::process::ExitStatusExt as _;
-use std::process::ExitStatus;
 
 use super::fleet::Fleet;
 use super::plan::Plan;
@@ -25,18 +23,6 @@ pub(super) fn header(fleet: &Fleet<'_>) -> String {
         let _ = writeln!(text, "  try:  kill -9 {}", highest.pid());
     }
     text
-}
-
-/// How a process ended.
-pub(super) fn how(status: ExitStatus) -> String {
-    match (status.signal(), status.code()) {
-        (Some(9), _) => "killed by SIGKILL".to_owned(),
-        (Some(15), _) => "ended by SIGTERM".to_owned(),
-        (Some(signal), _) => format!("ended by signal {signal}"),
-        (_, Some(0)) => "left, or was told to stop".to_owned(),
-        (_, Some(code)) => format!("ended with exit code {code}"),
-        _ => "ended".to_owned(),
-    }
 }
 
 /// One order's line.

@@ -281,7 +281,7 @@ impl<'a> Up<'a> {
             _ if in_office => format!("trader {node}"),
             _ => format!("peer {node}"),
         };
-        self.tell(&format!("up        {name} (pid {pid}) {}", lines::how(status)));
+        self.tell(&format!("up        {name} (pid {pid}) {}", super::children::how(status)));
         // A trader that ends in order has given its office up, so that no peer has to find out.
         if in_office && !status.success() {
             self.failovers.ended(node, wall_now().0);
