@@ -91,6 +91,19 @@ pub(crate) const GOSSIP_EVERY_MS: u64 = 20;
 /// Streams of one HTTP/2 connection.
 pub(crate) const CONNECTION_STREAMS_MAX: u32 = 256;
 
+/// Connections that come in to one node: a trader of a full market has a line and a link of each peer.
+pub(crate) const CONNECTIONS_MAX: usize = 2_048;
+/// Connections of one address, where it is not of this machine: a dozen peers of a machine have five each.
+pub(crate) const CONNECTIONS_PER_ADDRESS_MAX: usize = 64;
+/// Connections that were told to make room for others, and are not closed yet.
+pub(crate) const CONNECTIONS_LEAVING_MAX: usize = 16;
+/// Descriptors that no connection takes, whoever dialed it: a store needs some for its next checkpoint.
+pub(crate) const DESCRIPTORS_KEPT_BACK: u64 = 32;
+/// Descriptors of a node beside those: its files, its runtime, and what it dials.
+pub(crate) const DESCRIPTORS_OWN: u64 = 48;
+/// With fewer descriptors no node starts.
+pub(crate) const DESCRIPTORS_MIN: u64 = 128;
+
 /// Pieces in one order.
 pub const QUANTITY_MAX: u64 = 1_000_000;
 /// Pieces of one product in the warehouse.
@@ -122,6 +135,10 @@ pub(crate) const CLOCK_RESERVE: u64 = 1 << 20;
 pub(crate) const CALL_DEADLINE: Duration = Duration::from_secs(5);
 /// Connecting to a node.
 pub const CONNECT_MAX: Duration = Duration::from_secs(1);
+/// A connection on which nothing was understood by then is closed; so is a stream without its first word.
+pub(crate) const FIRST_WORD_MAX: Duration = Duration::from_secs(5);
+/// A unary request that comes in is whole, and answered, within this.
+pub(crate) const REQUEST_MAX: Duration = Duration::from_secs(10);
 /// Asking a suspect whether it lives.
 pub(crate) const PROBE_MAX: Duration = Duration::from_millis(200);
 /// Who watches a node's health hears of a change within this.
@@ -205,6 +222,12 @@ const _: () = {
     );
     assert!(SESSION_WINDOW as usize * ORDER_BYTES_MAX < EARLY_BYTES_MAX, "a peer's open orders may wait");
     assert!(CLOCK_LEAD_MAX * 2 < CLOCK_LEAP_MAX);
+    assert!(2 * PEERS_MAX as usize + 48 <= CONNECTIONS_MAX, "a full market, and people who ask");
+    assert!(
+        DESCRIPTORS_KEPT_BACK + DESCRIPTORS_OWN + CONNECTIONS_LEAVING_MAX as u64 + 32 <= DESCRIPTORS_MIN,
+        "a small market runs with the fewest descriptors"
+    );
+    assert!(FIRST_WORD_MAX.as_secs() + CALL_DEADLINE.as_secs() <= REQUEST_MAX.as_secs());
     assert!(PROBE_MAX.as_millis() < CALL_DEADLINE.as_millis());
     assert!(BATCH_ORDERS_MAX * SETTLE_BATCHES_IN_FLIGHT_MAX <= TRADER_QUEUE_ORDERS_MAX);
 };

@@ -6,8 +6,10 @@ use std::process::ExitCode;
 use bazaar::cli::{Cli, Command};
 use bazaar::ops::output::{Failure, colored};
 use bazaar::ops::{self};
+use bazaar::wire::descriptors::raise_limit;
 
 fn main() -> ExitCode {
+    raise_limit();
     let cli = match Cli::parse_from_args(std::env::args_os()) {
         Ok(cli) => cli,
         Err(stop) => return say(&stop.text, stop.exit),

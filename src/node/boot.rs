@@ -30,6 +30,7 @@ use crate::types::{Generation, Money, Now, PeerId, ProcessId, Quantity, Role, Se
 use crate::wire::arrival::Arrival;
 use crate::wire::client::dial::Dialer;
 use crate::wire::client::{CallError, Node};
+use crate::wire::descriptors::{TooFew, connections_max};
 use crate::wire::serve::dump::{BlockReader, DumpHead};
 use crate::wire::serve::{ServeError, Serving, listen, serve_peer, serve_warehouse};
 
@@ -57,6 +58,9 @@ pub(crate) enum BootError {
         /// What it said.
         why: CallError,
     },
+    /// There are too few descriptors.
+    #[error(transparent)]
+    Descriptors(#[from] TooFew),
     /// The system refused something that every process needs.
     #[error("{0}")]
     System(#[from] std::io::Error),
@@ -266,6 +270,7 @@ struct Start {
     wire: Runtime,
     stops: Stops,
     listener: TcpListener,
+    connections_max: usize,
     addr: SocketAddr,
 }
 
@@ -286,6 +291,7 @@ impl Start {
     /// Signals and the parent's pipe are watched from the beginning: a start may take long, and must be ended by them,
     /// too.
     fn new(settings: Settings) -> Result<Start, BootError> {
+        let connections_max = connections_max()?;
         let (wire, stops) = (wire_runtime()?, Stops::default());
         wire.block_on(async { stop_at_signals(stops.stop.clone(), stops.begun.clone()) })?;
         if settings.parent_pipe {
@@ -296,7 +302,7 @@ impl Start {
             why: error.to_string(),
         })?;
         let addr = listener.local_addr()?;
-        Ok(Start { settings, wire, stops, listener, addr })
+        Ok(Start { settings, wire, stops, listener, connections_max, addr })
     }
 
     /// Where others are told to find the node.
@@ -321,13 +327,15 @@ impl Start {
     where
         M: Machine + Send + 'static,
     {
-        let Start { settings, wire, stops: Stops { stop, begun, closed }, listener, addr } = self;
+        let Start { settings, wire, stops: Stops { stop, begun, closed }, listener, connections_max, addr } =
+            self;
         let (numbers, stopwatch) = (Numbers::default(), Stopwatch::default());
         let (inbox, arrivals) = mpsc::channel(INBOX_MAX);
         let (happenings, _) = broadcast::channel(EVENTS_MAX);
         let head = DumpHead { peer: node, cluster: journal.meta().cluster.clone(), ..DumpHead::default() };
         let serving = Serving {
             listener,
+            connections_max,
             shutdown: Box::pin(closed.stopped()),
             numbers: numbers.clone(),
             blocks: Arc::new(Blocks { reader: journal.reader(), head }),
@@ -346,6 +354,8 @@ impl Start {
             // Streams are given a moment to end; the process leaves anyway.
             let _ = tokio::time::timeout(CLOSE_MAX, server).await;
         });
+        // A name that is being looked up would be waited for.
+        wire.shutdown_background();
         ended.map_err(BootError::Ended)
     }
 }

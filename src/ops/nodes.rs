@@ -104,6 +104,8 @@ fn failure(error: BootError) -> Failure {
             .hint("start the warehouse first, or name it with --warehouse ADDR"),
         BootError::Identity(_) => Failure::new(exit::DIRECTORY, error.to_string())
             .hint("choose another --data-dir, or the right --id"),
+        BootError::Descriptors(_) => Failure::new(exit::FAILURE, error.to_string())
+            .hint("raise the limit where the node is started: ulimit -n 1024"),
         BootError::System(_) | BootError::Randomness(_) | BootError::Ended(_) => {
             Failure::new(exit::FAILURE, error.to_string())
         }

@@ -5,6 +5,7 @@ mod by_hand;
 mod cli_contract;
 mod crash;
 mod cycles;
+mod descriptors;
 mod disks;
 mod failed_sync;
 mod failover;

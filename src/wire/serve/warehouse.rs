@@ -6,6 +6,7 @@ use tokio_stream::StreamExt as _;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::inbox::{Answers, Inbox};
+use super::places::Caller;
 use crate::model::message::Stream;
 use crate::wire::proto;
 
@@ -78,25 +79,28 @@ impl proto::warehouse_server::Warehouse for Warehouse {
         &self,
         said: Request<Streaming<proto::ControlUp>>,
     ) -> Result<Response<Answers<proto::ControlDown>>, Status> {
-        let from = said.remote_addr();
+        let caller = Caller::of(said.extensions());
+        let from = caller.addr();
         let said = said.into_inner().map(move |up| up.map(|up| seen_from(from, up)));
-        self.0.open(Stream::Control, said).await
+        self.0.open(Stream::Control, caller, said).await
     }
 
     async fn settle(
         &self,
         said: Request<Streaming<proto::SettleRequest>>,
     ) -> Result<Response<Answers<proto::SettleReply>>, Status> {
-        self.0.open(Stream::Settle, said.into_inner()).await
+        let caller = Caller::of(said.extensions());
+        self.0.open(Stream::Settle, caller, said.into_inner()).await
     }
 
     async fn watch(
         &self,
         request: Request<proto::WatchRequest>,
     ) -> Result<Response<Answers<proto::StockPush>>, Status> {
+        let caller = Caller::of(request.extensions());
         // A watcher says its request and nothing after it: only the end of the stream tells that it has gone.
         let said = tokio_stream::once(Ok(request.into_inner())).chain(tokio_stream::pending());
-        self.0.open(Stream::Watch, said).await
+        self.0.open(Stream::Watch, caller, said).await
     }
 }
 
