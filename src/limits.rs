@@ -84,6 +84,10 @@ pub(crate) const STEP_ORDERS_MAX: usize = 16_384;
 pub(crate) const EVENTS_MAX: usize = 4_096;
 /// Streams that a peer keeps to other peers.
 pub(crate) const LINKS_MAX: usize = 1_024;
+/// Callers that wait for one order of a peer.
+pub(crate) const ASKERS_MAX: usize = 64;
+/// Outcomes of orders placed by hand that a peer remembers, to tell them again.
+pub(crate) const BY_HAND_MAX: usize = 1_024;
 /// Neighbours that a peer keeps a link to; more may keep one to it.
 pub(crate) const NEIGHBOUR_LINKS_MAX: usize = 4;
 /// News of the membership that comes within this of the last goes on together, at its end.

@@ -10,6 +10,7 @@ mod disks;
 mod failed_sync;
 mod failover;
 mod fencing;
+mod foreign_clients;
 mod hostile;
 mod imports;
 mod links;

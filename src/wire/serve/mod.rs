@@ -102,8 +102,14 @@ fn common(inbox: Inbox, serving: &Serving) -> Router {
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
     match reflection().build_v1() {
+        Ok(it) => router = router.add_service(InterceptedService::new(it, heard)),
+        Err(error) => tracing::error!(%error, "no reflection"),
+    }
+    // What most clients, Python's among them, still ask for.
+    match reflection().build_v1alpha() {
         Ok(it) => router = router.add_service(InterceptedService::new(it, heard)),
         Err(error) => tracing::error!(%error, "no reflection"),
     }
