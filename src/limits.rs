@@ -151,6 +151,8 @@ pub(crate) const HEALTH_LOOK_EVERY: Duration = Duration::from_secs(1);
 pub(crate) const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
 /// See [`KEEPALIVE_EVERY`].
 pub(crate) const KEEPALIVE_ANSWER_MAX: Duration = Duration::from_secs(10);
+/// A supervisor hears of a node that gets on at least this often.
+pub(crate) const NOTIFY_EVERY: Duration = Duration::from_secs(5);
 /// Reconnect back-off: first wait, doubled up to
 pub const BACKOFF_MIN: Duration = Duration::from_millis(10);
 /// this.

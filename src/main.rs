@@ -10,9 +10,15 @@ use bazaar::wire::descriptors::raise_limit;
 
 fn main() -> ExitCode {
     raise_limit();
-    let cli = match Cli::parse_from_args(std::env::args_os()) {
+    let args: Vec<_> = std::env::args_os().collect();
+    let cli = match Cli::parse_from_args(args.clone()) {
         Ok(cli) => cli,
-        Err(stop) => return say(&stop.text, stop.exit),
+        Err(stop) => {
+            if stop.exit != 0 {
+                ops::nodes::refused(&args);
+            }
+            return say(&stop.text, stop.exit);
+        }
     };
     let color = colored(cli.global.color, &std::io::stderr());
     match run(&cli) {

@@ -15,6 +15,7 @@ use super::Stopwatch;
 use super::driver::{self, Driver};
 use super::grpc::Grpc;
 use super::life::{Settings, Stop, announce, end_with_parent, stop_at_signals, wire_runtime};
+use super::notify::Notify;
 use crate::journal::{self, Birth, Journal, OpenError, Reader, Recovered, exit_on_failure};
 use crate::limits::{BACKOFF_MAX, BACKOFF_MIN, CALL_DEADLINE, CLOSE_MAX, EVENTS_MAX, INBOX_MAX};
 use crate::model::call::Catalogue;
@@ -342,13 +343,18 @@ impl Start {
             happenings: happenings.clone(),
         };
         let server = wire.spawn(serve(inbox.clone(), serving));
+        let (notify, asks) = (Arc::new(Notify::from_env()), inbox.clone());
         let dialer = Dialer { wire: wire.handle().clone(), inbox, deadline: CALL_DEADLINE };
         let port = Grpc::new(node, dialer, numbers.clone(), happenings);
         let driver = Driver::new(machine(stopwatch.now()), journal, port, numbers);
+        let stopping = stop.stopped();
         let node = on_loop_thread(driver::run(driver, arrivals, stop, stopwatch))?;
         begun.stop();
         announce(&line, addr, settings.ready_file.as_ref())?;
+        notify.ready(&format!("at {addr}"));
+        wire.spawn(supervise(Arc::clone(&notify), asks, stopping));
         let ended = node.join().unwrap_or_else(|_| Err("the loop panicked; see the log".to_owned()));
+        notify.stopping();
         closed.stop();
         wire.block_on(async {
             // Streams are given a moment to end; the process leaves anyway.
@@ -401,6 +407,15 @@ pub(crate) fn replaced_token(extra: &BTreeMap<String, Vec<u8>>) -> Option<Token>
 fn goods_in(extra: &BTreeMap<String, Vec<u8>>) -> Vec<(String, Money)> {
     let json = extra.get(catalogue::GOODS).map(Vec::as_slice).unwrap_or_default();
     catalogue::Catalogue::from_json(json).0.into_iter().map(|good| (good.name, good.unit_price)).collect()
+}
+
+/// Keeps a supervisor informed until the node is told to stop.
+async fn supervise(notify: Arc<Notify>, node: mpsc::Sender<Arrival>, stopping: impl Future<Output = ()>) {
+    let told = async {
+        notify.watch(node).await;
+        std::future::pending().await
+    };
+    tokio::select! { () = stopping => notify.stopping(), () = told => {} }
 }
 
 fn on_loop_thread(

@@ -19,4 +19,5 @@ mod membership;
 mod power_cut;
 mod resign;
 mod restore;
+mod supervised;
 mod worst_days;
