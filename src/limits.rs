@@ -151,6 +151,13 @@ pub(crate) const HEALTH_LOOK_EVERY: Duration = Duration::from_secs(1);
 pub(crate) const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
 /// See [`KEEPALIVE_EVERY`].
 pub(crate) const KEEPALIVE_ANSWER_MAX: Duration = Duration::from_secs(10);
+/// A node whose answers are suspected sooner is suspected when it is well: an answer waits for the disk, and what is
+/// written lazily for [`LAZY_MAX`] before that.
+pub(crate) const SUSPECT_AFTER_MIN: Duration = Duration::from_millis(200);
+/// Heartbeats more often than this cost more than they tell.
+pub(crate) const HEARTBEAT_MIN: Duration = Duration::from_millis(50);
+/// The longest heartbeat, and the longest patience.
+pub(crate) const TIMER_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// A supervisor hears of a node that gets on at least this often.
 pub(crate) const NOTIFY_EVERY: Duration = Duration::from_secs(5);
 /// Reconnect back-off: first wait, doubled up to
@@ -234,6 +241,8 @@ const _: () = {
         "a small market runs with the fewest descriptors"
     );
     assert!(FIRST_WORD_MAX.as_secs() + CALL_DEADLINE.as_secs() <= REQUEST_MAX.as_secs());
+    assert!(2 * LAZY_MAX.as_millis() <= SUSPECT_AFTER_MIN.as_millis());
+    assert!(PROBE_MAX.as_millis() <= SUSPECT_AFTER_MIN.as_millis(), "a probe says more than a silence");
     assert!(PROBE_MAX.as_millis() < CALL_DEADLINE.as_millis());
     assert!(BATCH_ORDERS_MAX * SETTLE_BATCHES_IN_FLIGHT_MAX <= TRADER_QUEUE_ORDERS_MAX);
 };

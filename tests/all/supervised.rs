@@ -23,6 +23,7 @@ fn a_start_that_fails_leaves_no_ready_file_of_an_earlier_one() {
     let cases = [
         (2, "peer --ready-file ready".to_owned()),
         (2, "warehouse --listen nowhere --ready-file=ready".to_owned()),
+        (2, "warehouse --suspect-after 10ms --ready-file ready".to_owned()),
         (2, "warehouse --ready-file ready --config-dir absent".to_owned()),
         (2, "warehouse --ready-file ready --listen 127.0.0.1:0 --data-dir file".to_owned()),
         (7, "warehouse --ready-file ready --listen 127.0.0.1:0 --data-dir theirs".to_owned()),
