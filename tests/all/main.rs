@@ -20,4 +20,5 @@ mod power_cut;
 mod resign;
 mod restore;
 mod supervised;
+mod vacant;
 mod worst_days;
