@@ -328,6 +328,7 @@ impl Start {
     where
         M: Machine + Send + 'static,
     {
+        let advertised = self.addr();
         let Start { settings, wire, stops: Stops { stop, begun, closed }, listener, connections_max, addr } =
             self;
         let (numbers, stopwatch) = (Numbers::default(), Stopwatch::default());
@@ -336,6 +337,7 @@ impl Start {
         let head = DumpHead { peer: node, cluster: journal.meta().cluster.clone(), ..DumpHead::default() };
         let serving = Serving {
             listener,
+            addr: advertised,
             connections_max,
             shutdown: Box::pin(closed.stopped()),
             numbers: numbers.clone(),

@@ -16,6 +16,7 @@ mod imports;
 mod links;
 mod market;
 mod membership;
+mod names;
 mod power_cut;
 mod resign;
 mod restore;

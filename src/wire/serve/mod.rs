@@ -45,6 +45,8 @@ mod warehouse;
 pub(crate) struct Serving {
     /// Already bound, so that the address is known.
     pub listener: TcpListener,
+    /// Where others find the node, if it is not all addresses.
+    pub addr: String,
     /// How many connections may come in.
     pub connections_max: usize,
     /// Ends the server; streams are to be ended before.
@@ -82,7 +84,7 @@ pub(crate) async fn serve_warehouse(
     serving: Serving,
 ) -> Result<(), ServeError> {
     let inbox = Inbox::new(arrivals, serving.numbers.clone());
-    let warehouse = WarehouseServer::new(warehouse::Warehouse(inbox.clone()));
+    let warehouse = WarehouseServer::new(warehouse::Warehouse::new(inbox.clone(), &serving.addr));
     let router = common(inbox, &serving).add_service(warehouse.max_decoding_message_size(MESSAGE_BYTES_MAX));
     run(router, serving).await
 }
