@@ -97,12 +97,29 @@ pub(crate) const STEP_ORDERS_MAX: usize = 16_384;
 pub(crate) const EVENTS_MAX: usize = 4_096;
 /// Streams that a peer keeps to other peers.
 pub(crate) const LINKS_MAX: usize = 1_024;
+/// Callers that wait for one order of a peer.
+pub(crate) const ASKERS_MAX: usize = 64;
+/// Outcomes of orders placed by hand that a peer remembers, to tell them again.
+pub(crate) const BY_HAND_MAX: usize = 1_024;
 /// Neighbours that a peer keeps a link to; more may keep one to it.
 pub(crate) const NEIGHBOUR_LINKS_MAX: usize = 4;
 /// News of the membership that comes within this of the last goes on together, at its end.
 pub(crate) const GOSSIP_EVERY_MS: u64 = 20;
 /// Streams of one HTTP/2 connection.
 pub(crate) const CONNECTION_STREAMS_MAX: u32 = 256;
+
+/// Connections that come in to one node: a trader of a full market has a line and a link of each peer.
+pub(crate) const CONNECTIONS_MAX: usize = 2_048;
+/// Connections of one address, where it is not of this machine: a dozen peers of a machine have five each.
+pub(crate) const CONNECTIONS_PER_ADDRESS_MAX: usize = 64;
+/// Connections that were told to make room for others, and are not closed yet.
+pub(crate) const CONNECTIONS_LEAVING_MAX: usize = 16;
+/// Descriptors that no connection takes, whoever dialed it: a store needs some for its next checkpoint.
+pub(crate) const DESCRIPTORS_KEPT_BACK: u64 = 32;
+/// Descriptors of a node beside those: its files, its runtime, and what it dials.
+pub(crate) const DESCRIPTORS_OWN: u64 = 48;
+/// With fewer descriptors no node starts.
+pub(crate) const DESCRIPTORS_MIN: u64 = 128;
 
 /// Pieces in one order.
 pub const QUANTITY_MAX: u64 = 1_000_000;
@@ -135,6 +152,10 @@ pub(crate) const CLOCK_RESERVE: u64 = 1 << 20;
 pub(crate) const CALL_DEADLINE: Duration = Duration::from_secs(5);
 /// Connecting to a node.
 pub const CONNECT_MAX: Duration = Duration::from_secs(1);
+/// A connection on which nothing was understood by then is closed; so is a stream without its first word.
+pub(crate) const FIRST_WORD_MAX: Duration = Duration::from_secs(5);
+/// A unary request that comes in is whole, and answered, within this.
+pub(crate) const REQUEST_MAX: Duration = Duration::from_secs(10);
 /// Asking a suspect whether it lives.
 pub(crate) const PROBE_MAX: Duration = Duration::from_millis(200);
 /// Who watches a node's health hears of a change within this.
@@ -143,6 +164,15 @@ pub(crate) const HEALTH_LOOK_EVERY: Duration = Duration::from_secs(1);
 pub(crate) const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
 /// See [`KEEPALIVE_EVERY`].
 pub(crate) const KEEPALIVE_ANSWER_MAX: Duration = Duration::from_secs(10);
+/// A node whose answers are suspected sooner is suspected when it is well: an answer waits for the disk, and what is
+/// written lazily for [`LAZY_MAX`] before that.
+pub(crate) const SUSPECT_AFTER_MIN: Duration = Duration::from_millis(200);
+/// Heartbeats more often than this cost more than they tell.
+pub(crate) const HEARTBEAT_MIN: Duration = Duration::from_millis(50);
+/// The longest heartbeat, and the longest patience.
+pub(crate) const TIMER_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// A supervisor hears of a node that gets on at least this often.
+pub(crate) const NOTIFY_EVERY: Duration = Duration::from_secs(5);
 /// Reconnect back-off: first wait, doubled up to
 pub const BACKOFF_MIN: Duration = Duration::from_millis(10);
 /// this.
@@ -220,6 +250,14 @@ const _: () = {
     );
     assert!(SESSION_WINDOW as usize * ORDER_BYTES_MAX < EARLY_BYTES_MAX, "a peer's open orders may wait");
     assert!(CLOCK_LEAD_MAX * 2 < CLOCK_LEAP_MAX);
+    assert!(2 * PEERS_MAX as usize + 48 <= CONNECTIONS_MAX, "a full market, and people who ask");
+    assert!(
+        DESCRIPTORS_KEPT_BACK + DESCRIPTORS_OWN + CONNECTIONS_LEAVING_MAX as u64 + 32 <= DESCRIPTORS_MIN,
+        "a small market runs with the fewest descriptors"
+    );
+    assert!(FIRST_WORD_MAX.as_secs() + CALL_DEADLINE.as_secs() <= REQUEST_MAX.as_secs());
+    assert!(2 * LAZY_MAX.as_millis() <= SUSPECT_AFTER_MIN.as_millis());
+    assert!(PROBE_MAX.as_millis() <= SUSPECT_AFTER_MIN.as_millis(), "a probe says more than a silence");
     assert!(PROBE_MAX.as_millis() < CALL_DEADLINE.as_millis());
     assert!(BATCH_ORDERS_MAX * SETTLE_BATCHES_IN_FLIGHT_MAX <= TRADER_QUEUE_ORDERS_MAX);
 };

@@ -6,11 +6,19 @@ use std::process::ExitCode;
 use bazaar::cli::{Cli, Command};
 use bazaar::ops::output::{Failure, colored};
 use bazaar::ops::{self};
+use bazaar::wire::descriptors::raise_limit;
 
 fn main() -> ExitCode {
-    let cli = match Cli::parse_from_args(std::env::args_os()) {
+    raise_limit();
+    let args: Vec<_> = std::env::args_os().collect();
+    let cli = match Cli::parse_from_args(args.clone()) {
         Ok(cli) => cli,
-        Err(stop) => return say(&stop.text, stop.exit),
+        Err(stop) => {
+            if stop.exit != 0 {
+                ops::nodes::refused(&args);
+            }
+            return say(&stop.text, stop.exit);
+        }
     };
     let color = colored(cli.global.color, &std::io::stderr());
     match run(&cli) {

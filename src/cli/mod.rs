@@ -12,6 +12,8 @@ mod simulate;
 mod usage;
 mod value;
 
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -201,9 +203,19 @@ pub(crate) fn command() -> clap::Command {
     tree.mut_subcommand("join", |join| join.mut_args(hide))
 }
 
+/// The ready file that a node's command line names, whatever else is wrong with it: clap gives up at the first mistake.
+pub(crate) fn ready_file_of(args: &[OsString]) -> Option<PathBuf> {
+    const FLAG: &str = "--ready-file";
+    args.iter().skip(1).find(|it| ["warehouse", "peer", "join"].iter().any(|node| *it == node))?;
+    let after = args.iter().position(|it| it == FLAG).and_then(|at| args.get(at + 1)).cloned();
+    let joined =
+        || args.iter().find_map(|it| it.as_bytes().strip_prefix(FLAG.as_bytes())?.strip_prefix(b"="));
+    after.or_else(|| joined().map(|path| OsStr::from_bytes(path).to_owned())).map(PathBuf::from)
+}
+
 impl Cli {
     /// Reads what was typed, program name first. On `Err` print it and exit with its code: that includes `--help`.
-    pub fn parse_from_args(args: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Cli, Stop> {
+    pub fn parse_from_args(args: impl IntoIterator<Item = OsString>) -> Result<Cli, Stop> {
         let args: Vec<_> = args.into_iter().collect();
         let matches = command().try_get_matches_from(&args).map_err(|error| usage::stop(&error, &args))?;
         let cli = Cli::from_arg_matches(&matches).map_err(|error| usage::stop(&error, &args))?;

@@ -30,8 +30,9 @@ pub struct NodeFlags {
     /// Address to listen on [default: 127.0.0.1 and port 7700 plus the peer's id; port 0: any free one]
     #[arg(long, value_name = "ADDR", value_parser = value::listen)]
     pub listen: Option<SocketAddr>,
-    /// Address that other nodes are told instead, where the one listened at is not theirs to reach (NAT, containers)
-    #[arg(long, value_name = "ADDR", value_parser = value::addr)]
+    /// Address that other nodes are told instead, where the one listened at is not theirs to reach (NAT, containers). A
+    /// peer that listens at 0.0.0.0 needs none: others are told where the warehouse sees it
+    #[arg(long, value_name = "ADDR", value_parser = value::advertised)]
     pub advertise: Option<NodeAddr>,
     /// Format of the log on stderr
     #[arg(long, value_name = "FORMAT", value_enum, default_value = "pretty", env = "BAZAAR_LOG_FORMAT")]
@@ -54,10 +55,10 @@ pub struct NodeFlags {
 #[derive(Args, Clone, Copy, Debug)]
 pub struct TimerFlags {
     /// How often the traders make sure that something is sent between them
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = value::period, env = "BAZAAR_HEARTBEAT")]
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = value::heartbeat, env = "BAZAAR_HEARTBEAT")]
     pub heartbeat: Duration,
     /// How long something may go unanswered before its receiver is suspected
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = value::period, env = "BAZAAR_SUSPECT_AFTER")]
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = value::suspect_after, env = "BAZAAR_SUSPECT_AFTER")]
     pub suspect_after: Duration,
 }
 

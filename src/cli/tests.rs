@@ -103,3 +103,19 @@ fn lists_may_be_repeated_or_joined() {
     assert_eq!(dump.filter.kind, ["buy", "sell"]);
     assert_eq!(dump.limit(), 50);
 }
+
+#[test]
+fn the_ready_file_is_found_whatever_else_is_wrong() {
+    let found = |line: &str| {
+        let args: Vec<_> = line.split(' ').map(Into::into).collect();
+        ready_file_of(&args).map(|path| path.display().to_string())
+    };
+    for line in
+        ["bazaar peer --frsh --ready-file a/b --id", "bazaar --josn warehouse --id x --ready-file=a/b"]
+    {
+        assert_eq!(found(line).as_deref(), Some("a/b"), "{line}");
+    }
+    for line in ["bazaar join", "bazaar peer --ready-file", "bazaar up --ready-file a", "bazaar", ""] {
+        assert_eq!(found(line), None, "{line}");
+    }
+}

@@ -4,7 +4,10 @@ use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::journal::wall_now;
-use crate::limits::{ADDR_BYTES_MAX, PEERS_MAX, QUANTITY_MAX, TRADER_QUEUE_ORDERS_MAX};
+use crate::limits::{
+    ADDR_BYTES_MAX, HEARTBEAT_MIN, PEERS_MAX, QUANTITY_MAX, SUSPECT_AFTER_MIN, TIMER_MAX,
+    TRADER_QUEUE_ORDERS_MAX,
+};
 use crate::types::{Number, OrderId, PeerId, Quantity, WallMicros};
 
 /// Why a value is refused, and how to write a right one. clap names the flag and the value.
@@ -118,6 +121,25 @@ pub(crate) fn period(text: &str) -> Result<Duration, ValueError> {
     }
 }
 
+/// How often something is sent between traders.
+pub(crate) fn heartbeat(text: &str) -> Result<Duration, ValueError> {
+    between(period(text)?, HEARTBEAT_MIN)
+}
+
+/// How long an answer is waited for before its node is suspected.
+pub(crate) fn suspect_after(text: &str) -> Result<Duration, ValueError> {
+    between(period(text)?, SUSPECT_AFTER_MIN)
+}
+
+fn between(time: Duration, min: Duration) -> Result<Duration, ValueError> {
+    let mend = || format!("use {min:?} to {}", humantime::format_duration(TIMER_MAX));
+    match time {
+        time if time < min => refuse("too short: nodes that are well would be suspected", mend()),
+        time if time > TIMER_MAX => refuse("too long: nothing would ever be found out", mend()),
+        time => Ok(time),
+    }
+}
+
 /// 0 to 100.
 pub(crate) fn percent(text: &str) -> Result<u8, ValueError> {
     match text.parse() {
@@ -186,6 +208,16 @@ fn port_here(text: &str) -> Option<u16> {
     text.trim_start_matches(':').parse().ok()
 }
 
+/// Where others find this node: something that they can dial.
+pub(crate) fn advertised(text: &str) -> Result<NodeAddr, ValueError> {
+    let found = addr(text)?;
+    let everywhere = found.0.parse::<SocketAddr>().is_ok_and(|it| it.ip().to_canonical().is_unspecified());
+    match everywhere || found.0.ends_with(":0") {
+        true => refuse("nobody can dial it", "name this machine as others see it, like 10.0.0.7:7707"),
+        false => Ok(found),
+    }
+}
+
 /// The same for an address of this machine's own to listen on.
 pub(crate) fn listen(text: &str) -> Result<SocketAddr, ValueError> {
     if let Some(port) = port_here(text) {
@@ -193,7 +225,8 @@ pub(crate) fn listen(text: &str) -> Result<SocketAddr, ValueError> {
     }
     let resolved = text.to_socket_addrs().ok().and_then(|addrs| {
         let addrs: Vec<SocketAddr> = addrs.collect();
-        addrs.iter().find(|addr| addr.is_ipv4()).or(addrs.first()).copied()
+        let found = addrs.iter().find(|addr| addr.is_ipv4()).or(addrs.first()).copied()?;
+        Some(SocketAddr::new(found.ip().to_canonical(), found.port()))
     });
     resolved.map_or_else(|| refuse("not an address", "write it like 127.0.0.1:7700 or :7700"), Ok)
 }
@@ -299,6 +332,29 @@ mod tests {
             assert_eq!(addr(text).map(|addr| addr.to_string()), Ok("127.0.0.1:7700".to_owned()), "{text}");
         }
         assert!(addr("70000").is_err() && listen("70000").is_err());
+    }
+
+    #[test]
+    fn nobody_is_told_an_address_that_cannot_be_dialed() {
+        for bad in ["0.0.0.0:7700", "[::]:7700", "[::ffff:0.0.0.0]:7700", "10.0.0.7:0", "warehouse"] {
+            assert!(advertised(bad).is_err(), "{bad}");
+        }
+        for text in ["10.0.0.7:7700", "peer-7.market:7707", "[fd00::7]:7707"] {
+            assert_eq!(advertised(text).map(|addr| addr.to_string()), Ok(text.to_owned()));
+        }
+        assert_eq!(listen("[::ffff:0.0.0.0]:7700"), Ok("0.0.0.0:7700".parse().unwrap()));
+    }
+
+    /// With 10 ms a quiet market fenced its traders ten times a second.
+    #[test]
+    fn timers_that_cannot_work_are_refused_with_what_would_do() {
+        for (text, mend) in [("10ms", "200ms"), ("199ms", "200ms"), ("100us", "200ms"), ("2days", "1day")] {
+            assert!(suspect_after(text).unwrap_err().mend.contains(mend), "{text}");
+        }
+        for text in ["49ms", "100us", "1000000years"] {
+            assert!(heartbeat(text).unwrap_err().mend.contains("50ms"), "{text}");
+        }
+        assert!(suspect_after("200ms").is_ok() && heartbeat("50ms").is_ok() && heartbeat("1day").is_ok());
     }
 
     /// Otherwise a peer goes on dialing where the warehouse was when the peer was started.

@@ -1,8 +1,10 @@
 //! Commands that mend a node's directory, as hints name them: each works as it stands, typed into a shell where the
 //! failed command was typed, and none of them removes what may be the only copy of something.
 
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use super::dir::NodeDir;
@@ -18,12 +20,23 @@ pub(crate) const BACKUP: &str = "BACKUP";
 
 /// A path as a word of a shell.
 pub(crate) fn word(path: &Path) -> String {
-    let text = path.display().to_string();
+    let Some(text) = path.to_str().map(str::to_owned) else { return printed(path) };
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@%".contains(c);
     if !text.is_empty() && !text.starts_with('-') && text.chars().all(plain) {
         return text;
     }
     format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// A name that is no text cannot be shown as it is: the shell is to make it of its bytes.
+fn printed(path: &Path) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._".contains(&byte);
+    let byte = |byte: &u8| match plain(*byte) {
+        true => char::from(*byte).to_string(),
+        false => format!("\\{byte:03o}"),
+    };
+    let bytes: String = path.as_os_str().as_bytes().iter().map(byte).collect();
+    format!("\"$(printf '{bytes}')\"")
 }
 
 /// The node's directory that a path is in, or is: by any of its names, for each of them may be what is damaged.
@@ -38,12 +51,14 @@ pub(super) fn node_dir(path: &Path) -> &Path {
 
 /// A free name for a node's directory: outside its market's, where other names are refused.
 fn aside(dir: &Path) -> PathBuf {
-    let name = dir.file_name().map_or("node".into(), |name| name.to_string_lossy().into_owned());
+    let name = dir.file_name().unwrap_or(OsStr::new("node"));
     let place = match market_of(dir) {
         Some(market) => beside(market),
         None => beside(dir),
     };
-    free_of(&place.join(format!("lost-{name}")))
+    let mut lost = OsString::from("lost-");
+    lost.push(name);
+    free_of(&place.join(lost))
 }
 
 /// This name, or one like it that is free.
@@ -53,7 +68,13 @@ fn free_of(path: &Path) -> PathBuf {
 
 /// A name like this one that is free.
 pub(crate) fn free(path: &Path) -> PathBuf {
-    let name = |n: u32| PathBuf::from(format!("{}-{n}", path.display().to_string().trim_end_matches('/')));
+    // Its components leave a slash at the end out.
+    let path: PathBuf = path.components().collect();
+    let name = |n: u32| {
+        let mut name = path.clone().into_os_string();
+        name.push(format!("-{n}"));
+        PathBuf::from(name)
+    };
     (2..=u32::MAX).map(name).find(|at| at.symlink_metadata().is_err()).unwrap_or_else(|| name(0))
 }
 
@@ -178,6 +199,17 @@ mod tests {
             [("a/b-1.c", "a/b-1.c"), ("a b", "'a b'"), ("it's", r"'it'\''s'"), ("-x", "'-x'"), ("", "''")]
         {
             assert_eq!(word(Path::new(path)), expected);
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_no_text_is_one_word_too() {
+        use std::process::Command;
+        for name in [&b"a\xff"[..], b"\xfe b%s'\\\"$(x)", b"-\xff"] {
+            let path = Path::new(OsStr::from_bytes(name));
+            let line = format!("printf %s {}", word(path));
+            let said = Command::new("sh").args(["-c", &line]).output().unwrap();
+            assert_eq!(said.stdout, name, "{line}");
         }
     }
 

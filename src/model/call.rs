@@ -9,7 +9,8 @@ use super::report::Report;
 use super::row::Outcome;
 use super::warehouse::{Denied, GivenUp, Opened};
 use crate::types::{
-    Epoch, Generation, Hash, Money, Office, Order, OrderKind, PeerId, ProcessId, Quantity, Stamp, Term,
+    Epoch, Generation, Hash, Money, Number, Office, Order, OrderKind, PeerId, ProcessId, Quantity, Stamp,
+    Term,
 };
 
 /// What one node asks of another, or a person of a node.
@@ -37,8 +38,8 @@ pub enum Ask {
     Probe,
     /// Any node: everything about it.
     Status,
-    /// Peer: it places an order of its own: good, quantity, kind.
-    Place(String, Quantity, OrderKind),
+    /// Peer: it places an order of its own: good, quantity, kind, and under which number; 0: the next one.
+    Place(String, Quantity, OrderKind, Number),
     /// Peer: its shopper places no more.
     Quiesce,
     /// Peer: it goes for good.

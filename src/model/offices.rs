@@ -198,14 +198,18 @@ impl Roster {
         }
     }
 
-    /// Why the market is not healthy, as far as the offices go: one is vacant, or its holder absent.
+    /// Why the market is not healthy, as far as the offices go: one is vacant, or its holder absent. So is a holder that
+    /// the warehouse, after its own start, waits for and has not seen.
     pub(crate) fn trouble(&self) -> Option<String> {
         if self.primary.is_none() && self.secondary.is_none() {
             return Some("no trader in office".to_owned());
         }
         Office::BOTH.into_iter().find_map(|office| match self.get(office) {
             None => Some(format!("no {office} in office")),
-            Some(seat) => (!seat.present).then(|| format!("the {office}, peer {}, is absent", seat.peer)),
+            Some(seat) => {
+                let is_seen = seat.present && !seat.addr.is_empty();
+                (!is_seen).then(|| format!("the {office}, peer {}, is absent", seat.peer))
+            }
         })
     }
 
@@ -229,6 +233,21 @@ mod tests {
     fn office(office: Office, trader: u32, term: u64) -> Record {
         let process = ProcessId::default();
         Record::Office { office, trader: PeerId(trader), process, term: Term(term), clock: Stamp(1) }
+    }
+
+    /// A warehouse that was started again counts holders as present for a while, or anybody could claim their offices. It
+    /// said that all was well, with every peer dead.
+    #[test]
+    fn a_holder_that_is_waited_for_is_not_seen() {
+        let seat = |peer, addr: &str| {
+            let (peer, process, addr) = (PeerId(peer), ProcessId::default(), addr.to_owned());
+            Some(Seat { peer, process, term: Term(1), present: true, addr, licence: None })
+        };
+        let roster = Roster { primary: seat(6, "here"), secondary: seat(5, "there"), ..Roster::default() };
+        assert_eq!(roster.trouble(), None);
+        let waited_for = Roster { secondary: seat(5, ""), ..roster };
+        assert_eq!(waited_for.trouble().as_deref(), Some("the secondary, peer 5, is absent"));
+        assert!(!waited_for.claimable(Office::Secondary));
     }
 
     #[test]

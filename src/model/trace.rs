@@ -196,7 +196,10 @@ impl Display for Ask {
             Ask::HandOver(hello, orders) => write!(f, "hand over of {}{}", hello.peer, Orders(orders)),
             Ask::Probe => f.write_str("probe"),
             Ask::Status => f.write_str("status"),
-            Ask::Place(good, quantity, kind) => write!(f, "place {} {quantity} {good}", kind.name()),
+            Ask::Place(good, quantity, kind, number) => {
+                write!(f, "place {} {quantity} {good}", kind.name())?;
+                if number.0 == 0 { Ok(()) } else { write!(f, " as {number}") }
+            }
             Ask::Quiesce => f.write_str("quiesce"),
             Ask::Leave => f.write_str("leave"),
             Ask::ResignByHand(to) => write!(f, "resign by hand to {to}"),

@@ -15,6 +15,7 @@ use super::Stopwatch;
 use super::driver::{self, Driver};
 use super::grpc::Grpc;
 use super::life::{Settings, Stop, announce, end_with_parent, stop_at_signals, wire_runtime};
+use super::notify::Notify;
 use crate::journal::{self, Birth, Journal, OpenError, Reader, Recovered, exit_on_failure};
 use crate::limits::{BACKOFF_MAX, BACKOFF_MIN, CALL_DEADLINE, CLOSE_MAX, EVENTS_MAX, INBOX_MAX};
 use crate::model::call::Catalogue;
@@ -30,6 +31,7 @@ use crate::types::{Generation, Money, Now, PeerId, ProcessId, Quantity, Role, Se
 use crate::wire::arrival::Arrival;
 use crate::wire::client::dial::Dialer;
 use crate::wire::client::{CallError, Node};
+use crate::wire::descriptors::{TooFew, connections_max};
 use crate::wire::serve::dump::{BlockReader, DumpHead};
 use crate::wire::serve::{ServeError, Serving, listen, serve_peer, serve_warehouse};
 
@@ -57,6 +59,9 @@ pub(crate) enum BootError {
         /// What it said.
         why: CallError,
     },
+    /// There are too few descriptors.
+    #[error(transparent)]
+    Descriptors(#[from] TooFew),
     /// The system refused something that every process needs.
     #[error("{0}")]
     System(#[from] std::io::Error),
@@ -266,6 +271,7 @@ struct Start {
     wire: Runtime,
     stops: Stops,
     listener: TcpListener,
+    connections_max: usize,
     addr: SocketAddr,
 }
 
@@ -286,6 +292,7 @@ impl Start {
     /// Signals and the parent's pipe are watched from the beginning: a start may take long, and must be ended by them,
     /// too.
     fn new(settings: Settings) -> Result<Start, BootError> {
+        let connections_max = connections_max()?;
         let (wire, stops) = (wire_runtime()?, Stops::default());
         wire.block_on(async { stop_at_signals(stops.stop.clone(), stops.begun.clone()) })?;
         if settings.parent_pipe {
@@ -296,7 +303,7 @@ impl Start {
             why: error.to_string(),
         })?;
         let addr = listener.local_addr()?;
-        Ok(Start { settings, wire, stops, listener, addr })
+        Ok(Start { settings, wire, stops, listener, connections_max, addr })
     }
 
     /// Where others are told to find the node.
@@ -321,31 +328,42 @@ impl Start {
     where
         M: Machine + Send + 'static,
     {
-        let Start { settings, wire, stops: Stops { stop, begun, closed }, listener, addr } = self;
+        let advertised = self.addr();
+        let Start { settings, wire, stops: Stops { stop, begun, closed }, listener, connections_max, addr } =
+            self;
         let (numbers, stopwatch) = (Numbers::default(), Stopwatch::default());
         let (inbox, arrivals) = mpsc::channel(INBOX_MAX);
         let (happenings, _) = broadcast::channel(EVENTS_MAX);
         let head = DumpHead { peer: node, cluster: journal.meta().cluster.clone(), ..DumpHead::default() };
         let serving = Serving {
             listener,
+            addr: advertised,
+            connections_max,
             shutdown: Box::pin(closed.stopped()),
             numbers: numbers.clone(),
             blocks: Arc::new(Blocks { reader: journal.reader(), head }),
             happenings: happenings.clone(),
         };
         let server = wire.spawn(serve(inbox.clone(), serving));
+        let (notify, asks) = (Arc::new(Notify::from_env()), inbox.clone());
         let dialer = Dialer { wire: wire.handle().clone(), inbox, deadline: CALL_DEADLINE };
         let port = Grpc::new(node, dialer, numbers.clone(), happenings);
         let driver = Driver::new(machine(stopwatch.now()), journal, port, numbers);
+        let stopping = stop.stopped();
         let node = on_loop_thread(driver::run(driver, arrivals, stop, stopwatch))?;
         begun.stop();
         announce(&line, addr, settings.ready_file.as_ref())?;
+        notify.ready(&format!("at {addr}"));
+        wire.spawn(supervise(Arc::clone(&notify), asks, stopping));
         let ended = node.join().unwrap_or_else(|_| Err("the loop panicked; see the log".to_owned()));
+        notify.stopping();
         closed.stop();
         wire.block_on(async {
             // Streams are given a moment to end; the process leaves anyway.
             let _ = tokio::time::timeout(CLOSE_MAX, server).await;
         });
+        // A name that is being looked up would be waited for.
+        wire.shutdown_background();
         ended.map_err(BootError::Ended)
     }
 }
@@ -391,6 +409,15 @@ pub(crate) fn replaced_token(extra: &BTreeMap<String, Vec<u8>>) -> Option<Token>
 fn goods_in(extra: &BTreeMap<String, Vec<u8>>) -> Vec<(String, Money)> {
     let json = extra.get(catalogue::GOODS).map(Vec::as_slice).unwrap_or_default();
     catalogue::Catalogue::from_json(json).0.into_iter().map(|good| (good.name, good.unit_price)).collect()
+}
+
+/// Keeps a supervisor informed until the node is told to stop.
+async fn supervise(notify: Arc<Notify>, node: mpsc::Sender<Arrival>, stopping: impl Future<Output = ()>) {
+    let told = async {
+        notify.watch(node).await;
+        std::future::pending().await
+    };
+    tokio::select! { () = stopping => notify.stopping(), () = told => {} }
 }
 
 fn on_loop_thread(

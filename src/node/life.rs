@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
@@ -109,8 +109,32 @@ pub(crate) fn announce(line: &str, addr: SocketAddr, ready_file: Option<&PathBuf
     tracing::info!(%addr, "{line}");
     // A reader that went away is no reason to end.
     let _ = writeln!(std::io::stdout(), "{line}");
-    match ready_file {
-        Some(path) => std::fs::write(path, format!("{addr}\n")),
-        None => Ok(()),
+    ready_file.map_or(Ok(()), |path| {
+        // By rename: who waits for the file never reads half of it.
+        let temporary = beside(path);
+        std::fs::write(&temporary, format!("{addr}\n"))?;
+        std::fs::rename(temporary, path)
+    })
+}
+
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".tmp");
+    name.into()
+}
+
+/// Removes the ready file of an earlier start, before anything of this one can fail.
+///
+/// # Errors
+/// It cannot be removed, or none can be written there.
+pub(crate) fn not_ready(ready_file: &Path) -> std::io::Result<()> {
+    match std::fs::remove_file(ready_file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => {
+            // Written and removed: a node that serves and cannot say so is of no use to who waits for the file.
+            let temporary = beside(ready_file);
+            std::fs::write(&temporary, "")?;
+            std::fs::remove_file(temporary)
+        }
     }
 }

@@ -13,6 +13,7 @@ pub mod driver;
 pub mod grpc;
 pub(crate) mod held;
 pub(crate) mod life;
+pub(crate) mod notify;
 pub mod port;
 
 /// The monotonic clock of a process, in milliseconds since it was made.

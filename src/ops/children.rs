@@ -1,6 +1,7 @@
 //! Child processes of `up` and `bench`: started in a group of their own, holding a pipe that ends them with us, with
 //! their log in their directory, and ready when they have printed their one line.
 
+use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 use super::output::{Failure, exit};
 use crate::journal::{NodeDir, is_file_or_absent, mend};
 use crate::limits::{CALL_DEADLINE, START_MAX};
+use crate::node::notify::VARIABLES;
 
 /// A node that this process started.
 #[derive(Debug)]
@@ -38,11 +40,16 @@ pub(crate) struct Starting {
     lines: std::sync::mpsc::Receiver<String>,
 }
 
+/// One more flag with its value.
+pub(crate) fn push(line: &mut Vec<OsString>, flag: &str, value: impl Into<OsString>) {
+    line.extend([flag.into(), value.into()]);
+}
+
 /// Starts `bazaar ARGS...` as a node with this directory.
 ///
 /// # Errors
 /// The directory or the process cannot be made.
-pub(crate) fn start(name: &str, dir: &Path, args: &[String]) -> Result<Starting, Failure> {
+pub(crate) fn start(name: &str, dir: &Path, args: &[OsString]) -> Result<Starting, Failure> {
     let failed = |error: std::io::Error| Failure::new(exit::FAILURE, format!("cannot start {name}: {error}"));
     fs::create_dir_all(dir).map_err(failed)?;
     let path = NodeDir::new(dir).log();
@@ -53,7 +60,12 @@ pub(crate) fn start(name: &str, dir: &Path, args: &[String]) -> Result<Starting,
     let log = OpenOptions::new().create(true).append(true).open(path).map_err(failed)?;
     let log_from = log.metadata().map_err(failed)?.len();
     let program = std::env::current_exe().map_err(failed)?;
-    let mut process = Command::new(program)
+    let mut command = Command::new(program);
+    // A supervisor of this process is none of its children's.
+    for name in VARIABLES {
+        command.env_remove(name);
+    }
+    let mut process = command
         .args(args)
         .arg("--parent-pipe")
         .stdin(Stdio::piped())

@@ -1,6 +1,8 @@
 //! `warehouse` and `peer`: from validated options to a running node.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
+use std::path::Path;
 
 use super::market::{self, WayIn};
 use super::output::{Failure, exit};
@@ -10,12 +12,12 @@ use crate::journal::OpenError;
 use crate::limits::START_MAX;
 use crate::model::shopper::Habits;
 use crate::node::boot::{self, BootError, PeerSpec, WarehouseSpec};
-use crate::node::life::Settings;
+use crate::node::life::{Settings, not_ready};
 use crate::types::Role;
 
 /// Runs a warehouse until it is told to stop.
 pub fn warehouse(args: &WarehouseArgs, global: &Global) -> Result<u8, Failure> {
-    log(&args.node, global);
+    prepare(&args.node, global)?;
     let goods = config::stock(&args.market.config_dir)?;
     let spec = WarehouseSpec {
         settings: settings(&args.node, args.listen(), args.data_dir.clone()),
@@ -28,7 +30,7 @@ pub fn warehouse(args: &WarehouseArgs, global: &Global) -> Result<u8, Failure> {
 
 /// Runs a peer until it is told to stop.
 pub fn peer(args: &PeerArgs, global: &Global) -> Result<u8, Failure> {
-    log(&args.node, global);
+    prepare(&args.node, global)?;
     let way_in = market::way_in(args, START_MAX, global.timeout)?;
     way_in.map_or(Ok(exit::DONE), |way_in| run_peer(args, way_in))
 }
@@ -75,9 +77,31 @@ fn habits(role: Role, flags: &ShopperFlags) -> Habits {
     }
 }
 
+/// What comes before anything of a start can fail: the ready file of an earlier one goes.
+///
+/// # Errors
+/// There can be no ready file where it was asked for.
+pub(crate) fn prepare(flags: &NodeFlags, global: &Global) -> Result<(), Failure> {
+    let removed = flags.ready_file.as_deref().map_or(Ok(()), not_ready);
+    log(flags, global);
+    removed.map_err(|error| {
+        let path = flags.ready_file.as_deref().unwrap_or(Path::new(""));
+        Failure::new(exit::USAGE, format!("--ready-file {}: {error}", path.display()))
+            .hint("name a file in a directory that this user may write in")
+    })
+}
+
+/// The same for a command line that was refused: the node that it names does not start.
+pub fn refused(args: &[OsString]) {
+    if let Some(path) = crate::cli::ready_file_of(args) {
+        // The refusal is what there is to say.
+        let _ = std::fs::remove_file(path);
+    }
+}
+
 /// A node's log goes to stderr, which `up` points at NODE/log. What sled says of a damaged store is told by us, with the
 /// mend, in one line.
-pub(crate) fn log(flags: &NodeFlags, global: &Global) {
+fn log(flags: &NodeFlags, global: &Global) {
     let level = match global.verbose {
         0 => "info",
         1 => "debug",
@@ -105,6 +129,8 @@ fn failure(error: BootError) -> Failure {
             .hint("start the warehouse first, or name it with --warehouse ADDR"),
         BootError::Identity(_) => Failure::new(exit::DIRECTORY, error.to_string())
             .hint("choose another --data-dir, or the right --id"),
+        BootError::Descriptors(_) => Failure::new(exit::FAILURE, error.to_string())
+            .hint("raise the limit where the node is started: ulimit -n 1024"),
         BootError::System(_) | BootError::Randomness(_) | BootError::Ended(_) => {
             Failure::new(exit::FAILURE, error.to_string())
         }

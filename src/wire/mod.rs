@@ -2,6 +2,7 @@
 pub mod arrival;
 pub mod client;
 pub(crate) mod convert;
+pub mod descriptors;
 pub(crate) mod outbox;
 pub(crate) mod serve;
 pub(crate) mod status;

@@ -17,7 +17,7 @@ use bazaar::types::{Office, PeerId};
 use bazaar::wire::client::Node;
 use rustix::process::Signal;
 
-use super::market::{Ended, Market, Running, SOON, alone, bazaar, block_on, kill, status, until};
+use super::market::{Ended, Market, Running, SOON, alone, bazaar, block_on, kill, limited, status, until};
 
 /// The warehouse among the nodes.
 pub const WAREHOUSE: u32 = 0;
@@ -35,6 +35,8 @@ pub struct ByHand {
     moved: BTreeMap<u32, u32>,
     /// What single nodes are told on their command line.
     told: BTreeMap<u32, Vec<String>>,
+    /// Open files that each node may have, if not all that this process may.
+    pub open_files_max: Option<u32>,
     /// Nodes that tell others another address than the one they listen at.
     advertised: BTreeMap<u32, String>,
     /// Peers are told of the warehouse and of nothing else.
@@ -68,6 +70,7 @@ impl ByHand {
             flags: flags.iter().map(ToString::to_string).collect(),
             moved: BTreeMap::new(),
             told: BTreeMap::new(),
+            open_files_max: None,
             advertised: BTreeMap::new(),
             apart: false,
             nodes: BTreeMap::new(),
@@ -156,7 +159,8 @@ impl ByHand {
         command.arg("--data-dir").arg(self.dir(id)).arg("--ready-file").arg(self.ready(id));
         command.args(["--listen", &self.addr(id)]).args(&self.flags);
         command.args(self.told.get(&id).into_iter().flatten());
-        self.nodes.insert(id, Running::start(command));
+        let limits = self.open_files_max.map(|most| limited(&command, most));
+        self.nodes.insert(id, Running::start(limits.unwrap_or(command)));
     }
 
     /// A peer that is told of one living node and of nothing else; returns when it serves.

@@ -48,7 +48,7 @@ fn refused(cwd: &Path, line: &str, code: i32, named: &[&str]) {
 #[test]
 fn what_was_typed_wrong_is_named() {
     let cwd = tempfile::tempdir().unwrap();
-    let cases: [(&str, &[&str]); 37] = [
+    let cases: [(&str, &[&str]); 41] = [
         ("buy fish=0", &["'fish=0'", "at least 1"]),
         ("buy fish=-3", &["'fish=-3'"]),
         ("buy fish=1000001", &["'fish=1000001'", "limit of 1000000"]),
@@ -74,6 +74,10 @@ fn what_was_typed_wrong_is_named() {
         ("up --heartbeat 0s", &["'0s'", "--heartbeat"]),
         ("up --suspect-after 0", &["'0'", "--suspect-after"]),
         ("peer --id 1 --heartbeat 0ms", &["'0ms'", "--heartbeat"]),
+        ("up --heartbeat 1s --suspect-after 10ms", &["'10ms'", "--suspect-after", "use 200ms"]),
+        ("warehouse --suspect-after 2days", &["'2days'", "--suspect-after", "1day"]),
+        ("peer --id 1 --heartbeat 100us", &["'100us'", "--heartbeat", "use 50ms"]),
+        ("peer --id 1 --advertise 0.0.0.0:7701", &["'0.0.0.0:7701'", "--advertise", "10.0.0.7:7707"]),
         ("up --consistency cached", &["'cached'", "not there yet", "cacheless"]),
         ("up --consistency escrow", &["'escrow'", "not there yet", "cacheless"]),
         ("warehouse --consistency escrow", &["'escrow'", "cacheless"]),

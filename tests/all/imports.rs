@@ -24,10 +24,12 @@ const MAY_NAME: [(&str, &[&str]); 12] = [
 ];
 
 /// Crates, and the only places that may name them.
-const AT_HOME: [(&str, &[&str]); 5] = [
+const AT_HOME: [(&str, &[&str]); 7] = [
     ("sled", &["src/journal/"]),
     ("bincode", &["src/codec.rs"]),
     ("tonic", &["src/wire/"]),
+    ("tower", &["src/wire/"]),
+    ("hyper_util", &["src/wire/"]),
     ("prost", &["src/wire/"]),
     ("clap", &["src/cli/", "src/ops/"]),
 ];

@@ -120,7 +120,9 @@ impl Rooms {
             Ask::HandOver(hello, orders) => self.take_over(cx, &hello, orders, reply),
             Ask::Probe => cx.reply(reply, Ok(Answer::Alive(cx.me.process))),
             Ask::Status => cx.reply(reply, Ok(Answer::Status(Box::new(self.report(cx))))),
-            Ask::Place(good, quantity, kind) => self.shop.place_for(cx, &good, quantity, kind, reply),
+            Ask::Place(good, quantity, kind, number) => {
+                self.shop.place_for(cx, (&good, quantity, kind), number, reply);
+            }
             Ask::Leave => self.leave(cx, reply),
             Ask::ResignByHand(to) => {
                 self.offices.resign_by_hand(cx, to, reply);

@@ -170,7 +170,12 @@ impl Event {
 
     fn ask(self) -> Ask {
         match self.what % 9 {
-            0..=2 => Ask::Place("fish".into(), Quantity(u64::from(self.more) % 3), OrderKind::Sell),
+            0..=2 => Ask::Place(
+                "fish".into(),
+                Quantity(u64::from(self.more) % 3),
+                OrderKind::Sell,
+                Number(u64::from(self.more) / 3 % 4),
+            ),
             3 => Ask::Status,
             4 => Ask::Submit(self.hello(), order(self.peer(), self.more % 5)),
             5 => Ask::HandOver(self.hello(), self.orders()),

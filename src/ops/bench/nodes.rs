@@ -1,5 +1,6 @@
 //! The processes of a run: started with free ports, asked for their figures, ended in the order that is asked for.
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -35,8 +36,8 @@ pub(super) struct Ended {
     pub process: Process,
 }
 
-fn args(own: &[&str]) -> Vec<String> {
-    own.iter().map(|arg| (*arg).to_owned()).collect()
+fn args(own: &[&str]) -> Vec<OsString> {
+    own.iter().map(OsString::from).collect()
 }
 
 /// Starts the warehouse and waits until it serves.
@@ -44,7 +45,7 @@ pub(super) fn start_warehouse(place: &Place) -> Result<(Nodes, String), Failure>
     let dir = place.node("warehouse");
     let mut args = args(&["warehouse", "--listen", "127.0.0.1:0"]);
     for (flag, path) in [("--data-dir", dir.as_path()), ("--config-dir", place.config.path())] {
-        args.extend([flag.to_owned(), path.display().to_string()]);
+        children::push(&mut args, flag, path);
     }
     let child = children::start(&node_name(PeerId::WAREHOUSE), &dir, &args)?.ready()?;
     let addr = child.addr.clone();
@@ -62,11 +63,12 @@ pub(super) fn start_peer(
 ) -> Result<Starting, Failure> {
     let name = node_name(id);
     let dir = place.node(&name);
-    let (id, path) = (id.to_string(), dir.display().to_string());
+    let id = id.to_string();
     let mut args = args(&["peer", "--id", &id, "--role", role.name(), "--listen", "127.0.0.1:0"]);
-    args.extend(["--data-dir".to_owned(), path, "--warehouse".to_owned(), warehouse.to_owned()]);
-    join.iter().for_each(|addr| args.extend(["--join".to_owned(), addr.clone()]));
-    args.extend(more.iter().map(|arg| (*arg).to_owned()));
+    children::push(&mut args, "--data-dir", &dir);
+    children::push(&mut args, "--warehouse", warehouse);
+    join.iter().for_each(|addr| children::push(&mut args, "--join", addr));
+    args.extend(more.iter().map(OsString::from));
     children::start(&name, &dir, &args)
 }
 

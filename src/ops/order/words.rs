@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::cli::MARKET_DIR;
 use crate::cli::OrderFlags;
+use crate::journal::mend::word;
 use crate::model::peer::entry::Told;
 use crate::model::row::{Outcome, OutcomeKind, Reason, Share};
 use crate::ops::output::{Row, exit};
@@ -36,7 +37,7 @@ impl Wanted {
             command.push_str(&format!(" --connect {addr}"));
         }
         if flags.market.data_dir.as_os_str() != MARKET_DIR {
-            command.push_str(&format!(" --data-dir {}", flags.market.data_dir.display()));
+            command.push_str(&format!(" --data-dir {}", word(&flags.market.data_dir)));
         }
         command
     }

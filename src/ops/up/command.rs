@@ -1,6 +1,7 @@
 //! The command line of each node.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::time::Duration;
 
 use super::dir::MarketDir;
@@ -8,6 +9,7 @@ use super::plan::Plan;
 use crate::cli::UpArgs;
 use crate::config::PeerPlan;
 use crate::journal::NodeDir;
+use crate::ops::children;
 use crate::types::PeerId;
 
 /// What all command lines of a run are made from.
@@ -19,12 +21,12 @@ pub(super) struct Commands<'a> {
 
 impl Commands<'_> {
     /// The warehouse's command line.
-    pub(super) fn warehouse(&self, listen: &str) -> Vec<String> {
+    pub(super) fn warehouse(&self, listen: &str) -> Vec<OsString> {
         let args = self.args;
-        let mut line = vec!["warehouse".to_owned()];
-        push(&mut line, "--data-dir", self.dir.node(PeerId::WAREHOUSE).display());
+        let mut line = vec!["warehouse".into()];
+        children::push(&mut line, "--data-dir", self.dir.node(PeerId::WAREHOUSE));
         push(&mut line, "--listen", listen);
-        push(&mut line, "--config-dir", args.market.config_dir.display());
+        children::push(&mut line, "--config-dir", &args.market.config_dir);
         push(&mut line, "--commission-percent", args.market.commission_percent);
         self.timers(&mut line);
         line
@@ -36,13 +38,13 @@ impl Commands<'_> {
         peer: &PeerPlan,
         warehouse: &str,
         addrs: &BTreeMap<PeerId, String>,
-    ) -> Vec<String> {
+    ) -> Vec<OsString> {
         let id = peer.id;
         let listen = addrs.get(&id).cloned().unwrap_or_else(|| "127.0.0.1:0".to_owned());
-        let mut line = vec!["peer".to_owned()];
+        let mut line = vec!["peer".into()];
         push(&mut line, "--id", id);
         push(&mut line, "--role", peer.role);
-        push(&mut line, "--data-dir", self.dir.node(id).display());
+        children::push(&mut line, "--data-dir", self.dir.node(id));
         push(&mut line, "--listen", listen);
         push(&mut line, "--warehouse", warehouse);
         // A store of another market is refused before it trades in this one.
@@ -59,7 +61,7 @@ impl Commands<'_> {
         line
     }
 
-    fn shopping(&self, line: &mut Vec<String>) {
+    fn shopping(&self, line: &mut Vec<OsString>) {
         let shopper = &self.args.shopper;
         if let Some(requests) = shopper.requests {
             push(line, "--requests", requests);
@@ -70,23 +72,23 @@ impl Commands<'_> {
         push(line, "--quantity", format_args!("{}-{}", shopper.quantity.min, shopper.quantity.max));
         push(line, "--seed", self.plan.seed);
         if shopper.partial {
-            line.push("--partial".to_owned());
+            line.push("--partial".into());
         }
         push(line, "--queue-max", shopper.queue_max);
         if shopper.no_preempt {
-            line.push("--no-preempt".to_owned());
+            line.push("--no-preempt".into());
         }
     }
 
-    fn timers(&self, line: &mut Vec<String>) {
+    fn timers(&self, line: &mut Vec<OsString>) {
         let timers = &self.args.timers;
         push(line, "--heartbeat", millis(timers.heartbeat));
         push(line, "--suspect-after", millis(timers.suspect_after));
     }
 }
 
-fn push(line: &mut Vec<String>, flag: &str, value: impl std::fmt::Display) {
-    line.extend([flag.to_owned(), value.to_string()]);
+fn push(line: &mut Vec<OsString>, flag: &str, value: impl std::fmt::Display) {
+    children::push(line, flag, value.to_string());
 }
 
 fn millis(time: Duration) -> String {

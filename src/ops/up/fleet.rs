@@ -1,6 +1,7 @@
 //! The processes of a run: the warehouse, then the peers; which of them are dead; their end in order.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
@@ -224,7 +225,7 @@ impl<'a> Fleet<'a> {
     }
 }
 
-fn start(dir: &MarketDir, node: PeerId, line: &[String]) -> Result<Starting, Failure> {
+fn start(dir: &MarketDir, node: PeerId, line: &[OsString]) -> Result<Starting, Failure> {
     children::start(&node_name(node), &dir.node(node), line)
 }
 

@@ -38,6 +38,7 @@ use crate::cli::{Global, Restart, UpArgs};
 use crate::limits::PROGRESS_MAX;
 use crate::model::happening::{Happening, What};
 use crate::model::offices::Roster;
+use crate::node::notify::Notify;
 use crate::node::wall_now;
 use crate::types::{PeerId, Role, Seq, WallMicros};
 
@@ -94,6 +95,7 @@ struct Up<'a> {
     /// Orders are printed as they are told.
     talk: bool,
     goods: Vec<String>,
+    notify: Notify,
 }
 
 impl<'a> Up<'a> {
@@ -129,9 +131,11 @@ impl<'a> Up<'a> {
             progress: Instant::now(),
             talk,
             goods: before.goods.into_iter().map(|(name, _)| name).collect(),
+            notify: Notify::from_env(),
         };
         up.listen().await;
         up.header();
+        up.notify.ready(&up.status());
         Ok(up)
     }
 
@@ -151,6 +155,8 @@ impl<'a> Up<'a> {
         let Signals { mut int, mut term, mut child } = signals;
         let deadline = self.args.duration.map(|duration| self.started + duration);
         let may_stick = self.args.shopper.requests.is_some();
+        let mut alive = tokio::time::interval(self.notify.every());
+        alive.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         let end = loop {
             let stuck = (self.progress + PROGRESS_MAX).into();
             tokio::select! {
@@ -164,6 +170,7 @@ impl<'a> Up<'a> {
                         break End::Refused;
                     }
                 }
+                _ = alive.tick() => self.notify.alive(&self.status()),
                 Some(news) = self.news.recv() => self.hear(news),
                 () = sleep_until(stuck), if may_stick => break End::Stuck,
             }
@@ -171,6 +178,7 @@ impl<'a> Up<'a> {
                 break End::Done;
             }
         };
+        self.notify.stopping();
         if end == End::Done {
             signals::leave_at_once_next_time(int);
         }
@@ -313,6 +321,14 @@ impl<'a> Up<'a> {
         if !self.global.quiet {
             eprintln!("{} {line}", self.clock());
         }
+    }
+
+    /// One line for a supervisor.
+    fn status(&self) -> String {
+        let (nodes, living) = (self.fleet.addrs().len(), self.fleet.living().len() + 1);
+        let dead = nodes - living + usize::from(self.fleet.is_dead(PeerId::WAREHOUSE));
+        let addr = self.fleet.addr(PeerId::WAREHOUSE).unwrap_or_default();
+        format!("{nodes} nodes, {dead} dead, warehouse at {addr}")
     }
 
     fn header(&self) {

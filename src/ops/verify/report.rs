@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::audit::{Audit, Check, Example, Tally};
 use crate::cli::{Global, Target, VerifyArgs};
+use crate::journal::mend::word;
 use crate::ops::output::colored;
 use crate::types::Seq;
 
@@ -87,7 +88,7 @@ fn names(lacks: &[String]) -> String {
 fn command(example: &Example, args: &VerifyArgs) -> String {
     let stores = match args.stores.target() {
         Target::Node(addr) => format!(" --connect {addr}"),
-        Target::Dirs(dirs) => dirs.iter().map(|dir| format!(" --data-dir {}", dir.display())).collect(),
+        Target::Dirs(dirs) => dirs.iter().map(|dir| format!(" --data-dir {}", word(dir))).collect(),
     };
     format!("bazaar dump {}{stores}", example.show)
 }

@@ -7,7 +7,7 @@ use crate::model::step::{CallId, Input};
 use crate::sim::chance::Chance;
 use crate::sim::check::Told;
 use crate::sim::queue::{MS, Moment};
-use crate::types::{Order, OrderId, OrderKind, PeerId, ProductId, Quantity, Stamp};
+use crate::types::{Number, Order, OrderId, OrderKind, PeerId, ProductId, Quantity, Stamp};
 
 /// Orders that it places.
 const ORDERS: usize = 2;
@@ -35,7 +35,7 @@ impl Caller {
         let kind = self.chance.pick(&[OrderKind::Buy { partial: true }, OrderKind::Sell]);
         let quantity = Quantity(self.chance.between(1, 5));
         self.called += 1;
-        self.call = Some(hands.call(&self.peer.1, Ask::Place(good, quantity, kind)));
+        self.call = Some(hands.call(&self.peer.1, Ask::Place(good, quantity, kind, Number(0))));
     }
 
     /// Each of its orders is one of its own: the same outcome for both would be one order told twice.

@@ -65,7 +65,7 @@ impl Dialer {
             Stream::Link => run!(ClusterClient.control(out as ClusterMessage)),
             // A watch says nothing after its request.
             Stream::Watch => self.run(conn, addr, std::future::pending(), |channel| async move {
-                WarehouseClient::new(channel).watch(proto::WatchRequest { from_seq: 0 }).await
+                WarehouseClient::new(channel).watch(proto::WatchRequest {}).await
             }),
         };
         (outbox, task)

@@ -14,7 +14,7 @@ use crate::model::offices::Roster;
 use crate::model::report::Report;
 use crate::model::row::Outcome;
 use crate::model::warehouse::GivenUp;
-use crate::types::{Generation, Hash, Office, Order, OrderKind, PeerId, Quantity, Seq, Term};
+use crate::types::{Generation, Hash, Number, Office, Order, OrderKind, PeerId, Quantity, Seq, Term};
 use crate::wire::proto::{
     self, admin_client::AdminClient, cluster_client::ClusterClient, market_client::MarketClient,
     warehouse_client::WarehouseClient,
@@ -188,7 +188,7 @@ impl Node {
         quantity: Quantity,
         kind: OrderKind,
     ) -> Result<Outcome, CallError> {
-        let ask = Ask::Place(good.to_owned(), quantity, kind);
+        let ask = Ask::Place(good.to_owned(), quantity, kind, Number(0));
         answer!(self.ask(ask), Answer::Outcome(outcome, _) => *outcome)
     }
 

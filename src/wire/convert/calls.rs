@@ -1,10 +1,10 @@
 //! [`Ask`]s and [`Answer`]s as the protos of their methods, and back.
 
 use super::{
-    Checked, Generation, Hash, Odd, PeerId, Quantity, Stamp, Term, WIRE_VERSION, caller_in, hello_out,
-    kind_in, kind_out, licence_in, licence_out, office_in, office_out, order_in, order_out, orders_in,
-    outcome_in, outcome_out, process_out, proto, roster_in, roster_out, same_version, seen_in, seen_out,
-    session_in, session_out,
+    Checked, Generation, Hash, Number, Odd, PeerId, Quantity, Stamp, Term, WIRE_VERSION, caller_in,
+    hello_out, kind_in, kind_out, licence_in, licence_out, office_in, office_out, order_in, order_out,
+    orders_in, outcome_in, outcome_out, process_out, proto, roster_in, roster_out, same_version, seen_in,
+    seen_out, session_in, session_out,
 };
 use crate::model::call::{Answer, Ask, Opening};
 use crate::model::warehouse::GivenUp;
@@ -85,9 +85,9 @@ requests! {
         Ask::Status | Ask::Probe => Self {};
         _ => Ask::Status;
     PlaceRequest:
-        Ask::Place(good, quantity, kind) =>
-            Self { good, quantity: quantity.0, kind: kind_out(kind), number: 0 };
-        it => Ask::Place(it.good, Quantity(it.quantity), kind_in(it.kind)?);
+        Ask::Place(good, quantity, kind, number) =>
+            Self { good, quantity: quantity.0, kind: kind_out(kind), number: number.0 };
+        it => Ask::Place(it.good, Quantity(it.quantity), kind_in(it.kind)?, Number(it.number));
     QuiesceRequest:
         Ask::Quiesce => Self {};
         _ => Ask::Quiesce;
@@ -155,13 +155,13 @@ replies! {
         it => Answer::Roster(Stamp(it.clock), Box::new(it.roster.map(roster_in).ok_or(Odd::Field("roster"))?));
     SubmitReply:
         Answer::Outcome(outcome, seen) =>
-            Self { clock: 0, outcome: Some(outcome_out(&outcome)), seen: seen.as_deref().map(seen_out) };
+            Self { outcome: Some(outcome_out(&outcome)), seen: seen.as_deref().map(seen_out) };
         it => {
             let outcome = outcome_in(&it.outcome.ok_or(Odd::Field("outcome"))?)?;
             Answer::Outcome(Box::new(outcome), it.seen.map(|seen| Box::new(seen_in(seen))))
         };
     HandOverReply:
-        Answer::Taken(taken) => Self { clock: 0, taken, roster: None };
+        Answer::Taken(taken) => Self { taken };
         it => Answer::Taken(it.taken);
     PlaceReply:
         Answer::Outcome(outcome, _) => Self { outcome: Some(outcome_out(&outcome)) };

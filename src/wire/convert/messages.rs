@@ -44,7 +44,7 @@ impl TryFrom<Message> for proto::WatchRequest {
     type Error = Odd;
     fn try_from(message: Message) -> Checked<Self> {
         match message {
-            Message::Watch => Ok(proto::WatchRequest { from_seq: 0 }),
+            Message::Watch => Ok(proto::WatchRequest {}),
             _ => Err(OTHER_STREAM),
         }
     }

@@ -8,6 +8,8 @@
 
 mod calls;
 mod events;
+#[cfg(test)]
+mod fields;
 pub(crate) mod frame;
 mod messages;
 mod replies;

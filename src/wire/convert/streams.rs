@@ -206,10 +206,30 @@ impl From<PeerMessage> for proto::ClusterMessage {
     }
 }
 
+/// A second word would go unheard.
+fn words(it: &proto::ClusterMessage) -> usize {
+    let said = [
+        it.hello.is_some(),
+        !it.members.is_empty(),
+        it.roster.is_some(),
+        it.heartbeat != 0,
+        it.heartbeat_answer != 0,
+        it.election != 0,
+        it.ok != 0,
+        it.coordinator != 0,
+        it.preempt,
+        it.took_over_from != 0,
+    ];
+    said.into_iter().filter(|said| *said).count()
+}
+
 impl TryFrom<proto::ClusterMessage> for PeerMessage {
     type Error = Odd;
     fn try_from(it: proto::ClusterMessage) -> Checked<Self> {
         let office = |office| office_in(office).ok_or(Odd::Field("office"));
+        if words(&it) > 1 {
+            return Err(Odd::Field("message, of more than one word,"));
+        }
         let word = if let Some(hello) = it.hello {
             PeerWord::Hello(caller_in(Some(hello))?)
         } else if !it.members.is_empty() {

@@ -9,6 +9,7 @@ use tonic::{Request, Response, Status};
 
 use super::dump::{BlockReader, dump};
 use super::inbox::{Answers, Inbox};
+use super::places::Caller;
 use crate::model::happening::Happening;
 use crate::wire::proto;
 
@@ -62,6 +63,7 @@ impl proto::admin_server::Admin for Admin {
         &self,
         request: Request<proto::DumpRequest>,
     ) -> Result<Response<Answers<proto::DumpReply>>, Status> {
+        Caller::of(request.extensions()).spoke();
         let (sender, receiver) = mpsc::channel(4);
         tokio::spawn(dump(Arc::clone(&self.blocks), request.into_inner(), sender));
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
@@ -69,8 +71,9 @@ impl proto::admin_server::Admin for Admin {
 
     async fn events(
         &self,
-        _: Request<proto::EventsRequest>,
+        request: Request<proto::EventsRequest>,
     ) -> Result<Response<Answers<proto::Event>>, Status> {
+        Caller::of(request.extensions()).spoke();
         let happenings = BroadcastStream::new(self.happenings.subscribe());
         let events = happenings.map(|happening| {
             Ok(match happening {

@@ -3,6 +3,7 @@
 use tonic::{Request, Response, Status, Streaming};
 
 use super::inbox::{Answers, Inbox};
+use super::places::Caller;
 use crate::limits::BATCH_ORDERS_MAX;
 use crate::model::call::Refusal;
 use crate::model::message::Stream;
@@ -18,7 +19,8 @@ impl proto::cluster_server::Cluster for Cluster {
         &self,
         said: Request<Streaming<ClusterMessage>>,
     ) -> Result<Response<Answers<ClusterMessage>>, Status> {
-        self.0.open(Stream::Link, said.into_inner()).await
+        let caller = Caller::of(said.extensions());
+        self.0.open(Stream::Link, caller, said.into_inner()).await
     }
 
     async fn hand_over(&self, request: Request<HandOverRequest>) -> Result<Response<HandOverReply>, Status> {

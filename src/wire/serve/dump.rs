@@ -87,3 +87,81 @@ async fn read(blocks: &Arc<dyn BlockReader>, next: Seq) -> Result<Vec<Vec<u8>>, 
         Err(failed) => Err(Status::internal(failed.to_string())),
     }
 }
+
+#[cfg(test)]
+pub(in crate::wire) mod tests {
+    use tokio::sync::watch;
+
+    use super::*;
+
+    /// A log of ten blocks, each of one byte that is its record's sequence; of them so many are durable.
+    struct Log(watch::Sender<u64>);
+
+    impl BlockReader for Log {
+        fn blocks(&self, from: Seq, _: usize) -> Result<Vec<Vec<u8>>, String> {
+            // Two at a time.
+            let durable = *self.0.borrow();
+            Ok((from.0..=durable.min(from.0 + 1)).map(|seq| vec![seq as u8]).collect())
+        }
+
+        fn after(&self, block: &[u8]) -> Option<Seq> {
+            Some(Seq(u64::from(block[0]) + 1))
+        }
+
+        fn changed(&self, seen: Seq) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+            let mut durable = self.0.subscribe();
+            Box::pin(async move { drop(durable.wait_for(|durable| *durable > seen.0).await) })
+        }
+
+        fn head(&self) -> DumpHead {
+            let mark = (Seq(*self.0.borrow()), Hash([9; 32]));
+            DumpHead { peer: PeerId(4), cluster: "3f2a".to_owned(), mark }
+        }
+    }
+
+    fn dumped(
+        from_seq: u64,
+        to_seq: u64,
+        follow: bool,
+    ) -> (Arc<Log>, mpsc::Receiver<Result<proto::DumpReply, Status>>) {
+        let (log, (sender, replies)) = (Arc::new(Log(watch::Sender::new(10))), mpsc::channel(1));
+        tokio::spawn(dump(Arc::clone(&log) as _, proto::DumpRequest { from_seq, to_seq, follow }, sender));
+        (log, replies)
+    }
+
+    async fn blocks(from_seq: u64, to_seq: u64) -> Vec<u8> {
+        let (_, mut replies) = dumped(from_seq, to_seq, false);
+        let mut all = Vec::new();
+        while let Some(reply) = replies.recv().await {
+            all.extend(reply.unwrap().blocks.concat());
+        }
+        all
+    }
+
+    #[tokio::test]
+    pub(in crate::wire) async fn a_dump_has_the_range_that_was_asked_for() {
+        assert_eq!(blocks(0, 0).await, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+        assert_eq!(blocks(4, 0).await, [4, 5, 6, 7, 8, 9, 10]);
+        assert_eq!(blocks(4, 5).await, [4, 5]);
+    }
+
+    #[tokio::test]
+    pub(in crate::wire) async fn a_dump_that_follows_goes_on() {
+        let (log, mut replies) = dumped(9, 0, true);
+        let mut next = async || replies.recv().await.unwrap().unwrap().blocks.concat();
+        assert_eq!(next().await, [9, 10]);
+        assert_eq!(next().await, [0; 0]);
+        log.0.send_replace(11);
+        assert_eq!(next().await, [11]);
+    }
+
+    #[tokio::test]
+    pub(in crate::wire) async fn a_dump_says_first_whose_it_is() {
+        let (_log, mut replies) = dumped(1, 0, false);
+        let first = replies.recv().await.unwrap().unwrap();
+        let mark = (first.mark_seq, first.mark_hash);
+        assert_eq!((first.peer, first.cluster.as_str(), mark), (4, "3f2a", (10, vec![9; 32])));
+        let second = replies.recv().await.unwrap().unwrap();
+        assert_eq!((second.peer, second.cluster.as_str(), second.mark_seq), (0, "", 0));
+    }
+}

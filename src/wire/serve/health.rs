@@ -10,6 +10,7 @@ use tonic_health::pb::health_server;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use super::inbox::Inbox;
+use super::places::Caller;
 use crate::limits::HEALTH_LOOK_EVERY;
 use crate::model::call::{Answer, Ask};
 
@@ -33,11 +34,19 @@ fn response(status: ServingStatus) -> HealthCheckResponse {
 impl health_server::Health for Health {
     type WatchStream = Pin<Box<dyn Flow<Item = Result<HealthCheckResponse, Status>> + Send>>;
 
-    async fn check(&self, _: Request<HealthCheckRequest>) -> Result<Response<HealthCheckResponse>, Status> {
+    async fn check(
+        &self,
+        request: Request<HealthCheckRequest>,
+    ) -> Result<Response<HealthCheckResponse>, Status> {
+        Caller::of(request.extensions()).spoke();
         Ok(Response::new(response(Health::look(&self.0).await)))
     }
 
-    async fn watch(&self, _: Request<HealthCheckRequest>) -> Result<Response<Self::WatchStream>, Status> {
+    async fn watch(
+        &self,
+        request: Request<HealthCheckRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        Caller::of(request.extensions()).spoke();
         let inbox = self.0.clone();
         let looks =
             tokio_stream::iter(std::iter::once(Duration::ZERO).chain(std::iter::repeat(HEALTH_LOOK_EVERY)));

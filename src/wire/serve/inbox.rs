@@ -8,13 +8,14 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream as Flow, StreamExt as _};
 use tonic::{Request, Response, Status};
 
-use crate::limits::CALL_DEADLINE;
+use super::places::Caller;
+use crate::limits::{CALL_DEADLINE, FIRST_WORD_MAX};
 use crate::model::call::{Answer, Ask, Refusal};
 use crate::model::message::{Message, Stream};
 use crate::model::step::{ConnId, Lost, Numbers};
 use crate::wire::arrival::{Arrival, hear, lifetime};
 use crate::wire::convert::Odd;
-use crate::wire::outbox::outbox;
+use crate::wire::outbox::{Outbox, outbox};
 
 /// What a server stream carries.
 pub(super) type Answers<T> = Pin<Box<dyn Flow<Item = Result<T, Status>> + Send>>;
@@ -24,6 +25,10 @@ pub(super) type Answers<T> = Pin<Box<dyn Flow<Item = Result<T, Status>> + Send>>
 pub(super) struct Inbox {
     arrivals: mpsc::Sender<Arrival>,
     numbers: Numbers,
+}
+
+fn says_nothing() -> Status {
+    Status::deadline_exceeded(format!("a stream says its first word within {FIRST_WORD_MAX:?}"))
 }
 
 fn stopping<E>(_: E) -> Status {
@@ -51,6 +56,7 @@ impl Inbox {
         Ask: TryFrom<P, Error = Odd>,
         R: TryFrom<Answer, Error = Odd>,
     {
+        Caller::of(request.extensions()).spoke();
         let answer = self.ask(Ask::try_from(request.into_inner())?).await?;
         Ok(Response::new(R::try_from(answer).map_err(internal)?))
     }
@@ -66,31 +72,30 @@ impl Inbox {
         }
     }
 
-    /// A stream of another node: gives it its number, and reports it until it ends.
-    pub(super) async fn open<P, R, S>(&self, stream: Stream, said: S) -> Result<Response<Answers<R>>, Status>
+    /// A stream of another node: gives it its number, and reports it from its first word until it ends. Nothing is kept
+    /// for one that says nothing: it is over after [`FIRST_WORD_MAX`].
+    pub(super) async fn open<P, R, S>(
+        &self,
+        stream: Stream,
+        caller: Caller,
+        said: S,
+    ) -> Result<Response<Answers<R>>, Status>
     where
         P: Send + 'static,
         Message: TryFrom<P, Error = Odd>,
         R: TryFrom<Message, Error = Odd> + Send + 'static,
         S: Flow<Item = Result<P, Status>> + Send + Unpin + 'static,
     {
-        let (conn, (outbox, outgoing)) = (ConnId(self.numbers.next()), outbox());
-        self.put(Arrival::Opened(conn, stream, outbox)).await?;
-        let ((alive, over), inbox) = (lifetime(), self.arrivals.clone());
+        let (outbox, outgoing) = outbox();
+        let ((alive, over), inbox) = (lifetime(), self.clone());
         // Behind all that was said to it, a node that is not understood is told why. Otherwise it only sees that the
         // stream is over, and its log does not say which mend it needs.
         let (refuse, refused) = mpsc::channel::<Status>(1);
         tokio::spawn(async move {
-            let why = match hear(conn, said, over, &inbox).await {
-                Ok(why) => why,
-                Err(odd) => {
-                    // There is room, and nobody to read it if the stream is gone.
-                    let _ = refuse.try_send(odd.into());
-                    odd.to_string()
-                }
-            };
-            // If nobody takes it the node is stopping.
-            let _ = inbox.send(Arrival::Ended(conn, Lost { refused: false, why })).await;
+            if let Err(status) = inbox.hear_out(stream, caller, said, outbox, over).await {
+                // There is room, and nobody to read it if the stream is gone.
+                let _ = refuse.try_send(status);
+            }
         });
         let answers = outgoing.map(move |message| {
             let _alive = &alive;
@@ -98,6 +103,32 @@ impl Inbox {
         });
         let answers = answers.chain(ReceiverStream::new(refused).map(Err));
         Ok(Response::new(Box::pin(answers)))
+    }
+
+    async fn hear_out<P: Send + 'static>(
+        &self,
+        stream: Stream,
+        caller: Caller,
+        mut said: impl Flow<Item = Result<P, Status>> + Send + Unpin,
+        outbox: Outbox<Message>,
+        over: impl Future<Output = ()> + Send,
+    ) -> Result<(), Status>
+    where
+        Message: TryFrom<P, Error = Odd>,
+    {
+        let first = tokio::time::timeout(FIRST_WORD_MAX, said.next()).await.map_err(|_| says_nothing())?;
+        // A stream that ends, or breaks, before its first word is nobody's.
+        let first = Message::try_from(first.transpose()?.ok_or_else(says_nothing)?);
+        let first = first.inspect_err(|odd| tracing::warn!(?stream, %odd, "a stream is cut"))?;
+        caller.spoke();
+        let conn = ConnId(self.numbers.next());
+        self.put(Arrival::Opened(conn, stream, outbox)).await?;
+        self.put(Arrival::Said(conn, first)).await?;
+        let heard = hear(conn, said, over, &self.arrivals).await;
+        let why = heard.clone().unwrap_or_else(|odd| odd.to_string());
+        // If nobody takes it the node is stopping.
+        let _ = self.arrivals.send(Arrival::Ended(conn, Lost { refused: false, why })).await;
+        heard.map(drop).map_err(Status::from)
     }
 }
 
@@ -113,13 +144,34 @@ mod tests {
         let (arrivals, mut inbox) = mpsc::channel(8);
         let service = Inbox::new(arrivals, Numbers::default());
         let hello = Some(proto::Hello::default());
-        let said = tokio_stream::iter([Ok(proto::TradeRequest { hello, ..Default::default() })]);
-        let opened = service.open::<_, proto::TradeReply, _>(Stream::Trade, said).await.unwrap();
+        let said =
+            [Ok(proto::TradeRequest::default()), Ok(proto::TradeRequest { hello, ..Default::default() })];
+        let said = tokio_stream::iter(said);
+        let caller = Caller::default();
+        let opened = service.open::<_, proto::TradeReply, _>(Stream::Trade, caller, said).await.unwrap();
         let Some(Arrival::Opened(_, _, outbox)) = inbox.recv().await else { panic!("not opened") };
+        let Some(Arrival::Said(..)) = inbox.recv().await else { panic!("not heard") };
         let Some(Arrival::Ended(_, lost)) = inbox.recv().await else { panic!("not ended") };
         assert!(lost.why.contains("version 1"), "{}", lost.why);
         drop(outbox);
-        let mut answers = opened.into_inner();
+        refused(opened.into_inner()).await;
+    }
+
+    /// The same where it is the first word: the node's loop never hears of the stream.
+    #[tokio::test]
+    async fn a_stream_that_begins_in_another_version_is_told_the_reason() {
+        let (arrivals, mut inbox) = mpsc::channel(8);
+        let service = Inbox::new(arrivals, Numbers::default());
+        let hello = Some(proto::Hello::default());
+        let said = tokio_stream::iter([Ok(proto::TradeRequest { hello, ..Default::default() })]);
+        let caller = Caller::default();
+        let opened = service.open::<_, proto::TradeReply, _>(Stream::Trade, caller.clone(), said).await;
+        refused(opened.unwrap().into_inner()).await;
+        drop(service);
+        assert!(inbox.recv().await.is_none() && !caller.has_spoken());
+    }
+
+    async fn refused(mut answers: Answers<proto::TradeReply>) {
         let status = answers.next().await.unwrap().unwrap_err();
         let CallError::Refused { cause: Cause::OtherVersion, text } = CallError::from_status(&status) else {
             panic!("{status}")

@@ -3,6 +3,7 @@
 use tonic::{Request, Response, Status, Streaming};
 
 use super::inbox::{Answers, Inbox};
+use super::places::Caller;
 use crate::model::message::Stream;
 use crate::wire::proto::{self, SubmitReply, SubmitRequest, TradeReply, TradeRequest};
 
@@ -16,7 +17,8 @@ impl proto::market_server::Market for Market {
         &self,
         said: Request<Streaming<TradeRequest>>,
     ) -> Result<Response<Answers<TradeReply>>, Status> {
-        self.0.open(Stream::Trade, said.into_inner()).await
+        let caller = Caller::of(said.extensions());
+        self.0.open(Stream::Trade, caller, said.into_inner()).await
     }
 
     async fn submit(&self, request: Request<SubmitRequest>) -> Result<Response<SubmitReply>, Status> {

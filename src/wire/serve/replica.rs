@@ -3,6 +3,7 @@
 use tonic::{Request, Response, Status, Streaming};
 
 use super::inbox::{Answers, Inbox};
+use super::places::Caller;
 use crate::model::message::Stream;
 use crate::wire::proto::{self, ReplicateReply, ReplicateRequest};
 
@@ -16,6 +17,7 @@ impl proto::replica_server::Replica for Replica {
         &self,
         said: Request<Streaming<ReplicateRequest>>,
     ) -> Result<Response<Answers<ReplicateReply>>, Status> {
-        self.0.open(Stream::Replicate, said.into_inner()).await
+        let caller = Caller::of(said.extensions());
+        self.0.open(Stream::Replicate, caller, said.into_inner()).await
     }
 }

@@ -20,7 +20,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use processes::kill_with_children;
-pub use processes::{Ended, Running, bazaar, children, kill, lives, parent, run, shell};
+pub use processes::{Ended, Running, bazaar, children, kill, limited, lives, open_files, parent, run, shell};
 
 /// Starting a market, or anything that a healthy one does, ends within this on a busy machine.
 pub const SOON: Duration = Duration::from_secs(30);

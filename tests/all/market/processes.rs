@@ -83,6 +83,21 @@ pub fn shell(cwd: &Path, line: &str) -> Ended {
     Running::start(command).wait(Duration::from_secs(90))
 }
 
+/// The same command, with at most so many open files.
+pub fn limited(command: &Command, open_files: u32) -> Command {
+    let mut limited = Command::new("sh");
+    limited.args(["-c", &format!("ulimit -n {open_files} && exec \"$0\" \"$@\"")]);
+    limited.arg(command.get_program()).args(command.get_args()).stdin(Stdio::null());
+    limited.current_dir(command.get_current_dir().unwrap());
+    without_settings(&mut limited);
+    limited
+}
+
+/// Open files of a process.
+pub fn open_files(pid: u32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
+}
+
 /// A running command with its output in files, so that nobody waits for a reader.
 pub struct Running {
     child: Option<Child>,

@@ -105,6 +105,7 @@ fn a_heartbeat_of_a_peer_is_answered_when_what_was_recorded_is_durable() {
         "fish".into(),
         crate::types::Quantity(1),
         crate::types::OrderKind::Sell,
+        crate::types::Number(0),
     );
     let inputs = [
         crate::model::step::Input::Asked(crate::model::step::ReplyId(1), place),

@@ -7,7 +7,7 @@ use crate::model::step::{Input, Machine as _};
 use crate::types::{Number, OrderKind, PeerId, Quantity};
 
 fn place() -> Ask {
-    Ask::Place("fish".into(), Quantity(1), OrderKind::Sell)
+    Ask::Place("fish".into(), Quantity(1), OrderKind::Sell, Number(0))
 }
 
 /// The only trader with an order of peer 10.

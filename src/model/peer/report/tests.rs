@@ -44,7 +44,12 @@ fn a_full_queue_is_named() {
 #[test]
 fn a_status_waits_for_what_it_tells() {
     let mut bench = Bench::in_market(Roster::default());
-    let place = Ask::Place("fish".into(), crate::types::Quantity(1), crate::types::OrderKind::Sell);
+    let place = Ask::Place(
+        "fish".into(),
+        crate::types::Quantity(1),
+        crate::types::OrderKind::Sell,
+        crate::types::Number(0),
+    );
     let ask = |reply, ask| crate::model::step::Input::Asked(crate::model::step::ReplyId(reply), ask);
     let lines = bench.turn([ask(1, place), ask(2, Ask::Status)]);
     assert_eq!(lines, ["reply r2 status of 4: no trader in office (this turn)"]);

@@ -5,16 +5,16 @@
 //! goes up; after a number that was not taken the stream starts again from it, with back-off. So first arrivals are in
 //! order, and asking again is harmless.
 
+mod by_hand;
 mod outcomes;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use self::by_hand::ByHand;
 use super::facts::Cx;
 use super::line::Line;
 use super::tally::Tally;
-use crate::limits::{
-    BATCH_ORDERS_MAX, BLOCK_BYTES_MAX, QUANTITY_MAX, RECORD_BYTES_TYPICAL_MAX, SESSION_WINDOW,
-};
+use crate::limits::{BATCH_ORDERS_MAX, BLOCK_BYTES_MAX, RECORD_BYTES_TYPICAL_MAX, SESSION_WINDOW};
 use crate::model::call::Refusal;
 use crate::model::happening::What;
 use crate::model::market::NotTaken;
@@ -23,7 +23,7 @@ use crate::model::peer::entry::{Entry, Placed};
 use crate::model::report::Shopping;
 use crate::model::shopper::{Shopper, Wish};
 use crate::model::step::{Because, ConnId, ReplyId};
-use crate::types::{Now, Number, Order, OrderId, OrderKind, PeerId, ProductId, Quantity, Seq, Term};
+use crate::types::{Now, Number, Order, OrderId, OrderKind, PeerId, Seq, Term};
 
 /// Outcomes in one entry: an entry is never split over blocks, and a message may bring more than a block holds.
 const TOLD_PER_ENTRY: usize = 256;
@@ -34,8 +34,8 @@ const _: () = assert!(TOLD_PER_ENTRY * TOLD_BYTES_MAX + RECORD_BYTES_TYPICAL_MAX
 /// An order of this peer without outcome, as this process knows it.
 struct Asking {
     since_us: u64,
-    /// The person who waits for it.
-    reply: Option<ReplyId>,
+    /// The people who wait for it.
+    replies: Vec<ReplyId>,
 }
 
 /// The way to the trader that decides this peer's orders.
@@ -67,6 +67,7 @@ pub(super) struct Shop {
     answered: VecDeque<(Seq, Number)>,
     acknowledged: Number,
     asking: BTreeMap<Number, Asking>,
+    by_hand: ByHand,
     /// Open orders that no trader will take for what they ask: a void is sent in their place. It has the content of any
     /// order with its number, so the journal need not know.
     given_up: BTreeSet<Number>,
@@ -84,6 +85,7 @@ impl Shop {
             answered: VecDeque::new(),
             acknowledged: floor,
             asking: BTreeMap::new(),
+            by_hand: ByHand::default(),
             given_up: BTreeSet::new(),
             tally: Tally::default(),
             done_told: false,
@@ -111,7 +113,7 @@ impl Shop {
             let most = BATCH_ORDERS_MAX.min(cx.state.numbers_left(cx.me.epoch) as usize);
             for wish in self.shopper.wishes(now, used, most) {
                 if let Some(number) = cx.state.next_number(cx.me.epoch) {
-                    self.place(cx, number, wish, None);
+                    self.place(cx, number, wish, Vec::new());
                 }
             }
         }
@@ -149,55 +151,14 @@ impl Shop {
 
     // ---- placing
 
-    fn place(&mut self, cx: &mut Cx<'_>, number: Number, wish: Wish, reply: Option<ReplyId>) {
+    fn place(&mut self, cx: &mut Cx<'_>, number: Number, wish: Wish, replies: Vec<ReplyId>) {
         let Wish { kind, product, quantity } = wish;
         let stamp = cx.clock.tick();
         cx.record(Entry::Placed(Placed { number, stamp, kind, product, quantity }));
         self.placed.push_back((cx.state.seq, number));
-        self.asking.insert(number, Asking { since_us: cx.at.micros, reply });
+        self.asking.insert(number, Asking { since_us: cx.at.micros, replies });
         self.tally.placed(cx.at.time);
         self.done_told = false;
-    }
-
-    /// A person's order in this peer's name.
-    pub(super) fn place_for(
-        &mut self,
-        cx: &mut Cx<'_>,
-        good: &str,
-        quantity: Quantity,
-        kind: OrderKind,
-        reply: ReplyId,
-    ) {
-        match self.wish(cx, good, quantity, kind) {
-            Ok((number, wish)) => self.place(cx, number, wish, Some(reply)),
-            Err(refusal) => cx.reply(reply, Err(refusal)),
-        }
-    }
-
-    fn wish(
-        &self,
-        cx: &Cx<'_>,
-        good: &str,
-        quantity: Quantity,
-        kind: OrderKind,
-    ) -> Result<(Number, Wish), Refusal> {
-        let product = cx.goods.iter().position(|(name, _)| name == good);
-        let product = product.ok_or_else(|| Refusal::Invalid(format!("no such good: {good}")))?;
-        if quantity.0 == 0 || quantity.0 > QUANTITY_MAX || kind == OrderKind::Void {
-            let text = format!("the quantity must be between 1 and {QUANTITY_MAX}, not {quantity}");
-            return Err(Refusal::Invalid(text));
-        }
-        if cx.is_going() {
-            let text = format!("peer {} is leaving and places no more orders", cx.me.id);
-            return Err(Refusal::Unavailable(text));
-        }
-        let open = cx.session_open && cx.state.room(self.acknowledged) > 0;
-        // Behind the last number of an epoch there is one again as soon as the store has its next session.
-        let Some(number) = cx.state.next_number(cx.me.epoch).filter(|_| open) else {
-            let text = "no session yet, or too many orders are open; ask again".to_owned();
-            return Err(Refusal::Unavailable(text));
-        };
-        Ok((number, Wish { kind, product: ProductId(product as u16), quantity }))
     }
 
     fn tell_done(&mut self, cx: &mut Cx<'_>) {
@@ -377,7 +338,7 @@ impl Shop {
         cx.record(Entry::Forgotten { number });
         self.given_up.remove(&number);
         self.floor_moved(cx);
-        if let Some(reply) = self.asking.remove(&number).and_then(|asking| asking.reply) {
+        for reply in self.asking.remove(&number).into_iter().flat_map(|asking| asking.replies) {
             let refusal = cx.refusal(why);
             cx.reply(reply, Err(refusal));
         }
@@ -386,7 +347,7 @@ impl Shop {
     /// The process ends: people who still wait are told to ask again.
     pub(super) fn close(&mut self, cx: &mut Cx<'_>) {
         for (number, asking) in std::mem::take(&mut self.asking) {
-            if let Some(reply) = asking.reply {
+            for reply in asking.replies {
                 let text = format!("the peer is stopping; order {number} has no outcome yet");
                 cx.reply(reply, Err(Refusal::Unavailable(text)));
             }
@@ -409,7 +370,7 @@ impl Shop {
 
     #[cfg(test)]
     pub(super) fn replies(&self) -> impl Iterator<Item = ReplyId> {
-        self.asking.values().filter_map(|asking| asking.reply)
+        self.asking.values().flat_map(|asking| asking.replies.iter().copied())
     }
 }
 

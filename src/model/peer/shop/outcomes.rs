@@ -41,7 +41,10 @@ impl Shop {
     fn answer_asking(&mut self, cx: &mut Cx<'_>, outcome: &Outcome) {
         let Some(asking) = self.asking.remove(&outcome.id.number) else { return };
         self.tally.took(cx.at.micros.saturating_sub(asking.since_us));
-        if let Some(reply) = asking.reply {
+        if let Some(placed) = cx.state.open.get(&outcome.id.number).filter(|_| !asking.replies.is_empty()) {
+            self.by_hand.told(placed, outcome);
+        }
+        for reply in asking.replies {
             cx.reply_at_once(reply, Ok(Answer::Outcome(Box::new(outcome.clone()), None)));
         }
     }

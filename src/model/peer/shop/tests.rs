@@ -11,7 +11,12 @@ use crate::types::{Epoch, Number, Order, OrderKind, Quantity, Role, Token};
 const SELL: OrderKind = OrderKind::Sell;
 
 fn place(what: &str) -> Ask {
-    Ask::Place(what.into(), Quantity(1), SELL)
+    numbered(what, 1, 0)
+}
+
+/// An order of the good under that number.
+fn numbered(what: &str, quantity: u64, number: u64) -> Ask {
+    Ask::Place(what.into(), Quantity(quantity), SELL, Number(number))
 }
 
 /// Order `k` of the peer on the bench, as it placed it.
@@ -192,9 +197,9 @@ fn what_a_person_may_not_place_is_refused() {
     let mut bench = Bench::in_market(Roster::default());
     let answers = [
         (place("gold"), "no such good: gold"),
-        (Ask::Place("fish".into(), Quantity(0), SELL), "the quantity must be between 1 and 1000000, not 0"),
+        (numbered("fish", 0, 0), "the quantity must be between 1 and 1000000, not 0"),
         (
-            Ask::Place("fish".into(), Quantity(1), OrderKind::Void),
+            Ask::Place("fish".into(), Quantity(1), OrderKind::Void, Number(0)),
             "the quantity must be between 1 and 1000000, not 1",
         ),
     ];
@@ -206,6 +211,39 @@ fn what_a_person_may_not_place_is_refused() {
     fresh.idle();
     let text = "no session yet, or too many orders are open; ask again";
     assert_eq!(fresh.ask(1, place("fish")), [format!("reply r1 refused: {text} (before)")]);
+}
+
+/// The same number three times bought three times.
+#[test]
+fn a_number_that_is_asked_for_again_is_not_placed_again() {
+    let mut bench = at_home();
+    assert_eq!(bench.ask(1, numbered("fish", 2, 1)), [""; 0]);
+    assert_eq!(bench.idle(), ["send home trade 4-1"]);
+    assert_eq!(bench.ask(2, numbered("fish", 2, 1)), [""; 0], "the first one is on its way");
+    let other = "this order number was used for another order";
+    assert_eq!(bench.ask(3, numbered("fish", 3, 1)), [format!("reply r3 refused: {other} (before)")]);
+    let order = own(&bench, 1);
+    let lines = bench.say("home", told(outcome_of(&order)));
+    assert_eq!(lines, ["reply r1 outcome 4-1 deposited", "reply r2 outcome 4-1 deposited"]);
+    assert_eq!(bench.ask(4, numbered("fish", 2, 1)), ["reply r4 outcome 4-1 deposited (before)"]);
+    assert_eq!(bench.ask(5, numbered("fish", 3, 1)), [format!("reply r5 refused: {other} (before)")]);
+    assert_eq!((bench.journal.last, bench.journal.answered), (Number(1), 1));
+    let text = "number 3 is above the next one, which is 2";
+    assert_eq!(bench.ask(6, numbered("fish", 2, 3)), [format!("reply r6 refused: {text} (before)")]);
+}
+
+#[test]
+fn a_number_of_an_earlier_process_is_waited_for_or_known_to_be_done() {
+    let mut before = three_sent();
+    let (first, second) = (own(&before, 1), own(&before, 2));
+    before.say("home", told(outcome_of(&first)));
+    let state = before.journal;
+    let mut bench = Bench::with(|parts| parts.state = state).enter(offices(2, Some((6, 1)), Some((8, 9))));
+    bench.say("home", told(served()));
+    let text = "order 4-1 has its outcome, and is not done again: bazaar dump orders --order 4-1";
+    assert_eq!(bench.ask(1, numbered("fish", 1, 1)), [format!("reply r1 refused: {text} (before)")]);
+    assert_eq!(bench.ask(2, numbered("fish", 1, 2)), [""; 0]);
+    assert_eq!(bench.say("home", told(outcome_of(&second))), ["reply r2 outcome 4-2 deposited"]);
 }
 
 /// Placing number 4097 makes the warehouse forget number 1, whose outcome is not on this disk yet.

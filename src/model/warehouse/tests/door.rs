@@ -266,7 +266,9 @@ fn messages_show_what_the_ledger_holds_when_they_leave() {
 fn people_are_answered() {
     let mut it = paired();
     let refused = |it: &mut Driven, ask| it.ask(ask).unwrap_err().to_string();
-    assert!(refused(&mut it, Ask::Place("fish".to_owned(), Quantity(1), BUY)).contains("ask a peer"));
+    assert!(
+        refused(&mut it, Ask::Place("fish".to_owned(), Quantity(1), BUY, Number(0))).contains("ask a peer")
+    );
     assert!(refused(&mut it, Ask::Leave).contains("never leaves"));
     assert!(refused(&mut it, Ask::HandOver(Box::new(hello(4, 1)), Vec::new())).contains("ask a trader"));
     assert!(matches!(it.ask(Ask::Quiesce), Ok(Answer::Open(0))));

@@ -5,6 +5,7 @@ use fastrand::Rng;
 use crate::limits::PRODUCTS_MAX;
 use crate::model::call::{Answer, Ask, Catalogue, Farewell, OpenAnswer, Opening, SessionInfo};
 use crate::model::evidence::{Licence, Seen};
+use crate::model::happening::{Happening, Replayed, What};
 use crate::model::hello::Hello;
 use crate::model::link::LinkKey;
 use crate::model::market::NotTaken;
@@ -51,7 +52,7 @@ const ORDER_KINDS: [OrderKind; 4] =
     [OrderKind::Buy { partial: false }, OrderKind::Buy { partial: true }, OrderKind::Sell, OrderKind::Void];
 
 /// See the module's text.
-pub(super) struct Any(pub(super) Rng);
+pub(in crate::wire::convert) struct Any(pub(in crate::wire::convert) Rng);
 
 impl Any {
     /// Small as often as large: zero means "none" in protos.
@@ -248,7 +249,7 @@ impl Any {
         (ProductId(self.0.u16(..)), Quantity(self.n()))
     }
 
-    pub(super) fn message(&mut self, kind: u8) -> Message {
+    pub(in crate::wire::convert) fn message(&mut self, kind: u8) -> Message {
         let (clock, hello) = (self.clock(), self.some(Any::hello));
         match kind {
             0 => Message::TradeAsk(TradeAsk { clock, hello, orders: self.many(Any::order) }),
@@ -301,7 +302,7 @@ impl Any {
         }
     }
 
-    pub(super) fn ask(&mut self, kind: u8) -> Ask {
+    pub(in crate::wire::convert) fn ask(&mut self, kind: u8) -> Ask {
         match kind {
             0 => Ask::Catalogue,
             1 => Ask::Open(self.opening()),
@@ -317,7 +318,10 @@ impl Any {
             8 => Ask::HandOver(self.hello(), self.many(Any::order)),
             9 => Ask::Probe,
             10 => Ask::Status,
-            11 => Ask::Place(self.text(), Quantity(self.n()), self.of(&ORDER_KINDS)),
+            11 => {
+                let (good, quantity, kind) = (self.text(), Quantity(self.n()), self.of(&ORDER_KINDS));
+                Ask::Place(good, quantity, kind, Number(self.n()))
+            }
             12 => Ask::Quiesce,
             13 => Ask::Leave,
             _ => Ask::ResignByHand(self.peer()),
@@ -410,7 +414,24 @@ impl Any {
         }
     }
 
-    pub(super) fn answer(&mut self, kind: u8) -> Answer {
+    pub(in crate::wire::convert) fn happening(&mut self) -> Happening {
+        let (time, peer, other) = (self.n(), self.peer(), PeerId(self.n32().max(1)));
+        let what = match self.0.u8(..7) {
+            0 => What::Told(self.order(), self.outcome()),
+            1 => What::Line(self.text()),
+            2 => What::Roster(*self.roster()),
+            3 => What::Done,
+            4 => What::Suspected(other),
+            5 => What::TookOver(other),
+            _ => {
+                let (settled, duplicates, lost) = (self.n(), self.n(), self.n());
+                What::Replayed(other, Replayed { settled, duplicates, lost })
+            }
+        };
+        Happening { time, peer, what }
+    }
+
+    pub(in crate::wire::convert) fn answer(&mut self, kind: u8) -> Answer {
         match kind {
             0 => Answer::Catalogue(Box::new(self.catalogue())),
             1 => Answer::Opened(Box::new(self.opened())),

@@ -132,6 +132,6 @@ pub(crate) fn decode_refusal(bytes: &[u8]) -> Result<CallError, Odd> {
 }
 
 #[cfg(test)]
-mod any;
+pub(super) mod any;
 #[cfg(test)]
 mod tests;
