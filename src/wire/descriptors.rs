@@ -1,7 +1,7 @@
 //! Descriptors: how many this process may have, and which of them connections leave alone.
 //!
 //! A store that finds no descriptor for its next checkpoint or snapshot ends its node. So neither an accept nor a dial
-//! takes one of the last [`DESCRIPTORS_KEPT_BACK`]. The system always gives the lowest free number, so the number of a new
+//! takes one of the last `DESCRIPTORS_KEPT_BACK`. The system always gives the lowest free number, so the number of a new
 //! descriptor tells how many there are already.
 
 use std::os::fd::{AsFd, AsRawFd as _};

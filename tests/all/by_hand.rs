@@ -159,7 +159,7 @@ impl ByHand {
         command.arg("--data-dir").arg(self.dir(id)).arg("--ready-file").arg(self.ready(id));
         command.args(["--listen", &self.addr(id)]).args(&self.flags);
         command.args(self.told.get(&id).into_iter().flatten());
-        let limits = self.open_files_max.map(|most| limited(&command, most));
+        let limits = self.open_files_max.map(|most| limited(&command, &format!("-n {most}")));
         self.nodes.insert(id, Running::start(limits.unwrap_or(command)));
     }
 

@@ -151,7 +151,20 @@ fn a_node_with_too_few_open_files_says_so_and_starts_not() {
     let market = Market::new();
     let mut command = bazaar(market.cwd());
     command.args(["warehouse", "--listen", "127.0.0.1:0"]);
-    let ended = Running::start(limited(&command, 64)).wait(SOON).refused(1, "64 open files");
+    let ended = Running::start(limited(&command, "-n 64")).wait(SOON).refused(1, "64 open files");
     assert!(ended.stderr.contains("ulimit -n"), "{}", ended.stderr);
     assert!(!market.dir().exists(), "nothing was created");
+}
+
+#[test]
+fn a_limit_that_may_be_raised_is_raised() {
+    let market = Market::new();
+    let mut command = bazaar(market.cwd());
+    command.args(["warehouse", "--listen", "127.0.0.1:0"]);
+    let node = Running::start(limited(&command, "-Sn 64"));
+    until("it serves", SOON, || node.stdout().contains("recovered").then_some(()));
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", node.pid())).unwrap();
+    let limit = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+    let numbers: Vec<&str> = limit.split_whitespace().take(2).collect();
+    assert!(numbers[0] == numbers[1] && numbers[0] != "64", "{limit}");
 }

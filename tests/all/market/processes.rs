@@ -83,10 +83,10 @@ pub fn shell(cwd: &Path, line: &str) -> Ended {
     Running::start(command).wait(Duration::from_secs(90))
 }
 
-/// The same command, with at most so many open files.
-pub fn limited(command: &Command, open_files: u32) -> Command {
+/// The same command, with at most so many open files; `-Sn 256` is a limit that it may raise.
+pub fn limited(command: &Command, open_files: &str) -> Command {
     let mut limited = Command::new("sh");
-    limited.args(["-c", &format!("ulimit -n {open_files} && exec \"$0\" \"$@\"")]);
+    limited.args(["-c", &format!("ulimit {open_files} && exec \"$0\" \"$@\"")]);
     limited.arg(command.get_program()).args(command.get_args()).stdin(Stdio::null());
     limited.current_dir(command.get_current_dir().unwrap());
     without_settings(&mut limited);
