@@ -58,6 +58,9 @@ pub(crate) struct NodeJson {
     /// Its store: what others may know of its token. Older versions did not write it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub store: String,
+    /// `backup` made it: no node starts on it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub backup: bool,
     /// Drawn by the process: two owners of one directory are told apart by it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub nonce: String,
@@ -68,8 +71,8 @@ pub(crate) struct NodeJson {
 
 impl NodeJson {
     fn sum(&self) -> String {
-        let NodeJson { cluster, node, role, addr, pid, started, store, nonce, .. } = self;
-        let text = format!("{cluster} {node} {role} {addr} {pid} {started} {store} {nonce}");
+        let NodeJson { cluster, node, role, addr, pid, started, store, nonce, backup, .. } = self;
+        let text = format!("{cluster} {node} {role} {addr} {pid} {started} {store} {nonce} {backup}");
         format!("{:016x}", Hash::of(text.as_bytes()).first_u64())
     }
 

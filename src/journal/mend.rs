@@ -163,8 +163,8 @@ pub(super) fn system(path: &Path, why: io::ErrorKind) -> String {
     }
 }
 
-/// The newest backup of a warehouse's market beside the market or where commands are typed; else a word that stands for
-/// it. A backup is told from a ledger that was served by its address: it never had one.
+/// The newest backup, other than itself, of a warehouse's market beside the market or where commands are typed; else a
+/// word that stands for it.
 pub(crate) fn backup_of(dir: &Path) -> String {
     let Some(cluster) = cluster_of(dir) else { return BACKUP.to_owned() };
     let place = market_of(dir).map_or_else(|| beside(dir), beside);
@@ -175,7 +175,8 @@ pub(crate) fn backup_of(dir: &Path) -> String {
     let backup = found.filter_map(|path| {
         let node = NodeDir::new(&path);
         let json = node.read_node_json()?;
-        let is_backup = json.role == WAREHOUSE && json.addr.is_empty() && json.cluster == cluster;
+        let is_other = path.canonicalize().ok() != dir.canonicalize().ok();
+        let is_backup = is_other && json.backup && json.cluster == cluster;
         (is_backup && node.store().is_dir() && node.mark().is_file()).then_some((json.started, path))
     });
     let newest = backup.max();
@@ -184,9 +185,9 @@ pub(crate) fn backup_of(dir: &Path) -> String {
 
 /// The market of a directory, as its own file says, or that of a node beside it.
 fn cluster_of(dir: &Path) -> Option<String> {
-    let beside = fs::read_dir(market_of(dir)?).ok()?.flatten().map(|entry| entry.path());
-    let mut dirs = std::iter::once(dir.to_owned()).chain(beside);
-    dirs.find_map(|dir| Some(NodeDir::new(&dir).read_node_json()?.cluster))
+    let cluster = |dir: &Path| NodeDir::new(dir).read_node_json().map(|json| json.cluster);
+    let beside = || fs::read_dir(market_of(dir)?).ok()?.flatten().find_map(|entry| cluster(&entry.path()));
+    cluster(dir).or_else(beside)
 }
 
 #[cfg(test)]

@@ -53,15 +53,17 @@ pub fn open<F: Fold>(
         (Life::Unborn, Some(birth)) => give_birth(&node, &birth, F::LOG, addr)?,
         (Life::Unborn, None) => return Err(OpenError::Absent(dir.to_owned())),
     }
+    // First of all: on a full disk nothing can be written before.
+    super::space::give_up_ballast(dir, &node.ballast()).map_err(OpenError::io(&node.ballast()))?;
     let owner = Owner::new(&node)?;
     owner.claim()?;
-    super::space::give_up_ballast(dir, &node.ballast()).map_err(OpenError::io(&node.ballast()))?;
     let began = Instant::now();
     let mut recovered = recover::<F>(&node, expect_cluster, key, (lock, owner.clone()), deadline, fatal)?;
     recovered.recovery.elapsed = began.elapsed();
     let meta = recovered.journal.meta();
     let store = identity::store_id(meta);
-    say_who(&node, &meta.cluster, meta.node, &meta.role, addr, store, owner.nonce())?;
+    let json = NodeJson { store, nonce: owner.nonce(), ..NodeJson::default() };
+    say_who(&node, &meta.cluster, meta.node, &meta.role, addr, json)?;
     if let Some(key) = meta.key.filter(|key| node.read_key() != Some(*key)) {
         node.write_key(key).map_err(OpenError::io(&node.key()))?;
     }
@@ -122,8 +124,10 @@ fn give_birth(node: &NodeDir, birth: &Birth, log: Tree, addr: &str) -> Result<()
 
 /// Writes down which node the directory is going to belong to.
 pub(super) fn name_node(node: &NodeDir, birth: &Birth, addr: &str) -> Result<(), OpenError> {
-    let Birth { cluster, node: id, role, token, .. } = birth;
-    say_who(node, cluster, *id, role, addr, token.store_id().to_string(), String::new())
+    let Birth { cluster, node: id, role, token, extra, .. } = birth;
+    let store = token.store_id().to_string();
+    let json = NodeJson { store, backup: extra.contains_key(BACKUP), ..NodeJson::default() };
+    say_who(node, cluster, *id, role, addr, json)
 }
 
 fn say_who(
@@ -132,12 +136,11 @@ fn say_who(
     id: PeerId,
     role: &str,
     addr: &str,
-    store: String,
-    nonce: String,
+    rest: NodeJson,
 ) -> Result<(), OpenError> {
     let (cluster, role, addr) = (cluster.to_owned(), role.to_owned(), addr.to_owned());
     let (pid, started) = (std::process::id(), wall_now().to_string());
-    let json = NodeJson { cluster, node: id, role, addr, pid, started, store, nonce, ..NodeJson::default() };
+    let json = NodeJson { cluster, node: id, role, addr, pid, started, ..rest };
     node.write_node_json(&json).map_err(OpenError::io(&node.node_json()))
 }
 

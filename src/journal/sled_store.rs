@@ -23,15 +23,32 @@ use crate::model::fold::Tree;
 /// ask for it.
 impl From<sled::Error> for StoreError {
     fn from(error: sled::Error) -> StoreError {
-        match &error {
-            sled::Error::Io(io) if io.raw_os_error().is_some() => {
-                StoreError::from(io::Error::from_raw_os_error(io.raw_os_error().unwrap_or_default()))
-            }
-            _ => {
+        let of_system = if let sled::Error::Io(io) = &error { system_error(io) } else { None };
+        of_system.map_or_else(
+            || {
                 tracing::debug!("sled: {error}");
                 StoreError::Damaged("what is stored there is not what was written".into())
-            }
-        }
+            },
+            StoreError::from,
+        )
+    }
+}
+
+/// What the system said, if it was the system. Of the first failure sled gives copies later, in which the kind is left and
+/// a text for programmers.
+fn system_error(io: &io::Error) -> Option<io::Error> {
+    use io::ErrorKind::{FileTooLarge, InvalidData, Other, QuotaExceeded, StorageFull, UnexpectedEof};
+    use rustix::io::Errno;
+    let errno = match io.kind() {
+        StorageFull => Some(Errno::NOSPC),
+        QuotaExceeded => Some(Errno::DQUOT),
+        FileTooLarge => Some(Errno::FBIG),
+        _ => io.raw_os_error().map(Errno::from_raw_os_error),
+    };
+    match (errno, io.kind()) {
+        (Some(errno), _) => Some(errno.into()),
+        (None, InvalidData | Other | UnexpectedEof) => None,
+        (None, kind) => Some(kind.into()),
     }
 }
 

@@ -139,6 +139,23 @@ mod tests {
         assert_eq!(node_dirs(&at("peer-4")).unwrap(), [at("peer-4")]);
     }
 
+    /// The node itself starts over on it.
+    #[test]
+    fn a_birth_that_was_cut_off_at_its_first_file_is_unborn_to_readers() {
+        let dir = tempfile::tempdir().unwrap();
+        let node = dir.path().join("peer-3");
+        fs::create_dir(&node).unwrap();
+        fs::write(node.join("node.json.tmp"), "{\"clus").unwrap();
+        assert_eq!(node_dirs(&node).unwrap(), std::slice::from_ref(&node));
+        for said in [open_offline(&node).map(drop).unwrap_err(), OpenError::Absent(node.clone())] {
+            assert_eq!(
+                (said.exit_code(), said.to_string()),
+                (2, format!("{} holds no data", node.display()))
+            );
+        }
+        assert_eq!(node_dirs(dir.path()).unwrap_err().exit, exit::USAGE, "nor is it a node of its market");
+    }
+
     /// A closed store with these steps, and a checkpoint half way.
     fn store<F: Fold>(dir: &Path, node: u32, steps: &[Vec<F::Record>]) {
         let birth = Birth::new("3f2a", PeerId(node), "", Token([7; 32]));

@@ -257,6 +257,30 @@ fn a_warehouses_directory_with_any_name_damaged_is_mended_by_itself_or_by_its_hi
     table(&killed, "warehouse", &names, &ALL, None);
 }
 
+#[test]
+fn up_says_what_is_no_file_or_no_store_and_its_hint_mends_it() {
+    let _one = alone();
+    let killed = Killed::new();
+    let up = ["--buyers", "1", "--sellers", "1", "--requests", "1"];
+    for (name, damage, said) in [
+        ("warehouse/log", Pipe, "warehouse/log is no file"),
+        ("peer-1/log", Directory, "peer-1/log is no file"),
+        ("warehouse/store", Dangling, "the warehouse's is gone"),
+        ("warehouse/store", Empty, "the warehouse's is gone"),
+        ("warehouse/store/db", Missing, "store/db: it is gone"),
+        ("peer-1/store/db", Pipe, "store/db is a pipe, not a file"),
+    ] {
+        killed.back();
+        strike(&killed.market.dir().join(name), damage);
+        let began = Instant::now();
+        let refused = killed.market.up(&up).refused(7, said);
+        assert!(began.elapsed() < AT_ONCE, "{name}: {:?}", began.elapsed());
+        is_said_well(name, &refused);
+        shell(killed.market.cwd(), &refused.hinted()).expect(0);
+        killed.market.up(&up).expect(0);
+    }
+}
+
 /// What a killed warehouse had stored is in its log, whatever happens to the snapshot of it.
 #[test]
 fn a_killed_markets_snapshots_damaged_anywhere_cost_no_row() {

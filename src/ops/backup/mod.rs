@@ -76,7 +76,7 @@ fn restore_at(now: WallMicros, args: &RestoreArgs, global: &Global) -> Result<u8
     }
     let into = target(&args.data_dir);
     let from = warehouse_dir(&args.from)?;
-    let mut source = a_backup(&from)?;
+    let mut source = a_backup(&from, &into)?;
     let cluster = source.meta().cluster.clone();
     refuse_target(&from, &into, args, &cluster)?;
     let generation = next_generation(source.as_mut(), args, global)?;
@@ -235,15 +235,26 @@ fn occupied(from: &Path, into: &Path, args: &RestoreArgs) -> Failure {
 }
 
 /// Opens a backup; what is none is refused by name.
-fn a_backup(from: &Path) -> Result<Source, Failure> {
+fn a_backup(from: &Path, into: &Path) -> Result<Source, Failure> {
     if from.join("store.tmp").exists() && !from.join("store").exists() {
         let what = format!("{} is a backup that was cut off before it was whole", from.display());
         return Err(Failure::new(exit::DIRECTORY, what)
             .hint(format!("take another: bazaar backup --out {}", mend::word(&mend::free(from)))));
     }
-    let source = open_offline(from)?;
+    let source = open_offline(from).map_err(|error| match error.exit_code() {
+        exit::DIRECTORY if from.canonicalize().ok() != into.canonicalize().ok() => {
+            another(&error, from, into)
+        }
+        _ => error.into(),
+    })?;
     refuse_kind(source.as_ref())?;
     Ok(source)
+}
+
+/// A backup that cannot be read is in nobody's way: another one takes its part.
+fn another(error: &OpenError, from: &Path, into: &Path) -> Failure {
+    let restored = mend::restore(&mend::backup_of(from), into);
+    Failure::from(error).hint(format!("restore another backup, if there is one: {restored}"))
 }
 
 fn refuse_kind(source: &dyn BlockSource) -> Result<(), Failure> {

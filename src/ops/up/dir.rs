@@ -79,7 +79,11 @@ impl MarketDir {
         let what =
             format!("{} has the stores of {peers} peers, and the warehouse's is gone", self.dir.display());
         let warehouse = self.node(PeerId::WAREHOUSE);
-        let restored = mend::restore(&mend::backup_of(&warehouse), &warehouse);
+        let mut restored = mend::restore(&mend::backup_of(&warehouse), &warehouse);
+        // What stands in the store's place makes room first.
+        if warehouse.join("store").symlink_metadata().is_ok() {
+            restored = format!("{} && {restored}", mend::move_away(&warehouse).0);
+        }
         Err(Failure::new(exit::DIRECTORY, what)
             .hint(format!("put it back, or its last backup in its place: {restored}")))
     }
