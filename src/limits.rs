@@ -73,6 +73,9 @@ pub(crate) const LOW_WATER_BYTES: u64 = BALLAST_BYTES + 2 * GROUP_BYTES_MAX as u
 
 /// Numbers of one peer that may be open; outcomes kept per peer.
 pub const SESSION_WINDOW: u32 = 4_096;
+/// Sessions of a peer, the present one included, of which the warehouse keeps outcomes: those of a store, of the one that
+/// took its place, and of the first one when it comes back.
+pub(crate) const STORES_REMEMBERED: usize = 3;
 /// Orders that a trader holds for the warehouse.
 pub const TRADER_QUEUE_ORDERS_MAX: usize = 1_000_000;
 /// Orders in one replicated chunk: it is stored as one entry of the partner's journal.

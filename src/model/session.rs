@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use super::row::{Outcome, OutcomeKind};
-use crate::limits::SESSION_WINDOW;
+use crate::limits::{SESSION_WINDOW, STORES_REMEMBERED};
 use crate::types::{Epoch, Generation, Hash, Number, Order, OrderKind, ProductId};
 
 /// A decided order with its whole content: asked again with other content it is refused.
@@ -220,11 +220,13 @@ pub struct Session {
 }
 
 impl Session {
-    /// Another store takes the place of the present one, whose outcomes are kept for when it comes back. Those of the
-    /// stores before it are not: a peer that lost twenty stores would have 81,920 of them in every checkpoint.
+    /// Another store takes the place of the present one, or the one before that comes back. Outcomes are kept of the last
+    /// [`STORES_REMEMBERED`] sessions, so that a store that was replaced and comes back is told what it had asked for.
+    /// Otherwise a peer that lost twenty stores would have 81,920 of them in every checkpoint.
     pub(crate) fn open(&mut self, epoch: Epoch, store: Hash) {
         if epoch != self.epoch {
-            self.windows.range_mut(..self.epoch).for_each(|(_, window)| window.forget());
+            let earlier = self.windows.range_mut(..=self.epoch).rev().skip(STORES_REMEMBERED - 1);
+            earlier.for_each(|(_, window)| window.forget());
         }
         (self.epoch, self.store) = (epoch, store);
         self.windows.entry(epoch).or_default();
