@@ -26,6 +26,8 @@ const FILL_MAX: Duration = Duration::from_secs(3_600);
 const SHOPPERS: u32 = 4;
 /// How often each question is asked.
 const TIMES: usize = 3;
+/// A question that is not answered by then is given up.
+const ANSWER_MAX: Duration = Duration::from_secs(600);
 /// How often the memory of a process is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
@@ -125,6 +127,13 @@ fn once(question: &str, dir: &Path) -> Result<(f64, f64), Failure> {
             let failed =
                 || Failure::new(exit::UNDETERMINED, format!("bazaar {question} ended with {status}"));
             return if status.success() { Ok((seconds, mib)) } else { Err(failed()) };
+        }
+        if began.elapsed() > ANSWER_MAX {
+            // It may have ended just now.
+            let _ = process.kill();
+            process.wait().map_err(system)?;
+            let what = format!("bazaar {question} has not ended within {ANSWER_MAX:?}");
+            return Err(Failure::new(exit::UNDETERMINED, what));
         }
         thread::sleep(LOOK_EVERY);
     }
