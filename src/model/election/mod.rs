@@ -7,6 +7,8 @@
 //!   only after the grant. So a wrong winner (lost or late messages) costs an answer, never a second holder;
 //! - COORDINATOR only holds the next round off; what ends a round is the roster, by [`Election::filled`]. A late
 //!   COORDINATOR of a trader that died since could otherwise end the round that was to replace it;
+//! - a round is about one [`Vacancy`]. Where the office was filled and has become vacant again meanwhile, the round
+//!   begins anew: higher ids kept silent to its ELECTION because they knew the holder, not because they are gone;
 //! - a peer whose connection is refused is not waited for.
 //!
 //! Invariants: at most one round runs; it claims at most once, and sends at most one ELECTION to each higher id and none
@@ -16,7 +18,7 @@
 use std::collections::BTreeSet;
 
 use crate::limits::{BACKOFF_MAX, BACKOFF_MIN, ELECTION_COORDINATOR_MS, ELECTION_OK_MS};
-use crate::types::{Now, PeerId};
+use crate::types::{Now, PeerId, Seq};
 
 /// What peers tell each other in the election of one office.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,6 +52,15 @@ pub enum Effect {
     Claim,
 }
 
+/// An office that can be claimed and that this peer may hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Vacancy {
+    /// The roster's sequence: it tells this vacancy from those before the office was last filled.
+    pub since: Seq,
+    /// The other peers that may stand: no clients, none that left, for the secondary not the primary.
+    pub rivals: BTreeSet<PeerId>,
+}
+
 /// How far the round is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Phase {
@@ -70,7 +81,7 @@ enum Phase {
 pub struct Election {
     me: PeerId,
     phase: Phase,
-    others: BTreeSet<PeerId>,
+    vacancy: Vacancy,
     token: u64,
     backoff_ms: u64,
     rounds: u64,
@@ -79,8 +90,8 @@ pub struct Election {
 impl Election {
     /// No round runs yet.
     pub(crate) fn new(me: PeerId) -> Election {
-        let (phase, others) = (Phase::Resting, BTreeSet::new());
-        Election { me, phase, others, token: 0, backoff_ms: backoff_min_ms(), rounds: 0 }
+        let vacancy = Vacancy { since: Seq(0), rivals: BTreeSet::new() };
+        Election { me, phase: Phase::Resting, vacancy, token: 0, backoff_ms: backoff_min_ms(), rounds: 0 }
     }
 
     /// Elections started, for `status`.
@@ -88,18 +99,18 @@ impl Election {
         self.rounds
     }
 
-    /// The office can be claimed and this peer may stand: starts a round unless one runs. `others` are the other peers
-    /// that may stand: no clients, none that left, for the secondary not the primary. To be called when the roster or
-    /// the membership changes and this holds; calling it more often does no harm.
-    pub(crate) fn vacant(&mut self, now: Now, others: &BTreeSet<PeerId>) -> Vec<Effect> {
-        self.others.clone_from(others);
+    /// The office can be claimed and this peer may stand: starts a round unless one runs for this vacancy. To be called
+    /// when the roster or the membership changes and this holds; calling it more often does no harm.
+    pub(crate) fn vacant(&mut self, now: Now, vacancy: Vacancy) -> Vec<Effect> {
+        let earlier = std::mem::replace(&mut self.vacancy, vacancy).since;
         match self.phase {
             Phase::Resting => self.start(now),
+            Phase::Asking { .. } | Phase::Awaiting { .. } if earlier != self.vacancy.since => self.start(now),
             _ => Vec::new(),
         }
     }
 
-    /// A peer's message. `may_stand`: by the newest roster, the message's own included, the office can be claimed and
+    /// A peer's message. `vacancy`: if by the newest roster, the message's own included, the office can be claimed and
     /// this peer may hold it. Then ELECTION from a lower id is answered, and this peer starts a round, too: the lower
     /// id may have seen the vacancy first. Otherwise ELECTION is ignored, and the lower id learns from the warehouse
     /// what is wrong with its claim.
@@ -108,24 +119,23 @@ impl Election {
         now: Now,
         from: PeerId,
         message: Message,
-        may_stand: bool,
-        others: &BTreeSet<PeerId>,
+        vacancy: Option<Vacancy>,
     ) -> Vec<Effect> {
-        match message {
-            Message::Election if from < self.me && may_stand => {
+        match (message, vacancy) {
+            (Message::Election, Some(vacancy)) if from < self.me => {
                 let mut effects = vec![Effect::Send { to: from, message: Message::Ok }];
-                effects.extend(self.vacant(now, others));
+                effects.extend(self.vacant(now, vacancy));
                 effects
             }
-            Message::Ok if from > self.me => self.promised(now, from),
-            Message::Coordinator if from != self.me => self.promised(now, from),
-            Message::Election | Message::Ok | Message::Coordinator => Vec::new(),
+            (Message::Ok, _) if from > self.me => self.promised(now, from),
+            (Message::Coordinator, _) if from != self.me => self.promised(now, from),
+            (Message::Election | Message::Ok | Message::Coordinator, _) => Vec::new(),
         }
     }
 
     /// The connection to a peer is refused or broken: it does not answer this round. If no other higher id is left to
-    /// wait for, claims at once; if only this peer had promised to take over, starts a new round. `may_stand` as in
-    /// `received`: if not, the round is over.
+    /// wait for, claims at once; if only this peer had promised to take over, starts a new round. `may_stand`: whether there
+    /// is a vacancy for it, as in `received`; if not, the round is over.
     pub fn unreachable(&mut self, now: Now, peer: PeerId, may_stand: bool) -> Vec<Effect> {
         let (Phase::Asking { silent: open } | Phase::Awaiting { promised: open }) = &mut self.phase else {
             return Vec::new();
@@ -136,7 +146,7 @@ impl Election {
         self.go_on(now, may_stand)
     }
 
-    /// A timer went off. Stale ones do nothing. `may_stand` as in `received`: if not, the round is over. Else
+    /// A timer went off. Stale ones do nothing. `may_stand` as in `unreachable`: if not, the round is over. Else
     /// a peer would go on to claim an office that it may not hold, or that another one is to fill.
     pub fn timer(&mut self, now: Now, token: u64, may_stand: bool) -> Vec<Effect> {
         if token == self.token { self.go_on(now, may_stand) } else { Vec::new() }
@@ -185,7 +195,8 @@ impl Election {
 
     fn start(&mut self, now: Now) -> Vec<Effect> {
         self.rounds += 1;
-        let silent: BTreeSet<PeerId> = self.others.iter().copied().filter(|&peer| peer > self.me).collect();
+        let higher = self.vacancy.rivals.iter().copied().filter(|&peer| peer > self.me);
+        let silent: BTreeSet<PeerId> = higher.collect();
         if silent.is_empty() {
             return self.claim();
         }
@@ -245,6 +256,10 @@ mod tests {
         ids.iter().copied().map(PeerId).collect()
     }
 
+    fn vacancy(rivals: &[u32]) -> Vacancy {
+        Vacancy { since: Seq(1), rivals: peers(rivals) }
+    }
+
     fn send(to: u32, message: Message) -> Effect {
         Effect::Send { to: PeerId(to), message }
     }
@@ -260,13 +275,13 @@ mod tests {
     /// Peer 4 of 2, 4, 6, 8 that has just asked 6 and 8.
     fn asking() -> (Election, Vec<Effect>) {
         let mut election = Election::new(ME);
-        let effects = election.vacant(START, &peers(&[2, 6, 8]));
+        let effects = election.vacant(START, vacancy(&[2, 6, 8]));
         (election, effects)
     }
 
     fn awaiting() -> (Election, (Now, u64)) {
         let (mut election, _) = asking();
-        let effects = election.received(START, PeerId(6), Message::Ok, true, &peers(&[2, 6, 8]));
+        let effects = election.received(START, PeerId(6), Message::Ok, Some(vacancy(&[2, 6, 8])));
         let timer = timer_of(&effects);
         (election, timer)
     }
@@ -276,15 +291,15 @@ mod tests {
         let (mut election, effects) = asking();
         let timer = Effect::SetTimer { at: START.after_ms(ELECTION_OK_MS), token: 1 };
         assert_eq!(effects, [send(6, Message::Election), send(8, Message::Election), timer]);
-        assert_eq!(election.vacant(START, &peers(&[2, 6, 8])), []);
+        assert_eq!(election.vacant(START, vacancy(&[2, 6, 8])), []);
         assert_eq!(election.rounds(), 1);
     }
 
     #[test]
     fn the_highest_claims_without_waiting_for_anybody() {
         let mut election = Election::new(ME);
-        assert_eq!(election.vacant(START, &peers(&[1, 2, 3, 4])), [Effect::Claim]);
-        assert_eq!(election.vacant(START, &peers(&[1, 2, 3])), [], "one claim at a time");
+        assert_eq!(election.vacant(START, vacancy(&[1, 2, 3, 4])), [Effect::Claim]);
+        assert_eq!(election.vacant(START, vacancy(&[1, 2, 3])), [], "one claim at a time");
     }
 
     #[test]
@@ -307,7 +322,7 @@ mod tests {
     fn after_an_ok_the_old_timer_does_not_claim() {
         let (mut election, effects) = asking();
         let (_, stale) = timer_of(&effects);
-        let effects = election.received(START, PeerId(6), Message::Ok, true, &peers(&[2, 6, 8]));
+        let effects = election.received(START, PeerId(6), Message::Ok, Some(vacancy(&[2, 6, 8])));
         let (at, token) = timer_of(&effects);
         assert_eq!(at, START.after_ms(ELECTION_COORDINATOR_MS));
         assert_eq!(election.timer(at, stale, true), []);
@@ -323,27 +338,40 @@ mod tests {
     #[test]
     fn a_promise_of_a_peer_that_broke_off_is_worth_nothing() {
         let (mut election, _) = awaiting();
-        assert_eq!(election.received(START, PeerId(8), Message::Ok, true, &peers(&[])), []);
+        assert_eq!(election.received(START, PeerId(8), Message::Ok, Some(vacancy(&[]))), []);
         assert_eq!(election.unreachable(START, PeerId(6), true), [], "8 still stands by its word");
         assert_eq!(election.unreachable(START, PeerId(8), true).len(), 3, "a new round");
+    }
+
+    /// The higher ids knew the holder when they were asked, and kept silent. It died; with the old round the lower id
+    /// would have taken the office from under them.
+    #[test]
+    fn a_round_begins_anew_where_the_office_was_filled_meanwhile() {
+        for (mut election, (at, stale)) in [(asking().0, timer_of(&asking().1)), awaiting()] {
+            let later = Vacancy { since: Seq(2), ..vacancy(&[2, 6, 8]) };
+            let effects = election.vacant(at, later.clone());
+            assert_eq!(effects[..2], [send(6, Message::Election), send(8, Message::Election)]);
+            assert_eq!(election.timer(at, stale, true), []);
+            assert_eq!(election.vacant(at, later), [], "once for each vacancy");
+        }
     }
 
     #[test]
     fn a_lower_id_is_told_to_leave_it_to_us() {
         let mut election = Election::new(ME);
-        let effects = election.received(START, PeerId(2), Message::Election, true, &peers(&[2]));
+        let effects = election.received(START, PeerId(2), Message::Election, Some(vacancy(&[2])));
         assert_eq!(effects, [send(2, Message::Ok), Effect::Claim]);
-        let effects = election.received(START, PeerId(3), Message::Election, true, &peers(&[2]));
+        let effects = election.received(START, PeerId(3), Message::Election, Some(vacancy(&[2])));
         assert_eq!(effects, [send(3, Message::Ok)], "the round that runs serves both");
     }
 
     #[test]
     fn who_may_not_stand_keeps_silent() {
         let mut election = Election::new(ME);
-        assert_eq!(election.received(START, PeerId(2), Message::Election, false, &peers(&[2])), []);
-        assert_eq!(election.received(START, PeerId(6), Message::Election, true, &peers(&[2])), []);
+        assert_eq!(election.received(START, PeerId(2), Message::Election, None), []);
+        assert_eq!(election.received(START, PeerId(6), Message::Election, Some(vacancy(&[2]))), []);
         assert_eq!(
-            election.received(START, PeerId(6), Message::Ok, true, &peers(&[2])),
+            election.received(START, PeerId(6), Message::Ok, Some(vacancy(&[2]))),
             [],
             "nothing was asked"
         );
@@ -353,16 +381,16 @@ mod tests {
     #[test]
     fn a_lower_id_cannot_say_ok() {
         let (mut election, _) = asking();
-        assert_eq!(election.received(START, PeerId(2), Message::Ok, true, &peers(&[2, 6, 8])), []);
+        assert_eq!(election.received(START, PeerId(2), Message::Ok, Some(vacancy(&[2, 6, 8]))), []);
     }
 
     #[test]
     fn a_late_coordinator_holds_a_round_off_but_does_not_end_it() {
         let (mut election, _) = asking();
-        let effects = election.received(START, PeerId(2), Message::Coordinator, true, &peers(&[2, 6, 8]));
+        let effects = election.received(START, PeerId(2), Message::Coordinator, Some(vacancy(&[2, 6, 8])));
         let (at, token) = timer_of(&effects);
         assert_eq!(at, START.after_ms(ELECTION_COORDINATOR_MS));
-        assert_eq!(election.received(at, PeerId(2), Message::Coordinator, true, &peers(&[2, 6, 8])), []);
+        assert_eq!(election.received(at, PeerId(2), Message::Coordinator, Some(vacancy(&[2, 6, 8]))), []);
         assert_eq!(election.timer(at, token, true).len(), 3, "a stream of them does not prolong it");
     }
 
@@ -377,7 +405,7 @@ mod tests {
     #[test]
     fn coordinator_is_told_to_everyone_but_ourselves_and_after_the_grant_only() {
         let mut election = Election::new(ME);
-        assert_eq!(election.vacant(START, &peers(&[2])), [Effect::Claim]);
+        assert_eq!(election.vacant(START, vacancy(&[2])), [Effect::Claim]);
         election.filled(); // the roster overtakes the answer
         let announced = [send(2, Message::Coordinator), send(1_001, Message::Coordinator)];
         assert_eq!(election.granted(&peers(&[2, 4, 1_001])), announced);
@@ -387,7 +415,7 @@ mod tests {
     fn refused_claims_are_repeated_ever_more_slowly_up_to_a_bound() {
         let mut election = Election::new(ME);
         let mut now = START;
-        assert_eq!(election.vacant(now, &peers(&[])), [Effect::Claim]);
+        assert_eq!(election.vacant(now, vacancy(&[])), [Effect::Claim]);
         let mut pauses = Vec::new();
         for _ in 0..9 {
             let effects = election.refused(now);
@@ -395,12 +423,12 @@ mod tests {
             pauses.push(at.ms_since(now));
             now = at;
             assert_eq!(election.refused(now), [], "no claim is open");
-            assert_eq!(election.vacant(now, &peers(&[])), [], "the pause holds though the office is vacant");
+            assert_eq!(election.vacant(now, vacancy(&[])), [], "the pause holds though the office is vacant");
             assert_eq!(election.timer(now, token, true), [Effect::Claim]);
         }
         assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 640, 1_000, 1_000]);
         election.filled();
-        assert_eq!(election.vacant(now, &peers(&[])), [Effect::Claim]);
+        assert_eq!(election.vacant(now, vacancy(&[])), [Effect::Claim]);
         assert_eq!(timer_of(&election.refused(now)).0, now.after_ms(10), "a new vacancy, a short pause");
     }
 }

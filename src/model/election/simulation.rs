@@ -5,14 +5,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use super::{Effect, Election, Message};
-use crate::types::{Now, PeerId};
+use super::{Effect, Election, Message, Vacancy};
+use crate::types::{Now, PeerId, Seq};
 
 /// The office as somebody knows it; the higher version wins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Roster {
     version: u64,
     holder: Option<PeerId>,
+}
+
+impl Roster {
+    fn vacancy(self, others: &BTreeSet<PeerId>) -> Option<Vacancy> {
+        self.holder.is_none().then(|| Vacancy { since: Seq(self.version), rivals: others.clone() })
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -233,8 +239,7 @@ impl World {
         }
         self.step(to, None, |peer, now, others| {
             let mut effects = peer.learn(now, roster, others);
-            let may_stand = peer.roster.holder.is_none();
-            effects.extend(peer.election.received(now, from, message, may_stand, others));
+            effects.extend(peer.election.received(now, from, message, peer.roster.vacancy(others)));
             effects
         });
     }
@@ -295,9 +300,9 @@ impl Peer {
             return Vec::new();
         }
         self.roster = roster;
-        match roster.holder {
-            None => self.election.vacant(now, others),
-            Some(_) => {
+        match roster.vacancy(others) {
+            Some(vacancy) => self.election.vacant(now, vacancy),
+            None => {
                 self.election.filled();
                 Vec::new()
             }
@@ -381,17 +386,18 @@ proptest! {
     /// Only the last timer set counts, whatever happened before.
     #[test]
     fn stale_timers_do_nothing(steps in prop::collection::vec((0..8_u8, 1..7_u32), 0..40)) {
-        let others: BTreeSet<PeerId> = [1, 2, 4, 5, 6].map(PeerId).into();
+        let rivals: BTreeSet<PeerId> = [1, 2, 4, 5, 6].map(PeerId).into();
         let mut election = Election::new(PeerId(3));
         let (mut now, mut tokens) = (Now(0), Vec::new());
         for (step, peer) in steps {
             now = now.after_ms(7);
+            let vacancy = Vacancy { since: Seq(u64::from(peer / 4)), rivals: rivals.clone() };
             let peer = PeerId(peer);
             let effects = match step {
-                0 => election.vacant(now, &others),
-                1 => election.received(now, peer, Message::Election, true, &others),
-                2 => election.received(now, peer, Message::Ok, true, &others),
-                3 => election.received(now, peer, Message::Coordinator, true, &others),
+                0 => election.vacant(now, vacancy),
+                1 => election.received(now, peer, Message::Election, Some(vacancy)),
+                2 => election.received(now, peer, Message::Ok, Some(vacancy)),
+                3 => election.received(now, peer, Message::Coordinator, Some(vacancy)),
                 4 => election.unreachable(now, peer, peer.0.is_multiple_of(2)),
                 5 => election.refused(now),
                 6 => tokens.last().map_or(vec![], |&token| election.timer(now, token, !peer.0.is_multiple_of(3))),

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use super::facts::{Cx, Facts, Purpose};
 use crate::limits::{DRAIN_MAX, MEMBERSHIP_QUIET_MS, PREEMPT_QUIET_MS, STANDING_WAIT_MAX_MS};
 use crate::model::call::{Answer, Ask, CallError, Refusal};
-use crate::model::election::{self, Election, Message};
+use crate::model::election::{self, Election, Message, Vacancy};
 use crate::model::message::PeerWord;
 use crate::model::step::ReplyId;
 use crate::model::warehouse::GivenUp;
@@ -106,9 +106,8 @@ impl Offices {
             return self.consider_in(cx.now(), wait);
         }
         for office in Office::BOTH {
-            if may_stand(cx, office) {
-                let rivals = rivals(cx, office);
-                let effects = self.races[index(office)].election.vacant(cx.now(), &rivals);
+            if let Some(vacancy) = vacancy(cx, office) {
+                let effects = self.races[index(office)].election.vacant(cx.now(), vacancy);
                 self.elect(cx, office, effects);
             } else if !cx.roster.claimable(office) {
                 self.races[index(office)].election.filled();
@@ -137,9 +136,8 @@ impl Offices {
     }
 
     pub(super) fn heard(&mut self, cx: &mut Cx<'_>, from: PeerId, office: Office, message: Message) {
-        let (may_stand, rivals) = (may_stand(cx, office), rivals(cx, office));
-        let race = &mut self.races[index(office)];
-        let effects = race.election.received(cx.now(), from, message, may_stand, &rivals);
+        let vacancy = vacancy(cx, office);
+        let effects = self.races[index(office)].election.received(cx.now(), from, message, vacancy);
         self.elect(cx, office, effects);
     }
 
@@ -306,6 +304,11 @@ fn silent_partner(facts: &Facts, office: Office) -> Option<PeerId> {
 }
 
 /// Other peers that may stand for this office.
+fn vacancy(facts: &Facts, office: Office) -> Option<Vacancy> {
+    let vacancy = || Vacancy { since: facts.roster.seq, rivals: rivals(facts, office) };
+    may_stand(facts, office).then(vacancy)
+}
+
 fn rivals(facts: &Facts, office: Office) -> BTreeSet<PeerId> {
     let primary = facts.roster.primary.as_ref().map(|seat| seat.peer);
     let secondary = facts.roster.secondary.as_ref().filter(|seat| seat.present).map(|seat| seat.peer);
