@@ -50,6 +50,8 @@ fn main() -> Outcome<()> {
         key: None,
         expect_cluster: None,
         mark: None,
+        seal_bytes: u64::MAX,
+        keep: None,
         time: Arc::<RealTime>::default(),
         fatal: journal::exit_on_failure(),
     };

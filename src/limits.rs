@@ -36,6 +36,22 @@ pub(crate) const CHECKPOINT_BYTES: u64 = 32 << 20;
 pub(crate) const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
 /// Checkpoint chunks written with one group, so that a checkpoint delays no acknowledgement by much.
 pub(crate) const CHECKPOINT_CHUNKS_PER_GROUP: usize = 16;
+/// Blocks of so many bytes behind the checkpoint are moved into a segment.
+pub(crate) const SEAL_BYTES: u64 = 8 << 20;
+/// A segment ends with the block that makes it this large, though more could be moved.
+pub(crate) const SEALED_BYTES_MAX: u64 = CHECKPOINT_BYTES;
+/// A frame of a segment ends with the block that makes it this large: what is unpacked to read one row.
+pub(crate) const FRAME_BYTES: usize = 256 << 10;
+/// A frame of more peers' orders does not list them.
+pub(crate) const FRAME_PEERS_MAX: usize = 512;
+/// The state goes into a segment if it is at most this part of the blocks.
+pub(crate) const SEGMENT_STATE_SHARE: u64 = 4;
+/// Blocks that a segment has by now, removed from the store with one group.
+pub(crate) const SEALED_REMOVED_PER_GROUP: usize = 256;
+/// Indexes and unpacked frames that a reader keeps at hand.
+pub(crate) const SEGMENT_INDEXES_KEPT: usize = 16;
+/// See [`SEGMENT_INDEXES_KEPT`].
+pub(crate) const SEGMENT_FRAMES_KEPT: usize = 4;
 /// Lazily written records (answered, settled) wait at most this long for a group to ride on.
 pub const LAZY_MAX: Duration = Duration::from_millis(100);
 /// The mark is renewed about this often while there are writes.

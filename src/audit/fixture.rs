@@ -322,6 +322,8 @@ pub(crate) fn disk<F: Fold>(node: u32, steps: &[Vec<F::Record>]) -> MemoryDisk {
         key: None,
         expect_cluster: None,
         mark: Some(disk.mark()),
+        seal_bytes: u64::MAX,
+        keep: None,
         time: Arc::new(HandTime::default()),
         fatal: Arc::new(|fault| panic!("{fault}")),
     };

@@ -153,7 +153,8 @@ fn sealed_page<R: Logged>(sealed: Sealed<'_>) -> Page<R> {
         .rows::<R>()
         .map(|(seq, record)| (place(seq), record.map_err(|error| error.to_string()).and_then(readable)))
         .collect();
-    for seq in header.first.0 + rows.len() as u64..=header.last().0 {
+    let read = if header.is_extract() { u64::from(header.count) } else { rows.len() as u64 };
+    for seq in header.first.0 + read..=header.last().0 {
         rows.push((place(Seq(seq)), Err("cut off".into())));
     }
     Page::Sealed { header, seal, rows }

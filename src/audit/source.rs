@@ -5,7 +5,7 @@ use crate::journal::{self, ReadError};
 use crate::model::catalogue::Catalogue;
 use crate::model::market::Market;
 use crate::model::peer::PeerState;
-use crate::types::{Hash, PeerId, Quantity, SecretKey, Seq, Stamp, node_name};
+use crate::types::{Hash, OrderId, PeerId, Quantity, SecretKey, Seq, Stamp, node_name};
 
 /// A node whose blocks are read.
 pub type Source = Box<dyn BlockSource>;
@@ -126,10 +126,20 @@ pub trait BlockSource {
         None
     }
 
-    /// The node's own state at the end of its log, if that is at hand without a look at every row. What the rows say is
-    /// not checked.
-    fn folded(&mut self) -> Result<Option<Folded>, SourceError> {
+    /// The node's own state after the row `until`, or at the end of its log, if that is at hand without a look at every
+    /// row. What the rows say is not checked.
+    fn folded(&mut self, _until: Seq) -> Result<Option<Folded>, SourceError> {
         Ok(None)
+    }
+
+    /// Runs of rows, as first and last, among which the order may show; none: it may be anywhere.
+    fn spans_of(&mut self, _order: OrderId) -> Result<Option<Vec<(Seq, Seq)>>, SourceError> {
+        Ok(None)
+    }
+
+    /// Up to here some records are pruned; 0: none are.
+    fn pruned_to(&self) -> Seq {
+        Seq(0)
     }
 
     /// What the warehouse signs with, for a copy of its store. Only a store on disk gives it.

@@ -10,7 +10,7 @@ use crate::model::fold::Fold;
 use crate::model::market::Market;
 use crate::model::peer::PeerState;
 use crate::model::peer::entry::Entry;
-use crate::types::{Hash, PeerId, SecretKey, Seq};
+use crate::types::{Hash, OrderId, PeerId, SecretKey, Seq};
 
 /// What the store of one-shot orders was made as.
 pub(crate) const CLIENT: &str = "client";
@@ -64,12 +64,24 @@ impl BlockSource for StoredSource {
         Some(Box::new(self.store.blocks_back(until).map(move |block| block.map_err(failed))))
     }
 
-    fn folded(&mut self) -> Result<Option<Folded>, SourceError> {
+    fn folded(&mut self, until: Seq) -> Result<Option<Folded>, SourceError> {
         let folded = match self.meta.node {
-            PeerId::WAREHOUSE => self.store.folded().map(|it| it.map(Folded::Ledger)),
-            _ => self.store.folded().map(|it| it.map(Folded::Journal)),
+            PeerId::WAREHOUSE => self.store.folded(until).map(|it| it.map(Folded::Ledger)),
+            _ => self.store.folded(until).map(|it| it.map(Folded::Journal)),
         };
         folded.map_err(|why| unreadable(&self.meta.origin, why))
+    }
+
+    fn spans_of(&mut self, order: OrderId) -> Result<Option<Vec<(Seq, Seq)>>, SourceError> {
+        // A client's number is in its journal alone, so that its own orders cannot be told from others by it.
+        if self.meta.role == CLIENT {
+            return Ok(None);
+        }
+        self.store.spans_of(order).map(Some).map_err(|why| unreadable(&self.meta.origin, why))
+    }
+
+    fn pruned_to(&self) -> Seq {
+        Seq(self.store.whole_from().0 - 1)
     }
 
     fn key(&self) -> Option<SecretKey> {
@@ -138,12 +150,12 @@ fn facts(store: &Offline) -> Vec<(&'static str, Fact)> {
 fn compare<F: Fold>(store: &Offline) -> Result<CheckpointVerdict, String> {
     let Some(checkpoint) = &store.checkpoint else { return Ok(CheckpointVerdict::Absent) };
     let parts = store.checkpoint_parts::<F>().map_err(text)?.unwrap_or_default();
-    let (mut folded, mut restored) = (F::default(), F::default());
+    let mut restored = F::default();
     parts.into_iter().for_each(|(_, part)| restored.restore(part));
-    if !restored.is_whole() {
+    let Some((from, mut folded)) = store.start::<F>().map_err(text)?.filter(|_| restored.is_whole()) else {
         return Ok(CheckpointVerdict::Absent);
-    }
-    for bytes in store.blocks(Seq(1)) {
+    };
+    for bytes in store.blocks(from) {
         let block = Block::<F::Record>::decode(&bytes.map_err(text)?).map_err(text)?;
         if block.header.first > checkpoint.seq {
             break;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::node::{MarketFlags, ShopperFlags, TimerFlags};
+use super::node::{KeepFlags, MarketFlags, ShopperFlags, TimerFlags};
 use super::value::{self, Pieces};
 use crate::limits::PEERS_MAX;
 use crate::types::{Number, PeerId};
@@ -69,6 +69,9 @@ pub struct UpArgs {
     /// See [`MarketFlags`].
     #[command(flatten)]
     pub market: MarketFlags,
+    /// See [`KeepFlags`].
+    #[command(flatten)]
+    pub keep: KeepFlags,
     /// See [`TimerFlags`].
     #[command(flatten)]
     pub timers: TimerFlags,

@@ -25,7 +25,9 @@ pub(crate) use market::{
     BuyArgs, ConnectFlags, LeaveArgs, MARKET_DIR, OrderFlags, PeerFlags, ResignArgs, Restart, SellArgs,
     Shape, StatusArgs, UpArgs,
 };
-pub(crate) use node::{BASE_PORT, JoinArgs, LogFormat, NodeFlags, PeerArgs, ShopperFlags, WarehouseArgs};
+pub(crate) use node::{
+    BASE_PORT, JoinArgs, KeepFlags, LogFormat, NodeFlags, PeerArgs, ShopperFlags, WarehouseArgs,
+};
 pub(crate) use simulate::SimulateArgs;
 pub(crate) use usage::Stop;
 pub(crate) use value::{NodeAddr, Pieces};

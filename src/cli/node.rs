@@ -62,6 +62,17 @@ pub struct TimerFlags {
     pub suspect_after: Duration,
 }
 
+/// How much of its journal a peer keeps whole. Its own orders stay.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct KeepFlags {
+    /// What a trader noted of others' orders is removed from its journal once it is this old
+    #[arg(long, value_name = "TIME", default_value = "1day", value_parser = value::duration, env = "BAZAAR_KEEP")]
+    pub keep: Duration,
+    /// The same while the journal's older part takes more than this
+    #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = value::size, env = "BAZAAR_KEEP_MAX")]
+    pub keep_max: u64,
+}
+
 /// What peers buy and sell on their own.
 #[derive(Args, Clone, Debug)]
 pub struct ShopperFlags {
@@ -153,6 +164,9 @@ pub struct PeerArgs {
     /// See [`ShopperFlags`].
     #[command(flatten)]
     pub shopper: ShopperFlags,
+    /// See [`KeepFlags`].
+    #[command(flatten)]
+    pub keep: KeepFlags,
     /// See [`NodeFlags`].
     #[command(flatten)]
     pub node: NodeFlags,

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::block::Tip;
 use super::codec::{self, CodecError};
 use super::meta::{CHECKPOINT_KEY, CHECKPOINT_KEY_OF_FORMAT_1};
+use super::sealed::State;
 use super::store::{Store, StoreError, StoreRead, remove_from, tree_named, trees_of};
 use crate::limits::{BLOCK_BYTES_MAX, CHECKPOINT_CHUNKS_PER_GROUP};
 use crate::model::fold::{Fold, Tree};
@@ -78,6 +79,20 @@ impl Checkpoint {
         }
         let Some(bytes) = store.get(Tree::Meta, CHECKPOINT_KEY_OF_FORMAT_1)? else { return Ok(None) };
         Ok(Some(Checkpoint { of_format_1: true, ..codec::decode(&bytes)? }))
+    }
+
+    /// The chunks as they are.
+    pub(super) fn chunks(&self, store: &dyn StoreRead) -> Result<State, StoreError> {
+        let mut state = State::new();
+        for (name, chunks) in self.trees.iter().filter(|_| !self.of_format_1) {
+            let tree = tree_named(name).ok_or_else(|| damaged(name, "is not a tree"))?;
+            let chunk = |index| match store.get(tree, &key(self.seq, index))? {
+                Some(chunk) => Ok(chunk),
+                None => Err(damaged(name, "lacks a chunk")),
+            };
+            state.push((tree, (0..chunks.count).map(chunk).collect::<Result<_, StoreError>>()?));
+        }
+        Ok(state)
     }
 
     /// Reads all parts: by tree, within it in the order they were given.

@@ -15,6 +15,7 @@ use super::dir::{NodeDir, make_private, sync_dir};
 use super::look::{self, snapshots};
 use super::mark::Mark;
 use super::recover::meets_mark;
+use super::sealed::Tiered;
 use super::sled_store::SledStore;
 use super::store::trees_of;
 use crate::model::fold::Fold;
@@ -116,7 +117,8 @@ fn try_on_copy<F: Fold>(
             fs::copy(&snapshot, copy.join(name)).map_err(OpenError::io(copy))?;
         }
     }
-    let mut opened =
-        SledStore::open(copy, trees_of(F::LOG), &mut None).map_err(OpenError::store(&node.db()))?;
+    let at = OpenError::store(&node.db());
+    let opened = SledStore::open_copy(copy, &store, trees_of(F::LOG)).map_err(&at)?;
+    let mut opened = Tiered::open(Box::new(opened), F::LOG).map_err(&at)?;
     meets_mark::<F>(&mut opened, node.path(), mark.map(|mark| (mark.seq, mark.hash)))
 }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::OpenError;
 use super::dir::NodeDir;
+use super::sled_store::SEALED;
 
 /// What stands at a path, behind any link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +93,7 @@ pub(super) fn in_store(node: &NodeDir) -> Result<(), OpenError> {
     file(db)?;
     file(store.join("conf"))?;
     directory(store.join("blobs"))?;
+    directory(store.join(SEALED))?;
     snapshots(&store).map_err(OpenError::io(&store))?.into_iter().try_for_each(file)
 }
 

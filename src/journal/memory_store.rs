@@ -9,11 +9,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::mark::MarkKeeper;
+use super::sealed;
 use super::store::{Pair, Store, StoreError, StoreRead, check_size};
 use crate::model::fold::Tree;
 use crate::types::{Hash, Seq};
 
 type Cells = BTreeMap<(Tree, Vec<u8>), Vec<u8>>;
+type Files = BTreeMap<String, Arc<[u8]>>;
 
 #[derive(Clone, Debug)]
 struct Write {
@@ -28,6 +30,8 @@ enum Event {
     Write(Write),
     Sync,
     Mark(Seq, Hash),
+    /// A file was written, or removed.
+    File(String, Option<Arc<[u8]>>),
 }
 
 /// What happened to a disk.
@@ -39,11 +43,14 @@ pub enum DiskEvent {
     Sync,
     /// The mark was set to this sequence, and stays.
     Mark(Seq),
+    /// A file was written or removed, and that stays.
+    File,
 }
 
 /// What happened since a disk began to record, and what it held then.
 struct History {
     cells: Cells,
+    files: Files,
     mark: Option<(Seq, Hash)>,
     events: Vec<Event>,
 }
@@ -53,6 +60,8 @@ struct Disk {
     history: Option<History>,
     mark: Option<(Seq, Hash)>,
     synced: Cells,
+    /// Those are there or not, and stay.
+    files: Files,
     current: Cells,
     unsynced: Vec<Write>,
     /// What a failed sync was to write: it can be read until its pages are dropped, and a power cut takes it.
@@ -108,8 +117,8 @@ impl MemoryDisk {
     /// Keeps all that happens from now on, for [`MemoryDisk::power_cut_at`].
     pub fn record(&self) {
         let mut disk = self.lock();
-        let (cells, mark) = (disk.current.clone(), disk.mark);
-        disk.history = Some(History { cells, mark, events: Vec::new() });
+        let (cells, files, mark) = (disk.current.clone(), disk.files.clone(), disk.mark);
+        disk.history = Some(History { cells, files, mark, events: Vec::new() });
     }
 
     /// What happened since [`MemoryDisk::record`].
@@ -118,6 +127,7 @@ impl MemoryDisk {
             Event::Write(write) => DiskEvent::Write(write.tree),
             Event::Sync => DiskEvent::Sync,
             Event::Mark(seq, _) => DiskEvent::Mark(*seq),
+            Event::File(..) => DiskEvent::File,
         };
         self.lock().history.iter().flat_map(|history| history.events.iter().map(event)).collect()
     }
@@ -127,16 +137,19 @@ impl MemoryDisk {
         let disk = self.lock();
         let Some(history) = &disk.history else { return MemoryDisk::new() };
         let (mut cells, mut mark, mut open) = (history.cells.clone(), history.mark, Vec::new());
+        let mut files = history.files.clone();
         for event in history.events.iter().take(events) {
             match event {
                 Event::Write(write) => open.push(write.clone()),
                 Event::Sync => open.drain(..).for_each(|write| apply(&mut cells, write)),
                 Event::Mark(seq, hash) => mark = Some((*seq, *hash)),
+                Event::File(name, bytes) => put_file(&mut files, name, bytes.clone()),
             }
         }
         let writes = surviving(&cells, &open, survive);
         writes.into_iter().for_each(|write| apply(&mut cells, write));
-        MemoryDisk::holding(Disk { synced: cells, mark, free_bytes: disk.free_bytes, ..Disk::default() })
+        let free_bytes = disk.free_bytes;
+        MemoryDisk::holding(Disk { synced: cells, files, mark, free_bytes, ..Disk::default() })
     }
 
     /// The disk with what was not written, then what is not synced, on top of what is synced.
@@ -160,9 +173,10 @@ impl MemoryDisk {
     pub fn power_cut(&self, survive: Survive) -> MemoryDisk {
         let disk = self.lock();
         let (mut synced, mark, free_bytes) = (disk.synced.clone(), disk.mark, disk.free_bytes);
+        let files = disk.files.clone();
         let writes = surviving(&synced, &disk.unsynced, survive);
         writes.into_iter().for_each(|write| apply(&mut synced, write));
-        MemoryDisk::holding(Disk { synced, mark, free_bytes, ..Disk::default() })
+        MemoryDisk::holding(Disk { synced, files, mark, free_bytes, ..Disk::default() })
     }
 
     /// A copy of the disk as kill -9 of the process now would leave it. The first `writes` of the unsynced ones had
@@ -171,15 +185,16 @@ impl MemoryDisk {
         let disk = self.lock();
         let (synced, mark, free_bytes) = (disk.synced.clone(), disk.mark, disk.free_bytes);
         let unsynced = surviving(&synced, &disk.unsynced, Survive::First(writes));
-        let unwritten = disk.unwritten.clone();
-        MemoryDisk::holding(Disk { synced, unsynced, unwritten, mark, free_bytes, ..Disk::default() })
+        let (unwritten, files) = (disk.unwritten.clone(), disk.files.clone());
+        MemoryDisk::holding(Disk { synced, files, unsynced, unwritten, mark, free_bytes, ..Disk::default() })
     }
 
     /// A copy of all that can be read on it, as if it had been synced.
     pub fn copy(&self) -> MemoryDisk {
         let disk = self.lock();
         let (synced, mark, free_bytes) = (disk.current.clone(), disk.mark, disk.free_bytes);
-        MemoryDisk::holding(Disk { synced, mark, free_bytes, ..Disk::default() })
+        let files = disk.files.clone();
+        MemoryDisk::holding(Disk { synced, files, mark, free_bytes, ..Disk::default() })
     }
 
     /// The next sync fails, as on Linux: the first of what it was to write may be there, the rest is not, and can still be
@@ -230,6 +245,13 @@ fn apply(cells: &mut Cells, write: Write) {
     match write.value {
         Some(value) => drop(cells.insert((write.tree, write.key), value)),
         None => drop(cells.remove(&(write.tree, write.key))),
+    }
+}
+
+fn put_file(files: &mut Files, name: &str, bytes: Option<Arc<[u8]>>) {
+    match bytes {
+        Some(bytes) => drop(files.insert(name.to_owned(), bytes)),
+        None => drop(files.remove(name)),
     }
 }
 
@@ -345,7 +367,52 @@ impl StoreRead for MemoryRead {
         Ok(pairs)
     }
 
+    fn files(&self) -> Arc<dyn sealed::Files> {
+        Arc::new(MemoryFiles(self.0.clone()))
+    }
+
     fn free_bytes(&self) -> Result<u64, StoreError> {
         Ok(self.0.lock().free_bytes.unwrap_or(u64::MAX))
+    }
+}
+
+struct MemoryFiles(MemoryDisk);
+
+impl MemoryFiles {
+    fn change(&self, name: &str, bytes: Option<Arc<[u8]>>) -> Result<(), StoreError> {
+        let mut disk = self.0.lock();
+        disk.work()?;
+        put_file(&mut disk.files, name, bytes.clone());
+        disk.note(|| Event::File(name.to_owned(), bytes));
+        Ok(())
+    }
+
+    fn file(&self, name: &str) -> Result<Arc<[u8]>, StoreError> {
+        let file = self.0.lock().files.get(name).cloned();
+        file.ok_or_else(|| StoreError::Damaged(format!("{name} is not there")))
+    }
+}
+
+impl sealed::Files for MemoryFiles {
+    fn names(&self) -> Result<Vec<String>, StoreError> {
+        Ok(self.0.lock().files.keys().cloned().collect())
+    }
+
+    fn length(&self, name: &str) -> Result<u64, StoreError> {
+        Ok(self.file(name)?.len() as u64)
+    }
+
+    fn read(&self, name: &str, at: u64, length: usize) -> Result<Vec<u8>, StoreError> {
+        let (file, at) = (self.file(name)?, at as usize);
+        let found = at.checked_add(length).and_then(|end| file.get(at..end)).map(<[u8]>::to_vec);
+        found.ok_or_else(|| StoreError::Damaged(format!("{name} is too short")))
+    }
+
+    fn put(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        self.change(name, Some(bytes.into()))
+    }
+
+    fn remove(&self, name: &str) -> Result<(), StoreError> {
+        self.change(name, None)
     }
 }

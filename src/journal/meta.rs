@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::codec;
+use super::sealed::SealedPart;
 use super::store::{Store, StoreError, StoreRead};
 use crate::model::fold::Tree;
 use crate::types::{PeerId, SecretKey, Stamp, Token};
@@ -13,6 +14,9 @@ use crate::types::{PeerId, SecretKey, Stamp, Token};
 /// Format of stores that this version writes. It reads format 1 as well: a node that opens such a store goes on in this
 /// one.
 pub(crate) const FORMAT: u32 = 2;
+/// Format of a store with segments, which earlier builds would take for one that has lost its first rows. A store is of
+/// this format from its first segment on.
+pub(crate) const FORMAT_SEALED: u32 = 3;
 
 const FORMAT_KEY: &[u8] = b"format";
 const IDENTITY_KEY: &[u8] = b"identity";
@@ -20,6 +24,7 @@ const STARTS_KEY: &[u8] = b"starts";
 const CLOCK_KEY: &[u8] = b"clock";
 /// The warehouse's secret key.
 const SECRET_KEY: &[u8] = b"key";
+pub(super) const SEALED_KEY: &[u8] = b"sealed";
 pub(super) const CHECKPOINT_KEY: &[u8] = b"checkpoint.2";
 /// Names a checkpoint of format 1, until there is a later one.
 pub(super) const CHECKPOINT_KEY_OF_FORMAT_1: &[u8] = b"checkpoint";
@@ -105,6 +110,12 @@ pub(super) fn create(store: &mut dyn Store, birth: &Birth, log: Tree) -> Result<
 }
 
 /// From here on the store is of this format.
+/// Names the sealed part of the log.
+pub(super) fn put_sealed(store: &mut dyn Store, part: SealedPart) -> Result<(), StoreError> {
+    store.put(Tree::Meta, SEALED_KEY, &codec::encode(&part)?)?;
+    store.put(Tree::Meta, FORMAT_KEY, &FORMAT_SEALED.to_le_bytes())
+}
+
 pub(super) fn put_format(store: &mut dyn Store) -> Result<(), StoreError> {
     store.put(Tree::Meta, FORMAT_KEY, &FORMAT.to_le_bytes())
 }

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 
 use super::block::{Block, BlockHeader, Tip};
 use super::checkpoint::{Checkpoint, Parts};
+use super::codec;
 use super::derived;
 use super::dir::{Life, NodeDir, NodeJson};
 use super::guard::guarded;
@@ -23,12 +24,13 @@ use super::look;
 use super::meta::{self, FORMAT, Meta};
 use super::page_cache::agree_with_disk_or_warn;
 use super::reader::ReadError;
-use super::sled_store::{SledStore, remove_leftovers};
-use super::store::{Pair, Store as _, StoreError, StoreRead};
+use super::sealed::{TieredRead, whole};
+use super::sled_store::{SEALED, SledStore, remove_leftovers};
+use super::store::{Pair, Store as _, StoreError, StoreRead, TREES};
 use super::{Mark, OpenError, mark};
 use crate::limits::{GROUP_BYTES_MAX, OPEN_STALL_MAX};
 use crate::model::fold::Fold;
-use crate::types::{Hash, Seq, WallMicros};
+use crate::types::{Hash, OrderId, PeerId, Seq, WallMicros};
 
 /// A node's store, open for reading. A copy goes with this value.
 pub(crate) struct Offline {
@@ -40,7 +42,7 @@ pub(crate) struct Offline {
     pub mark: Option<(Seq, Hash)>,
     /// The checkpoint that the store names.
     pub checkpoint: Option<Checkpoint>,
-    store: Arc<dyn StoreRead>,
+    store: Arc<TieredRead>,
     /// Dropped last: the store in it is still open until then.
     _copy: Option<TempDir>,
 }
@@ -60,7 +62,8 @@ pub(crate) fn open_copy(dir: &Path) -> Result<Offline, OpenError> {
     let (path, shown) = (store, node.store());
     let (store, meta, checkpoint) = guarded(&node.db(), OPEN_STALL_MAX, move || {
         let at = OpenError::store(&shown);
-        let store = SledStore::open_copy(&path).map_err(&at)?.reader();
+        let store = SledStore::open_copy(&path, &shown, &TREES).map_err(&at)?.reader();
+        let store = whole(store).map_err(&at)?;
         let meta = meta::load(&*store).map_err(&at)?;
         let checkpoint = Checkpoint::load(&*store).map_err(&at)?;
         Ok((store, meta, checkpoint))
@@ -85,7 +88,7 @@ fn copy_locked(node: &NodeDir, to: &Path) -> Result<Option<Mark>, OpenError> {
         lock.ok_or_else(|| OpenError::InUse { dir: node.path().to_owned(), by: node.owner() })?;
     agree_with_disk_or_warn(node)?;
     let mark = mark::read(&node.mark()).map_err(OpenError::io(&node.mark()))?;
-    copy_tree(&node.store(), to).map_err(OpenError::io(&node.store()))?;
+    copy_trees(&node.store(), to).map_err(OpenError::io(&node.store()))?;
     drop(lock);
     remove_leftovers(to).map_err(OpenError::io(to))?;
     // The copy is for reading: what it lacks up to the mark is for the reader to find.
@@ -93,13 +96,15 @@ fn copy_locked(node: &NodeDir, to: &Path) -> Result<Option<Mark>, OpenError> {
     Ok(mark)
 }
 
-fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
+/// The store's files are read where they are: they do not change.
+fn copy_trees(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let place: PathBuf = to.join(entry.file_name());
         match look::kind(&entry.path())? {
-            look::Kind::Directory => copy_tree(&entry.path(), &place)?,
+            look::Kind::Directory if entry.file_name() == SEALED => {}
+            look::Kind::Directory => copy_trees(&entry.path(), &place)?,
             look::Kind::File => drop(fs::copy(entry.path(), place)?),
             // What is not the store's is no loss to a reader.
             look::Kind::Absent | look::Kind::Other(_) => {}
@@ -120,6 +125,7 @@ impl Offline {
         if meta::format(&*store)?.is_none() {
             return Ok(None);
         }
+        let store = whole(store)?;
         let (meta, checkpoint) = (meta::load(&*store)?, Checkpoint::load(&*store)?);
         Ok(Some(Offline { node_json: None, meta, mark, checkpoint, store, _copy: None }))
     }
@@ -147,23 +153,79 @@ impl Offline {
         })
     }
 
-    /// What the log adds up to: the checkpoint and the blocks behind it. `None` if that does not fit together, or a block
-    /// cannot be read: then the rows are to be looked at one by one.
-    pub(crate) fn folded<F: Fold>(&self) -> Result<Option<Folded<F>>, ReadError> {
-        let Ok(parts) = self.checkpoint_parts::<F>() else { return Ok(None) };
-        let mut folded = Folded { state: F::default(), tip: Tip::default(), time: WallMicros::default() };
-        parts.into_iter().flatten().for_each(|(_, part)| folded.state.restore(part));
-        match &self.checkpoint {
-            Some(checkpoint) if folded.state.is_whole() => folded.tip = checkpoint.tip(),
-            _ => folded.state = F::default(),
-        }
+    /// What the log adds up to after the row `until`, or at its end: the newest state before that, and the blocks behind
+    /// it. `None` if that does not fit together, or a block cannot be read: then the rows are to be looked at one by one.
+    pub(crate) fn folded<F: Fold>(&self, until: Seq) -> Result<Option<Folded<F>>, ReadError> {
+        let Ok(mut folded) = self.state_before::<F>(until) else { return Ok(None) };
         for bytes in self.blocks(folded.tip.seq) {
             let block = Block::<F::Record>::decode(&bytes?);
-            if !block.is_ok_and(|block| folded.take(&block)) {
+            if !block.is_ok_and(|block| folded.take(&block, until)) {
                 return Ok(None);
+            }
+            if folded.tip.seq >= until {
+                break;
             }
         }
         Ok(Some(folded))
+    }
+
+    /// From where on all records are there, and the state before that row; none if that state is gone with what was pruned.
+    pub(crate) fn start<F: Fold>(&self) -> Result<Option<(Seq, F)>, ReadError> {
+        let from = self.whole_from();
+        if from == Seq(1) {
+            return Ok(Some((from, F::default())));
+        }
+        let (tip, parts) = self.sealed_state::<F>(Seq(from.0 - 1))?;
+        let mut state = F::default();
+        parts.into_iter().for_each(|(_, part)| state.restore(part));
+        Ok((tip.seq.next() == from && state.is_whole()).then_some((from, state)))
+    }
+
+    /// The first row from which on no record is pruned.
+    pub(crate) fn whole_from(&self) -> Seq {
+        Seq(self.store.sealed().whole_from().0.max(1))
+    }
+
+    /// The newest state that the store has of a row up to `until`; that of no row, if it has none.
+    fn state_before<F: Fold>(&self, until: Seq) -> Result<Folded<F>, StoreError> {
+        let (tip, parts) = match &self.checkpoint {
+            Some(checkpoint) if checkpoint.seq <= until => {
+                (checkpoint.tip(), checkpoint.parts::<F>(&*self.store)?)
+            }
+            _ => self.sealed_state::<F>(until)?,
+        };
+        let mut folded = Folded { state: F::default(), tip, time: WallMicros::default() };
+        parts.into_iter().for_each(|(_, part)| folded.state.restore(part));
+        if !folded.state.is_whole() {
+            (folded.state, folded.tip) = Default::default();
+        }
+        Ok(folded)
+    }
+
+    fn sealed_state<F: Fold>(&self, until: Seq) -> Result<(Tip, Parts<F>), StoreError> {
+        let Some((tip, state)) = self.store.sealed().state_before(until)? else {
+            return Ok(Default::default());
+        };
+        let mut parts = Vec::new();
+        for (tree, chunk) in state.iter().flat_map(|(tree, chunks)| chunks.iter().map(move |it| (*tree, it)))
+        {
+            let mut rest = &chunk[..];
+            while !rest.is_empty() {
+                parts.push((tree, codec::decode_first(&mut rest)?));
+            }
+        }
+        Ok((tip, parts))
+    }
+
+    /// Runs of rows among which an order may show, oldest first; the last one is what is not in segments yet.
+    pub(crate) fn spans_of(&self, order: OrderId) -> Result<Vec<(Seq, Seq)>, ReadError> {
+        let sealed = self.store.sealed();
+        // A peer's own orders stand in its journal without its number.
+        let mut names = vec![(order.peer, order.number)];
+        names.extend((order.peer == self.meta.node).then_some((PeerId::default(), order.number)));
+        let mut spans = sealed.spans_of(&names)?;
+        spans.push((sealed.last().next(), Seq(u64::MAX)));
+        Ok(spans)
     }
 
     /// The state that the checkpoint holds, in parts; `None` if there is no checkpoint.
@@ -184,8 +246,8 @@ pub struct Folded<F> {
 }
 
 impl<F: Fold> Folded<F> {
-    /// Takes the next block, or the one that the state ends with. False if it is neither.
-    fn take(&mut self, block: &Block<F::Record>) -> bool {
+    /// Takes the rows up to `until` of the next block, or of the one that the state ends with. False if it is neither.
+    fn take(&mut self, block: &Block<F::Record>, until: Seq) -> bool {
         let (header, seal) = (&block.header, &block.seal);
         self.time = header.time;
         if Tip::after(header, seal) == self.tip {
@@ -194,7 +256,8 @@ impl<F: Fold> Folded<F> {
         if !self.tip.links(header, seal) {
             return false;
         }
-        block.rows().for_each(|(seq, record)| self.state.apply(seq, header.time, record));
+        let rows = block.rows().take_while(|(seq, _)| *seq <= until);
+        rows.for_each(|(seq, record)| self.state.apply(seq, header.time, record));
         self.tip = Tip::after(header, seal);
         true
     }

@@ -18,11 +18,12 @@ use super::meta::{self, BACKUP, Birth, FORMAT};
 use super::owner::Owner;
 use super::page_cache::agree_with_disk;
 use super::recover::{Recovered, Setup, start_watched};
-use super::sled_store::{SledStore, remove_leftovers};
+use super::sealed::Keep;
+use super::sled_store::{SEALED, SledStore, remove_leftovers};
 use super::store::{Store as _, StoreError, trees_of};
 use super::time::{RealTime, wall_now};
 use super::{Fatal, OpenError, mark};
-use crate::limits::{LOCK_RETRY_MAX, OPEN_STALL_MAX};
+use crate::limits::{LOCK_RETRY_MAX, OPEN_STALL_MAX, SEAL_BYTES};
 use crate::model::fold::{Fold, Tree};
 use crate::types::{Hash, PeerId, SecretKey};
 
@@ -33,6 +34,18 @@ pub fn open<F: Fold>(
     birth: Option<Birth>,
     expect_cluster: Option<&str>,
     addr: &str,
+    fatal: Fatal,
+) -> Result<Recovered<F>, OpenError> {
+    open_and_keep(dir, birth, expect_cluster, addr, None, fatal)
+}
+
+/// The same; of a peer's log no more is kept whole than `keep` says.
+pub fn open_and_keep<F: Fold>(
+    dir: &Path,
+    birth: Option<Birth>,
+    expect_cluster: Option<&str>,
+    addr: &str,
+    keep: Option<Keep>,
     fatal: Fatal,
 ) -> Result<Recovered<F>, OpenError> {
     let node = NodeDir::new(dir);
@@ -58,7 +71,8 @@ pub fn open<F: Fold>(
     let owner = Owner::new(&node)?;
     owner.claim()?;
     let began = Instant::now();
-    let mut recovered = recover::<F>(&node, expect_cluster, key, (lock, owner.clone()), deadline, fatal)?;
+    let mut recovered =
+        recover::<F>(&node, expect_cluster, key, keep, (lock, owner.clone()), deadline, fatal)?;
     recovered.recovery.elapsed = began.elapsed();
     let meta = recovered.journal.meta();
     let store = identity::store_id(meta);
@@ -173,6 +187,7 @@ fn recover<F: Fold>(
     node: &NodeDir,
     expect_cluster: Option<&str>,
     key: Option<SecretKey>,
+    keep: Option<Keep>,
     (lock, owner): (File, Owner),
     deadline: Instant,
     fatal: Fatal,
@@ -189,7 +204,8 @@ fn recover<F: Fold>(
         let mark = MarkFile::open(&node.mark(), FORMAT, &meta.cluster).map_err(at)?;
         let (dir, mark) = (node.path().to_owned(), Some(Box::new(mark) as Box<dyn MarkKeeper>));
         let time = Arc::<RealTime>::default();
-        let setup = Setup { dir, birth: None, key, expect_cluster, mark, time, fatal };
+        let seal_bytes = SEAL_BYTES;
+        let setup = Setup { dir, birth: None, key, expect_cluster, mark, seal_bytes, keep, time, fatal };
         start_watched(Box::new(store), setup, Box::new(move || owner.look()))
     })
 }
@@ -204,7 +220,9 @@ fn open_store<F: Fold>(node: &NodeDir, lock: File, deadline: Instant) -> Result<
     loop {
         let alone = lock_until(&db, false, deadline).map_err(OpenError::io(&db))?;
         let alone = alone.ok_or_else(|| in_use(node))?;
-        remove_leftovers(&node.store()).map_err(OpenError::io(&node.store()))?;
+        for path in [node.store(), node.store().join(SEALED)] {
+            remove_leftovers(&path).map_err(OpenError::io(&path))?;
+        }
         agree_with_disk(node)?;
         let mark = mark::read(&node.mark()).map_err(OpenError::io(&node.mark()))?;
         derived::rebuild::<F>(node, mark)?;

@@ -97,8 +97,17 @@ mod tests {
 
     fn reopen(disk: &MemoryDisk, time: &Arc<HandTime>) -> (Recovered<Counts>, Pump<Counts>) {
         let (dir, birth, mark) = ("memory".into(), Some(birth()), Some(disk.mark()));
-        let setup =
-            Setup { dir, birth, key: None, expect_cluster: None, mark, time: time.clone(), fatal: never() };
+        let setup = Setup {
+            dir,
+            birth,
+            key: None,
+            expect_cluster: None,
+            mark,
+            seal_bytes: 4 << 10,
+            keep: None,
+            time: time.clone(),
+            fatal: never(),
+        };
         start_by_hand(disk.open(), setup).unwrap()
     }
 

@@ -19,9 +19,10 @@ use tokio::sync::watch;
 use super::block::{Block, BlockError, Sealed, Tip};
 use super::checkpoint::{self, Checkpoint};
 use super::mark::MarkKeeper;
-use super::meta::{self, Birth, FORMAT, Meta};
+use super::meta::{self, Birth, FORMAT, FORMAT_SEALED, Meta};
 use super::pump::Pump;
 use super::reader::Reader;
+use super::sealed::{Keep, Mover, Tiered};
 use super::staging::{Staging, Ticket};
 use super::store::{Store, StoreError, StoreRead, remove_from};
 use super::time::Time;
@@ -44,6 +45,10 @@ pub struct Setup {
     pub expect_cluster: Option<String>,
     /// The mark, if the store has one.
     pub mark: Option<Box<dyn MarkKeeper>>,
+    /// Blocks of so many bytes behind the checkpoint become a segment.
+    pub seal_bytes: u64,
+    /// What of a journal is kept whole; all of it, if nothing is said. A ledger is not pruned.
+    pub keep: Option<Keep>,
     /// What all delays are measured by.
     pub time: Arc<dyn Time>,
     /// Called when a write or sync fails or stalls.
@@ -69,6 +74,8 @@ pub struct Recovery {
     pub first: Seq,
     /// Last sequence.
     pub last: Seq,
+    /// Up to here the log is in segments; 0 if none of it is.
+    pub sealed: Seq,
     /// Records after the checkpoint.
     pub replayed: u64,
     /// Bytes of blocks that were removed behind a break; none of them was acknowledged.
@@ -103,7 +110,8 @@ pub(super) fn start_watched<F: Fold>(
     look: watchdog::Look,
 ) -> Result<Recovered<F>, OpenError> {
     let (dir, fatal) = (setup.dir.clone(), setup.fatal.clone());
-    let (mut recovered, Pump { writer, done }) = start_by_hand(store, setup)?;
+    let (mut recovered, Pump { mut writer, done }) = start_by_hand(store, setup)?;
+    writer.seal_beside();
     let shortage = writer.shortage();
     // A flush of sled that found no room may never come back. Then the disk is full, not slow. The free space that was
     // asked for last is used here: asking now might hang, too.
@@ -123,34 +131,37 @@ pub(super) fn start_watched<F: Fold>(
 /// Recovers `store` like [`start`], without threads, and without a clock or randomness of its own. What fails later is
 /// given by the pump's methods, not to `setup.fatal`.
 pub fn start_by_hand<F: Fold>(
-    mut store: Box<dyn Store>,
+    store: Box<dyn Store>,
     setup: Setup,
 ) -> Result<(Recovered<F>, Pump<F>), OpenError> {
-    let Setup { dir, birth, key, expect_cluster, mut mark, time, fatal } = setup;
+    let Setup { dir, birth, key, expect_cluster, mut mark, seal_bytes, keep, time, fatal } = setup;
     let began = time.now();
     let dir = dir.as_path();
     let at = OpenError::store(dir);
+    refuse_newer(&*store.reader(), dir)?;
+    let mut store = Tiered::open(store, F::LOG).map_err(&at)?;
     if let (Some(birth), None) = (birth, meta::format(&*store.reader()).map_err(&at)?) {
-        meta::create(&mut *store, &birth, F::LOG).map_err(&at)?;
+        meta::create(&mut store, &birth, F::LOG).map_err(&at)?;
     }
     let mut meta = identify::<F>(&*store.reader(), dir, expect_cluster.as_deref())?;
     let mut replay = Replay::<F>::from_checkpoint(&*store.reader(), dir)?;
-    replay.run(&mut *store, dir, mark.as_ref().and_then(|mark| mark.newest()))?;
+    replay.run(&mut store, dir, mark.as_ref().and_then(|mark| mark.newest()))?;
     let first = first_seq::<F>(&*store.reader()).map_err(&at)?;
     let named = replay.checkpoint.as_ref().map_or(Seq(0), |named| named.seq);
-    checkpoint::sweep(&mut *store, F::LOG, named).map_err(&at)?;
+    checkpoint::sweep(&mut store, F::LOG, named).map_err(&at)?;
+    store.sweep(F::LOG).map_err(&at)?;
     let (clock, fresh) = (meta.clock_reserve, meta.starts == 0);
     meta.starts += 1;
     meta.clock_reserve = Stamp(clock.0.saturating_add(CLOCK_RESERVE));
-    meta::put_starts(&mut *store, meta.starts).map_err(&at)?;
-    meta::put_clock(&mut *store, meta.clock_reserve).map_err(&at)?;
+    meta::put_starts(&mut store, meta.starts).map_err(&at)?;
+    meta::put_clock(&mut store, meta.clock_reserve).map_err(&at)?;
     if let (None, Some(key)) = (meta.key, key) {
-        meta::put_key(&mut *store, key).map_err(&at)?;
+        meta::put_key(&mut store, key).map_err(&at)?;
         meta.key = Some(key);
     }
     let upgraded = meta.format < FORMAT;
     if upgraded {
-        meta::put_format(&mut *store).map_err(&at)?;
+        meta::put_format(&mut store).map_err(&at)?;
         meta.format = FORMAT;
     }
     store.sync().map_err(&at)?;
@@ -159,20 +170,27 @@ pub fn start_by_hand<F: Fold>(
     }
     let Replay { state, tip, checkpoint, replayed, tail_bytes, torn_bytes } = replay;
     let elapsed = time.now().saturating_sub(began);
-    let recovery = Recovery { first, last: tip.seq, replayed, torn_bytes, elapsed, fresh };
-    let (journal, mut pump) = connect(store, tip, meta, mark, time, (checkpoint, tail_bytes), fatal);
+    let sealed = store.read().sealed().last();
+    let recovery = Recovery { first, last: tip.seq, sealed, replayed, torn_bytes, elapsed, fresh };
+    let (journal, mut pump) =
+        connect(store, (seal_bytes, keep), meta, mark, time, (tip, checkpoint, tail_bytes), fatal);
     pump.writer.look_around().map_err(&at)?;
     Ok((Recovered { journal, state, recovery, clock }, pump))
+}
+
+fn refuse_newer(store: &dyn StoreRead, dir: &Path) -> Result<(), OpenError> {
+    match meta::format(store).map_err(OpenError::store(dir))? {
+        Some(found) if found > FORMAT_SEALED => {
+            Err(OpenError::Newer { dir: dir.to_owned(), found, known: FORMAT_SEALED })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Refuses a store that is not what the caller means, before anything is written.
 fn identify<F: Fold>(store: &dyn StoreRead, dir: &Path, cluster: Option<&str>) -> Result<Meta, OpenError> {
     let dir = || dir.to_owned();
     let at = OpenError::store(&dir());
-    match meta::format(store).map_err(&at)? {
-        Some(found) if found > FORMAT => return Err(OpenError::Newer { dir: dir(), found, known: FORMAT }),
-        _ => {}
-    }
     let meta = meta::load(store).map_err(&at)?;
     if let Some(expected) = cluster.filter(|expected| *expected != meta.cluster) {
         return Err(OpenError::OtherCluster { dir: dir(), found: meta.cluster, expected: expected.into() });
@@ -337,12 +355,12 @@ pub(super) fn meets_mark<F: Fold>(
 
 /// Puts a handle and a writer at the two ends of a staging area.
 fn connect<F: Fold>(
-    store: Box<dyn Store>,
-    tip: Tip,
+    store: Tiered,
+    sealing: (u64, Option<Keep>),
     meta: Meta,
     mark: Option<Box<dyn MarkKeeper>>,
     time: Arc<dyn Time>,
-    (checkpoint, tail_bytes): (Option<Checkpoint>, u64),
+    (tip, checkpoint, tail_bytes): (Tip, Option<Checkpoint>, u64),
     fatal: Fatal,
 ) -> (Journal<F>, Pump<F>) {
     let durable = Durable { ticket: Ticket(0), seq: tip.seq, hash: tip.hash, block: tip.block };
@@ -350,8 +368,9 @@ fn connect<F: Fold>(
     let reader = Reader { store: store.reader(), log: F::LOG, durable: receiver };
     let staging = Arc::new(Staging::<F>::new(time.clone()));
     let (clock_reserve, shared) = (meta.clock_reserve, staging.clone());
+    let mover = Mover::new(store.read(), staging.clone(), sealing, tail_bytes);
     let start = Start {
-        store,
+        store: Box::new(store),
         staging: shared,
         publish,
         fatal,
@@ -361,6 +380,7 @@ fn connect<F: Fold>(
         time,
         checkpoint,
         tail_bytes,
+        mover,
     };
     let (done, closed) = mpsc::channel();
     (Journal::new(staging, reader, meta, closed), Pump { writer: Writer::new(start), done })

@@ -3,7 +3,8 @@
 use super::block::{Block, ChainWriter, Tip};
 use super::memory_store::MemoryDisk;
 use super::meta::{self, Birth};
-use super::store::StoreError;
+use super::sealed::whole;
+use super::store::{StoreError, StoreRead as _};
 use crate::limits::CLOCK_RESERVE;
 use crate::model::fold::Tree;
 use crate::model::row::Record;
@@ -18,9 +19,9 @@ pub(crate) fn restore_by_hand(
     random: u64,
     time: WallMicros,
 ) -> Option<(MemoryDisk, Generation, Seq)> {
-    let store = from.open();
-    let old = meta::load(&*store.reader()).ok()?;
-    let blocks = store.reader().scan(Tree::Ledger, &[], usize::MAX).ok()?;
+    let store = whole(from.open().reader()).ok()?;
+    let old = meta::load(&*store).ok()?;
+    let blocks = store.scan(Tree::Ledger, &[], usize::MAX).ok()?;
     if blocks.is_empty() {
         return None;
     }

@@ -14,8 +14,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::owner::Owner;
+use super::sealed::{DirFiles, Files};
 use super::space::{free_bytes, nodes_beside};
-use super::store::{Pair, Store, StoreError, StoreRead, TREES, check_size};
+use super::store::{Pair, Store, StoreError, StoreRead, check_size};
 use crate::limits::{COPY_CACHE_BYTES, LOW_WATER_BYTES, SEGMENT_BYTES, STORE_CACHE_BYTES};
 use crate::model::fold::Tree;
 
@@ -64,6 +65,7 @@ struct SledRead {
     db: sled::Db,
     trees: Vec<(Tree, sled::Tree)>,
     path: PathBuf,
+    files: Arc<DirFiles>,
     nodes_on_disk: u64,
     /// The directory's lock, held until the last handle of the store is gone.
     _lock: Option<File>,
@@ -77,16 +79,17 @@ impl SledStore {
         trees: &[Tree],
         lock: &mut Option<File>,
     ) -> Result<SledStore, StoreError> {
-        SledStore::with_cache(path, trees, STORE_CACHE_BYTES, lock)
+        SledStore::with_cache(path, &path.join(SEALED), trees, STORE_CACHE_BYTES, lock)
     }
 
-    /// Opens a copy of a store, which nobody else has, to read it.
-    pub(crate) fn open_copy(path: &Path) -> Result<SledStore, StoreError> {
-        SledStore::with_cache(path, &TREES, COPY_CACHE_BYTES, &mut None)
+    /// Opens a copy of the trees of `store`, which nobody else has, to read it; files are read where they are.
+    pub(crate) fn open_copy(path: &Path, store: &Path, trees: &[Tree]) -> Result<SledStore, StoreError> {
+        SledStore::with_cache(path, &store.join(SEALED), trees, COPY_CACHE_BYTES, &mut None)
     }
 
     fn with_cache(
         path: &Path,
+        files: &Path,
         trees: &[Tree],
         cache_bytes: u64,
         lock: &mut Option<File>,
@@ -106,7 +109,8 @@ impl SledStore {
             .collect::<Result<Vec<_>, sled::Error>>()?;
         let file = OpenOptions::new().read(true).write(true).open(path.join("db"))?;
         let nodes_on_disk = path.parent().map_or(1, nodes_beside);
-        let shared = SledRead { db, trees, path: path.to_owned(), nodes_on_disk, _lock: lock.take() };
+        let files = Arc::new(DirFiles::new(files));
+        let shared = SledRead { db, trees, path: path.to_owned(), files, nodes_on_disk, _lock: lock.take() };
         Ok(SledStore { shared: Arc::new(shared), file, owner: None })
     }
 
@@ -128,6 +132,9 @@ fn not_opened(error: sled::Error) -> StoreError {
     }
 }
 
+/// The directory of a store's files.
+pub(crate) const SEALED: &str = "sealed";
+
 /// How the name of a file ends that was being made.
 pub(crate) const LEFTOVER: &str = ".generating";
 
@@ -138,7 +145,11 @@ pub(crate) fn is_leftover(entry: &fs::DirEntry) -> bool {
 
 /// Removes half-made files. One that comes back with a power cut is removed at the next start.
 pub(crate) fn remove_leftovers(path: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(path)? {
+    let entries = match fs::read_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
         let entry = entry?;
         if is_leftover(&entry) {
             fs::remove_file(entry.path())?;
@@ -188,6 +199,10 @@ impl StoreRead for SledRead {
             pairs.push((key.to_vec(), value.to_vec()));
         }
         Ok(pairs)
+    }
+
+    fn files(&self) -> Arc<dyn Files> {
+        self.files.clone()
     }
 
     fn free_bytes(&self) -> Result<u64, StoreError> {

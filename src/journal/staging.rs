@@ -166,6 +166,12 @@ impl<F: Fold> Staging<F> {
         }
     }
 
+    /// The writer has something to do that was not staged.
+    pub(crate) fn poke(&self) {
+        self.lock().urgent = true;
+        self.wake.notify_one();
+    }
+
     pub(crate) fn stop(&self, stop: Stop) {
         self.lock().stop = Some(stop);
         self.wake.notify_one();

@@ -5,8 +5,10 @@
 
 use std::sync::Arc;
 
+use super::sealed::Files;
 use crate::limits::{BLOCK_BYTES_MAX, LOW_WATER_BYTES};
 use crate::model::fold::Tree;
+use crate::types::Seq;
 
 /// Every tree there is.
 pub(crate) const TREES: [Tree; 10] = [
@@ -71,6 +73,11 @@ impl From<std::io::Error> for StoreError {
     }
 }
 
+/// The row that a key of a log stands for, or begins with.
+pub(crate) fn key_seq(key: &[u8]) -> Seq {
+    Seq(key.first_chunk().map_or(0, |first| u64::from_be_bytes(*first)))
+}
+
 /// A key and its value.
 pub(crate) type Pair = (Vec<u8>, Vec<u8>);
 
@@ -82,6 +89,8 @@ pub trait StoreRead: Send + Sync {
     fn floor(&self, tree: Tree, key: &[u8]) -> Result<Option<Pair>, StoreError>;
     /// Pairs from `from` on in the order of keys, until their values make up `bytes_max`; the first always.
     fn scan(&self, tree: Tree, from: &[u8], bytes_max: usize) -> Result<Vec<Pair>, StoreError>;
+    /// The files beside the trees.
+    fn files(&self) -> Arc<dyn Files>;
     /// Space left for the store, in bytes.
     fn free_bytes(&self) -> Result<u64, StoreError>;
     /// With less space than this a node takes no orders.

@@ -33,7 +33,11 @@ pub(crate) enum Part {
 }
 
 impl OfFormat1 for Count {}
-impl Stored for Count {}
+impl Stored for Count {
+    fn stays(&self) -> bool {
+        matches!(self, Count::Note(_))
+    }
+}
 impl OfFormat1 for Part {}
 impl Stored for Part {}
 

@@ -21,6 +21,7 @@ use super::block::{ChainWriter, Tip};
 use super::checkpoint::{Checkpoint, Parts, Phase, Writing};
 use super::guard::panic_text;
 use super::mark::MarkKeeper;
+use super::sealed::Mover;
 use super::staging::{Item, Staging, Stop, Ticket, Wake};
 use super::store::{Store, StoreError, StoreRead};
 use super::time::Time;
@@ -47,6 +48,7 @@ pub(super) struct Writer<F: Fold> {
     time: Arc<dyn Time>,
     checkpoint: Option<Checkpoint>,
     writing: Option<Writing<F::Part>>,
+    mover: Mover<F>,
     space: Arc<dyn StoreRead>,
     backlog: VecDeque<Item<F>>,
     /// Written and not yet synced.
@@ -95,6 +97,7 @@ pub(super) struct Start<F: Fold> {
     pub checkpoint: Option<Checkpoint>,
     /// Bytes of the blocks behind it.
     pub tail_bytes: u64,
+    pub mover: Mover<F>,
 }
 
 impl<F: Fold> Writer<F> {
@@ -114,12 +117,18 @@ impl<F: Fold> Writer<F> {
             time: start.time,
             checkpoint: start.checkpoint,
             writing: None,
+            mover: start.mover,
             backlog: VecDeque::new(),
             open: None,
             failed: None,
             // Otherwise each of many short lives replays what all before it have written.
             due: Due { checkpoint, bytes_since_checkpoint: start.tail_bytes, ..Due::default() },
         }
+    }
+
+    /// From now on segments are made by a thread of their own.
+    pub(crate) fn seal_beside(&mut self) {
+        self.mover.work_beside();
     }
 
     /// Looks for the first time whether there is space, before the journal is used.
@@ -142,7 +151,7 @@ impl<F: Fold> Writer<F> {
     }
 
     fn has_work(&self) -> bool {
-        !self.backlog.is_empty() || self.writing.is_some()
+        !self.backlog.is_empty() || self.writing.is_some() || self.mover.has_work()
     }
 
     /// Until told to stop; a failure ends in `fatal`, and so does a panic inside the store. The last thing that it does
@@ -191,6 +200,7 @@ impl<F: Fold> Writer<F> {
 
     /// Everything that was gathered becomes durable, a checkpoint in progress is completed, and the mark is written.
     pub(crate) fn finish(&mut self) -> Result<Durable, StoreError> {
+        self.mover.end();
         while self.turn()? {}
         self.once(Writer::write_mark)?;
         Ok(*self.publish.borrow())
@@ -252,6 +262,7 @@ impl<F: Fold> Writer<F> {
             self.write(item, &mut group)?;
         }
         self.advance_checkpoint(&mut group)?;
+        group.dirty |= self.mover.advance(&mut *self.store, self.due.bytes_since_checkpoint)?;
         group.tip = self.chain.tip();
         Ok(group)
     }
@@ -267,6 +278,8 @@ impl<F: Fold> Writer<F> {
         self.pulse.beat();
         self.announce(group, now);
         self.end_checkpoint(group.phase)?;
+        self.mover.synced()?;
+        self.mover.begin(self.checkpoint.as_ref(), self.due.bytes_since_checkpoint)?;
         self.keep_up(now)
     }
 
@@ -351,6 +364,7 @@ impl<F: Fold> Writer<F> {
             self.due.mark.get_or_insert(now + MARK_EVERY);
             self.due.checkpoint.get_or_insert(now + CHECKPOINT_EVERY);
             self.due.bytes_since_checkpoint += group.bytes as u64;
+            self.mover.wrote(group.bytes);
         }
     }
 

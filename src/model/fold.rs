@@ -3,7 +3,7 @@
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::format_1::OfFormat1;
-use crate::types::{PeerId, Seq, WallMicros};
+use crate::types::{Number, PeerId, Seq, WallMicros};
 
 /// The trees of a node's store, by name. A warehouse has `Ledger` and its folds, a peer `Journal` and its folds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,6 +54,15 @@ pub trait Stored: Serialize + DeserializeOwned + OfFormat1 + Send + 'static {
     fn peer(&self) -> Option<PeerId> {
         None
     }
+
+    /// Whether it stays when the log is pruned behind a checkpoint that has what it adds to the state.
+    fn stays(&self) -> bool {
+        true
+    }
+
+    /// The orders that it shows, as ranges of one peer's numbers: a segment's index says so, for who looks for an order.
+    /// Peer 0 stands for the one whose log it is.
+    fn orders(&self, _seen: &mut dyn FnMut(PeerId, Number, Number)) {}
 }
 
 /// State that is a fold of a log: `apply` over all records from the default value gives it, and so do the parts of a

@@ -313,7 +313,8 @@ impl Start {
 
     fn open<F: Fold>(&self, birth: Option<Birth>, cluster: Option<&str>) -> Result<Recovered<F>, BootError> {
         let dir: &Path = &self.settings.data_dir;
-        Ok(journal::open::<F>(dir, birth, cluster, &self.addr.to_string(), exit_on_failure())?)
+        let (addr, keep) = (self.addr.to_string(), self.settings.keep);
+        Ok(journal::open_and_keep::<F>(dir, birth, cluster, &addr, keep, exit_on_failure())?)
     }
 
     /// The common life: server and loop, then the end of both.

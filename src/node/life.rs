@@ -9,6 +9,8 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use crate::journal::Keep;
+
 /// What every node is told on its command line.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
@@ -26,6 +28,8 @@ pub(crate) struct Settings {
     pub heartbeat_ms: u64,
     /// Milliseconds of silence before suspicion.
     pub suspect_after_ms: u64,
+    /// What of a peer's journal is kept whole.
+    pub keep: Option<Keep>,
 }
 
 /// The runtime that carries the wire.

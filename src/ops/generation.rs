@@ -21,7 +21,7 @@ const LEDGER_SEEN: u8 = 9;
 /// # Errors
 /// The source cannot be read. What is damaged in it tells nothing.
 pub(crate) fn of(source: &mut dyn BlockSource) -> Result<Generation, Failure> {
-    match source.folded()? {
+    match source.folded(Seq(u64::MAX))? {
         Some(Folded::Ledger(folded)) => return Ok(folded.state.generation),
         Some(Folded::Journal(folded)) => return Ok(folded.state.ledger_seen.generation),
         None => {}

@@ -6,9 +6,9 @@ use std::path::Path;
 
 use super::market::{self, WayIn};
 use super::output::{Failure, exit};
-use crate::cli::{Global, LogFormat, NodeFlags, PeerArgs, ShopperFlags, WarehouseArgs};
+use crate::cli::{Global, KeepFlags, LogFormat, NodeFlags, PeerArgs, ShopperFlags, WarehouseArgs};
 use crate::config;
-use crate::journal::OpenError;
+use crate::journal::{Keep, OpenError};
 use crate::limits::START_MAX;
 use crate::model::shopper::Habits;
 use crate::node::boot::{self, BootError, PeerSpec, WarehouseSpec};
@@ -38,7 +38,10 @@ pub fn peer(args: &PeerArgs, global: &Global) -> Result<u8, Failure> {
 /// Runs a peer in the market that was found for it, until it is told to stop.
 pub(crate) fn run_peer(args: &PeerArgs, way_in: WayIn) -> Result<u8, Failure> {
     let spec = PeerSpec {
-        settings: settings(&args.node, args.listen(), args.data_dir()),
+        settings: Settings {
+            keep: Some(keep(args.keep)),
+            ..settings(&args.node, args.listen(), args.data_dir())
+        },
         cluster: way_in.cluster,
         id: args.id,
         role: args.role,
@@ -61,7 +64,12 @@ fn settings(flags: &NodeFlags, listen: SocketAddr, data_dir: std::path::PathBuf)
         ready_file: flags.ready_file.clone(),
         heartbeat_ms: flags.timers.heartbeat.as_millis() as u64,
         suspect_after_ms: flags.timers.suspect_after.as_millis() as u64,
+        keep: None,
     }
+}
+
+fn keep(flags: KeepFlags) -> Keep {
+    Keep { age: flags.keep, bytes: flags.keep_max }
 }
 
 fn habits(role: Role, flags: &ShopperFlags) -> Habits {

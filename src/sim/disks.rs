@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::chance::Chance;
 use super::queue::{MS, Moment};
 use crate::journal::{
-    Birth, MemoryDisk, OpenError, Pump, Recovered, Setup, StoreRead, Survive, Time, start_by_hand,
+    Birth, Keep, MemoryDisk, OpenError, Pump, Recovered, Setup, StoreRead, Survive, Time, start_by_hand,
+    whole,
 };
 use crate::limits::{FLUSH_STALL_MAX, LOW_WATER_BYTES};
 use crate::model::fold::{Fold, Tree};
@@ -29,6 +31,10 @@ pub(super) struct Disk {
     hangs: Option<u64>,
     /// It is almost full.
     full: bool,
+    /// Blocks of so many bytes behind the checkpoint become a segment.
+    seal_bytes: u64,
+    /// What of a journal is kept whole.
+    keep: Option<Keep>,
 }
 
 impl Disk {
@@ -37,6 +43,9 @@ impl Disk {
         let mut pace = Chance::of(seed, "pace of disks");
         let scale = pace.pick(&[200, 2 * MS, 15 * MS]);
         let slow_one_in = pace.pick(&[0, 500, 30]);
+        let seal_bytes = pace.pick(&[1 << 10, 8 << 10, u64::MAX]);
+        let keep = [None, Some(Keep { age: Duration::from_millis(500), bytes: 4 << 10 })];
+        let keep = pace.pick(&keep).filter(|_| node > 0);
         let chance = Chance::of(seed, &format!("disk {node}"));
         Disk {
             memory: MemoryDisk::new(),
@@ -47,6 +56,8 @@ impl Disk {
             slow: None,
             hangs: None,
             full: false,
+            seal_bytes,
+            keep,
         }
     }
 
@@ -62,6 +73,8 @@ impl Disk {
             birth: Some(birth),
             key: None,
             mark: Some(self.memory.mark()),
+            seal_bytes: self.seal_bytes,
+            keep: self.keep,
             time,
             // The pump's methods give its failures.
             fatal: Arc::new(|_| ()),
@@ -152,13 +165,21 @@ impl Disk {
 
     /// What is on it, for whoever looks from outside, and its mark.
     pub(crate) fn look(&self) -> (Arc<dyn StoreRead>, Option<(Seq, Hash)>) {
-        (self.memory.open().reader(), self.memory.mark().newest())
+        let store = self.memory.open().reader();
+        // A store that lacks what it names is shown as it stands: the auditor says so.
+        let store = whole(store.clone()).map_or(store, |whole| whole);
+        (store, self.memory.mark().newest())
     }
 
     /// The store on it.
     #[cfg(test)]
     pub(crate) fn store(&self) -> Box<dyn crate::journal::Store> {
         self.memory.open()
+    }
+
+    /// The last row that is in a segment; 0 if none is.
+    pub(crate) fn sealed(&self) -> Seq {
+        whole(self.memory.open().reader()).map_or(Seq(0), |store| store.sealed().last())
     }
 
     /// It names a checkpoint.

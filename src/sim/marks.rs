@@ -47,6 +47,10 @@ pub enum Mark {
     Checkpoint,
     /// A process recovered from a checkpoint and the records after it.
     CheckpointUsed,
+    /// A node moved the older part of its log into segments.
+    Sealed,
+    /// A process recovered a log of which a part is in segments.
+    SealedUsed,
     /// Writes that were not synced were lost with their process.
     WritesLost,
     /// Writes that were not synced were there after the process was killed.
@@ -115,7 +119,7 @@ pub enum Mark {
 
 impl Mark {
     /// All there are.
-    pub(crate) const ALL: [Mark; 47] = [
+    pub(crate) const ALL: [Mark; 49] = [
         Mark::Grant,
         Mark::Fence,
         Mark::Pair,
@@ -131,6 +135,8 @@ impl Mark {
         Mark::Replay,
         Mark::Checkpoint,
         Mark::CheckpointUsed,
+        Mark::Sealed,
+        Mark::SealedUsed,
         Mark::WritesLost,
         Mark::WritesKept,
         Mark::Refused,
@@ -183,6 +189,8 @@ impl Mark {
             Mark::Replay => "replay",
             Mark::Checkpoint => "checkpoint",
             Mark::CheckpointUsed => "checkpoint used",
+            Mark::Sealed => "log sealed",
+            Mark::SealedUsed => "sealed log used",
             Mark::WritesLost => "writes lost",
             Mark::WritesKept => "writes kept",
             Mark::Refused => "refused connection",

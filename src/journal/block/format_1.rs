@@ -21,6 +21,7 @@ pub(super) fn head(bytes: &[u8]) -> Result<Head<'_>, BlockError> {
     let header = BlockHeader {
         version: VERSION,
         number: u64_at(bytes, 1),
+        blocks: 1,
         first: Seq(u64_at(bytes, 9)),
         count: u64_at(bytes, 17) as u32,
         time: WallMicros(u64_at(bytes, 21)),

@@ -1,6 +1,6 @@
 //! What a block says of itself, before its records.
 
-use super::{BlockError, VERSION, format_1, varint};
+use super::{BlockError, VERSION, extract, format_1, varint};
 use crate::types::{Hash, PeerId, Seq, WallMicros};
 
 /// Upper bound of an encoded header.
@@ -14,11 +14,13 @@ pub(super) const CHECK_BYTES: usize = 4;
 pub struct BlockHeader {
     /// Its layout.
     pub version: u8,
-    /// Its number, from 1.
+    /// Its number, from 1; of an extract that of the last block it stands for.
     pub number: u64,
+    /// How many blocks it stands for: more than one only of an extract.
+    pub blocks: u64,
     /// Sequence of its first record; its key.
     pub first: Seq,
-    /// How many records.
+    /// How many records; of an extract, how many there were.
     pub count: u32,
     /// Wall clock of the step.
     pub time: WallMicros,
@@ -39,6 +41,30 @@ impl Summary {
     /// The bit of a kind.
     pub fn bit(kind: u8) -> u32 {
         1 << kind.min(31)
+    }
+
+    pub(super) fn put(&self, out: &mut Vec<u8>) {
+        varint::put(u64::from(self.kinds), out);
+        match self.peers {
+            None => varint::put(0, out),
+            Some((low, high)) => {
+                varint::put(u64::from(high.0 - low.0) + 1, out);
+                varint::put(u64::from(low.0), out);
+            }
+        }
+    }
+
+    pub(super) fn take(bytes: &mut &[u8]) -> Option<Summary> {
+        let kinds = varint::take(bytes)?.try_into().ok()?;
+        let peers = match varint::take(bytes)? {
+            0 => None,
+            span => {
+                let low = varint::take(bytes)?;
+                let high = low.checked_add(span - 1)?;
+                Some((PeerId(low.try_into().ok()?), PeerId(high.try_into().ok()?)))
+            }
+        };
+        Some(Summary { kinds, peers })
     }
 
     /// Takes a record in.
@@ -84,22 +110,19 @@ impl BlockHeader {
     }
 
     /// The header as it stands before the records.
+    /// It stands for blocks of which not all is left.
+    pub fn is_extract(&self) -> bool {
+        self.version == extract::VERSION
+    }
+
     pub(super) fn put(&self, out: &mut Vec<u8>) {
-        let Summary { kinds, peers } = self.summary.unwrap_or_default();
         out.push(VERSION);
         varint::put(self.first.0, out);
         // A block has a record at least, so its number is no higher than its first sequence.
         varint::put(self.first.0 - self.number, out);
         varint::put(u64::from(self.count), out);
         varint::put(self.time.0, out);
-        varint::put(u64::from(kinds), out);
-        match peers {
-            None => varint::put(0, out),
-            Some((low, high)) => {
-                varint::put(u64::from(high.0 - low.0) + 1, out);
-                varint::put(u64::from(low.0), out);
-            }
-        }
+        self.summary.unwrap_or_default().put(out);
     }
 
     /// Reads it off the front of `bytes`, behind the version.
@@ -108,17 +131,8 @@ impl BlockHeader {
         let number = first.checked_sub(varint::take(bytes)?)?;
         let count = varint::take(bytes)?.try_into().ok()?;
         let time = WallMicros(varint::take(bytes)?);
-        let kinds = varint::take(bytes)?.try_into().ok()?;
-        let peers = match varint::take(bytes)? {
-            0 => None,
-            span => {
-                let low = varint::take(bytes)?;
-                let high = low.checked_add(span - 1)?;
-                Some((PeerId(low.try_into().ok()?), PeerId(high.try_into().ok()?)))
-            }
-        };
-        let summary = Some(Summary { kinds, peers });
-        Some(BlockHeader { version: VERSION, number, first: Seq(first), count, time, summary })
+        let summary = Some(Summary::take(bytes)?);
+        Some(BlockHeader { version: VERSION, number, blocks: 1, first: Seq(first), count, time, summary })
     }
 }
 
@@ -129,6 +143,7 @@ impl<'a> Head<'a> {
         match bytes.first() {
             Some(&format_1::VERSION) => format_1::head(bytes),
             Some(&VERSION) => Head::take(bytes).ok_or(short),
+            Some(&extract::VERSION) => extract::head(bytes).ok_or(short),
             Some(&version) => Err(BlockError::Version(version)),
             None => Err(short),
         }

@@ -18,6 +18,7 @@
 //! gap; its number is one more; a record is never split. Records carry their length so that one which does not decode,
 //! or which a later version wrote, costs no other row. Blocks of format 1 are read as well: see `format_1`.
 
+mod extract;
 mod format_1;
 mod header;
 #[cfg(test)]
@@ -25,8 +26,11 @@ mod tests;
 mod varint;
 mod writer;
 
+pub(crate) use self::extract::Extractor;
 pub use self::header::{BlockHeader, Summary};
 pub use self::writer::ChainWriter;
+
+use serde::{Deserialize, Serialize};
 
 use self::header::{CHECK_BYTES, Head};
 use super::codec::{self, CodecError};
@@ -107,8 +111,10 @@ impl Seal {
     }
 
     fn of(head: &Head<'_>, bytes: &[u8]) -> Option<Seal> {
-        if head.header.version == format_1::VERSION {
-            return format_1::seal(head);
+        match head.header.version {
+            format_1::VERSION => return format_1::seal(head),
+            extract::VERSION => return extract::seal(head, bytes),
+            _ => {}
         }
         let digest = Hash::of(head.content);
         let right = bytes.ends_with(&check(head.stored, digest));
@@ -177,6 +183,10 @@ impl<'a> Iterator for Slices<'a> {
         self.left = self.left.checked_sub(1)?;
         let record = match self.version {
             format_1::VERSION => format_1::record(&mut self.rest)?,
+            extract::VERSION => {
+                let (behind_first, record) = extract::record(&mut self.rest)?;
+                return Some((Seq(self.next.saturating_add(behind_first)), record));
+            }
             _ => {
                 let length = varint::take(&mut self.rest)?.try_into().ok()?;
                 let (record, after) = self.rest.split_at_checked(length)?;
@@ -195,8 +205,10 @@ impl<'a> Iterator for Slices<'a> {
 pub struct Block<R> {
     /// What it says of itself.
     pub header: BlockHeader,
-    /// Its records, from `header.first`.
+    /// Its records, from `header.first`; of an extract those that are left.
     pub records: Vec<R>,
+    /// Where the records of an extract stand.
+    seqs: Vec<Seq>,
     /// Its hash.
     pub seal: Seal,
 }
@@ -211,22 +223,26 @@ impl<R: Stored> Block<R> {
             .by_ref()
             .map(|(seq, bytes)| decode(version, bytes).map_err(|error| BlockError::Record { seq, error }))
             .collect::<Result<Vec<R>, BlockError>>()?;
-        if records.len() != count as usize || !slices.rest.is_empty() || count == 0 {
+        let whole = records.len() == count as usize || header.is_extract();
+        if !whole || !slices.rest.is_empty() || count == 0 {
             return Err(BlockError::Count { number, count });
         }
-        Ok(Block { header, records, seal })
+        let seqs =
+            if header.is_extract() { sealed.slices().map(|(seq, _)| seq).collect() } else { Vec::new() };
+        Ok(Block { header, records, seqs, seal })
     }
 }
 
 impl<R> Block<R> {
     /// The records with their sequences.
     pub(crate) fn rows(&self) -> impl Iterator<Item = (Seq, &R)> {
-        self.records.iter().zip(self.header.first.0..).map(|(record, seq)| (Seq(seq), record))
+        let place = |at: usize| self.seqs.get(at).copied().unwrap_or(Seq(self.header.first.0 + at as u64));
+        self.records.iter().enumerate().map(move |(at, record)| (place(at), record))
     }
 }
 
 /// The end of a chain: what the next block follows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tip {
     /// Last sequence.
     pub seq: Seq,
@@ -244,6 +260,7 @@ impl Tip {
 
     /// The block follows this tip: sequence, number and hash.
     pub fn links(&self, header: &BlockHeader, seal: &Seal) -> bool {
-        header.first == self.seq.next() && header.number == self.block + 1 && seal.follows(self.hash)
+        let begins = header.first == self.seq.next() && header.number == self.block + header.blocks;
+        begins && seal.follows(self.hash)
     }
 }

@@ -23,7 +23,7 @@ fn a_block_reads_back_as_it_was_written() {
     let records = vec![add(1, 2), Count::Note(vec![9; 300]), add(3, u64::MAX)];
     let block = Block::<Count>::decode(&blocks(&records)[0]).unwrap();
     assert_eq!(block.records, records);
-    let BlockHeader { version, number, first, count, time, summary } = block.header;
+    let BlockHeader { version, number, first, count, time, summary, .. } = block.header;
     assert_eq!((version, number, first, count, time), (VERSION, 1, Seq(1), 3, WallMicros(7)));
     assert_eq!(summary, Some(Summary { kinds: 0b11, peers: None }));
     assert_eq!(block.rows().map(|(seq, _)| seq.0).collect::<Vec<_>>(), [1, 2, 3]);

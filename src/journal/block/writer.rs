@@ -86,6 +86,7 @@ impl ChainWriter {
         let header = BlockHeader {
             version: VERSION,
             number,
+            blocks: 1,
             first,
             count: count as u32,
             time,

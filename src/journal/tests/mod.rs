@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use super::lock::try_lock;
 use super::mark::MarkFile;
-use super::meta::FORMAT;
+use super::meta::{FORMAT, FORMAT_SEALED};
 use super::sled_store::SledStore;
 use super::store::trees_of;
 use super::testing::{Count, Counts, add, birth, caught, never, step, until, wait};
@@ -34,7 +34,8 @@ fn try_open(node: &Path) -> Result<Recovered<Counts>, OpenError> {
 
 fn setup(fatal: Fatal) -> Setup {
     let (dir, time) = ("memory".into(), Arc::<RealTime>::default());
-    Setup { dir, birth: Some(birth()), key: None, expect_cluster: None, mark: None, time, fatal }
+    let (birth, seal_bytes) = (Some(birth()), 16 << 10);
+    Setup { dir, birth, key: None, expect_cluster: None, mark: None, seal_bytes, keep: None, time, fatal }
 }
 
 fn on(disk: &MemoryDisk) -> Recovered<Counts> {

@@ -74,9 +74,9 @@ fn a_newer_format_is_refused_untouched() {
 #[test]
 fn a_newer_format_in_meta_alone_is_refused_too() {
     let disk = MemoryDisk::new();
-    disk.open().put(Tree::Meta, b"format", &3_u32.to_le_bytes()).unwrap();
+    disk.open().put(Tree::Meta, b"format", &4_u32.to_le_bytes()).unwrap();
     let error = start::<Counts>(disk.open(), setup(never())).map(drop).unwrap_err();
-    assert!(matches!(error, OpenError::Newer { found: 3, known: FORMAT, .. }), "{error}");
+    assert!(matches!(error, OpenError::Newer { found: 4, known: FORMAT_SEALED, .. }), "{error}");
     assert_eq!(disk.unsynced(), 1);
 }
 

@@ -190,6 +190,50 @@ impl Stored for Entry {
             _ => None,
         }
     }
+
+    /// What the peer itself ordered and was told, and who it was, is asked for as long as the ledger has it. What it held
+    /// for others is settled or in the state, and the ledger has the outcomes.
+    fn stays(&self) -> bool {
+        match self {
+            Entry::Accepted { .. }
+            | Entry::Settled { .. }
+            | Entry::HandedOver { .. }
+            | Entry::LedgerSeen { .. }
+            | Entry::Mirrored { .. }
+            | Entry::Adopted { .. }
+            | Entry::Trimmed { .. } => false,
+            Entry::Placed(_)
+            | Entry::Answered { .. }
+            | Entry::Opened { .. }
+            | Entry::Known { .. }
+            | Entry::Granted { .. }
+            | Entry::Ended { .. }
+            | Entry::Forgotten { .. }
+            | Entry::AskedAgain { .. }
+            | Entry::Licensed(_) => true,
+        }
+    }
+
+    fn orders(&self, seen: &mut dyn FnMut(PeerId, Number, Number)) {
+        let own = PeerId::default();
+        match self {
+            Entry::Placed(Placed { number, .. }) | Entry::Forgotten { number } => seen(own, *number, *number),
+            Entry::Answered { told, .. } => {
+                told.iter().for_each(|told| seen(own, told.number, told.number));
+            }
+            Entry::AskedAgain { first, last } => seen(own, *first, *last),
+            Entry::Accepted { order: Order { id, .. }, .. } => seen(id.peer, id.number, id.number),
+            Entry::Settled { peer, first, last } | Entry::HandedOver { peer, first, last } => {
+                seen(*peer, *first, *last);
+            }
+            Entry::Mirrored { orders, .. } => {
+                // A chunk that does not decode holds nothing that could be shown.
+                let orders: Vec<Order> = crate::codec::decode(orders).unwrap_or_default();
+                orders.iter().for_each(|order| seen(order.id.peer, order.id.number, order.id.number));
+            }
+            _ => {}
+        }
+    }
 }
 
 impl Entry {

@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use super::fold::Stored;
 use crate::types::{
-    Batch, Consistency, Epoch, Generation, Hash, Money, Office, Order, OrderId, PeerId, ProcessId, ProductId,
-    PublicKey, Quantity, Seq, Stamp, Term, WallMicros,
+    Batch, Consistency, Epoch, Generation, Hash, Money, Number, Office, Order, OrderId, PeerId, ProcessId,
+    ProductId, PublicKey, Quantity, Seq, Stamp, Term, WallMicros,
 };
 
 /// Pieces taken from one lot. A lot is named by the order that deposited it; see [`initial_lot`] for the first ones.
@@ -259,6 +259,12 @@ impl Stored for Record {
             Record::Session { peer, .. } => Some(*peer),
             Record::Conflict(decision) => Some(decision.order.id.peer),
             _ => self.decision().map(|decision| decision.order.id.peer),
+        }
+    }
+
+    fn orders(&self, seen: &mut dyn FnMut(PeerId, Number, Number)) {
+        if let Some(OrderId { peer, number }) = self.order() {
+            seen(peer, number, number);
         }
     }
 }

@@ -132,6 +132,8 @@ fn bench() -> Bench {
         key: None,
         expect_cluster: None,
         mark: None,
+        seal_bytes: u64::MAX,
+        keep: None,
         time: Arc::new(HandTime::default()),
         fatal: Arc::new(|why| panic!("{why}")),
     };
@@ -192,6 +194,8 @@ fn a_turn_in_which_the_clock_leaps_says_nothing_before_its_reserve_is_on_disk() 
         key: None,
         expect_cluster: None,
         mark: None,
+        seal_bytes: u64::MAX,
+        keep: None,
         time: Arc::new(HandTime::default()),
         fatal: Arc::new(|why| panic!("{why}")),
     };

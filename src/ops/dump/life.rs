@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::{Dump, ledger, row};
-use crate::audit::{BlockSource, Queue, Source};
+use crate::audit::{BlockSource, Folded, Queue, Source};
 use crate::model::catalogue::Catalogue;
+use crate::model::peer::PeerState;
 use crate::model::peer::entry::{Entry, Told};
 use crate::model::row::{Place, Record};
 use crate::ops::output::{Column, Failure, Row, Show, exit};
@@ -76,8 +77,25 @@ pub(super) fn run(dump: &mut Dump<'_>, sources: &mut [Source], order: OrderId) -
         );
     }
     steps.sort_by_key(|step| (step.time, rank_of(step.node), step.seq));
-    let rows: Vec<Row> = steps.into_iter().map(as_row).collect();
+    let silent = |source: &&Source| {
+        source.pruned_to() > Seq(0) && !steps.iter().any(|step| step.node == source.meta().node)
+    };
+    let pruned: Vec<Row> = sources.iter().filter(silent).map(|source| pruned(&**source)).collect();
+    let rows: Vec<Row> = steps.into_iter().map(as_row).chain(pruned).collect();
     dump.emit(&COLUMNS, &rows)
+}
+
+/// A journal that shows nothing of the order may have shown it once.
+fn pruned(source: &dyn BlockSource) -> Row {
+    let mut row = row([
+        ("time", "".into()),
+        ("node", source.meta().name().into()),
+        ("event", "pruned".into()),
+        ("seq", source.pruned_to().0.into()),
+        ("what", "what it noted of others' orders up to there is gone".into()),
+    ]);
+    row.insert("facts".into(), Value::Object(Row::new()));
+    row
 }
 
 /// Within one microsecond a peer comes before the warehouse, which hears of it from a peer.
@@ -111,14 +129,22 @@ fn in_ledger(
     steps: &mut Vec<Step>,
 ) -> Result<(), Failure> {
     let catalogue = ledger::catalogue(source)?;
-    dump.findings.readable(source, Seq(u64::MAX), |place, record: Record| {
-        if record.decision().is_some_and(|decision| decision.order.id == wanted) {
-            let facts = settled(place, &record, &catalogue);
-            let (time, seq) = (place.time, place.seq);
-            steps.push(Step { time, event: Event::Settled, node: PeerId::WAREHOUSE, seq, facts });
-        }
-    })?;
+    for (first, last) in spans(dump, source, wanted)? {
+        dump.findings.readable_from(source, first, last, |place, record: Record| {
+            if record.decision().is_some_and(|decision| decision.order.id == wanted) {
+                let facts = settled(place, &record, &catalogue);
+                let (time, seq) = (place.time, place.seq);
+                steps.push(Step { time, event: Event::Settled, node: PeerId::WAREHOUSE, seq, facts });
+            }
+        })?;
+    }
     Ok(())
+}
+
+/// Where the order may show; all rows if the source cannot say, or all are to be looked at.
+fn spans(dump: &Dump<'_>, source: &mut dyn BlockSource, wanted: OrderId) -> Result<Vec<(Seq, Seq)>, Failure> {
+    let spans = if dump.args.scan { None } else { source.spans_of(wanted)? };
+    Ok(spans.unwrap_or_else(|| vec![(Seq(1), Seq(u64::MAX))]))
 }
 
 fn settled(place: &Place, record: &Record, catalogue: &Catalogue) -> Row {
@@ -136,12 +162,28 @@ fn in_journal(
 ) -> Result<(), Failure> {
     let (node, catalogue) = (source.meta().node, source.meta().catalogue.clone());
     let mut held = Held::default();
-    dump.findings.readable(source, Seq(u64::MAX), |place, entry: Entry| {
-        held.see(&entry, wanted);
-        for (event, facts) in events(node, &entry, wanted, &held, &catalogue) {
-            steps.push(Step { time: place.time, event, node, seq: place.seq, facts });
+    for (first, mut last) in spans(dump, source, wanted)? {
+        let mut from = first;
+        if first > Seq(1) {
+            match source.folded(Seq(first.0 - 1))? {
+                Some(Folded::Journal(folded)) => held.go_on_from(&folded.state),
+                // What was passed over is not known: all rows are read.
+                _ => {
+                    steps.retain(|step| step.node != node);
+                    (held, from, last) = (Held::default(), Seq(1), Seq(u64::MAX));
+                }
+            }
         }
-    })?;
+        dump.findings.readable_from(source, from, last, |place, entry: Entry| {
+            held.see(&entry, wanted);
+            for (event, facts) in events(node, &entry, wanted, &held, &catalogue) {
+                steps.push(Step { time: place.time, event, node, seq: place.seq, facts });
+            }
+        })?;
+        if last == Seq(u64::MAX) {
+            break;
+        }
+    }
     Ok(())
 }
 
@@ -162,6 +204,14 @@ struct Held {
 }
 
 impl Held {
+    /// Rows were passed over; this is what they add up to. What was mirrored of the order is known: rows that show it are
+    /// not passed over.
+    fn go_on_from(&mut self, state: &PeerState) {
+        (self.queue, self.terms) = Default::default();
+        self.terms.extend(state.grant.map(|(_, term)| term));
+        state.accepted.values().for_each(|it| self.queue.accept(it.term, it.order));
+    }
+
     /// Looks at the order before the entry, then takes the entry in.
     fn see(&mut self, entry: &Entry, wanted: OrderId) {
         self.waits = self.queue.waits(wanted);

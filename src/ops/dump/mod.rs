@@ -105,14 +105,26 @@ impl Findings {
         &mut self,
         source: &mut dyn BlockSource,
         until: Seq,
+        take: impl FnMut(&Place, R),
+    ) -> Result<Seq, Failure> {
+        self.readable_from(source, Seq(1), until, take)
+    }
+
+    /// The same from the row `from` on.
+    fn readable_from<R: Logged>(
+        &mut self,
+        source: &mut dyn BlockSource,
+        from: Seq,
+        until: Seq,
         mut take: impl FnMut(&Place, R),
     ) -> Result<Seq, Failure> {
         let mut last = Seq(0);
-        for row in rows(source, Seq(1)) {
+        for row in rows(source, from) {
             let (place, record) = row?;
             last = place.seq;
             match record {
                 _ if last > until => break,
+                _ if last < from => {}
                 Ok(record) => take(&place, record),
                 Err(_) => self.unreadable += 1,
             }

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::filter::Selection;
 use super::{Dump, row, with_node};
-use crate::audit::{Alarms, BlockSource, Folded, JournalFold, LedgerFold, Logged, OwnOrder, Source};
+use crate::audit::{Alarms, BlockSource, Folded, JournalFold, LedgerFold, Logged, OwnOrder, Queue, Source};
 use crate::cli::{Filter, View};
 use crate::journal::BlockHeader;
 use crate::model::catalogue::Catalogue;
@@ -158,9 +158,17 @@ fn state(
         return Ok((fold.catalogue, rows));
     }
     let catalogue = source.meta().catalogue.clone();
+    // Rows of a pruned journal do not show all that waits.
+    if source.pruned_to() > Seq(0)
+        && let (View::Queue, Some(Folded::Journal(folded))) = (view, source.folded(until(dump))?)
+    {
+        let mut waiting = Queue::default();
+        folded.state.accepted.values().for_each(|it| waiting.accept(it.term, it.order));
+        return Ok((catalogue.clone(), queue(&waiting, &catalogue)));
+    }
     let fold = fold_journal(dump, source)?;
     let rows = match view {
-        View::Queue => queue(&fold, &catalogue),
+        View::Queue => queue(&fold.queue, &catalogue),
         View::Sessions => known_sessions(&fold),
         View::Offices => own_offices(&fold),
         _ => orders(&fold, &catalogue),
@@ -182,14 +190,21 @@ fn at_hand(
         }
         _ => return Ok(None),
     };
-    if dump.args.scan || dump.args.at.is_some() {
+    if dump.args.scan {
         return Ok(None);
     }
-    let Some(Folded::Ledger(folded)) = source.folded()? else { return Ok(None) };
+    let until = until(dump);
+    let Some(Folded::Ledger(folded)) = source.folded(until)? else { return Ok(None) };
     let Some(rows) = rows(&folded.state) else { return Ok(None) };
-    dump.findings.ended(source.meta(), folded.tip.seq);
+    if folded.tip.seq <= until {
+        dump.findings.ended(source.meta(), folded.tip.seq);
+    }
     let goods = folded.state.goods().map(|(name, price)| (name.to_owned(), price)).collect();
     Ok(Some((goods, rows)))
+}
+
+fn until(dump: &Dump<'_>) -> Seq {
+    dump.args.at.unwrap_or(Seq(u64::MAX))
 }
 
 /// Format 1 showed epochs by numbers that the state does not keep.
@@ -352,8 +367,8 @@ fn own_offices(fold: &JournalFold) -> Vec<Row> {
         .collect()
 }
 
-fn queue(fold: &JournalFold, catalogue: &Catalogue) -> Vec<Row> {
-    let waiting = fold.queue.waiting().enumerate();
+fn queue(queue: &Queue, catalogue: &Catalogue) -> Vec<Row> {
+    let waiting = queue.waiting().enumerate();
     waiting
         .map(|(index, waiting)| {
             let order = &waiting.order;

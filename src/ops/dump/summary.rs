@@ -129,7 +129,7 @@ impl Default for Counts {
 impl Summary {
     /// From the node's own state if that is at hand and nobody wants all rows looked at.
     fn read(source: &mut dyn BlockSource, scan: bool) -> Result<Row, Failure> {
-        let folded = if scan { None } else { source.folded()? };
+        let folded = if scan { None } else { source.folded(Seq(u64::MAX))? };
         let summary = match folded {
             Some(Folded::Ledger(folded)) => Summary::of_ledger(&folded),
             Some(Folded::Journal(folded)) => Summary::of_journal(&folded),

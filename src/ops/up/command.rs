@@ -71,6 +71,8 @@ impl Commands<'_> {
         push(line, "--deposit", format_args!("{}-{}", shopper.deposit.min, shopper.deposit.max));
         push(line, "--quantity", format_args!("{}-{}", shopper.quantity.min, shopper.quantity.max));
         push(line, "--seed", self.plan.seed);
+        push(line, "--keep", millis(self.args.keep.keep));
+        push(line, "--keep-max", self.args.keep.keep_max);
         if shopper.partial {
             line.push("--partial".into());
         }

@@ -207,6 +207,8 @@ impl World {
         self.marks.count(Mark::Refused, self.network.refused());
         let checkpoints = self.nodes.iter().filter(|node| node.disk.has_checkpoint()).count();
         self.marks.count(Mark::Checkpoint, checkpoints as u64);
+        let sealed = self.nodes.iter().filter(|node| node.disk.sealed().0 > 0).count();
+        self.marks.count(Mark::Sealed, sealed as u64);
         check::ledger(&self.nodes[0].disk)?.iter().for_each(|(record, _)| self.marks.row(record));
         let entries = self.nodes[1..].iter().flat_map(|node| check::journal(&node.disk));
         entries.filter_map(|entry| sights::entry(&entry)).for_each(|mark| self.marks.mark(mark));
@@ -329,6 +331,7 @@ impl World {
         if recovery.replayed < recovery.last.0 {
             self.marks.mark(Mark::CheckpointUsed);
         }
+        self.marks.count(Mark::SealedUsed, u64::from(recovery.sealed.0 > 0));
     }
 
     fn serve(&mut self, process: Process) {
