@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bazaar::journal::{
-    self, Birth, Block, ChainWriter, CodecError, MemoryDisk, RealTime, Recovered, Setup, Step, Tip, Urgency,
+    self, Birth, Block, ChainWriter, CodecError, MemoryDisk, RealTime, Recovered, Sealing, Setup, Step, Tip,
+    Urgency,
 };
 use bazaar::limits::SESSION_WINDOW;
 use bazaar::model::fold::Fold as _;
@@ -50,8 +51,7 @@ fn main() -> Outcome<()> {
         key: None,
         expect_cluster: None,
         mark: None,
-        seal_bytes: u64::MAX,
-        keep: None,
+        sealing: Sealing::never(),
         time: Arc::<RealTime>::default(),
         fatal: journal::exit_on_failure(),
     };

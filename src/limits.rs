@@ -48,6 +48,8 @@ pub(crate) const FRAME_PEERS_MAX: usize = 512;
 pub(crate) const SEGMENT_STATE_SHARE: u64 = 4;
 /// Blocks that a segment has by now, removed from the store with one group.
 pub(crate) const SEALED_REMOVED_PER_GROUP: usize = 256;
+/// Bytes that are copied from file to file at a time.
+pub(crate) const COPY_BYTES: usize = 1 << 20;
 /// Indexes and unpacked frames that a reader keeps at hand.
 pub(crate) const SEGMENT_INDEXES_KEPT: usize = 16;
 /// See [`SEGMENT_INDEXES_KEPT`].

@@ -57,6 +57,7 @@ fn run(cli: &Cli) -> Result<u8, Failure> {
         Command::Dump(args) => ops::dump::dump(args, &cli.global),
         Command::Verify(args) => ops::verify::verify(args, &cli.global),
         Command::Backup(args) => ops::backup::backup(args, &cli.global),
+        Command::Archive(args) => ops::archive::archive(args, &cli.global),
         Command::Restore(args) => ops::backup::restore(args, &cli.global),
         Command::Simulate(args) => ops::simulate::run(args, &cli.global),
         Command::Bench(args) => ops::bench::run(args, &cli.global),

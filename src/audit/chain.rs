@@ -20,6 +20,11 @@ impl Chain {
         Chain { name: meta.name(), ledger: meta.is_ledger(), mark, tip: None, begun: false }
     }
 
+    /// The first block that is there follows this one.
+    pub(super) fn begin_behind(&mut self, tip: Tip) {
+        (self.tip, self.begun) = (Some(tip), true);
+    }
+
     /// Checks the next block and its rows.
     pub(super) fn page<R>(&mut self, page: &Page<R>, alarms: &mut Alarms) {
         match page {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{BlockSource, Source, SourceError, SourceMeta, StockCache, StoredSource};
 use crate::journal::{
-    Birth, BlockHeader, ChainWriter, HandTime, MemoryDisk, Setup, Step, Tip, Urgency, start_by_hand,
+    Birth, BlockHeader, ChainWriter, HandTime, MemoryDisk, Sealing, Setup, Step, Tip, Urgency, start_by_hand,
 };
 use crate::model::fold::{Fold, Stored};
 use crate::model::market;
@@ -322,8 +322,7 @@ pub(crate) fn disk<F: Fold>(node: u32, steps: &[Vec<F::Record>]) -> MemoryDisk {
         key: None,
         expect_cluster: None,
         mark: Some(disk.mark()),
-        seal_bytes: u64::MAX,
-        keep: None,
+        sealing: Sealing::never(),
         time: Arc::new(HandTime::default()),
         fatal: Arc::new(|fault| panic!("{fault}")),
     };

@@ -1,7 +1,7 @@
 //! Where blocks are read from: a store on disk or in memory, or a running node. Readers see only this.
 
 use super::CLIENT;
-use crate::journal::{self, ReadError};
+use crate::journal::{self, ReadError, State, Tip};
 use crate::model::catalogue::Catalogue;
 use crate::model::market::Market;
 use crate::model::peer::PeerState;
@@ -140,6 +140,16 @@ pub trait BlockSource {
     /// Up to here some records are pruned; 0: none are.
     fn pruned_to(&self) -> Seq {
         Seq(0)
+    }
+
+    /// The rows up to this one are in archives that were not named; 0: none are.
+    fn archived_to(&self) -> Seq {
+        Seq(0)
+    }
+
+    /// The state before the first row, and where the log stood then, if rows before it are in archives.
+    fn base(&self) -> Result<Option<(Tip, State)>, SourceError> {
+        Ok(None)
     }
 
     /// What the warehouse signs with, for a copy of its store. Only a store on disk gives it.

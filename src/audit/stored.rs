@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use super::{BlockSource, CheckpointVerdict, Fact, Folded, SourceError, SourceMeta};
-use crate::journal::{self, Block, NodeJson, Offline, ReadError, StoreRead};
+use crate::journal::{self, Block, NodeJson, Offline, ReadError, State, StoreRead, Tip};
 use crate::model::catalogue::{Catalogue, GOODS};
 use crate::model::fold::Fold;
 use crate::model::market::Market;
@@ -80,6 +80,14 @@ impl BlockSource for StoredSource {
         self.store.spans_of(order).map(Some).map_err(|why| unreadable(&self.meta.origin, why))
     }
 
+    fn archived_to(&self) -> Seq {
+        self.store.archived_to()
+    }
+
+    fn base(&self) -> Result<Option<(Tip, State)>, SourceError> {
+        self.store.base().map_err(|why| unreadable(&self.meta.origin, why))
+    }
+
     fn pruned_to(&self) -> Seq {
         Seq(self.store.whole_from().0 - 1)
     }
@@ -135,6 +143,9 @@ fn facts(store: &Offline) -> Vec<(&'static str, Fact)> {
         ("log", Fact::Text(store.meta.log.name().into())),
         ("starts", Fact::Number(store.meta.starts)),
     ];
+    if store.archived_to() > Seq(0) {
+        facts.push(("archived_to", Fact::Number(store.archived_to().0)));
+    }
     if let Some(checkpoint) = &store.checkpoint {
         facts.push(("checkpoint_seq", Fact::Number(checkpoint.seq.0)));
     }

@@ -79,9 +79,17 @@ pub struct StoreFlags {
     /// A running node, instead of a directory
     #[arg(long, value_name = "ADDR", value_parser = value::addr)]
     connect: Option<value::NodeAddr>,
+    /// A file that `archive` made of the ledger, read before what the store still has (repeatable)
+    #[arg(long, value_name = "FILE", conflicts_with = "connect")]
+    archive: Vec<PathBuf>,
 }
 
 impl StoreFlags {
+    /// Archives of the ledger.
+    pub(crate) fn archives(&self) -> &[PathBuf] {
+        &self.archive
+    }
+
     /// What is read.
     pub(crate) fn target(&self) -> Target {
         match &self.connect {
@@ -236,7 +244,7 @@ impl VerifyArgs {
     }
 }
 
-fn seq(text: &str) -> Result<Seq, ValueError> {
+pub(super) fn seq(text: &str) -> Result<Seq, ValueError> {
     let mend = "sequences count from 1".into();
     text.parse().map(Seq).map_err(|_| ValueError { why: "not a sequence".into(), mend })
 }

@@ -20,7 +20,7 @@ use std::time::Duration;
 pub(crate) use bench::{BenchArgs, BenchFlags, BenchLoadArgs, BenchTarget, InspectFlags, RecoveryFlags};
 use clap::{ArgAction, Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 pub(crate) use inspect::{DumpArgs, Filter, Format, Target, VerifyArgs, View};
-pub(crate) use keep::{BackupArgs, RestoreArgs};
+pub(crate) use keep::{ArchiveArgs, BackupArgs, RestoreArgs};
 pub(crate) use market::{
     BuyArgs, ConnectFlags, LeaveArgs, MARKET_DIR, OrderFlags, PeerFlags, ResignArgs, Restart, SellArgs,
     Shape, StatusArgs, UpArgs,
@@ -157,6 +157,11 @@ pub enum Command {
   bazaar restore --from backups/monday --accept-loss
   bazaar up")]
     Restore(RestoreArgs),
+    /// Move the older part of a stopped warehouse's ledger into a file
+    #[command(before_help = "Examples:
+  bazaar archive --before 5000000 --out archives/first
+  bazaar verify --archive archives/first")]
+    Archive(ArchiveArgs),
     /// Try whole markets on simulated time, network and disks, each from one seed
     #[command(before_help = "Examples:
   bazaar simulate --seeds 1..200

@@ -13,6 +13,7 @@ use super::dir::{NodeDir, close_to_others, make_private};
 use super::lock::lock_until;
 use super::meta::{self, Birth};
 use super::open::{in_use, make_dir, move_in, name_node};
+use super::sealed::{Builder, SealedPart, State, base_name};
 use super::sled_store::SledStore;
 use super::store::{Store as _, StoreError, trees_of};
 use super::{BlockError, OpenError};
@@ -89,6 +90,23 @@ impl StoreCopy {
             SledStore::open(&path, trees_of(self.log), &mut None).map_err(OpenError::store(&path))?;
         meta::create(&mut store, birth, self.log).map_err(OpenError::store(&path))?;
         self.store = Some(store);
+        Ok(())
+    }
+
+    /// The log begins behind `tip`, where its state was `state`: the rows before are in archives.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub(crate) fn begin_behind(&mut self, tip: Tip, state: &State) -> Result<(), OpenError> {
+        let path = self.node.store_tmp();
+        let Some(store) = self.store.as_mut() else { unreachable!("open until it is finished") };
+        let first = tip.seq.next();
+        let written = Builder::new(tip).finish(state).and_then(|base| {
+            store.reader().files().put(&base_name(first), &base)?;
+            meta::put_sealed(store, SealedPart { first, end: tip })
+        });
+        written.map_err(OpenError::store(&path))?;
+        self.tip = tip;
         Ok(())
     }
 

@@ -123,6 +123,14 @@ pub enum OpenError {
         /// What is wrong.
         why: String,
     },
+    /// What was named as an archive is none, or not one of this log.
+    #[error("{}: {why}", path.display())]
+    Archive {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
     /// The store does not open, or holds what cannot have been written.
     #[error("{}: {why}", path.display())]
     Damaged {
@@ -189,6 +197,9 @@ impl OpenError {
             OpenError::OtherLog { .. } => "name the right node's directory with --data-dir",
             OpenError::OtherNode { dir, .. } => return mend::replace(dir),
             OpenError::WrongKind { path, .. } => return mend::clear_place(path),
+            OpenError::Archive { .. } => {
+                "name files that bazaar archive has made of this ledger, up to its first row: --archive FILE"
+            }
             OpenError::Newer { .. } => "use the newer program that wrote it",
             OpenError::NotOnDisk { .. } => {
                 "see what the system's log says of that disk; mend it or free space there, then start again"

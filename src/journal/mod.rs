@@ -7,8 +7,10 @@
 //! ```text
 //! loop --stage(Step)--> Staging --take--> Writer --blocks, chunks--> Store (sled | memory) --sync--> disk
 //!   ^                                       |  \--(seq, hash)------> mark
-//!   '------------- watch<Durable> ----------'                            offline readers: a copy of the directory
+//!   '------------- watch<Durable> ----------'        segments <-- blocks behind a checkpoint      offline readers: a copy
 //! ```
+//!
+//! The older part of a log moves into segments ([`Sealing`]); whoever reads sees one log.
 //!
 //! A simulation has no writer thread: [`start_by_hand`] gives a [`Pump`] instead, which works when it is told to, by the
 //! [`Time`] that it is given, over a [`MemoryDisk`].
@@ -16,6 +18,7 @@
 //! Holds: what is published survives kill -9 and power cuts; a failed write or sync ends the process; recovery gives the
 //! fold of a prefix of what was staged that includes everything published; the chain of hashes has no gap.
 
+mod archive;
 mod block;
 mod checkpoint;
 mod copy;
@@ -50,6 +53,7 @@ mod writer;
 
 pub use crate::codec::CodecError;
 pub(crate) use crate::codec::{decode, encode};
+pub(crate) use archive::archive;
 pub use block::{Block, BlockHeader, ChainWriter, Seal, Summary, Tip};
 pub(crate) use block::{BlockError, Sealed};
 pub(crate) use copy::{CopyError, StoreCopy};
@@ -65,16 +69,16 @@ pub(crate) use meta::BACKUP;
 pub use meta::Birth;
 pub(crate) use meta::Meta;
 pub use offline::Folded;
-pub(crate) use offline::{Offline, open_copy};
-pub use open::{open, open_and_keep};
+pub(crate) use offline::{Offline, open_copy, open_with_archives};
+pub use open::{open, open_sealing};
 pub use pump::Pump;
 pub(crate) use reader::{ReadError, Reader};
 pub(crate) use recover::Recovery;
 pub use recover::start_by_hand;
 pub use recover::{Recovered, Setup, start};
 pub(crate) use restore_memory::restore_by_hand;
-pub use sealed::Keep;
-pub(crate) use sealed::whole;
+pub(crate) use sealed::{Archive, State, whole};
+pub use sealed::{Keep, Sealing};
 pub use staging::{Step, Ticket, Urgency};
 pub use store::Store;
 pub(crate) use store::{StoreError, StoreRead};

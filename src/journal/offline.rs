@@ -14,7 +14,6 @@ use tempfile::TempDir;
 
 use super::block::{Block, BlockHeader, Tip};
 use super::checkpoint::{Checkpoint, Parts};
-use super::codec;
 use super::derived;
 use super::dir::{Life, NodeDir, NodeJson};
 use super::guard::guarded;
@@ -24,12 +23,12 @@ use super::look;
 use super::meta::{self, FORMAT, Meta};
 use super::page_cache::agree_with_disk_or_warn;
 use super::reader::ReadError;
-use super::sealed::{TieredRead, whole};
+use super::sealed::{Archive, State, TieredRead, join, parts_of, whole};
 use super::sled_store::{SEALED, SledStore, remove_leftovers};
 use super::store::{Pair, Store as _, StoreError, StoreRead, TREES};
 use super::{Mark, OpenError, mark};
 use crate::limits::{GROUP_BYTES_MAX, OPEN_STALL_MAX};
-use crate::model::fold::Fold;
+use crate::model::fold::{Fold, Tree};
 use crate::types::{Hash, OrderId, PeerId, Seq, WallMicros};
 
 /// A node's store, open for reading. A copy goes with this value.
@@ -49,6 +48,11 @@ pub(crate) struct Offline {
 
 /// Copies the directory and opens the copy.
 pub(crate) fn open_copy(dir: &Path) -> Result<Offline, OpenError> {
+    open_with_archives(dir, &[])
+}
+
+/// The same; a ledger goes on from the end of these archives of it.
+pub(crate) fn open_with_archives(dir: &Path, archives: &[Arc<Archive>]) -> Result<Offline, OpenError> {
     let node = NodeDir::new(dir);
     let mark = match node.life()? {
         Life::Unborn => return Err(OpenError::Absent(dir.to_owned())),
@@ -59,12 +63,13 @@ pub(crate) fn open_copy(dir: &Path) -> Result<Offline, OpenError> {
     let copy = TempDir::with_prefix("bazaar-").map_err(OpenError::io(&std::env::temp_dir()))?;
     let store = copy.path().join("store");
     let mark = copy_locked(&node, &store)?.ok_or_else(|| OpenError::StoreWithoutMark(dir.to_owned()))?;
-    let (path, shown) = (store, node.store());
+    let (path, shown, archives) = (store, node.store(), archives.to_vec());
     let (store, meta, checkpoint) = guarded(&node.db(), OPEN_STALL_MAX, move || {
         let at = OpenError::store(&shown);
         let store = SledStore::open_copy(&path, &shown, &TREES).map_err(&at)?.reader();
-        let store = whole(store).map_err(&at)?;
         let meta = meta::load(&*store).map_err(&at)?;
+        let archives = if meta.log == Tree::Ledger { &archives[..] } else { &[] };
+        let store = join(store, &meta, archives).map_err(&at)?;
         let checkpoint = Checkpoint::load(&*store).map_err(&at)?;
         Ok((store, meta, checkpoint))
     })?;
@@ -206,15 +211,17 @@ impl Offline {
         let Some((tip, state)) = self.store.sealed().state_before(until)? else {
             return Ok(Default::default());
         };
-        let mut parts = Vec::new();
-        for (tree, chunk) in state.iter().flat_map(|(tree, chunks)| chunks.iter().map(move |it| (*tree, it)))
-        {
-            let mut rest = &chunk[..];
-            while !rest.is_empty() {
-                parts.push((tree, codec::decode_first(&mut rest)?));
-            }
-        }
-        Ok((tip, parts))
+        Ok((tip, parts_of::<F>(&state)?))
+    }
+
+    /// The rows up to this one are in archives that were not named; 0: none are.
+    pub(crate) fn archived_to(&self) -> Seq {
+        Seq(self.store.sealed().part().first.0.saturating_sub(1))
+    }
+
+    /// The state before the first row, and where the log stood then, if rows before it are in archives.
+    pub(crate) fn base(&self) -> Result<Option<(Tip, State)>, ReadError> {
+        Ok(self.store.sealed().base()?)
     }
 
     /// Runs of rows among which an order may show, oldest first; the last one is what is not in segments yet.

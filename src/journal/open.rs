@@ -18,12 +18,12 @@ use super::meta::{self, BACKUP, Birth, FORMAT};
 use super::owner::Owner;
 use super::page_cache::agree_with_disk;
 use super::recover::{Recovered, Setup, start_watched};
-use super::sealed::Keep;
+use super::sealed::Sealing;
 use super::sled_store::{SEALED, SledStore, remove_leftovers};
 use super::store::{Store as _, StoreError, trees_of};
 use super::time::{RealTime, wall_now};
 use super::{Fatal, OpenError, mark};
-use crate::limits::{LOCK_RETRY_MAX, OPEN_STALL_MAX, SEAL_BYTES};
+use crate::limits::{LOCK_RETRY_MAX, OPEN_STALL_MAX};
 use crate::model::fold::{Fold, Tree};
 use crate::types::{Hash, PeerId, SecretKey};
 
@@ -36,16 +36,16 @@ pub fn open<F: Fold>(
     addr: &str,
     fatal: Fatal,
 ) -> Result<Recovered<F>, OpenError> {
-    open_and_keep(dir, birth, expect_cluster, addr, None, fatal)
+    open_sealing(dir, birth, expect_cluster, addr, Sealing::default(), fatal)
 }
 
-/// The same; of a peer's log no more is kept whole than `keep` says.
-pub fn open_and_keep<F: Fold>(
+/// The same; `sealing` says when the log's older part moves into segments.
+pub fn open_sealing<F: Fold>(
     dir: &Path,
     birth: Option<Birth>,
     expect_cluster: Option<&str>,
     addr: &str,
-    keep: Option<Keep>,
+    sealing: Sealing,
     fatal: Fatal,
 ) -> Result<Recovered<F>, OpenError> {
     let node = NodeDir::new(dir);
@@ -72,7 +72,7 @@ pub fn open_and_keep<F: Fold>(
     owner.claim()?;
     let began = Instant::now();
     let mut recovered =
-        recover::<F>(&node, expect_cluster, key, keep, (lock, owner.clone()), deadline, fatal)?;
+        recover::<F>(&node, expect_cluster, key, sealing, (lock, owner.clone()), deadline, fatal)?;
     recovered.recovery.elapsed = began.elapsed();
     let meta = recovered.journal.meta();
     let store = identity::store_id(meta);
@@ -104,7 +104,7 @@ pub(super) fn make_dir(dir: &Path) -> io::Result<()> {
 }
 
 /// Refuses what can be refused from outside the store, before sled opens, hence changes, it.
-fn refuse_unopened(node: &NodeDir, mark: Mark, cluster: Option<&str>) -> Result<(), OpenError> {
+pub(super) fn refuse_unopened(node: &NodeDir, mark: Mark, cluster: Option<&str>) -> Result<(), OpenError> {
     let dir = || node.path().to_owned();
     if mark.format > FORMAT {
         return Err(OpenError::Newer { dir: dir(), found: mark.format, known: FORMAT });
@@ -187,7 +187,7 @@ fn recover<F: Fold>(
     node: &NodeDir,
     expect_cluster: Option<&str>,
     key: Option<SecretKey>,
-    keep: Option<Keep>,
+    sealing: Sealing,
     (lock, owner): (File, Owner),
     deadline: Instant,
     fatal: Fatal,
@@ -204,8 +204,7 @@ fn recover<F: Fold>(
         let mark = MarkFile::open(&node.mark(), FORMAT, &meta.cluster).map_err(at)?;
         let (dir, mark) = (node.path().to_owned(), Some(Box::new(mark) as Box<dyn MarkKeeper>));
         let time = Arc::<RealTime>::default();
-        let seal_bytes = SEAL_BYTES;
-        let setup = Setup { dir, birth: None, key, expect_cluster, mark, seal_bytes, keep, time, fatal };
+        let setup = Setup { dir, birth: None, key, expect_cluster, mark, sealing, time, fatal };
         start_watched(Box::new(store), setup, Box::new(move || owner.look()))
     })
 }
@@ -213,7 +212,11 @@ fn recover<F: Fold>(
 /// Removes left-over files, makes the page cache true, and what is derived and damaged anew; then opens, each under a lock.
 /// Between the two a reader may take the lock; it gives it back soon, and leaves nothing in memory that is not on the
 /// disk.
-fn open_store<F: Fold>(node: &NodeDir, lock: File, deadline: Instant) -> Result<SledStore, OpenError> {
+pub(super) fn open_store<F: Fold>(
+    node: &NodeDir,
+    lock: File,
+    deadline: Instant,
+) -> Result<SledStore, OpenError> {
     look::in_store(node)?;
     let db = node.db();
     let mut keep = Some(lock);

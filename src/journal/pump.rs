@@ -79,7 +79,7 @@ mod tests {
     use super::*;
     use crate::journal::testing::{Count, Counts, add, birth, never, step};
     use crate::journal::{
-        CloseError, HandTime, Journal, MemoryDisk, Recovered, Setup, Step, Survive, Ticket, Urgency,
+        CloseError, HandTime, Journal, MemoryDisk, Recovered, Sealing, Setup, Step, Survive, Ticket, Urgency,
         start_by_hand,
     };
     use crate::limits::{CHECKPOINT_EVERY, LAZY_MAX, LOW_WATER_BYTES, MARK_EVERY};
@@ -103,8 +103,7 @@ mod tests {
             key: None,
             expect_cluster: None,
             mark,
-            seal_bytes: 4 << 10,
-            keep: None,
+            sealing: Sealing { bytes: 4 << 10, keep: None },
             time: time.clone(),
             fatal: never(),
         };

@@ -22,7 +22,7 @@ use super::mark::MarkKeeper;
 use super::meta::{self, Birth, FORMAT, FORMAT_SEALED, Meta};
 use super::pump::Pump;
 use super::reader::Reader;
-use super::sealed::{Keep, Mover, Tiered};
+use super::sealed::{Mover, Sealing, Tiered, TieredRead, parts_of};
 use super::staging::{Staging, Ticket};
 use super::store::{Store, StoreError, StoreRead, remove_from};
 use super::time::Time;
@@ -45,10 +45,8 @@ pub struct Setup {
     pub expect_cluster: Option<String>,
     /// The mark, if the store has one.
     pub mark: Option<Box<dyn MarkKeeper>>,
-    /// Blocks of so many bytes behind the checkpoint become a segment.
-    pub seal_bytes: u64,
-    /// What of a journal is kept whole; all of it, if nothing is said. A ledger is not pruned.
-    pub keep: Option<Keep>,
+    /// When its older part moves into segments.
+    pub sealing: Sealing,
     /// What all delays are measured by.
     pub time: Arc<dyn Time>,
     /// Called when a write or sync fails or stalls.
@@ -134,7 +132,7 @@ pub fn start_by_hand<F: Fold>(
     store: Box<dyn Store>,
     setup: Setup,
 ) -> Result<(Recovered<F>, Pump<F>), OpenError> {
-    let Setup { dir, birth, key, expect_cluster, mut mark, seal_bytes, keep, time, fatal } = setup;
+    let Setup { dir, birth, key, expect_cluster, mut mark, sealing, time, fatal } = setup;
     let began = time.now();
     let dir = dir.as_path();
     let at = OpenError::store(dir);
@@ -144,7 +142,7 @@ pub fn start_by_hand<F: Fold>(
         meta::create(&mut store, &birth, F::LOG).map_err(&at)?;
     }
     let mut meta = identify::<F>(&*store.reader(), dir, expect_cluster.as_deref())?;
-    let mut replay = Replay::<F>::from_checkpoint(&*store.reader(), dir)?;
+    let mut replay = Replay::<F>::from_checkpoint(&store.read(), dir)?;
     replay.run(&mut store, dir, mark.as_ref().and_then(|mark| mark.newest()))?;
     let first = first_seq::<F>(&*store.reader()).map_err(&at)?;
     let named = replay.checkpoint.as_ref().map_or(Seq(0), |named| named.seq);
@@ -172,8 +170,7 @@ pub fn start_by_hand<F: Fold>(
     let elapsed = time.now().saturating_sub(began);
     let sealed = store.read().sealed().last();
     let recovery = Recovery { first, last: tip.seq, sealed, replayed, torn_bytes, elapsed, fresh };
-    let (journal, mut pump) =
-        connect(store, (seal_bytes, keep), meta, mark, time, (tip, checkpoint, tail_bytes), fatal);
+    let (journal, mut pump) = connect(store, sealing, meta, mark, time, (tip, checkpoint, tail_bytes), fatal);
     pump.writer.look_around().map_err(&at)?;
     Ok((Recovered { journal, state, recovery, clock }, pump))
 }
@@ -223,7 +220,7 @@ struct Replay<F: Fold> {
 }
 
 impl<F: Fold> Replay<F> {
-    fn from_checkpoint(store: &dyn StoreRead, dir: &Path) -> Result<Replay<F>, OpenError> {
+    fn from_checkpoint(store: &TieredRead, dir: &Path) -> Result<Replay<F>, OpenError> {
         let at = OpenError::store(dir);
         let checkpoint = Checkpoint::load(store).map_err(&at)?;
         let mut state = F::default();
@@ -234,7 +231,8 @@ impl<F: Fold> Replay<F> {
                 state.restore(part);
             }
         }
-        let (state, tip) = if state.is_whole() { (state, tip) } else { Default::default() };
+        let whole = checkpoint.is_some() && state.is_whole();
+        let (state, tip) = if whole { (state, tip) } else { base_of(store).map_err(&at)? };
         Ok(Replay { state, tip, checkpoint, replayed: 0, tail_bytes: 0, torn_bytes: 0 })
     }
 
@@ -308,6 +306,20 @@ enum Flaw {
     Unreadable(BlockError),
 }
 
+/// The state before the log's first row, and where it stood then: where that is not row 1, the rows before are archived.
+fn base_of<F: Fold>(store: &TieredRead) -> Result<(F, Tip), StoreError> {
+    let mut state = F::default();
+    let Some((tip, chunks)) = store.sealed().base()? else { return Ok((state, Tip::default())) };
+    parts_of::<F>(&chunks)?.into_iter().for_each(|(_, part)| state.restore(part));
+    match state.is_whole() {
+        true => Ok((state, tip)),
+        false => Err(StoreError::Damaged(format!(
+            "the state before row {} lacks what is kept today",
+            tip.seq.next()
+        ))),
+    }
+}
+
 /// The block that ends at `tip` is there, with that hash.
 fn on_chain<F: Fold>(store: &dyn StoreRead, dir: &Path, tip: Tip, what: &str) -> Result<(), OpenError> {
     let block = store.floor(F::LOG, &tip.seq.0.to_be_bytes()).map_err(OpenError::store(dir))?;
@@ -322,15 +334,15 @@ fn on_chain<F: Fold>(store: &dyn StoreRead, dir: &Path, tip: Tip, what: &str) ->
 /// Whether the whole log of a store can be read, from its first block up to its mark at least. A start reads the blocks
 /// behind the checkpoint alone; what was lost before it would go unseen. Changes the store: it is a copy.
 pub(super) fn meets_mark<F: Fold>(
-    store: &mut dyn Store,
+    store: &mut Tiered,
     dir: &Path,
     mark: Option<(Seq, Hash)>,
 ) -> Result<(), OpenError> {
     let at = OpenError::store(dir);
     meta::load(&*store.reader()).map_err(&at)?;
-    Replay::<F>::from_checkpoint(&*store.reader(), dir)?.run(store, dir, mark)?;
-    let (reader, mark) = (store.reader(), mark.map_or(Seq(0), |(seq, _)| seq));
-    let mut tip = Tip::default();
+    Replay::<F>::from_checkpoint(&store.read(), dir)?.run(store, dir, mark)?;
+    let (reader, mark) = (store.read(), mark.map_or(Seq(0), |(seq, _)| seq));
+    let (_, mut tip) = base_of::<F>(&reader).map_err(&at)?;
     while tip.seq < mark {
         let from = tip.seq.next().0.to_be_bytes();
         let blocks = reader.scan(F::LOG, &from, GROUP_BYTES_MAX).map_err(&at)?;
@@ -356,7 +368,7 @@ pub(super) fn meets_mark<F: Fold>(
 /// Puts a handle and a writer at the two ends of a staging area.
 fn connect<F: Fold>(
     store: Tiered,
-    sealing: (u64, Option<Keep>),
+    sealing: Sealing,
     meta: Meta,
     mark: Option<Box<dyn MarkKeeper>>,
     time: Arc<dyn Time>,

@@ -16,7 +16,7 @@ use super::driver::{self, Driver};
 use super::grpc::Grpc;
 use super::life::{Settings, Stop, announce, end_with_parent, stop_at_signals, wire_runtime};
 use super::notify::Notify;
-use crate::journal::{self, Birth, Journal, OpenError, Reader, Recovered, exit_on_failure};
+use crate::journal::{self, Birth, Journal, OpenError, Reader, Recovered, Sealing, exit_on_failure};
 use crate::limits::{BACKOFF_MAX, BACKOFF_MIN, CALL_DEADLINE, CLOSE_MAX, EVENTS_MAX, INBOX_MAX};
 use crate::model::call::Catalogue;
 use crate::model::catalogue;
@@ -313,8 +313,9 @@ impl Start {
 
     fn open<F: Fold>(&self, birth: Option<Birth>, cluster: Option<&str>) -> Result<Recovered<F>, BootError> {
         let dir: &Path = &self.settings.data_dir;
-        let (addr, keep) = (self.addr.to_string(), self.settings.keep);
-        Ok(journal::open_and_keep::<F>(dir, birth, cluster, &addr, keep, exit_on_failure())?)
+        let sealing = Sealing { keep: self.settings.keep, ..Sealing::default() };
+        let addr = self.addr.to_string();
+        Ok(journal::open_sealing::<F>(dir, birth, cluster, &addr, sealing, exit_on_failure())?)
     }
 
     /// The common life: server and loop, then the end of both.

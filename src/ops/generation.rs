@@ -67,7 +67,7 @@ fn last<R: Logged>(
 pub(crate) fn seen_in(dir: &Path, global: &Global) -> Result<u64, Failure> {
     let (asking, mut seen) = (Asking::new(global, false)?, 0);
     for node in dirs_at_hand(dir) {
-        let found = asking.stores(std::slice::from_ref(&node)).and_then(|sources| {
+        let found = asking.stores(std::slice::from_ref(&node), &[]).and_then(|sources| {
             sources.into_iter().try_fold(0, |seen, mut source| Ok(count(source.as_mut())?.max(seen)))
         });
         match found {

@@ -14,7 +14,7 @@ use super::market;
 use super::nodes::directory;
 use super::output::{Failure, exit};
 use super::rows::generation_id;
-use super::source::open_stores;
+use super::source::{open_archives, open_stores};
 use crate::audit::{BlockSource, Fact, Source, SourceError, SourceMeta, StockCache};
 use crate::cli::Global;
 use crate::journal::{NodeDir, OpenError};
@@ -27,9 +27,9 @@ use crate::wire::client::{CallError, Dumped, Node};
 ///
 /// # Errors
 /// There is no store, or its owner does not answer.
-pub(crate) fn ledger_in(dir: &Path, global: &Global) -> Result<Source, Failure> {
+pub(crate) fn ledger_in(dir: &Path, archives: &[PathBuf], global: &Global) -> Result<Source, Failure> {
     let absent = || directory(&OpenError::Absent(dir.to_owned()));
-    Asking::new(global, false)?.stores(&[dir.to_owned()])?.pop().ok_or_else(absent)
+    Asking::new(global, false)?.stores(&[dir.to_owned()], archives)?.pop().ok_or_else(absent)
 }
 
 /// The ledger of the running market that the node at `addr` is of.
@@ -61,10 +61,11 @@ impl Asking {
         Ok(Asking { runtime: Rc::new(runtime), timeout: global.timeout, quiet: global.quiet, follow })
     }
 
-    /// Stores on disk; of those in use their owners.
-    pub(super) fn stores(&self, dirs: &[PathBuf]) -> Result<Vec<Source>, Failure> {
+    /// Stores on disk, a ledger's with its archives; of those in use their owners.
+    pub(super) fn stores(&self, dirs: &[PathBuf], archives: &[PathBuf]) -> Result<Vec<Source>, Failure> {
         let mut asked = Vec::new();
-        let sources = open_stores(dirs, &mut |dir, error| {
+        let archived = open_archives(archives)?;
+        let sources = open_stores(dirs, &archived, &mut |dir, error| {
             let owner = self.owner(dir, error)?;
             asked.extend(
                 owner.iter().map(|owner| format!("{} at {}", owner.meta().name(), owner.meta().origin)),

@@ -1,5 +1,6 @@
 //! The commands: what a user asks for, done with nodes, stores and the wire. Each ends in an exit code.
 
+pub mod archive;
 pub mod backup;
 pub mod bench;
 pub(crate) mod children;

@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
 use super::nodes::directory;
 use super::output::{Failure, exit};
 use crate::audit::{CLIENT, Source, SourceError, StoredSource};
-use crate::journal::{self, OpenError};
+use crate::journal::{self, Archive, OpenError};
 use crate::limits::{BACKOFF_MIN, OWNER_RETRY_MAX};
 pub(crate) use crate::types::node_name;
 use crate::types::node_named;
@@ -73,22 +74,30 @@ pub(crate) type InUse<'a> = dyn FnMut(&Path, &OpenError) -> Result<Option<Source
 
 /// Opens every store that `dirs` stand for, each once. `in_use` is asked for those that a running node has open. A
 /// client that never ordered has nothing to show.
-pub(crate) fn open_stores(dirs: &[PathBuf], in_use: &mut InUse<'_>) -> Result<Vec<Source>, Failure> {
+pub(crate) fn open_stores(
+    dirs: &[PathBuf],
+    archives: &[Arc<Archive>],
+    in_use: &mut InUse<'_>,
+) -> Result<Vec<Source>, Failure> {
     let mut nodes = Vec::new();
     for dir in dirs {
         nodes.extend(node_dirs(dir)?.into_iter().filter(|node| !nodes.contains(node)).collect::<Vec<_>>());
     }
-    let mut open = |node: &PathBuf| open_or_ask(node, in_use);
+    let mut open = |node: &PathBuf| open_or_ask(node, archives, in_use);
     let opened: Vec<Option<Source>> = nodes.iter().map(&mut open).collect::<Result<_, _>>()?;
     Ok(opened.into_iter().flatten().filter(|source| !source.meta().never_ordered()).collect())
 }
 
 /// A process that was just killed keeps its lock until its last sync returns, but does not answer any more; a process
 /// that starts does not answer yet. In both cases the directory is tried again.
-fn open_or_ask(node: &Path, in_use: &mut InUse<'_>) -> Result<Option<Source>, Failure> {
+fn open_or_ask(
+    node: &Path,
+    archives: &[Arc<Archive>],
+    in_use: &mut InUse<'_>,
+) -> Result<Option<Source>, Failure> {
     let deadline = Instant::now() + OWNER_RETRY_MAX;
     loop {
-        let error = match open_offline(node) {
+        let error = match open_with(node, archives) {
             Ok(source) => return Ok(Some(source)),
             Err(error) => error,
         };
@@ -101,6 +110,16 @@ fn open_or_ask(node: &Path, in_use: &mut InUse<'_>) -> Result<Option<Source>, Fa
         }
         thread::sleep(BACKOFF_MIN);
     }
+}
+
+/// The archives of that name, each once.
+pub(crate) fn open_archives(paths: &[PathBuf]) -> Result<Vec<Arc<Archive>>, Failure> {
+    paths.iter().map(|path| Archive::open(path).map_err(|error| directory(&error))).collect()
+}
+
+fn open_with(dir: &Path, archives: &[Arc<Archive>]) -> Result<Source, OpenError> {
+    let store = journal::open_with_archives(dir, archives)?;
+    Ok(Box::new(StoredSource::new(store, dir.display().to_string())))
 }
 
 /// Copies a stopped node's store and opens the copy.

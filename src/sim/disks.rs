@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::chance::Chance;
 use super::queue::{MS, Moment};
 use crate::journal::{
-    Birth, Keep, MemoryDisk, OpenError, Pump, Recovered, Setup, StoreRead, Survive, Time, start_by_hand,
-    whole,
+    Birth, Keep, MemoryDisk, OpenError, Pump, Recovered, Sealing, Setup, StoreRead, Survive, Time,
+    start_by_hand, whole,
 };
 use crate::limits::{FLUSH_STALL_MAX, LOW_WATER_BYTES};
 use crate::model::fold::{Fold, Tree};
@@ -31,10 +31,8 @@ pub(super) struct Disk {
     hangs: Option<u64>,
     /// It is almost full.
     full: bool,
-    /// Blocks of so many bytes behind the checkpoint become a segment.
-    seal_bytes: u64,
-    /// What of a journal is kept whole.
-    keep: Option<Keep>,
+    /// When the log's older part moves into segments, and what of a journal stays in them.
+    sealing: Sealing,
 }
 
 impl Disk {
@@ -43,7 +41,7 @@ impl Disk {
         let mut pace = Chance::of(seed, "pace of disks");
         let scale = pace.pick(&[200, 2 * MS, 15 * MS]);
         let slow_one_in = pace.pick(&[0, 500, 30]);
-        let seal_bytes = pace.pick(&[1 << 10, 8 << 10, u64::MAX]);
+        let bytes = pace.pick(&[1 << 10, 8 << 10, u64::MAX]);
         let keep = [None, Some(Keep { age: Duration::from_millis(500), bytes: 4 << 10 })];
         let keep = pace.pick(&keep).filter(|_| node > 0);
         let chance = Chance::of(seed, &format!("disk {node}"));
@@ -56,8 +54,7 @@ impl Disk {
             slow: None,
             hangs: None,
             full: false,
-            seal_bytes,
-            keep,
+            sealing: Sealing { bytes, keep },
         }
     }
 
@@ -73,8 +70,7 @@ impl Disk {
             birth: Some(birth),
             key: None,
             mark: Some(self.memory.mark()),
-            seal_bytes: self.seal_bytes,
-            keep: self.keep,
+            sealing: self.sealing,
             time,
             // The pump's methods give its failures.
             fatal: Arc::new(|_| ()),

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::super::block::{BlockHeader, Tip};
 use super::super::store::{Pair, StoreError};
+use super::archive::Archive;
 use super::segment::{self, Frame, Index, State};
 use super::{Files, Keep, SealedPart};
 use crate::limits::{SEGMENT_FRAMES_KEPT, SEGMENT_INDEXES_KEPT};
@@ -15,6 +16,8 @@ pub(crate) struct Directory {
     files: Arc<dyn Files>,
     part: SealedPart,
     segments: Vec<Named>,
+    /// Name of the file with the state before the first row, if the rows before it are gone.
+    base: Option<String>,
     kept: Mutex<Kept>,
 }
 
@@ -46,6 +49,11 @@ pub(super) fn name_of(first: Seq, last: Seq, pruned: bool) -> String {
     format!("{:020}-{:020}{}", first.0, last.0, if pruned { PRUNED } else { "" })
 }
 
+/// The name of the file with the state before the row `first`.
+pub(crate) fn base_name(first: Seq) -> String {
+    format!("base-{:020}", first.0)
+}
+
 fn named(name: String) -> Option<Named> {
     let (range, pruned) = name.strip_suffix(PRUNED).map_or((&name[..], false), |range| (range, true));
     let (first, last) = range.split_once('-')?;
@@ -59,10 +67,9 @@ impl Directory {
     /// # Errors
     /// One of them is missing.
     pub(crate) fn open(files: Arc<dyn Files>, part: SealedPart) -> Result<Directory, StoreError> {
-        let mut segments: Vec<Named> = match part.end.seq {
-            Seq(0) => Vec::new(),
-            _ => files.names()?.into_iter().filter_map(named).collect(),
-        };
+        let names = if part.end.seq == Seq(0) { Vec::new() } else { files.names()? };
+        let base = names.iter().find(|name| part.first > Seq(1) && **name == base_name(part.first)).cloned();
+        let mut segments: Vec<Named> = names.into_iter().filter_map(named).collect();
         segments.retain(|segment| segment.first >= part.first && segment.last <= part.end.seq);
         // A node that ended while it pruned may have left both; the pruned one comes first by this.
         segments.sort_by_key(|segment| (segment.first, !segment.pruned));
@@ -81,13 +88,37 @@ impl Directory {
             );
             return Err(StoreError::Damaged(why));
         }
-        Ok(Directory { files, part, segments, kept: Mutex::default() })
+        if part.first > Seq(1) && base.is_none() {
+            let why =
+                format!("the state before row {} is gone, and the rows before it are archived", part.first);
+            return Err(StoreError::Damaged(why));
+        }
+        Ok(Directory { files, part, segments, base, kept: Mutex::default() })
+    }
+
+    /// The segments of an archive on its own.
+    pub(crate) fn of_archive(archive: Arc<Archive>) -> Result<Directory, StoreError> {
+        let part = archive.part();
+        let segments: Vec<Named> = archive.names()?.into_iter().filter_map(named).collect();
+        Ok(Directory { files: archive, part, segments, base: None, kept: Mutex::default() })
+    }
+
+    /// Reads and unpacks everything once.
+    pub(crate) fn read_all(&self) -> Result<(), StoreError> {
+        for segment in &self.segments {
+            let index = Index::read(&*self.files, &segment.name)?;
+            for frame in &index.frames {
+                segment::unpack(&*self.files, &segment.name, &frame.piece)?;
+            }
+        }
+        Ok(())
     }
 
     /// Removes files that are no segment of the sealed part: one that was not named before the node ended.
-    pub(super) fn sweep(&self) -> Result<(), StoreError> {
+    pub(crate) fn sweep(&self) -> Result<(), StoreError> {
         for name in self.files.names()? {
-            if !self.segments.iter().any(|segment| segment.name == name) {
+            if self.base.as_ref() != Some(&name) && !self.segments.iter().any(|segment| segment.name == name)
+            {
                 self.files.remove(&name)?;
             }
         }
@@ -204,7 +235,28 @@ impl Directory {
                 return Ok(Some((index.end, segment::state(&raw)?)));
             }
         }
-        Ok(None)
+        Ok(self.base()?.filter(|(tip, _)| tip.seq <= seq))
+    }
+
+    /// The state before the first row, and where the log stood then; none if the log is there from its first row.
+    pub(crate) fn base(&self) -> Result<Option<(Tip, State)>, StoreError> {
+        let Some(name) = &self.base else { return Ok(None) };
+        let index = Index::read(&*self.files, name)?;
+        let state = match &index.state {
+            Some(piece) => segment::state(&segment::unpack(&*self.files, name, piece)?)?,
+            None => State::new(),
+        };
+        Ok(Some((index.end, state)))
+    }
+
+    /// The names of the segments whose rows are all before `before`, oldest first, and of the state before them; and the
+    /// end of the last one.
+    pub(crate) fn before(&self, before: Seq) -> Result<Option<(Vec<String>, Tip)>, StoreError> {
+        let old = &self.segments[..self.segments.partition_point(|segment| segment.last < before)];
+        let Some(last) = old.last() else { return Ok(None) };
+        let end = self.index(last)?.end;
+        let names = old.iter().map(|segment| segment.name.clone()).chain(self.base.clone());
+        Ok(Some((names.collect(), end)))
     }
 
     /// Runs of rows, as first and last, among which one of these orders may show.

@@ -18,6 +18,7 @@
 //! A segment ends where a checkpoint stood when that was the one it was made behind, and has the state of that moment, so
 //! that the state at an earlier row is found without a fold from the first.
 
+mod archive;
 mod directory;
 mod files;
 mod mover;
@@ -28,14 +29,19 @@ mod tiered;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use archive::Archive;
+pub(super) use archive::write as write_archive;
 pub(crate) use directory::Directory;
+pub(super) use directory::base_name;
 pub(super) use files::DirFiles;
 #[allow(unreachable_pub, reason = "a door's type: `StoreRead` is one")]
 pub use files::Files;
 pub(super) use mover::Mover;
 pub(super) use segment::Builder;
 pub(crate) use segment::State;
+pub(super) use segment::{parts_of, state_of};
 pub(super) use tiered::Tiered;
+pub(super) use tiered::join;
 pub(crate) use tiered::{TieredRead, whole};
 
 use std::time::Duration;
@@ -43,6 +49,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::block::Tip;
+use crate::limits::SEAL_BYTES;
 use crate::types::Seq;
 
 /// How much of a log that is pruned is kept whole.
@@ -52,6 +59,28 @@ pub struct Keep {
     pub age: Duration,
     /// So is the oldest, while the segments take more bytes than this.
     pub bytes: u64,
+}
+
+/// When the older part of a log moves into segments, and what stays in them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sealing {
+    /// Blocks of so many bytes behind the checkpoint become a segment.
+    pub bytes: u64,
+    /// What of a peer's log is kept whole; all of it, if nothing is said.
+    pub keep: Option<Keep>,
+}
+
+impl Default for Sealing {
+    fn default() -> Sealing {
+        Sealing { bytes: SEAL_BYTES, keep: None }
+    }
+}
+
+impl Sealing {
+    /// Nothing moves.
+    pub fn never() -> Sealing {
+        Sealing { bytes: u64::MAX, keep: None }
+    }
 }
 
 /// Which part of the log is in segments: the `meta` value.

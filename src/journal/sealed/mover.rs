@@ -12,7 +12,7 @@ use super::super::staging::Staging;
 use super::super::store::{Store, StoreError, StoreRead as _};
 use super::directory::name_of;
 use super::pruner::prune;
-use super::{Builder, Keep, SealedPart, State, TieredRead};
+use super::{Builder, Keep, SealedPart, Sealing, State, TieredRead};
 use crate::limits::{GROUP_BYTES_MAX, SEALED_BYTES_MAX, SEALED_REMOVED_PER_GROUP};
 use crate::model::fold::{Fold, Stored};
 use crate::types::Seq;
@@ -67,7 +67,7 @@ impl<F: Fold> Mover<F> {
     pub(crate) fn new(
         read: Arc<TieredRead>,
         staging: Arc<Staging<F>>,
-        (least, keep): (u64, Option<Keep>),
+        Sealing { bytes: least, keep }: Sealing,
         tail_bytes: u64,
     ) -> Mover<F> {
         let (bytes, look, phase) = (least.saturating_add(tail_bytes), keep.is_some(), Phase::Idle);

@@ -17,7 +17,7 @@ use super::super::codec;
 use super::super::store::StoreError;
 use super::Files;
 use crate::limits::{BLOCK_BYTES_MAX, FRAME_BYTES, FRAME_PEERS_MAX, SEGMENT_STATE_SHARE};
-use crate::model::fold::{Stored, Tree};
+use crate::model::fold::{Fold, Stored, Tree};
 use crate::types::{Hash, Number, PeerId, Seq, WallMicros};
 
 const MAGIC: [u8; 8] = *b"bazseg\x001";
@@ -173,6 +173,38 @@ pub(crate) fn state(mut raw: &[u8]) -> Result<State, StoreError> {
         let taken: Vec<Vec<u8>> = chunks.by_ref().take(count as usize).map(<[u8]>::to_vec).collect();
         raw = chunks.rest();
         state.push((tree, taken));
+    }
+    Ok(state)
+}
+
+/// The pieces of a fold's state, of its chunks.
+pub(crate) fn parts_of<F: Fold>(state: &State) -> Result<Vec<(Tree, F::Part)>, StoreError> {
+    let mut pieces = Vec::new();
+    for (tree, chunks) in state {
+        for chunk in chunks {
+            let mut rest = &chunk[..];
+            while !rest.is_empty() {
+                pieces.push((*tree, codec::decode_first(&mut rest)?));
+            }
+        }
+    }
+    Ok(pieces)
+}
+
+/// A fold's state in chunks, as a checkpoint has it.
+pub(crate) fn state_of<F: Fold>(fold: &F) -> Result<State, StoreError> {
+    let mut state = State::new();
+    for (tree, part) in fold.parts() {
+        let bytes = codec::encode(&part)?;
+        let at = state.iter().position(|(found, _)| *found == tree).unwrap_or_else(|| {
+            state.push((tree, Vec::new()));
+            state.len() - 1
+        });
+        let chunks = &mut state[at].1;
+        match chunks.last_mut().filter(|chunk| chunk.len() + bytes.len() <= BLOCK_BYTES_MAX) {
+            Some(chunk) => chunk.extend_from_slice(&bytes),
+            None => chunks.push(bytes),
+        }
     }
     Ok(state)
 }

@@ -15,9 +15,8 @@ fn open(disk: &MemoryDisk) -> (Recovered<Counts>, Pump<Counts>) {
 
 fn open_and_keep(disk: &MemoryDisk, keep: Option<Keep>) -> (Recovered<Counts>, Pump<Counts>) {
     let (dir, birth, mark, time) = ("memory".into(), Some(birth()), Some(disk.mark()), HandTime::default());
-    let (seal_bytes, time) = (2 << 10, Arc::new(time));
-    let setup =
-        Setup { dir, birth, key: None, expect_cluster: None, mark, seal_bytes, keep, time, fatal: never() };
+    let (sealing, time) = (Sealing { bytes: 2 << 10, keep }, Arc::new(time));
+    let setup = Setup { dir, birth, key: None, expect_cluster: None, mark, sealing, time, fatal: never() };
     start_by_hand(disk.open(), setup).unwrap()
 }
 

@@ -3,8 +3,9 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::super::codec;
-use super::super::meta::{self, SEALED_KEY};
+use super::super::meta::{self, Meta, SEALED_KEY};
 use super::super::store::{Pair, Store, StoreError, StoreRead, key_seq};
+use super::archive::{Archive, Joined};
 use super::{Directory, Files, SealedPart};
 use crate::limits::SEALED_REMOVED_PER_GROUP;
 use crate::model::fold::Tree;
@@ -101,6 +102,41 @@ pub(crate) fn whole(inner: Arc<dyn StoreRead>) -> Result<Arc<TieredRead>, StoreE
         None => Tree::Ledger,
     };
     Ok(Arc::new(TieredRead::open(inner, log)?))
+}
+
+/// The store with archives before it, in any order.
+///
+/// # Errors
+/// See [`Directory::open`]; an archive is of another log, or does not lead up to the log's first row.
+pub(crate) fn join(
+    inner: Arc<dyn StoreRead>,
+    meta: &Meta,
+    archives: &[Arc<Archive>],
+) -> Result<Arc<TieredRead>, StoreError> {
+    let mut part = sealed_part(&*inner)?;
+    let base = Directory::open(inner.files(), part)?.base()?.map(|(tip, _)| tip);
+    let (mut left, mut before) = (archives.to_vec(), base.unwrap_or_default());
+    let mut taken = Vec::new();
+    while let Some(at) = left.iter().position(|it| it.cluster() == meta.cluster && it.part().end == before) {
+        let archive = left.remove(at);
+        (part.first, before) = (archive.part().first, archive.before()?);
+        taken.push(archive);
+    }
+    if let Some(archive) = left.first() {
+        let why = format!(
+            "the archive {} has rows {} to {} of cluster {}, and the log here has row {} of {} next before it",
+            archive.path().display(),
+            archive.part().first,
+            archive.part().end.seq,
+            archive.cluster(),
+            before.seq,
+            meta.cluster
+        );
+        return Err(StoreError::Damaged(why));
+    }
+    let files: Arc<dyn Files> = Arc::new(Joined { archives: taken, rest: inner.files() });
+    let sealed = Directory::open(files, part)?;
+    Ok(Arc::new(TieredRead { inner, log: meta.log, sealed: RwLock::new(Arc::new(sealed)) }))
 }
 
 impl StoreRead for TieredRead {

@@ -34,8 +34,8 @@ fn try_open(node: &Path) -> Result<Recovered<Counts>, OpenError> {
 
 fn setup(fatal: Fatal) -> Setup {
     let (dir, time) = ("memory".into(), Arc::<RealTime>::default());
-    let (birth, seal_bytes) = (Some(birth()), 16 << 10);
-    Setup { dir, birth, key: None, expect_cluster: None, mark: None, seal_bytes, keep: None, time, fatal }
+    let (birth, sealing) = (Some(birth()), Sealing { bytes: 16 << 10, keep: None });
+    Setup { dir, birth, key: None, expect_cluster: None, mark: None, sealing, time, fatal }
 }
 
 fn on(disk: &MemoryDisk) -> Recovered<Counts> {

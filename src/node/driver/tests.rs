@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::journal::{Birth, HandTime, MemoryDisk, Pump, Recovered, Setup, start_by_hand};
+use crate::journal::{Birth, HandTime, MemoryDisk, Pump, Recovered, Sealing, Setup, start_by_hand};
 use crate::model::call::Answer;
 use crate::model::happening::What;
 use crate::model::peer::PeerState;
@@ -132,8 +132,7 @@ fn bench() -> Bench {
         key: None,
         expect_cluster: None,
         mark: None,
-        seal_bytes: u64::MAX,
-        keep: None,
+        sealing: Sealing::never(),
         time: Arc::new(HandTime::default()),
         fatal: Arc::new(|why| panic!("{why}")),
     };
@@ -194,8 +193,7 @@ fn a_turn_in_which_the_clock_leaps_says_nothing_before_its_reserve_is_on_disk() 
         key: None,
         expect_cluster: None,
         mark: None,
-        seal_bytes: u64::MAX,
-        keep: None,
+        sealing: Sealing::never(),
         time: Arc::new(HandTime::default()),
         fatal: Arc::new(|why| panic!("{why}")),
     };

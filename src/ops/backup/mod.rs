@@ -17,7 +17,7 @@ use super::output::{Failure, exit};
 use super::rows::generation_id;
 use super::source::open_offline;
 use super::{generation, live};
-use crate::audit::{BlockSource, Source, SourceMeta};
+use crate::audit::{BlockSource, Folded, Source, SourceMeta};
 use crate::cli::{BackupArgs, Global, RestoreArgs};
 use crate::journal::{BACKUP, Birth, Block, CopyError, NodeDir, OpenError, StoreCopy, mend};
 use crate::model::fold::Tree;
@@ -40,7 +40,7 @@ pub fn backup(args: &BackupArgs, global: &Global) -> Result<u8, Failure> {
     let began = Instant::now();
     let mut source = match &args.connect {
         Some(addr) => live::warehouse_at(&addr.to_string(), global)?,
-        None => live::ledger_in(&warehouse_dir(&args.data_dir)?, global)?,
+        None => live::ledger_in(&warehouse_dir(&args.data_dir)?, &args.archive, global)?,
     };
     let cluster = source.meta().cluster.clone();
     let key = source.key().or_else(|| running_key(args));
@@ -148,7 +148,7 @@ fn next_generation(
 // ---- which directories
 
 /// The warehouse's directory: DIR itself, or the one in the market's directory DIR.
-fn warehouse_dir(dir: &Path) -> Result<PathBuf, Failure> {
+pub(super) fn warehouse_dir(dir: &Path) -> Result<PathBuf, Failure> {
     if dir.is_file() {
         return Err(OpenError::NotADirectory(dir.to_owned()).into());
     }
@@ -279,6 +279,14 @@ struct Copied {
 }
 
 impl Copied {
+    /// What the rows add up to that are in archives.
+    fn begin(&mut self, folded: Option<Folded>) {
+        if let Some(Folded::Ledger(folded)) = folded {
+            (self.last, self.generation) = (folded.tip.seq, folded.state.generation);
+            self.clock = folded.state.clock;
+        }
+    }
+
     fn take(&mut self, block: &Block<Record>) {
         (self.last, self.time) = (block.header.last(), block.header.time);
         for record in &block.records {
@@ -313,6 +321,10 @@ fn copy(
         return Err(damaged(&meta, Seq(0), "without a whole mark a lost end would go unseen"));
     };
     let mut written = StoreCopy::begin(into, &birth, Tree::Ledger)?;
+    if let Some((tip, state)) = source.base()? {
+        written.begin_behind(tip, &state)?;
+        copied.begin(source.folded(tip.seq)?);
+    }
     let mut at_mark: Option<Hash> = None;
     for bytes in source.blocks(Seq(1)) {
         let bytes = bytes?;

@@ -24,7 +24,7 @@ fn global() -> Global {
 }
 
 fn backup_to(from: &Path, out: &Path) -> Result<u8, Failure> {
-    let args = BackupArgs { out: out.to_owned(), data_dir: from.to_owned(), connect: None };
+    let args = BackupArgs { out: out.to_owned(), data_dir: from.to_owned(), connect: None, archive: vec![] };
     backup(&args, &global())
 }
 
@@ -50,7 +50,7 @@ fn peer(dir: &Path, generation: Generation) {
 
 /// Reads a directory once its last owner has let go.
 fn opened(dir: &Path) -> Source {
-    open_stores(&[dir.to_owned()], &mut |_, error| Err(error.into())).unwrap().pop().unwrap()
+    open_stores(&[dir.to_owned()], &[], &mut |_, error| Err(error.into())).unwrap().pop().unwrap()
 }
 
 #[test]

@@ -122,7 +122,7 @@ mod tests {
         runtime().unwrap().block_on(write(dir.path(), 3_000)).unwrap();
         // The writer lets the store go a moment after it has closed it.
         let in_use = &mut |_: &Path, error: &OpenError| Err(directory(error));
-        let mut sources = open_stores(&[dir.path().to_path_buf()], in_use).unwrap();
+        let mut sources = open_stores(&[dir.path().to_path_buf()], &[], in_use).unwrap();
         assert_eq!(sources[0].blocks(Seq(1)).count(), 3_000);
         let found = audit(&mut sources, 5).unwrap();
         assert_eq!((found.failures(), found.failed()), (vec![], vec![]));

@@ -27,7 +27,7 @@ pub fn verify(args: &VerifyArgs, global: &Global) -> Result<u8, Failure> {
     let asking = Asking::new(global, false)?;
     let sources = match args.stores.target() {
         Target::Node(addr) => asking.market(&addr.to_string())?,
-        Target::Dirs(dirs) => asking.stores(&dirs)?,
+        Target::Dirs(dirs) => asking.stores(&dirs, args.stores.archives())?,
     };
     run(args, global, sources, &mut stdout())
 }

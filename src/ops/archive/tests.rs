@@ -1,0 +1,129 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::*;
+use crate::audit::Source;
+use crate::audit::{Check, audit, fixture};
+use crate::cli::{BackupArgs, RestoreArgs};
+use crate::journal::{Birth, Sealing, Step, Urgency, exit_on_failure, open, open_sealing};
+use crate::model::fold::Fold as _;
+use crate::ops::backup::{backup, restore};
+use crate::ops::source::{open_archives, open_stores};
+use crate::types::{PeerId, Seq, Stamp, Token, WallMicros};
+
+/// A stopped warehouse whose ledger is in several segments, and the last rows.
+fn warehouse(dir: &Path) -> Seq {
+    let birth = Birth::new("3f2a", PeerId::WAREHOUSE, "warehouse", Token([7; 32]));
+    let sealing = Sealing { bytes: 200, keep: None };
+    let mut node = open_sealing::<Market>(dir, Some(birth), None, "", sealing, exit_on_failure()).unwrap();
+    for (at, records) in fixture::Market::lived().ledger.into_iter().enumerate() {
+        let time = WallMicros(at as u64);
+        records.iter().for_each(|record| node.state.apply(node.journal.next_seq(), time, record));
+        let step = Step { records, time, clock: Stamp(1_000), urgency: Urgency::Now };
+        let ticket = node.journal.stage(step);
+        node.journal.checkpoint(node.state.parts());
+        let durable = node.journal.reader();
+        while durable.durable().ticket < ticket || node.journal.stats().checkpoints <= at as u64 {
+            std::thread::yield_now();
+        }
+    }
+    node.journal.close().unwrap().seq
+}
+
+fn global() -> Global {
+    crate::cli::Cli::parse_from_args(["bazaar", "-q", "dump"].map(Into::into)).unwrap().global
+}
+
+fn opened(dir: &Path, archives: &[PathBuf]) -> Result<Source, Failure> {
+    let archives = open_archives(archives)?;
+    let mut sources = open_stores(&[dir.to_owned()], &archives, &mut |_, error| Err(error.into()))?;
+    Ok(sources.pop().unwrap())
+}
+
+fn archive_to(dir: &Path, before: u64, out: &Path) -> Result<u8, Failure> {
+    let (out, data_dir) = (out.to_owned(), dir.to_owned());
+    archive(&ArchiveArgs { before: Seq(before), out, data_dir }, &global())
+}
+
+fn rows(source: &mut Source) -> Vec<Vec<u8>> {
+    source.blocks(Seq(1)).map(Result::unwrap).collect()
+}
+
+#[test]
+fn an_archived_ledger_is_whole_with_its_archives_and_says_what_it_lacks_without() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let (node, last) = (at("m/warehouse"), warehouse(&at("m/warehouse")));
+    let mut before = opened(&node, &[]).unwrap();
+    let all = rows(&mut before);
+    assert!(audit(std::slice::from_mut(&mut before), 5).unwrap().failed().is_empty());
+    drop(before);
+    let segments = || fs::read_dir(node.join("store/sealed")).unwrap().count();
+    let count = segments();
+    assert!(count >= 4, "{count} segments");
+    assert_eq!(archive_to(&at("m"), 1, &at("none")).unwrap_err().exit, exit::NO);
+    assert_eq!(archive_to(&at("m"), last.0 / 2, &at("first")), Ok(exit::DONE));
+    assert_eq!(archive_to(&at("m"), last.0, &at("first")).unwrap_err().exit, exit::USAGE, "it is there");
+    assert_eq!(archive_to(&at("m"), last.0, &at("second")), Ok(exit::DONE));
+    assert_eq!(segments(), 1, "the state before what is left");
+
+    let both = [at("second"), at("first")];
+    let mut whole = opened(&node, &both).unwrap();
+    assert_eq!((rows(&mut whole), whole.archived_to()), (all.clone(), Seq(0)));
+    let found = audit(std::slice::from_mut(&mut whole), 5).unwrap();
+    assert_eq!((found.failed(), found.lacks(Check::Goods)), (vec![], vec![]));
+    drop(whole);
+    let mut rest = opened(&node, &[]).unwrap();
+    let lacks = rest.archived_to();
+    assert!(lacks > Seq(0) && lacks < last);
+    assert_eq!(rows(&mut rest), all[all.len() - rows(&mut rest).len()..]);
+    let found = audit(std::slice::from_mut(&mut rest), 5).unwrap();
+    assert_eq!(found.failed(), []);
+    assert_eq!(found.lacks(Check::Goods), [format!("archive up to {lacks}")]);
+    assert!(found.unchecked(Check::Money) && !found.unchecked(Check::Chain));
+    drop(rest);
+    for wrong in [&both[1..], &[at("m/warehouse/mark")], &[at("absent")]] {
+        let error = opened(&node, wrong).err().unwrap();
+        assert!(matches!(error.exit, exit::DIRECTORY | exit::FAILURE), "{error:?}");
+    }
+    // The node goes on behind it.
+    let node = open::<Market>(&node, None, Some("3f2a"), "", exit_on_failure()).unwrap();
+    assert_eq!((node.recovery.last, node.recovery.first), (last, lacks.next()));
+}
+
+#[test]
+fn a_backup_of_an_archived_ledger_restores() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let last = warehouse(&at("m/warehouse"));
+    let state = {
+        let node = open::<Market>(&at("m/warehouse"), None, None, "", exit_on_failure()).unwrap();
+        node.state
+    };
+    until_free(&at("m/warehouse"));
+    assert_eq!(archive_to(&at("m"), last.0 * 2 / 3, &at("old")), Ok(exit::DONE));
+    for (name, archive) in [("rest", vec![]), ("whole", vec![at("old")])] {
+        let args = BackupArgs { out: at(name), data_dir: at("m"), connect: None, archive };
+        assert_eq!(backup(&args, &global()), Ok(exit::DONE));
+        let args = RestoreArgs {
+            from: at(name),
+            data_dir: at(&format!("{name}-m")),
+            accept_loss: true,
+            above: None,
+        };
+        assert_eq!(restore(&args, &global()), Ok(exit::DONE));
+        let restored = at(&format!("{name}-m")).join("warehouse");
+        assert_eq!(opened(&restored, &[]).unwrap().archived_to() > Seq(0), name == "rest");
+        let node = open::<Market>(&restored, None, None, "", exit_on_failure()).unwrap();
+        assert_eq!(node.recovery.last, last.next());
+        assert_eq!((&node.state.shelves, &node.state.accounts), (&state.shelves, &state.accounts));
+    }
+}
+
+fn until_free(dir: &Path) {
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while opened(dir, &[]).is_err() {
+        assert!(std::time::Instant::now() < end, "the store is let go");
+        std::thread::yield_now();
+    }
+}
