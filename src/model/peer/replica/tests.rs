@@ -1,10 +1,12 @@
 use crate::codec::encode;
 use crate::limits::{REPLICA_CHUNK_ORDERS_MAX, REPLICA_PARTS_IN_FLIGHT_MAX};
 use crate::model::call::{Answer, CallError};
-use crate::model::message::{Message, ReplicaAnswer, ReplicaAsk};
+use crate::model::message::*;
 use crate::model::peer::entry::Entry;
+use crate::model::peer::rooms::Rooms;
 use crate::model::peer::testing::*;
-use crate::types::{Order, PeerId, Seq, Stamp, Term};
+use crate::model::step::{ConnId, Input};
+use crate::types::{Order, PeerId, ProductId, Quantity, Seq, Stamp, Term};
 
 const THEIRS: Term = Term(4);
 
@@ -223,4 +225,26 @@ fn a_pair_of_an_ended_term_is_not_asked_for() {
     bench.hear(offices(3, Some((6, 5)), None));
     bench.after(5_000);
     assert_eq!(bench.calls("pair"), 0);
+}
+
+/// What was under way when a stream was hung up still comes in.
+#[test]
+fn what_comes_on_a_stream_that_is_here_no_more_is_not_heard() {
+    let mut bench = pair();
+    bench.say("from-10", trade(None, &[order(10, 1)]));
+    let waits = |bench: &Bench| bench.peer.rooms.replica.waiting_since();
+    let (since, roster) = (waits(&bench), Some(Box::new(paired(9, (ME, 3), (6, 4)))));
+    assert!(since.is_some(), "a copy is not acknowledged yet");
+    let stock = StockPush { seq: Seq(5), levels: vec![(ProductId(0), Quantity(3))], ..StockPush::default() };
+    for message in [
+        told(TradeAnswer { roster: roster.clone(), ..TradeAnswer::default() }),
+        settled(SettleAnswer { outcomes: vec![deposited(&order(10, 1))], ..SettleAnswer::default() }),
+        down(ControlDown { roster, ..ControlDown::default() }),
+        Message::Stock(stock),
+        answer(ReplicaAnswer { term: THEIRS, chunk: bench.journal.seq, ..ReplicaAnswer::default() }),
+    ] {
+        assert_eq!(bench.turn([Input::Said(ConnId(u64::MAX), message)]), [""; 0]);
+    }
+    let Rooms { cache, desk, .. } = &bench.peer.rooms;
+    assert_eq!((waits(&bench), cache.seq(), desk.trader.depth()), (since, Seq(0), 1));
 }

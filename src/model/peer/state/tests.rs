@@ -43,6 +43,13 @@ fn entry() -> impl Strategy<Value = Entry> {
             term: Term(term),
             signature: Signature([[0; 32]; 2])
         })),
+        (1u64..4).prop_map(|epoch| Entry::Opened { peer: PeerId(1), epoch: Epoch(epoch) }),
+        (1u64..4).prop_map(|seq| Entry::LedgerSeen {
+            generation: Generation::of_test(1),
+            seq: Seq(seq),
+            hash: Hash::of(&[2]),
+            proof: None
+        }),
         (1u32..5).prop_map(|peer| Entry::Known {
             peer: PeerId(peer),
             epoch: Epoch(0),
@@ -63,6 +70,7 @@ proptest! {
             if at == cut {
                 let mut restored = PeerState::default();
                 whole.parts().into_iter().for_each(|(_, part)| restored.restore(part));
+                prop_assert!(restored == whole && restored.is_whole());
                 resumed = Some(restored);
             }
             let seq = Seq(at as u64 + 1);
@@ -120,4 +128,17 @@ fn a_forgotten_order_is_open_no_more_and_holds_nothing_back() {
     state.apply(Seq(3), WallMicros(0), &Entry::Forgotten { number: number(1) });
     assert_eq!((state.open.len(), state.floor(), state.answered), (1, number(2), 0));
     assert_eq!(state.next_number(Epoch(0)), Some(number(3)), "its number is not given again");
+}
+
+#[test]
+fn what_was_kept_of_a_trader_is_trimmed_below_the_chunk_that_is_named() {
+    let mut state = PeerState::default();
+    let (trader, term) = (PeerId(6), Term(4));
+    for chunk in 1..=3 {
+        let entry = Entry::Mirrored { trader, term, chunk: Seq(chunk), orders: vec![1] };
+        state.apply(Seq(chunk), WallMicros(0), &entry);
+    }
+    state.apply(Seq(4), WallMicros(0), &Entry::Trimmed { trader, term, below: Seq(2) });
+    let kept: Vec<u64> = state.mirrors[&(trader, term)].iter().map(|(chunk, _)| chunk.0).collect();
+    assert_eq!(kept, [2, 3]);
 }
