@@ -248,3 +248,38 @@ fn what_comes_on_a_stream_that_is_here_no_more_is_not_heard() {
     let Rooms { cache, desk, .. } = &bench.peer.rooms;
     assert_eq!((waits(&bench), cache.seq(), desk.trader.depth()), (since, Seq(0), 1));
 }
+
+#[test]
+fn of_the_partner_s_streams_the_one_that_it_dialed_last_counts() {
+    let mut bench = Bench::in_market(paired(2, (ME, 3), (6, 4)));
+    let greets = |stream| {
+        let hello = Some(Box::new(crate::model::hello::Hello { stream, ..*hello(6) }));
+        Message::ReplicaAsk(ReplicaAsk { hello, term: THEIRS, ..ReplicaAsk::default() })
+    };
+    bench.greeted("second", greets(2));
+    assert_eq!(bench.greeted("first", greets(1)), ["hang up first"]);
+    assert_eq!(bench.greeted("third", greets(3)), ["hang up second", "send third replicate hello of 4"]);
+}
+
+#[test]
+fn what_a_trader_has_copied_is_adopted_when_its_term_is_over_and_not_before() {
+    let mut bench = pair();
+    bench.say("from-6", chunk(THEIRS, 7, &[order(11, 1)], 0));
+    bench.recorded();
+    let adopted = Entry::Adopted { trader: PeerId(6), from: THEIRS };
+    bench.hear(paired(8, (ME, 3), (6, 4)));
+    assert!(!bench.recorded().contains(&adopted));
+    bench.hear(offices(9, Some((ME, 3)), Some((6, 8))));
+    assert!(bench.recorded().contains(&adopted));
+}
+
+#[test]
+fn copies_go_to_a_present_secondary_and_to_the_primary_of_a_pair() {
+    let mut absent = offices(2, Some((ME, 3)), Some((6, 4)));
+    absent.secondary.as_mut().unwrap().present = false;
+    assert!(!Bench::in_market(absent).has("replicate"));
+    let mut secondary = Bench::in_market(offices(2, Some((6, 3)), Some((ME, 4))));
+    assert!(!secondary.has("replicate"), "no pair yet");
+    secondary.hear(paired(3, (6, 3), (ME, 4)));
+    assert!(secondary.has("replicate"));
+}

@@ -316,3 +316,40 @@ fn it_ends_when_it_is_told_to() {
     it.step(Input::Stop);
     assert!(it.it.has_ended());
 }
+
+#[test]
+fn a_status_tells_what_the_warehouse_knows_of_itself_and_of_the_market() {
+    let mut it = restored();
+    it.up(4, 1);
+    it.it.duplicates = 3;
+    it.at.disk_low = true;
+    let Ok(Answer::Status(report)) = it.ask(Ask::Status) else { panic!("a report") };
+    let expected = crate::model::report::Report {
+        clock: it.it.clock(),
+        role: "warehouse".to_owned(),
+        cluster: "here".to_owned(),
+        pid: 7,
+        addr: "127.0.0.1:7700".to_owned(),
+        process: ProcessId { starts: 2, ..ProcessId::default() },
+        roster: it.roster(0),
+        disk_low: true,
+        members: it.it.presence.members(),
+        goods: vec![("fish".to_owned(), Money(100))],
+        stock: vec![Quantity(10)],
+        stock_seq: it.it.market.seq,
+        duplicates: 3,
+        health: "disk almost full: orders are refused".to_owned(),
+        consistency: "cacheless".to_owned(),
+        warehouse: "127.0.0.1:7700".to_owned(),
+        generation: Generation::of_test(2),
+        ..Default::default()
+    };
+    assert_eq!(format!("{report:#?}"), format!("{expected:#?}"));
+}
+
+#[test]
+fn a_trader_that_dials_again_is_told_the_sessions_once_more() {
+    let mut it = paired();
+    it.come(Hello { stream: 8, ..hello(6, 1) }, 8);
+    assert!(it.lines().contains(&"before: s608 hello, roster, sessions 3, introduced 4 5 6".to_owned()));
+}

@@ -228,3 +228,24 @@ fn a_settle_stream_that_was_dialed_before_the_one_that_is_here_is_ended() {
     assert!(dialed(3, Hello { stream: 1, ..hello(5, 1) }), "another trader's");
     assert!(dialed(4, Hello { stream: 3, ..hello(6, 1) }), "a later one");
 }
+
+#[test]
+fn watchers_are_told_what_has_changed_since_they_were_told() {
+    let goods = ["fish", "salt"].map(|good| (good.to_owned(), Quantity(10), Money(100))).to_vec();
+    let mut it = Driven::with(Parts { goods, ..parts(Market::default(), 1) });
+    it.open(6, token(6).store_id(), 0).unwrap();
+    assert!(it.up(6, 1));
+    it.claim(6, Office::Primary).unwrap();
+    it.settler(1, 6, 1);
+    it.step(Input::Opened(ConnId(2), Stream::Watch));
+    let watched = |it: &mut Driven| -> Vec<String> {
+        it.end();
+        it.lines().into_iter().filter(|line| line.contains("s2 stock")).collect()
+    };
+    watched(&mut it);
+    for (k, product, left) in [(1, 0, 9), (2, 1, 9), (3, 1, 8)] {
+        it.batch(1, u64::from(k), 1, vec![order(6, k, BUY, product, 1)]);
+        assert_eq!(watched(&mut it), [format!("recorded: s2 stock [({product}, {left})]")]);
+    }
+    assert_eq!(watched(&mut it), [""; 0]);
+}
