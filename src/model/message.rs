@@ -309,6 +309,7 @@ mod tests {
     use super::*;
     use crate::model::market::tests::order;
     use crate::model::offices::Seat;
+    use crate::model::step::{ConnId, Input};
     use crate::types::{OrderKind, ProcessId};
 
     fn orders() -> Vec<Order> {
@@ -356,6 +357,8 @@ mod tests {
     fn the_orders_of_asks_are_counted() {
         let trade = Message::TradeAsk(TradeAsk { orders: orders(), ..TradeAsk::default() });
         let settle = Message::SettleAsk(SettleAsk { orders: orders(), ..SettleAsk::default() });
-        assert_eq!([trade, settle, Message::Watch].map(|message| message.orders()), [3, 3, 0]);
+        let inputs = [trade, settle, Message::Watch].map(|message| Input::Said(ConnId(1), message));
+        assert_eq!(inputs.map(|input| input.orders()), [3, 3, 0]);
+        assert_eq!(Input::Stop.orders(), 0);
     }
 }

@@ -8,6 +8,7 @@ use crate::model::hello::Hello;
 use crate::model::message::{Message, SettleAnswer, SettleAsk, Stream};
 use crate::model::row::{Outcome, OutcomeKind, Reason, Record};
 use crate::model::step::{At, ConnId, Effect, Input, Machine, Numbers, Past, Turn};
+use crate::model::totals::Totals;
 use crate::model::warehouse::{Parts, Rules, Warehouse};
 use crate::types::{
     Batch, Epoch, Now, Office, Order, OrderKind, ProcessId, ProductId, Term, Token, WallMicros,
@@ -149,7 +150,9 @@ fn each_outcome_tells_the_stock_that_it_leaves_and_no_stock_passes_its_limit() {
     assert_eq!(after(&order(1, 2, OrderKind::Sell, 0, 2)), (OutcomeKind::Deposited, 9));
     assert_eq!(after(&order(1, 3, OrderKind::Sell, 1, 5)), (OutcomeKind::Deposited, STOCK_MAX));
     assert_eq!(after(&order(1, 4, OrderKind::Sell, 1, 1)), (OutcomeKind::Refused, STOCK_MAX));
-    assert_eq!((market.totals.outcomes, market.totals.amount), (4, Money(300)));
+    assert_eq!((market.totals.outcomes, market.totals.amount, market.is_whole()), (4, Money(300), true));
+    market.totals = Totals::default();
+    assert!(!market.is_whole(), "an earlier version counted nothing");
 }
 
 #[test]

@@ -119,6 +119,9 @@ fn settled_chunks_of_a_mirror_are_forgotten() {
     bench.say("from-6", chunk(THEIRS, 9, &[order(11, 2)], 8));
     let mirror = &bench.journal.mirrors[&(PeerId(6), THEIRS)];
     assert_eq!(mirror.iter().map(|(at, _)| at.0).collect::<Vec<_>>(), [9]);
+    bench.recorded();
+    bench.say("from-6", chunk(THEIRS, 10, &[], 9));
+    assert_eq!(bench.recorded(), [], "there is nothing below it");
 }
 
 #[test]
@@ -237,9 +240,9 @@ fn what_comes_on_a_stream_that_is_here_no_more_is_not_heard() {
     assert!(since.is_some(), "a copy is not acknowledged yet");
     let stock = StockPush { seq: Seq(5), levels: vec![(ProductId(0), Quantity(3))], ..StockPush::default() };
     for message in [
-        told(TradeAnswer { roster: roster.clone(), ..TradeAnswer::default() }),
+        told(TradeAnswer { roster, ..TradeAnswer::default() }),
         settled(SettleAnswer { outcomes: vec![deposited(&order(10, 1))], ..SettleAnswer::default() }),
-        down(ControlDown { roster, ..ControlDown::default() }),
+        down(ControlDown { roster: Some(Box::new(offices(9, None, None))), ..ControlDown::default() }),
         Message::Stock(stock),
         answer(ReplicaAnswer { term: THEIRS, chunk: bench.journal.seq, ..ReplicaAnswer::default() }),
     ] {
@@ -282,4 +285,23 @@ fn copies_go_to_a_present_secondary_and_to_the_primary_of_a_pair() {
     assert!(!secondary.has("replicate"), "no pair yet");
     secondary.hear(paired(3, (6, 3), (ME, 4)));
     assert!(secondary.has("replicate"));
+}
+
+/// Otherwise the partner keeps every chunk, and adopts what was settled long ago.
+#[test]
+fn each_chunk_says_below_which_one_all_is_settled() {
+    let mut bench = pair();
+    let mut takes = |k: u32| {
+        let lines = bench.say("from-10", trade(None, &[order(10, k)]));
+        let settled = lines[1].split_once(" settled below ").unwrap().1.parse::<u64>().unwrap();
+        bench.say("replicate", durable());
+        let taken = bench.journal.accepted[&order(10, k).id].seq.0;
+        if k == 2 {
+            bench.decided(1, &[order(10, 1)]);
+        }
+        (taken, settled)
+    };
+    let [one, two, three] = [1, 2, 3].map(&mut takes);
+    assert!([one.1, two.1].iter().all(|below| (1..=one.0).contains(below)), "{one:?} {two:?}");
+    assert_eq!(three.1, two.0, "the first one has its outcome");
 }

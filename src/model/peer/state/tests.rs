@@ -91,6 +91,7 @@ fn the_window_counts_from_what_is_durably_answered() {
     let state = PeerState { last: Number::new(Epoch(0), SESSION_WINDOW), ..PeerState::default() };
     assert_eq!(state.room(Number::new(Epoch(0), 1)), 0);
     assert_eq!(state.room(Number::new(Epoch(0), 3)), 2);
+    assert_eq!(state.room(state.last), SESSION_WINDOW - 1, "the last one is open");
     assert_eq!(PeerState::default().room(Number::new(Epoch(0), 1)), SESSION_WINDOW);
 }
 
@@ -141,4 +142,31 @@ fn what_was_kept_of_a_trader_is_trimmed_below_the_chunk_that_is_named() {
     state.apply(Seq(4), WallMicros(0), &Entry::Trimmed { trader, term, below: Seq(2) });
     let kept: Vec<u64> = state.mirrors[&(trader, term)].iter().map(|(chunk, _)| chunk.0).collect();
     assert_eq!(kept, [2, 3]);
+}
+
+#[test]
+fn what_is_settled_leaves_as_a_range_of_one_peer() {
+    let mut state = PeerState::default();
+    let number = |k: u32| Number::new(Epoch(0), k);
+    let orders =
+        [(5, 1), (5, 2), (5, 3), (5, 4), (6, 2)].map(|(peer, k)| order(peer, k, OrderKind::Sell, 0, 1));
+    for (order, seq) in orders.into_iter().zip(1..) {
+        state.apply(Seq(seq), WallMicros(0), &Entry::Accepted { term: Term(1), order });
+    }
+    let settled = Entry::Settled { peer: PeerId(5), first: number(1), last: number(3) };
+    state.apply(Seq(6), WallMicros(0), &settled);
+    assert_eq!(state.accepted.keys().collect::<Vec<_>>(), [&orders[3].id, &orders[4].id]);
+    let told = |k: u32| Told {
+        number: number(k),
+        kind: OutcomeKind::Deposited,
+        reason: None,
+        filled: Quantity(1),
+        amount: Money(0),
+        seq: Seq(1),
+    };
+    let answered = Entry::Answered { via: PeerId(6), told: vec![told(1), told(2)], seen: None };
+    state.apply(Seq(7), WallMicros(0), &answered);
+    assert_eq!((state.totals.outcomes, state.is_whole()), (2, true));
+    state.totals = Totals::default();
+    assert!(!state.is_whole(), "an earlier version counted nothing");
 }
