@@ -76,6 +76,7 @@ mod tests {
             (catalogue.name(ProductId(1)), catalogue.name(ProductId(7))),
             ("fish".into(), "#7".into())
         );
+        assert_eq!((catalogue.product("fish"), catalogue.product("eel")), (Some(ProductId(1)), None));
         let partly = br#"[{"name":"boar"},{"name":"fish","unit_price":100},7]"#;
         assert_eq!(Catalogue::from_json(partly).0.len(), 1);
         assert_eq!(Catalogue::from_json(b"no list"), Catalogue::default());

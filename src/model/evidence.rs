@@ -171,4 +171,21 @@ mod tests {
         assert!(seen.tells_more_than(&Seen { proof: None, ..seen }));
         assert!(Seen { seq: Seq(10), proof: None, ..seen }.tells_more_than(&seen));
     }
+
+    #[test]
+    fn what_tells_more_is_learnt_of_the_same_generation_only() {
+        let (_, seen) = signed();
+        let rival = Generation { random: 8, ..seen.generation };
+        let later = Seen { seq: Seq(10), proof: None, ..seen };
+        for (told, learnt) in [
+            (later, later),
+            (Seen { seq: Seq(8), ..seen }, seen),
+            (Seen { generation: rival, ..later }, seen),
+            (Seen { generation: Generation::of_test(2), ..later }, seen),
+        ] {
+            let mut known = seen;
+            known.learn(&told);
+            assert_eq!(known, learnt, "{told:?}");
+        }
+    }
 }

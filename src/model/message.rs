@@ -303,3 +303,62 @@ pub(crate) fn outcome_weight(outcome: &Outcome) -> usize {
     const SHARE_BYTES: usize = 24;
     OUTCOME_BYTES + SHARE_BYTES * outcome.shares.len()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::market::tests::order;
+    use crate::model::offices::Seat;
+    use crate::model::step::{ConnId, Input};
+    use crate::types::{OrderKind, ProcessId};
+
+    fn orders() -> Vec<Order> {
+        (1..=3).map(|k| order(1, k, OrderKind::Sell, 0, 1)).collect()
+    }
+
+    /// With so many bytes behind its fields: of the cluster's name, of its address, of a seat's address, of ids.
+    fn hello() -> (Box<Hello>, usize) {
+        let (peer, process) = (PeerId(2), ProcessId::default());
+        let seat = Seat { peer, process, term: Term(1), present: true, addr: "a".repeat(300), licence: None };
+        let roster = Roster { primary: Some(seat), passed_over: vec![peer; 50], ..Roster::default() };
+        let weight = size_of::<Hello>() + 10 + 200 + size_of::<Roster>() + 300 + 50 * size_of::<PeerId>();
+        let (cluster, addr) = ("c".repeat(10), "b".repeat(200));
+        (Box::new(Hello { cluster, addr, roster, ..Hello::default() }), weight)
+    }
+
+    /// Otherwise what strangers say fills the memory while it waits.
+    #[test]
+    fn a_message_weighs_all_that_it_carries() {
+        let (hello, hello_weight) = hello();
+        let members = [7, 90].map(|len| Member {
+            id: PeerId(2),
+            addr: "d".repeat(len),
+            process: ProcessId::default(),
+            left: false,
+        });
+        let word = |word| Message::Peer(PeerMessage { clock: Stamp(1), word });
+        let (some, ask) = (Some(hello.clone()), TradeAsk { orders: orders(), ..TradeAsk::default() });
+        let copies = ReplicaAsk { orders: vec![0; 77], hello: some.clone(), ..ReplicaAsk::default() };
+        let roster_weight = hello.roster.weight();
+        for (message, more) in [
+            (Message::TradeAsk(TradeAsk { hello: some, ..ask }), 3 * size_of::<Order>() + hello_weight),
+            (Message::ReplicaAsk(copies), 77 + hello_weight),
+            (word(PeerWord::Roster(Box::new(hello.roster.clone()))), roster_weight),
+            (word(PeerWord::Hello(hello)), hello_weight),
+            (word(PeerWord::Members(members.to_vec())), 2 * size_of::<Member>() + 97),
+            (word(PeerWord::Preempt), 0),
+        ] {
+            assert_eq!(message.weight(), size_of::<Message>() + more, "{message:?}");
+        }
+    }
+
+    /// A turn takes so many orders and no more.
+    #[test]
+    fn the_orders_of_asks_are_counted() {
+        let trade = Message::TradeAsk(TradeAsk { orders: orders(), ..TradeAsk::default() });
+        let settle = Message::SettleAsk(SettleAsk { orders: orders(), ..SettleAsk::default() });
+        let inputs = [trade, settle, Message::Watch].map(|message| Input::Said(ConnId(1), message));
+        assert_eq!(inputs.map(|input| input.orders()), [3, 3, 0]);
+        assert_eq!(Input::Stop.orders(), 0);
+    }
+}

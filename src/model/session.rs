@@ -329,6 +329,19 @@ mod tests {
         assert!(matches!(window.standing(Number::K_MAX), Standing::Decided(_)));
     }
 
+    #[test]
+    fn a_window_says_up_to_where_all_are_decided_and_if_none_was_lost() {
+        let mut window = Window::default();
+        assert_eq!((window.all_decided_to(), window.is_whole()), (0, true));
+        [1, 2, 4].into_iter().for_each(|k| window.decide(k, decided(k)));
+        assert_eq!((window.all_decided_to(), window.is_whole()), (2, true));
+        window.forget();
+        assert_eq!((window.all_decided_to(), window.floor()), (2, 3));
+        window.decide_lost(9_000, decided(9_000));
+        assert!(!window.is_whole() && window.invariants(false).is_err());
+        assert_eq!(window.invariants(true), Ok(()), "a restore lost some");
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(500))]
         /// Against a set of decided numbers: decided stays decided or becomes stale, and nothing is decided twice.

@@ -39,3 +39,20 @@ impl Totals {
         names.iter().copied().zip(self.kinds.iter().copied()).filter(|(_, count)| *count > 0).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_are_counted_by_their_numbers_and_the_first_time_is_kept() {
+        let mut totals = Totals::default();
+        for (kind, time) in [(2, 5), (0, 6), (2, 7)] {
+            totals.count(kind, WallMicros(time));
+        }
+        assert_eq!(totals.kinds, [1, 0, 2]);
+        assert_eq!((totals.records(), totals.first), (3, Some(WallMicros(5))));
+        let named = totals.by_name(&["stocked", "deposit", "sale", "refusal"]);
+        assert_eq!(named, BTreeMap::from([("stocked", 1), ("sale", 2)]), "of those that there are");
+    }
+}

@@ -385,6 +385,14 @@ mod tests {
     }
 
     #[test]
+    fn a_word_of_its_own_is_no_word_of_another() {
+        for message in [Message::Election, Message::Ok, Message::Coordinator] {
+            let (mut election, _) = asking();
+            assert_eq!(election.received(START, ME, message, Some(vacancy(&[2, 6, 8]))), [], "{message:?}");
+        }
+    }
+
+    #[test]
     fn a_late_coordinator_holds_a_round_off_but_does_not_end_it() {
         let (mut election, _) = asking();
         let effects = election.received(START, PeerId(2), Message::Coordinator, Some(vacancy(&[2, 6, 8])));

@@ -1,13 +1,14 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::limits::{QUANTITY_MAX, SALE_LOTS_MAX};
+use crate::limits::{QUANTITY_MAX, SALE_LOTS_MAX, STOCK_MAX};
 use crate::model::clock::Clock;
 use crate::model::fold::Fold as _;
 use crate::model::hello::Hello;
 use crate::model::message::{Message, SettleAnswer, SettleAsk, Stream};
 use crate::model::row::{Outcome, OutcomeKind, Reason, Record};
 use crate::model::step::{At, ConnId, Effect, Input, Machine, Numbers, Past, Turn};
+use crate::model::totals::Totals;
 use crate::model::warehouse::{Parts, Rules, Warehouse};
 use crate::types::{
     Batch, Epoch, Now, Office, Order, OrderKind, ProcessId, ProductId, Term, Token, WallMicros,
@@ -87,6 +88,7 @@ fn outcomes_by_precedence() {
     check(order(1, 1, BUY, 7, 1), Err(NotTaken::UnknownProduct));
     check(order(1, 1, BUY, 0, 0), Err(NotTaken::Quantity));
     check(order(1, 1, BUY, 0, QUANTITY_MAX + 1), Err(NotTaken::Quantity));
+    check(order(3, 1, BUY, 0, QUANTITY_MAX), Ok(OutcomeKind::SoldOut));
     check(order(1, 1, BUY, 0, 3), Ok(OutcomeKind::Bought));
     check(order(1, 1, BUY, 0, 3), Ok(OutcomeKind::Bought));
     check(order(1, 1, BUY, 0, 4), Err(NotTaken::OtherContent));
@@ -128,6 +130,29 @@ fn lots_are_filled_oldest_first_and_sellers_paid() {
     assert_eq!(sellers, [(0, 10, 950), (2, 4, 380), (3, 1, 95)]);
     assert_eq!(market.accounts[&PeerId(6)].balance(), Money(75));
     assert_eq!(market.accounts[&PeerId(1)].balance(), Money(-1500));
+}
+
+#[test]
+fn each_outcome_tells_the_stock_that_it_leaves_and_no_stock_passes_its_limit() {
+    let mut market = market();
+    let (name, unit_price, clock) = ("salt".into(), Money(50), Stamp(2));
+    apply(&mut market, Record::Stocked { name, quantity: Quantity(STOCK_MAX - 5), unit_price, clock });
+    let (name, quantity) = ("none yet".into(), Quantity(0));
+    apply(&mut market, Record::Stocked { name, quantity, unit_price, clock });
+    let mut after = |order: &Order| match settle(&mut market, order) {
+        Verdict::New(record) => {
+            let outcome = record.outcome(Seq(1), WallMicros(0)).unwrap();
+            (outcome.kind, outcome.stock_after.0)
+        }
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(after(&order(1, 1, BUY, 0, 3)), (OutcomeKind::Bought, 7));
+    assert_eq!(after(&order(1, 2, OrderKind::Sell, 0, 2)), (OutcomeKind::Deposited, 9));
+    assert_eq!(after(&order(1, 3, OrderKind::Sell, 1, 5)), (OutcomeKind::Deposited, STOCK_MAX));
+    assert_eq!(after(&order(1, 4, OrderKind::Sell, 1, 1)), (OutcomeKind::Refused, STOCK_MAX));
+    assert_eq!((market.totals.outcomes, market.totals.amount, market.is_whole()), (4, Money(300), true));
+    market.totals = Totals::default();
+    assert!(!market.is_whole(), "an earlier version counted nothing");
 }
 
 #[test]

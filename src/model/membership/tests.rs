@@ -245,3 +245,35 @@ proptest! {
         prop_assert_eq!(at_once.digest(), one_by_one.digest());
     }
 }
+
+/// A peer that listens on all addresses does not know by which it is seen.
+#[test]
+fn the_warehouse_says_where_a_process_listens() {
+    let mut view = view();
+    view.merge(Now(1), vec![member(2, 1)]);
+    let moved = Member { addr: "192.0.2.7:7702".into(), ..member(2, 1) };
+    assert_eq!(view.merge(Now(2), vec![moved.clone()]), [], "not another peer");
+    assert_eq!(view.told(Now(300), vec![member(2, 1)]), [], "as it was");
+    assert_eq!(view.told(Now(300), vec![moved.clone()]), [moved.clone()]);
+    assert_eq!((view.get(PeerId(2)), view.quiet_for_ms(Now(300))), (Some(&moved), 0));
+    assert_eq!(view.told(Now(301), vec![member(2, 2)]), [member(2, 2)], "a newer process");
+    assert_eq!(view.told(Now(302), vec![moved]), [], "an older one");
+    let own = Member { addr: "192.0.2.7:7701".into(), ..member(1, 1) };
+    assert_eq!(view.told(Now(303), vec![own]), []);
+    assert_eq!(view.own(), &member(1, 1));
+}
+
+#[test]
+fn an_address_to_listen_on_is_no_news() {
+    for addr in ["0.0.0.0:7702", "[::]:7702"] {
+        let everywhere = Member { addr: addr.into(), ..member(2, 1) };
+        assert_eq!(view().merge(Now(1), vec![everywhere]), [], "{addr}");
+    }
+}
+
+#[test]
+fn only_those_that_are_gone_have_left() {
+    let mut view = view();
+    view.merge(Now(1), vec![member(2, 1), gone(3, 1)]);
+    assert_eq!([2, 3, 4].map(|peer| view.has_left(PeerId(peer))), [false, true, false]);
+}

@@ -279,3 +279,49 @@ impl Entry {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::encode;
+    use crate::model::market::tests::order;
+    use crate::model::row::OutcomeKind;
+
+    /// An entry of each kind that is about something, with the peer that it is about.
+    fn entries() -> Vec<(Entry, Option<PeerId>)> {
+        let (term, number, peer, trader) = (Term(3), Number(1), PeerId(5), PeerId(6));
+        let (epoch, store, first, last) = (Epoch(0), Hash::default(), number, number);
+        let (generation, seq, hash, office) = (Generation::default(), Seq(1), store, Office::Primary);
+        let order = order(5, 1, OrderKind::Sell, 0, 1);
+        let (stamp, kind, product, quantity) = (order.stamp, order.kind, order.product, order.quantity);
+        vec![
+            (Entry::Placed(Placed { number, stamp, kind, product, quantity }), None),
+            (Entry::Answered { via: trader, told: Vec::new(), seen: None }, None),
+            (Entry::Opened { peer, epoch }, Some(peer)),
+            (Entry::Known { peer, epoch, store }, Some(peer)),
+            (Entry::Granted { office, term }, None),
+            (Entry::Ended { term }, None),
+            (Entry::Accepted { term, order }, Some(peer)),
+            (Entry::Settled { peer, first, last }, Some(peer)),
+            (Entry::HandedOver { peer, first, last }, Some(peer)),
+            (Entry::LedgerSeen { generation, seq, hash, proof: None }, None),
+            (Entry::Mirrored { trader, term, chunk: seq, orders: Vec::new() }, None),
+            (Entry::Adopted { trader, from: term }, None),
+            (Entry::Trimmed { trader, term, below: seq }, None),
+            (Entry::Forgotten { number }, None),
+            (Entry::AskedAgain { first, last }, None),
+        ]
+    }
+
+    #[test]
+    fn the_kind_of_an_entry_is_what_the_codec_writes_first() {
+        for (at, (entry, _)) in entries().into_iter().enumerate() {
+            assert_eq!((entry.kind_number(), usize::from(encode(&entry).unwrap()[0])), (at, at), "{entry:?}");
+        }
+    }
+
+    #[test]
+    fn an_entry_is_found_by_the_peer_that_it_is_about() {
+        entries().into_iter().for_each(|(entry, peer)| assert_eq!(entry.peer(), peer, "{entry:?}"));
+    }
+}

@@ -57,3 +57,31 @@ impl Tally {
         Shopping { open: open as u64, done, latency_us: bytes, ..self.shopping.clone() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hdrhistogram::serialization::Deserializer;
+
+    use super::*;
+    use crate::model::peer::testing::{deposited, order};
+
+    #[test]
+    fn orders_are_counted_by_what_became_of_them() {
+        use OutcomeKind::{Bought, Deposited, PartlyBought, Refused, Reversed, SoldOut, Voided};
+        let mut tally = Tally::default();
+        [10, 20].into_iter().for_each(|at| tally.placed(WallMicros(at)));
+        let kinds =
+            [Bought, PartlyBought, SoldOut, SoldOut, SoldOut, Deposited, Refused, Reversed, Voided, Voided];
+        for (kind, at) in kinds.into_iter().zip(30..) {
+            tally.told(&Outcome { kind, ..deposited(&order(4, 1)) }, WallMicros(at));
+        }
+        tally.took(0);
+        tally.took(500);
+        let report = tally.report(7, true);
+        assert_eq!((report.placed, report.answered, report.open, report.done), (2, 10, 7, true));
+        assert_eq!((report.first_at, report.last_at), (10, 39));
+        assert_eq!((report.bought, report.sold_out, report.deposits, report.refused), (2, 3, 1, 4));
+        let latencies: Histogram<u64> = Deserializer::new().deserialize(&mut &report.latency_us[..]).unwrap();
+        assert_eq!((latencies.len(), latencies.min(), latencies.max()), (2, 1, 500));
+    }
+}

@@ -90,3 +90,40 @@ impl Record {
         .map(|order| order.product)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::fold::Stored as _;
+    use crate::model::market::tests::order;
+    use crate::model::row::{Decision, Reason};
+    use crate::types::{Batch, Epoch, Hash, Office, ProcessId, Quantity, Seq, Stamp};
+
+    fn decision(kind: OrderKind, term: u64) -> Decision {
+        let (order, trader, term) = (order(5, 1, kind, 2, 1), PeerId(6), Term(term));
+        Decision { order, clock: Stamp(9), stock_after: Quantity(0), trader, term, batch: Batch(1) }
+    }
+
+    #[test]
+    fn rows_are_found_by_their_order_trader_and_product() {
+        let (sell, void) = (decision(OrderKind::Sell, 3), decision(OrderKind::Void, 0));
+        let (id, clock) = (sell.order.id, Stamp(9));
+        let (office, process) = (Office::Primary, ProcessId::default());
+        let session =
+            Record::Session { peer: PeerId(5), epoch: Epoch(0), store: Hash::default(), key: None, clock };
+        let granted = Record::Office { office, trader: PeerId(6), process, term: Term(3), clock };
+        let given_up = Record::Void { decision: void, reason: Reason::GivenUp };
+        let (of_5, by_6, of_2) = (Some(PeerId(5)), Some((PeerId(6), Term(3))), Some(ProductId(2)));
+        for (record, peer, order, holder, product) in [
+            (Record::Deposit(sell), of_5, Some(id), by_6, of_2),
+            (Record::Conflict(sell), of_5, Some(id), by_6, of_2),
+            (given_up, of_5, Some(id), None, None),
+            (session, of_5, None, None, None),
+            (granted, None, None, by_6, None),
+        ] {
+            assert_eq!((record.peer(), record.order()), (peer, order), "{record:?}");
+            assert_eq!((record.holder(), record.product()), (holder, product), "{record:?}");
+            assert_eq!(record.clock(), clock, "{record:?}");
+        }
+    }
+}

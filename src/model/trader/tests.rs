@@ -130,3 +130,33 @@ fn an_outcome_of_an_order_that_left_is_told_to_nobody() {
     let mut trader = trader();
     assert!(trader.settled(Batch(1), vec![outcome(&buy(1, 1))], vec![]).outcomes.is_empty());
 }
+
+/// Its row has to be one that the audit can read.
+#[test]
+fn a_void_of_more_than_there_can_be_stays_with_its_sender() {
+    let mut trader = trader();
+    let void = |quantity| order(1, 1, OrderKind::Void, 9, quantity);
+    assert_eq!(trader.admit(void(QUANTITY_MAX + 1)), Err(NotTaken::Quantity));
+    assert_eq!(trader.admit(void(QUANTITY_MAX)), Ok(Admitted::New), "whatever it says of goods");
+}
+
+/// Otherwise a peer is turned away for good once it has placed a window full of orders.
+#[test]
+fn a_settled_order_makes_room_in_the_window_of_its_peer() {
+    let mut trader = trader();
+    (1..=SESSION_WINDOW).for_each(|k| assert_eq!(trader.admit(buy(1, k)), Ok(Admitted::New)));
+    assert_eq!(trader.admit(buy(1, SESSION_WINDOW + 1)), Err(NotTaken::Window));
+    assert_eq!(trader.admit(buy(2, 1)), Ok(Admitted::New), "another peer");
+    trader.settled(Batch(1), vec![outcome(&buy(1, 1))], vec![]);
+    assert_eq!(trader.admit(buy(1, SESSION_WINDOW + 1)), Ok(Admitted::New));
+    assert_eq!(trader.admit(buy(1, SESSION_WINDOW + 2)), Err(NotTaken::Window));
+}
+
+#[test]
+fn the_batches_of_a_term_are_numbered_from_1() {
+    let mut trader = trader();
+    trader.admit(buy(1, 1)).unwrap();
+    assert_eq!(trader.next_batch().unwrap().0, Batch(1));
+    trader.begin();
+    assert_eq!(trader.next_batch(), Some((Batch(1), vec![buy(1, 1)])), "what was on its way goes again");
+}

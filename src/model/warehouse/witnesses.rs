@@ -100,9 +100,9 @@ impl Warehouse {
                 let why = "the warehouse has just started and hears its peers first; ask again".to_owned();
                 turn.at_once(Because::TellsNothing, Effect::Reply(reply, Err(Refusal::Unavailable(why))));
             }
-            Input::Said(conn, _) | Input::Opened(conn, _) => {
-                self.hang_up(conn, "too much came before the peers were heard", turn);
-            }
+            Input::Said(conn, _) => self.hang_up(conn, "too much came before the peers were heard", turn),
+            // It is not among the streams yet.
+            Input::Opened(conn, _) => turn.hold(Effect::HangUp(conn)),
             _ => {}
         }
     }

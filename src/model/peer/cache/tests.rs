@@ -45,3 +45,11 @@ fn the_stream_is_dialed_again_while_in_office_and_not_afterwards() {
     bench.after(60_000);
     assert!(!bench.has("watch"));
 }
+
+#[test]
+fn the_warehouse_s_clock_is_taken_in() {
+    let mut bench = in_office();
+    let Message::Stock(stock) = push(9, &[]) else { panic!("a push") };
+    bench.say("watch", Message::Stock(StockPush { clock: Stamp(500), ..stock }));
+    assert!(bench.clock() > Stamp(500));
+}

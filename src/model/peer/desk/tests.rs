@@ -1,8 +1,9 @@
-use crate::limits::CLOCK_LEAD_MAX;
+use crate::limits::{CLOCK_LEAD_MAX, LEDGER_SEEN_EVERY_MS};
 use crate::model::call::Ask;
+use crate::model::evidence::Seen;
 use crate::model::hello::Hello;
 use crate::model::market::NotTaken;
-use crate::model::message::{Message, ReplicaAsk, SettleAnswer, Stream, TradeAsk};
+use crate::model::message::{ControlDown, Message, ReplicaAsk, SettleAnswer, Stream, TradeAsk};
 use crate::model::offices::Roster;
 use crate::model::peer::entry::{Entry, Proof};
 use crate::model::peer::testing::*;
@@ -361,4 +362,49 @@ fn a_void_is_taken_while_a_stream_waits_for_another_number() {
     bench.say("from-10", trade(None, &[unknown_good(2)]));
     let lines = bench.say("from-10", trade(None, &[void(4), void(1), order(10, 3)]));
     assert_eq!(lines, [waits, "send settle settle term 3 batch 1 10-1 (void) 10-4 (void)"]);
+}
+
+#[test]
+fn a_queue_that_moves_has_waited_since_it_last_did() {
+    let mut bench = trading();
+    let waited = |bench: &Bench| bench.peer.rooms.desk.waiting_ms(bench.at.now);
+    bench.say("from-10", trade(None, &[order(10, 1), order(10, 2)]));
+    bench.after(200);
+    let (batch, repeated) =
+        (Batch(1), crate::model::row::Outcome { repeated: true, ..deposited(&order(10, 1)) });
+    bench.say("settle", settled(SettleAnswer { batch, outcomes: vec![repeated], ..SettleAnswer::default() }));
+    bench.after(300);
+    assert_eq!((waited(&bench), bench.peer.rooms.desk.duplicates), (300, 1));
+    bench.decided(1, &[order(10, 2)]);
+    bench.after(100);
+    assert_eq!((waited(&bench), bench.peer.rooms.desk.duplicates), (0, 1));
+}
+
+/// So that a market which was killed finds out an older copy of the ledger, and nothing is written for that alone.
+#[test]
+fn what_was_seen_of_the_ledger_is_kept_with_what_is_written_anyway() {
+    let mut bench = trading();
+    let mut sees = |bench: &mut Bench, seq| {
+        let seen = Seen { seq: Seq(seq), ..Seen::default() };
+        bench.say("control", down(ControlDown { seen: Some(Box::new(seen)), ..ControlDown::default() }));
+    };
+    let kept = |bench: &mut Bench| {
+        let seen = bench.recorded().into_iter().filter_map(|entry| match entry {
+            Entry::LedgerSeen { seq, .. } => Some(seq.0),
+            _ => None,
+        });
+        seen.collect::<Vec<_>>()
+    };
+    sees(&mut bench, 70);
+    bench.after(LEDGER_SEEN_EVERY_MS);
+    assert_eq!(kept(&mut bench), [0_u64; 0]);
+    bench.say("from-10", trade(None, &[order(10, 1)]));
+    assert_eq!(kept(&mut bench), [70]);
+    sees(&mut bench, 71);
+    bench.after(LEDGER_SEEN_EVERY_MS - 1);
+    bench.say("from-10", trade(None, &[order(10, 2)]));
+    assert_eq!(kept(&mut bench), [0_u64; 0], "not with every record");
+    bench.after(1);
+    bench.say("from-10", trade(None, &[order(10, 3)]));
+    assert_eq!(kept(&mut bench), [71]);
 }

@@ -1,7 +1,8 @@
+use crate::model::link::LinkKey;
 use crate::model::membership::Member;
-use crate::model::message::PeerWord;
+use crate::model::message::{ControlDown, PeerWord};
 use crate::model::peer::testing::*;
-use crate::types::{PeerId, ProcessId};
+use crate::types::{Hash, PeerId, ProcessId, Seq};
 
 /// A peer of a market with both traders, 8 and 9, which it knows by name only.
 fn peer() -> Bench {
@@ -141,4 +142,113 @@ fn two_links_of_one_peer_are_two_streams() {
         bench.say("again", word(PeerWord::Heartbeat(3))),
         ["send again link heartbeat answer 3 (before)"]
     );
+}
+
+/// So nobody takes what a dead stream still brings for what its successor said.
+#[test]
+fn each_stream_is_dialed_later_than_the_one_before() {
+    let mut bench = peer();
+    let facts = &mut bench.peer.facts;
+    let hellos = [facts.first_hello(), facts.first_hello(), *facts.link_hello(PeerId(6), "there")];
+    assert!(hellos[0].stream > 0 && hellos.is_sorted_by_key(|hello| hello.dialed()), "{hellos:?}");
+    assert!(hellos[0].was_dialed_before(hellos[1].dialed()));
+}
+
+#[test]
+fn both_ends_of_a_link_prove_themselves() {
+    let mut bench = peer();
+    let key = LinkKey::new(&token(ME), PeerId(6));
+    let dialed = bench.peer.facts.link_hello(PeerId(6), "there");
+    assert_eq!(dialed.proof, key.dial(dialed.dialed(), "there"));
+    let theirs = link_hello(6, 1);
+    assert_eq!(bench.peer.facts.link_answer(&theirs).proof, key.answer(theirs.dialed()));
+}
+
+#[test]
+fn a_link_that_was_dialed_before_the_one_that_is_here_is_ended() {
+    let mut bench = peer();
+    bench.introduce(&[6]);
+    bench.greeted("later", word(PeerWord::Hello(link_hello(6, 2))));
+    let earlier = bench.greeted("earlier", word(PeerWord::Hello(link_hello(6, 1))));
+    assert_eq!(earlier, ["hang up earlier"]);
+    assert!(bench.has("later"));
+}
+
+#[test]
+fn a_peer_says_in_which_life_it_is() {
+    let lines = peer().ask(1, crate::model::call::Ask::Probe);
+    assert_eq!(lines, ["reply r1 alive 0.1.4 (before)"]);
+}
+
+#[test]
+fn a_link_that_proves_nothing_does_not_come_in_when_its_peer_is_told_of() {
+    let mut bench = peer();
+    let forged = crate::model::hello::Hello { proof: Default::default(), ..*link_hello(6, 1) };
+    bench.greeted("forged", word(PeerWord::Hello(Box::new(forged))));
+    bench.greeted("from-6", greeting(6));
+    let lines = bench.introduce(&[6]);
+    assert!(lines.iter().any(|line| line.starts_with("send from-6 link hello")), "{lines:?}");
+    assert!(!lines.iter().any(|line| line.starts_with("send forged")), "{lines:?}");
+}
+
+/// The hello that a peer dials with is its first word of its new process.
+#[test]
+fn a_hello_on_a_link_says_in_which_life_its_peer_is_and_where() {
+    let mut bench = peer();
+    bench.introduce(&[6]);
+    let process = ProcessId { starts: 2, ..process(6) };
+    let proof = LinkKey::new(&token(6), PeerId(ME)).dial((process, 1), &addr(ME));
+    let hello = crate::model::hello::Hello { process, proof, addr: "elsewhere".into(), ..*link_hello(6, 1) };
+    bench.greeted("from-6", word(PeerWord::Hello(Box::new(hello))));
+    let known = bench.peer.facts.membership.get(PeerId(6)).unwrap();
+    assert_eq!((known.process, known.addr.as_str()), (process, "elsewhere"));
+}
+
+/// A peer that listens on all addresses does not know by which it is seen.
+#[test]
+fn a_peer_listens_where_the_warehouse_says() {
+    let mut bench = peer();
+    let mut seen = introduction(ME);
+    seen.member.addr = "192.0.2.4:7704".into();
+    let introduced = vec![seen.clone()];
+    bench.say("control", down(ControlDown { introduced, ..ControlDown::default() }));
+    let facts = &bench.peer.facts;
+    assert_eq!((&facts.me.addr, facts.membership.own()), (&seen.member.addr, &seen.member));
+}
+
+#[test]
+fn news_does_not_cut_the_back_off_of_a_link_short() {
+    let mut bench = peer();
+    bench.met(2, &[]);
+    bench.met(6, &[]);
+    bench.refused("to-6");
+    bench.after(9);
+    let news = Member { process: ProcessId { starts: 2, ..process(2) }, ..member(2) };
+    let lines = bench.say("from-2", word(PeerWord::Members(vec![news])));
+    assert!(!dialed(&lines).contains(&"6"), "{lines:?}");
+    assert_eq!(dialed(&bench.after(1)), ["6"]);
+}
+
+#[test]
+fn a_leaving_peer_dials_nobody_new_and_a_neighbour_that_left_is_kept_no_more() {
+    let neighbour = |parts: &mut crate::model::peer::Parts| parts.neighbours = vec![(PeerId(2), addr(2))];
+    let mut bench = Bench::with(neighbour).enter(offices(2, Some((8, 3)), Some((9, 4))));
+    bench.introduce(&[2, 7]);
+    assert_eq!(kept(&bench), [2, 7]);
+    let mut gone = introduction(2);
+    gone.member.left = true;
+    bench.say("control", down(ControlDown { introduced: vec![gone], ..ControlDown::default() }));
+    assert_eq!(kept(&bench), [7]);
+    bench.ask(1, crate::model::call::Ask::Leave);
+    assert_eq!(dialed(&bench.introduce(&[5])), [""; 0]);
+}
+
+/// Anybody could say so.
+#[test]
+fn what_a_link_says_of_the_ledger_without_proof_is_no_reason_to_ask() {
+    let mut bench = Bench::in_market(offices(2, Some((ME, 3)), None));
+    bench.introduce(&[6]);
+    let hello = crate::model::hello::Hello { ledger: (Seq(99), Hash::default()), ..*link_hello(6, 1) };
+    let lines = bench.greeted("from-6", word(PeerWord::Hello(Box::new(hello))));
+    assert!(!lines.iter().any(|line| line.starts_with("call warehouse")), "{lines:?}");
 }

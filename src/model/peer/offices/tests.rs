@@ -1,4 +1,4 @@
-use crate::limits::{DRAIN_MAX, MEMBERSHIP_QUIET_MS, PREEMPT_QUIET_MS};
+use crate::limits::{DRAIN_MAX, MEMBERSHIP_QUIET_MS, PREEMPT_QUIET_MS, STANDING_WAIT_MAX_MS};
 use crate::model::call::{Answer, Ask};
 use crate::model::message::PeerWord;
 use crate::model::offices::Roster;
@@ -238,9 +238,11 @@ fn an_office_that_could_not_be_given_up_once_is_given_up_when_the_node_stops() {
 #[test]
 fn a_yes_after_which_the_office_is_held_as_before_is_a_no() {
     let mut bench = Bench::in_market(offices(2, Some((ME, 3)), None));
-    bench.ask(1, Ask::ResignByHand(PeerId(0)));
-    let lines = bench.granted("resign", offices(1, None, None));
-    assert!(lines[0].starts_with("reply r1 refused"), "{lines:?}");
+    for (reply, offices) in [(1, offices(1, None, None)), (2, offices(3, Some((ME, 3)), Some((6, 4))))] {
+        bench.ask(reply, Ask::ResignByHand(PeerId(0)));
+        let lines = bench.granted("resign", offices);
+        assert!(lines[0].starts_with(&format!("reply r{reply} refused")), "{lines:?}");
+    }
     bench.turn([Input::Stop]);
     bench.granted("resign", offices(1, None, None));
     assert!(bench.peer.has_ended());
@@ -332,4 +334,50 @@ fn the_term_of_an_earlier_process_is_over_at_the_start() {
     assert_eq!(bench.recorded(), [Entry::Ended { term: Term(3) }]);
     assert_eq!(bench.ask(1, Ask::ResignByHand(PeerId(0))), ["reply r1 not in office (before)"]);
     assert_eq!(bench.journal.accepted.len(), 1, "what it took under it goes to its home");
+}
+
+#[test]
+fn the_primary_is_not_asked_to_be_the_secondary_too() {
+    let mut bench = Bench::in_market(offices(2, Some((6, 3)), None));
+    bench.met(6, &[8]);
+    assert_eq!(words(&bench.after(MEMBERSHIP_QUIET_MS)), ["send to-8 link election secondary"]);
+}
+
+/// In a fresh market everybody is about to come. Later nobody waits for ever because others come and go.
+#[test]
+fn a_restless_membership_holds_up_the_first_election_only() {
+    for (offices, stands) in [(Roster::default(), false), (offices(2, None, None), true)] {
+        let mut bench = Bench::in_market(offices);
+        for peer in 5..12 {
+            bench.met(peer, &[]);
+            bench.after(MEMBERSHIP_QUIET_MS - 50);
+        }
+        assert_eq!(bench.peer.rooms.offices.rounds() > 0, stands);
+    }
+}
+
+/// Otherwise a trader whose claim was refused claims again without a pause, whenever anything is news.
+#[test]
+fn a_held_office_ends_no_round_of_the_other_one() {
+    let mut bench = Bench::in_market(offices(2, Some((6, 3)), Some((ME, 4))));
+    let mut absent = offices(3, Some((6, 3)), Some((ME, 4)));
+    absent.primary.as_mut().unwrap().present = false;
+    bench.hear(absent);
+    bench.after(STANDING_WAIT_MAX_MS);
+    assert_eq!(bench.calls("claim primary"), 1);
+    bench.came("claim", Err(no_answer()));
+    bench.met(8, &[]);
+    bench.met(9, &[]);
+    assert_eq!(bench.calls("claim"), 0);
+    assert_eq!(calls(&bench.after(10)), ["claim primary for 4"]);
+}
+
+/// A new vacancy, a new round: the pause was that of the earlier one.
+#[test]
+fn the_pause_of_a_refused_claim_is_over_when_the_office_is_filled() {
+    let mut bench = vacant(&[2]);
+    bench.after(MEMBERSHIP_QUIET_MS);
+    bench.came("claim", Err(no_answer()));
+    bench.hear(offices(2, Some((2, 3)), Some((3, 4))));
+    assert_eq!(calls(&bench.hear(offices(4, None, None))), ["claim primary for 4"]);
 }

@@ -73,6 +73,7 @@ fn any_word_of_the_partner_is_a_sign_of_life_and_nobody_elses() {
 fn a_process_that_was_stopped_does_not_take_its_partner_for_dead() {
     let mut bench = pair();
     bench.after(5_000);
+    bench.after(3_000);
     bench.stopped_for(60_000);
     bench.settle();
     assert_eq!(bench.calls("fence"), 0);
@@ -129,4 +130,36 @@ fn a_pause_that_is_shorter_than_the_next_wait_is_noticed_too() {
     assert_eq!(bench.calls("fence"), 0);
     bench.after(100);
     assert_eq!(bench.calls("fence"), 1);
+}
+
+/// Heartbeats may be far apart: an answer that is overdue is not looked for with the next one only.
+#[test]
+fn a_silent_partner_is_fenced_after_suspect_after_between_two_heartbeats() {
+    let mut bench = Bench::with(|parts| parts.me.suspect_after_ms = 2_000).enter(paired(2, (ME, 3), (6, 4)));
+    bench.after(1_999);
+    assert_eq!(bench.calls("fence"), 0);
+    bench.after(1);
+    assert_eq!(bench.calls("fence"), 1);
+}
+
+/// The answer to a probe may come late. A secondary that is not up to date yet is no partner.
+#[test]
+fn a_trader_of_a_pair_that_is_over_is_not_fenced_for_its_death() {
+    let mut bench = pair();
+    bench.broken("to-6");
+    bench.hear(offices(4, Some((ME, 3)), Some((6, 5))));
+    bench.came("probe", Err(nobody_there()));
+    assert_eq!(bench.calls("fence"), 0);
+}
+
+#[test]
+fn only_the_partner_is_probed_when_a_link_breaks() {
+    let mut bench = Bench::in_market(paired(2, (ME, 3), (9, 4)));
+    bench.met(6, &[]);
+    bench.answers("to-6");
+    bench.broken("to-6");
+    assert_eq!(bench.calls("probe"), 0);
+    bench.answers("to-9");
+    bench.broken("to-9");
+    assert_eq!(bench.calls("probe"), 1);
 }

@@ -1,10 +1,12 @@
 use crate::codec::encode;
 use crate::limits::{REPLICA_CHUNK_ORDERS_MAX, REPLICA_PARTS_IN_FLIGHT_MAX};
 use crate::model::call::{Answer, CallError};
-use crate::model::message::{Message, ReplicaAnswer, ReplicaAsk};
+use crate::model::message::*;
 use crate::model::peer::entry::Entry;
+use crate::model::peer::rooms::Rooms;
 use crate::model::peer::testing::*;
-use crate::types::{Order, PeerId, Seq, Stamp, Term};
+use crate::model::step::{ConnId, Input};
+use crate::types::{Order, PeerId, ProductId, Quantity, Seq, Stamp, Term};
 
 const THEIRS: Term = Term(4);
 
@@ -117,6 +119,9 @@ fn settled_chunks_of_a_mirror_are_forgotten() {
     bench.say("from-6", chunk(THEIRS, 9, &[order(11, 2)], 8));
     let mirror = &bench.journal.mirrors[&(PeerId(6), THEIRS)];
     assert_eq!(mirror.iter().map(|(at, _)| at.0).collect::<Vec<_>>(), [9]);
+    bench.recorded();
+    bench.say("from-6", chunk(THEIRS, 10, &[], 9));
+    assert_eq!(bench.recorded(), [], "there is nothing below it");
 }
 
 #[test]
@@ -223,4 +228,80 @@ fn a_pair_of_an_ended_term_is_not_asked_for() {
     bench.hear(offices(3, Some((6, 5)), None));
     bench.after(5_000);
     assert_eq!(bench.calls("pair"), 0);
+}
+
+/// What was under way when a stream was hung up still comes in.
+#[test]
+fn what_comes_on_a_stream_that_is_here_no_more_is_not_heard() {
+    let mut bench = pair();
+    bench.say("from-10", trade(None, &[order(10, 1)]));
+    let waits = |bench: &Bench| bench.peer.rooms.replica.waiting_since();
+    let (since, roster) = (waits(&bench), Some(Box::new(paired(9, (ME, 3), (6, 4)))));
+    assert!(since.is_some(), "a copy is not acknowledged yet");
+    let stock = StockPush { seq: Seq(5), levels: vec![(ProductId(0), Quantity(3))], ..StockPush::default() };
+    for message in [
+        told(TradeAnswer { roster, ..TradeAnswer::default() }),
+        settled(SettleAnswer { outcomes: vec![deposited(&order(10, 1))], ..SettleAnswer::default() }),
+        down(ControlDown { roster: Some(Box::new(offices(9, None, None))), ..ControlDown::default() }),
+        Message::Stock(stock),
+        answer(ReplicaAnswer { term: THEIRS, chunk: bench.journal.seq, ..ReplicaAnswer::default() }),
+    ] {
+        assert_eq!(bench.turn([Input::Said(ConnId(u64::MAX), message)]), [""; 0]);
+    }
+    let Rooms { cache, desk, .. } = &bench.peer.rooms;
+    assert_eq!((waits(&bench), cache.seq(), desk.trader.depth()), (since, Seq(0), 1));
+}
+
+#[test]
+fn of_the_partner_s_streams_the_one_that_it_dialed_last_counts() {
+    let mut bench = Bench::in_market(paired(2, (ME, 3), (6, 4)));
+    let greets = |stream| {
+        let hello = Some(Box::new(crate::model::hello::Hello { stream, ..*hello(6) }));
+        Message::ReplicaAsk(ReplicaAsk { hello, term: THEIRS, ..ReplicaAsk::default() })
+    };
+    bench.greeted("second", greets(2));
+    assert_eq!(bench.greeted("first", greets(1)), ["hang up first"]);
+    assert_eq!(bench.greeted("third", greets(3)), ["hang up second", "send third replicate hello of 4"]);
+}
+
+#[test]
+fn what_a_trader_has_copied_is_adopted_when_its_term_is_over_and_not_before() {
+    let mut bench = pair();
+    bench.say("from-6", chunk(THEIRS, 7, &[order(11, 1)], 0));
+    bench.recorded();
+    let adopted = Entry::Adopted { trader: PeerId(6), from: THEIRS };
+    bench.hear(paired(8, (ME, 3), (6, 4)));
+    assert!(!bench.recorded().contains(&adopted));
+    bench.hear(offices(9, Some((ME, 3)), Some((6, 8))));
+    assert!(bench.recorded().contains(&adopted));
+}
+
+#[test]
+fn copies_go_to_a_present_secondary_and_to_the_primary_of_a_pair() {
+    let mut absent = offices(2, Some((ME, 3)), Some((6, 4)));
+    absent.secondary.as_mut().unwrap().present = false;
+    assert!(!Bench::in_market(absent).has("replicate"));
+    let mut secondary = Bench::in_market(offices(2, Some((6, 3)), Some((ME, 4))));
+    assert!(!secondary.has("replicate"), "no pair yet");
+    secondary.hear(paired(3, (6, 3), (ME, 4)));
+    assert!(secondary.has("replicate"));
+}
+
+/// Otherwise the partner keeps every chunk, and adopts what was settled long ago.
+#[test]
+fn each_chunk_says_below_which_one_all_is_settled() {
+    let mut bench = pair();
+    let mut takes = |k: u32| {
+        let lines = bench.say("from-10", trade(None, &[order(10, k)]));
+        let settled = lines[1].split_once(" settled below ").unwrap().1.parse::<u64>().unwrap();
+        bench.say("replicate", durable());
+        let taken = bench.journal.accepted[&order(10, k).id].seq.0;
+        if k == 2 {
+            bench.decided(1, &[order(10, 1)]);
+        }
+        (taken, settled)
+    };
+    let [one, two, three] = [1, 2, 3].map(&mut takes);
+    assert!([one.1, two.1].iter().all(|below| (1..=one.0).contains(below)), "{one:?} {two:?}");
+    assert_eq!(three.1, two.0, "the first one has its outcome");
 }

@@ -1,6 +1,11 @@
+use crate::limits::MEMBERSHIP_QUIET_MS;
 use crate::model::call::Ask;
+use crate::model::evidence::Seen;
+use crate::model::message::{ControlDown, Message, StockPush};
 use crate::model::offices::Roster;
 use crate::model::peer::testing::*;
+use crate::model::report::Report;
+use crate::types::{Generation, Hash, Money, PeerId, ProductId, Quantity, Seq, Stamp};
 
 fn health(bench: &mut Bench, reply: u64) -> String {
     let line = bench.ask(reply, Ask::Status).remove(0);
@@ -54,4 +59,52 @@ fn a_status_waits_for_what_it_tells() {
     let lines = bench.turn([ask(1, place), ask(2, Ask::Status)]);
     assert_eq!(lines, ["reply r2 status of 4: no trader in office (this turn)"]);
     assert_eq!(bench.peer.rooms.report(&bench.peer.facts).shopping.open, 1);
+}
+
+#[test]
+fn a_report_tells_what_the_peer_knows_of_itself_and_of_the_market() {
+    let mut bench = Bench::in_market(Roster::default());
+    bench.after(MEMBERSHIP_QUIET_MS);
+    let offices = paired(2, (ME, 3), (6, 4));
+    bench.granted("claim", offices.clone());
+    bench.greeted("from-10", trade(Some(hello(10)), &[]));
+    bench.say("from-10", trade(None, &[order(10, 1), order(10, 1)]));
+    let levels = vec![(ProductId(1), Quantity(8))];
+    bench.say("watch", Message::Stock(StockPush { clock: Stamp(1), seq: Seq(70), levels }));
+    bench.introduce(&[6]);
+    let generation = Generation::default();
+    let seen = Some(Box::new(Seen { generation, seq: Seq(71), hash: Hash([7; 32]), proof: None }));
+    bench.say("control", down(ControlDown { seen, ..ControlDown::default() }));
+    bench.at.disk_low = true;
+    bench.after(300);
+    let report = bench.peer.rooms.report(&bench.peer.facts);
+    let expected = Report {
+        clock: bench.clock(),
+        peer: PeerId(ME),
+        role: "idle".to_owned(),
+        cluster: "market".to_owned(),
+        pid: 1,
+        addr: addr(ME),
+        process: process(ME),
+        roster: offices,
+        ledger: (Seq(71), Hash([7; 32])),
+        queue_depth: 1,
+        oldest: Some(order(10, 1).id),
+        oldest_waiting_ms: 300,
+        cache_age_ms: 300,
+        heartbeat_age_ms: 300,
+        disk_low: true,
+        members: vec![member(ME), member(6)],
+        goods: vec![("fish".to_owned(), Money(100)), ("salt".to_owned(), Money(50))],
+        stock: vec![Quantity(0), Quantity(8)],
+        stock_seq: Seq(70),
+        shopping: report.shopping.clone(),
+        elections: 1,
+        duplicates: 1,
+        health: "disk almost full: orders are refused".to_owned(),
+        consistency: "cacheless".to_owned(),
+        warehouse: "warehouse".to_owned(),
+        ..Report::default()
+    };
+    assert_eq!(format!("{report:#?}"), format!("{expected:#?}"));
 }

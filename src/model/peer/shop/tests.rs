@@ -369,3 +369,15 @@ fn an_order_that_is_refused_for_what_it_asks_is_given_up() {
         assert_eq!(bench.journal.open.len(), 2);
     }
 }
+
+#[test]
+fn a_peer_that_is_told_to_quiesce_places_no_more() {
+    let seller = |parts: &mut crate::model::peer::Parts| parts.habits = habits(Role::Seller);
+    let mut bench = Bench::with(seller).enter(offices(2, Some((6, 1)), Some((8, 9))));
+    bench.say("home", told(served()));
+    bench.after(3_000);
+    assert!(bench.recorded().iter().any(|entry| matches!(entry, Entry::Placed(_))));
+    bench.ask(1, Ask::Quiesce);
+    bench.after(10_000);
+    assert!(!bench.recorded().iter().any(|entry| matches!(entry, Entry::Placed(_))));
+}

@@ -43,6 +43,13 @@ fn entry() -> impl Strategy<Value = Entry> {
             term: Term(term),
             signature: Signature([[0; 32]; 2])
         })),
+        (1u64..4).prop_map(|epoch| Entry::Opened { peer: PeerId(1), epoch: Epoch(epoch) }),
+        (1u64..4).prop_map(|seq| Entry::LedgerSeen {
+            generation: Generation::of_test(1),
+            seq: Seq(seq),
+            hash: Hash::of(&[2]),
+            proof: None
+        }),
         (1u32..5).prop_map(|peer| Entry::Known {
             peer: PeerId(peer),
             epoch: Epoch(0),
@@ -63,6 +70,7 @@ proptest! {
             if at == cut {
                 let mut restored = PeerState::default();
                 whole.parts().into_iter().for_each(|(_, part)| restored.restore(part));
+                prop_assert!(restored == whole && restored.is_whole());
                 resumed = Some(restored);
             }
             let seq = Seq(at as u64 + 1);
@@ -83,6 +91,7 @@ fn the_window_counts_from_what_is_durably_answered() {
     let state = PeerState { last: Number::new(Epoch(0), SESSION_WINDOW), ..PeerState::default() };
     assert_eq!(state.room(Number::new(Epoch(0), 1)), 0);
     assert_eq!(state.room(Number::new(Epoch(0), 3)), 2);
+    assert_eq!(state.room(state.last), SESSION_WINDOW - 1, "the last one is open");
     assert_eq!(PeerState::default().room(Number::new(Epoch(0), 1)), SESSION_WINDOW);
 }
 
@@ -120,4 +129,44 @@ fn a_forgotten_order_is_open_no_more_and_holds_nothing_back() {
     state.apply(Seq(3), WallMicros(0), &Entry::Forgotten { number: number(1) });
     assert_eq!((state.open.len(), state.floor(), state.answered), (1, number(2), 0));
     assert_eq!(state.next_number(Epoch(0)), Some(number(3)), "its number is not given again");
+}
+
+#[test]
+fn what_was_kept_of_a_trader_is_trimmed_below_the_chunk_that_is_named() {
+    let mut state = PeerState::default();
+    let (trader, term) = (PeerId(6), Term(4));
+    for chunk in 1..=3 {
+        let entry = Entry::Mirrored { trader, term, chunk: Seq(chunk), orders: vec![1] };
+        state.apply(Seq(chunk), WallMicros(0), &entry);
+    }
+    state.apply(Seq(4), WallMicros(0), &Entry::Trimmed { trader, term, below: Seq(2) });
+    let kept: Vec<u64> = state.mirrors[&(trader, term)].iter().map(|(chunk, _)| chunk.0).collect();
+    assert_eq!(kept, [2, 3]);
+}
+
+#[test]
+fn what_is_settled_leaves_as_a_range_of_one_peer() {
+    let mut state = PeerState::default();
+    let number = |k: u32| Number::new(Epoch(0), k);
+    let orders =
+        [(5, 1), (5, 2), (5, 3), (5, 4), (6, 2)].map(|(peer, k)| order(peer, k, OrderKind::Sell, 0, 1));
+    for (order, seq) in orders.into_iter().zip(1..) {
+        state.apply(Seq(seq), WallMicros(0), &Entry::Accepted { term: Term(1), order });
+    }
+    let settled = Entry::Settled { peer: PeerId(5), first: number(1), last: number(3) };
+    state.apply(Seq(6), WallMicros(0), &settled);
+    assert_eq!(state.accepted.keys().collect::<Vec<_>>(), [&orders[3].id, &orders[4].id]);
+    let told = |k: u32| Told {
+        number: number(k),
+        kind: OutcomeKind::Deposited,
+        reason: None,
+        filled: Quantity(1),
+        amount: Money(0),
+        seq: Seq(1),
+    };
+    let answered = Entry::Answered { via: PeerId(6), told: vec![told(1), told(2)], seen: None };
+    state.apply(Seq(7), WallMicros(0), &answered);
+    assert_eq!((state.totals.outcomes, state.is_whole()), (2, true));
+    state.totals = Totals::default();
+    assert!(!state.is_whole(), "an earlier version counted nothing");
 }

@@ -174,6 +174,7 @@ impl Bench {
     fn gather(&mut self, lines: &mut Vec<String>) {
         for (when, effect) in self.turn.take_effects() {
             let line = self.line(when, &effect);
+            assert!(shown::shows_clock(&effect, self.peer.clock()), "without the clock: {line}");
             if let Some(addr) = shows_token_at(&effect) {
                 self.shown.insert(addr.to_owned());
             }
@@ -272,7 +273,7 @@ impl Bench {
             lines.extend(self.settle());
         }
         self.pass_to(until);
-        lines.extend(self.settle());
+        assert_eq!(self.settle(), [""; 0], "nothing is done unless it was due");
         lines
     }
 

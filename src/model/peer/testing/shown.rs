@@ -4,6 +4,7 @@ use crate::model::call::Ask;
 use crate::model::hello::Hello;
 use crate::model::message::{Message, PeerMessage, PeerWord};
 use crate::model::step::Effect;
+use crate::types::Stamp;
 
 /// Where this effect shows the token, if it does.
 pub(super) fn shows_token_at(effect: &Effect) -> Option<&str> {
@@ -37,4 +38,23 @@ fn ask_hello(ask: &Ask) -> Option<&Hello> {
         Ask::Submit(hello, _) | Ask::HandOver(hello, _) => Some(hello),
         _ => None,
     }
+}
+
+/// Whether what is said shows the peer's clock, as all but the first word on `Watch` does.
+pub(super) fn shows_clock(effect: &Effect, own: Stamp) -> bool {
+    let (Effect::Dial { first: message, .. } | Effect::Send(_, message)) = effect else { return true };
+    let clock = match message {
+        Message::TradeAsk(it) => it.clock,
+        Message::TradeAnswer(it) => it.clock,
+        Message::SettleAsk(it) => it.clock,
+        Message::SettleAnswer(it) => it.clock,
+        Message::ControlUp(it) => it.clock,
+        Message::ControlDown(it) => it.clock,
+        Message::Stock(it) => it.clock,
+        Message::ReplicaAsk(it) => it.clock,
+        Message::ReplicaAnswer(it) => it.clock,
+        Message::Peer(it) => it.clock,
+        Message::Watch => return true,
+    };
+    Stamp(0) < clock && clock <= own
 }

@@ -63,7 +63,37 @@ fn a_ledger_that_lacks_what_is_proven_serves_nobody() {
     let (store, cluster) = (Hash::of(b"any"), String::new());
     let opening = Opening { peer: PeerId(77), store, cluster, generation: own, seen, licence: None };
     it.step(Input::Asked(ReplyId(900), Ask::Open(opening)));
-    assert_eq!(it.lines().len(), 1);
+    assert!(it.lines()[0].starts_with("now: exit 7: peer 77 proves"));
+    let shown = || Box::new(proving(own, 8, hello(5, 1)));
+    for ask in [
+        Ask::Claim(shown(), Office::Primary),
+        Ask::Fence(shown(), Term(1)),
+        Ask::Pair(shown(), Term(1), Term(2)),
+        Ask::Resign(shown(), GivenUp { term: Term(1), to: PeerId(0), pass_over: false }),
+    ] {
+        it.step(Input::Asked(ReplyId(901), ask));
+        assert!(it.lines()[0].starts_with("now: exit 7: peer 5 proves"));
+    }
+    it.step(Input::Opened(ConnId(9), Stream::Settle));
+    let ask = SettleAsk { hello: Some(shown()), ..SettleAsk::default() };
+    it.step(Input::Said(ConnId(9), Message::SettleAsk(ask)));
+    assert!(it.lines()[0].starts_with("now: exit 7: peer 5 proves"));
+}
+
+#[test]
+fn the_warehouse_says_in_its_hello_which_one_it_is() {
+    let mut it = restored();
+    let hello = it.it.hello();
+    let expected = Hello {
+        process: ProcessId { starts: 2, ..ProcessId::default() },
+        clock: it.it.clock(),
+        generation: Generation::of_test(2),
+        cluster: "here".to_owned(),
+        addr: "127.0.0.1:7700".to_owned(),
+        ..Hello::default()
+    };
+    assert_eq!(format!("{hello:?}"), format!("{expected:?}"));
+    it.up(4, 1);
 }
 
 /// Anybody could make one.
@@ -285,4 +315,41 @@ fn it_ends_when_it_is_told_to() {
     assert!(!it.it.has_ended());
     it.step(Input::Stop);
     assert!(it.it.has_ended());
+}
+
+#[test]
+fn a_status_tells_what_the_warehouse_knows_of_itself_and_of_the_market() {
+    let mut it = restored();
+    it.up(4, 1);
+    it.it.duplicates = 3;
+    it.at.disk_low = true;
+    let Ok(Answer::Status(report)) = it.ask(Ask::Status) else { panic!("a report") };
+    let expected = crate::model::report::Report {
+        clock: it.it.clock(),
+        role: "warehouse".to_owned(),
+        cluster: "here".to_owned(),
+        pid: 7,
+        addr: "127.0.0.1:7700".to_owned(),
+        process: ProcessId { starts: 2, ..ProcessId::default() },
+        roster: it.roster(0),
+        disk_low: true,
+        members: it.it.presence.members(),
+        goods: vec![("fish".to_owned(), Money(100))],
+        stock: vec![Quantity(10)],
+        stock_seq: it.it.market.seq,
+        duplicates: 3,
+        health: "disk almost full: orders are refused".to_owned(),
+        consistency: "cacheless".to_owned(),
+        warehouse: "127.0.0.1:7700".to_owned(),
+        generation: Generation::of_test(2),
+        ..Default::default()
+    };
+    assert_eq!(format!("{report:#?}"), format!("{expected:#?}"));
+}
+
+#[test]
+fn a_trader_that_dials_again_is_told_the_sessions_once_more() {
+    let mut it = paired();
+    it.come(Hello { stream: 8, ..hello(6, 1) }, 8);
+    assert!(it.lines().contains(&"before: s608 hello, roster, sessions 3, introduced 4 5 6".to_owned()));
 }

@@ -106,13 +106,27 @@ impl Driven {
 
     fn step(&mut self, input: Input) {
         self.it.step(self.at, input, &mut self.turn);
-        self.effects.append(&mut self.turn.take_effects());
+        self.gather();
     }
 
     fn end(&mut self) {
         self.it.end_turn(self.at, &mut self.turn);
-        self.effects.append(&mut self.turn.take_effects());
+        self.gather();
         self.records.append(&mut self.turn.take_records().0);
+    }
+
+    fn gather(&mut self) {
+        let mut effects = self.turn.take_effects();
+        for (_, effect) in &effects {
+            match effect {
+                Effect::Send(_, Message::ControlDown(ControlDown { clock, .. }))
+                | Effect::Send(_, Message::SettleAnswer(SettleAnswer { clock, .. })) => {
+                    assert!(Stamp(0) < *clock && *clock <= self.it.clock(), "without the clock: {effect}");
+                }
+                _ => {}
+            }
+        }
+        self.effects.append(&mut effects);
     }
 
     /// Time passes: there is a turn whenever one is due, and heartbeats are answered.

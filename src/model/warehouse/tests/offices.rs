@@ -127,3 +127,40 @@ fn who_resigns_by_hand_is_passed_over_and_a_handover_is_not() {
         assert_eq!(it.claim(5, Office::Primary).is_ok(), pass_over);
     }
 }
+
+#[test]
+fn offices_are_for_peers() {
+    let mut it = warehouse();
+    it.open(1_000, token(1_000).store_id(), 0).unwrap();
+    it.open(0, token(1_001).store_id(), 0).unwrap();
+    assert!(it.up(1_000, 1));
+    assert_eq!(it.claim(1_001, Office::Primary), Err(Denied::NotEligible(PeerId(1_001))));
+    assert_eq!(it.claim(1_000, Office::Primary), Ok(()), "the highest id of a peer");
+}
+
+/// Otherwise the office of a dead trader's partner is kept from it when it comes back.
+#[test]
+fn a_fence_of_a_pair_passes_nobody_over() {
+    let mut it = paired();
+    it.fence(5, 1).unwrap();
+    assert_eq!(it.roster(20).passed_over, []);
+    let mut alone = warehouse();
+    assert!(alone.up(6, 1));
+    alone.claim(6, Office::Primary).unwrap();
+    alone.fence(6, 1).unwrap();
+    assert_eq!(alone.roster(20).passed_over, [], "nor the holder that ends its own term");
+}
+
+#[test]
+fn a_roster_shows_where_its_traders_listen_and_each_change_is_newer() {
+    let mut it = paired();
+    let before = it.roster(20);
+    assert_eq!(
+        before.seats().map(|seat| seat.addr.as_str()).collect::<Vec<_>>(),
+        ["127.0.0.1:7706", "127.0.0.1:7705"]
+    );
+    it.gone(control(5, 1));
+    let after = it.roster(20);
+    assert_eq!((after.seq, after.version), (before.seq, before.version + 1));
+    assert!(after.newer_than(&before) && after.secondary.is_some_and(|seat| seat.addr.is_empty()));
+}

@@ -1,4 +1,5 @@
 use super::*;
+use crate::limits::{WITNESS_INPUTS_MAX, WITNESSES_MAX_MS};
 
 #[test]
 fn a_closed_control_stream_makes_the_office_claimable_at_once() {
@@ -225,4 +226,47 @@ fn an_address_has_a_bound() {
     let addr = "x".repeat(crate::limits::ADDR_BYTES_MAX + 1);
     assert!(!it.come(Hello { addr, ..hello(4, 1) }, 1));
     assert!(it.up(4, 2));
+}
+
+/// A warehouse that was just started, with a ledger of peers 4, 5 and 6, of which nobody has come yet.
+fn waits_for_witnesses() -> Driven {
+    Driven::just_started(parts(paired().it.market, 2))
+}
+
+#[test]
+fn what_comes_before_the_witnesses_waits_for_them_unless_its_stream_ends() {
+    let mut it = waits_for_witnesses();
+    for conn in [1, 2] {
+        it.step(Input::Opened(ConnId(conn), Stream::Watch));
+    }
+    it.gone(ConnId(1));
+    it.pass(WITNESSES_MAX_MS - 1);
+    assert!(it.it.conns.is_empty());
+    it.pass(WITNESSES_MAX_MS);
+    assert_eq!(it.it.conns.keys().collect::<Vec<_>>(), [&ConnId(2)]);
+}
+
+#[test]
+fn only_so_much_is_kept_until_the_witnesses_are_heard() {
+    let mut it = waits_for_witnesses();
+    let mut fence = |reply| it.step(Input::Asked(ReplyId(reply), Ask::Fence(Box::new(hello(5, 1)), Term(9))));
+    (1..=WITNESS_INPUTS_MAX as u64).for_each(&mut fence);
+    assert!(it.effects.is_empty());
+    it.step(Input::Asked(ReplyId(0), Ask::Fence(Box::new(hello(5, 1)), Term(9))));
+    it.step(Input::Opened(ConnId(1), Stream::Settle));
+    it.step(Input::Said(ConnId(1), Message::SettleAsk(SettleAsk::default())));
+    it.step(Input::Opened(ConnId(2), Stream::Watch));
+    let why = "now: r0 the warehouse has just started and hears its peers first; ask again";
+    assert_eq!(it.lines(), [why, "before: hang up s1", "before: hang up s2"]);
+}
+
+/// Its holders could not come back before it served.
+#[test]
+fn a_holder_has_its_time_from_when_the_witnesses_were_heard() {
+    let mut it = waits_for_witnesses();
+    it.up(4, 1);
+    it.pass(WITNESSES_MAX_MS + 999);
+    assert!(!it.roster(WITNESSES_MAX_MS + 999).claimable(Office::Primary));
+    it.pass(WITNESSES_MAX_MS + 1_000);
+    assert!(it.roster(WITNESSES_MAX_MS + 1_000).claimable(Office::Primary));
 }

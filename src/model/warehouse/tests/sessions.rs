@@ -1,4 +1,5 @@
 use super::*;
+use crate::limits::{ADDR_BYTES_MAX, CLIENTS_MAX};
 
 /// The first epoch of the generation of [`restored`].
 const FIRST: Epoch = Epoch(2 << 16);
@@ -206,4 +207,29 @@ fn who_was_granted_an_office_is_known_and_gets_a_licence() {
     it.up(4, 1);
     it.claim(4, Office::Primary).unwrap();
     assert!(it.it.session(PeerId(4)).unwrap().held_office, "granted by this process");
+}
+
+#[test]
+fn a_client_that_lost_its_store_keeps_its_id() {
+    let mut it = warehouse();
+    assert_eq!(it.open(0, Hash::of(b"one"), 0).unwrap().peer, PeerId(1_001));
+    let again = it.open(1_001, Hash::of(b"other"), 0).unwrap();
+    assert_eq!((again.peer, again.epoch), (PeerId(1_001), Epoch(1)));
+}
+
+#[test]
+fn there_are_only_so_many_clients() {
+    let mut it = warehouse();
+    let last = PeerId(PeerId::PEER_MAX.0 + CLIENTS_MAX);
+    it.it.market.sessions.insert(PeerId(last.0 - 1), Default::default());
+    assert_eq!(it.open(0, Hash::of(b"last"), 0).unwrap().peer, last);
+    assert_eq!(it.open(0, Hash::of(b"one more"), 0), Err(Denied::TooManyClients));
+}
+
+#[test]
+fn an_address_has_its_longest_length() {
+    let mut it = warehouse();
+    let at = |len| Hello { addr: "a".repeat(len), ..hello(4, 1) };
+    assert!(!it.come(at(ADDR_BYTES_MAX + 1), 1));
+    assert!(it.come(at(ADDR_BYTES_MAX), 1));
 }

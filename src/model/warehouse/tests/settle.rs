@@ -173,6 +173,9 @@ fn a_heavy_answer_takes_several_messages() {
     assert_eq!((answers.len(), told), (2, (2..2 + buys).collect()));
     let weight = |answer: &SettleAnswer| answer.outcomes.iter().map(outcome_weight).sum::<usize>();
     assert!(answers.iter().all(|answer| weight(answer) <= MESSAGE_BYTES_MAX / 2 + 4_096));
+    assert!(answers.iter().all(|answer| (answer.batch, answer.clock > Stamp(0)) == (Batch(3), true)));
+    let full = MESSAGE_BYTES_MAX / 2 / outcome_weight(&answers[0].outcomes[0]);
+    assert_eq!(answers[0].outcomes.len(), full + 1, "what is half full goes");
 }
 
 fn void(peer: u32, k: u32) -> Order {
@@ -208,4 +211,41 @@ fn voids_are_decided_before_all_orders_of_the_turn() {
     it.batch(2, 1, 2, vec![void(4, 7)]);
     assert_eq!(told(&it.settle()), ["batch 1 4:1=bought 4:7=voided", "batch 1 4:7=voided"]);
     assert_eq!(it.kinds(), ["void", "sale"]);
+}
+
+/// Otherwise the bytes of a stream that was given up are taken for the newest, and answers go where nobody reads.
+#[test]
+fn a_settle_stream_that_was_dialed_before_the_one_that_is_here_is_ended() {
+    let mut it = paired();
+    let mut dialed = |conn: u64, hello: Hello| {
+        it.step(Input::Opened(ConnId(conn), Stream::Settle));
+        let hello = Some(Box::new(hello));
+        it.step(Input::Said(ConnId(conn), Message::SettleAsk(SettleAsk { hello, ..SettleAsk::default() })));
+        it.it.conns.contains_key(&ConnId(conn))
+    };
+    assert!(dialed(1, Hello { stream: 2, ..hello(6, 1) }));
+    assert!(!dialed(2, Hello { stream: 1, ..hello(6, 1) }), "it was given up");
+    assert!(dialed(3, Hello { stream: 1, ..hello(5, 1) }), "another trader's");
+    assert!(dialed(4, Hello { stream: 3, ..hello(6, 1) }), "a later one");
+}
+
+#[test]
+fn watchers_are_told_what_has_changed_since_they_were_told() {
+    let goods = ["fish", "salt"].map(|good| (good.to_owned(), Quantity(10), Money(100))).to_vec();
+    let mut it = Driven::with(Parts { goods, ..parts(Market::default(), 1) });
+    it.open(6, token(6).store_id(), 0).unwrap();
+    assert!(it.up(6, 1));
+    it.claim(6, Office::Primary).unwrap();
+    it.settler(1, 6, 1);
+    it.step(Input::Opened(ConnId(2), Stream::Watch));
+    let watched = |it: &mut Driven| -> Vec<String> {
+        it.end();
+        it.lines().into_iter().filter(|line| line.contains("s2 stock")).collect()
+    };
+    watched(&mut it);
+    for (k, product, left) in [(1, 0, 9), (2, 1, 9), (3, 1, 8)] {
+        it.batch(1, u64::from(k), 1, vec![order(6, k, BUY, product, 1)]);
+        assert_eq!(watched(&mut it), [format!("recorded: s2 stock [({product}, {left})]")]);
+    }
+    assert_eq!(watched(&mut it), [""; 0]);
 }
