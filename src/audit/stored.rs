@@ -89,7 +89,7 @@ impl BlockSource for StoredSource {
     }
 
     fn pruned_to(&self) -> Seq {
-        Seq(self.store.whole_from().0 - 1)
+        self.store.pruned_to()
     }
 
     fn key(&self) -> Option<SecretKey> {
@@ -143,9 +143,13 @@ fn facts(store: &Offline) -> Vec<(&'static str, Fact)> {
         ("log", Fact::Text(store.meta.log.name().into())),
         ("starts", Fact::Number(store.meta.starts)),
     ];
-    if store.archived_to() > Seq(0) {
-        facts.push(("archived_to", Fact::Number(store.archived_to().0)));
-    }
+    let parts = [
+        ("archived_to", store.archived_to()),
+        ("pruned_to", store.pruned_to()),
+        ("sealed_to", store.sealed_to()),
+    ];
+    let there = parts.into_iter().filter(|(_, seq)| *seq > Seq(0));
+    facts.extend(there.map(|(name, seq)| (name, Fact::Number(seq.0))));
     if let Some(checkpoint) = &store.checkpoint {
         facts.push(("checkpoint_seq", Fact::Number(checkpoint.seq.0)));
     }

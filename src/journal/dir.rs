@@ -31,7 +31,7 @@ const NAMES: [&str; 10] = [
 ];
 
 /// What only its owner may read and write.
-const OWNER_FILE: u32 = 0o600;
+pub(super) const OWNER_FILE: u32 = 0o600;
 const OWNER_DIR: u32 = 0o700;
 
 /// Paths of a node's directory.

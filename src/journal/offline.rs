@@ -187,7 +187,7 @@ impl Offline {
     }
 
     /// The first row from which on no record is pruned.
-    pub(crate) fn whole_from(&self) -> Seq {
+    fn whole_from(&self) -> Seq {
         Seq(self.store.sealed().whole_from().0.max(1))
     }
 
@@ -212,6 +212,17 @@ impl Offline {
             return Ok(Default::default());
         };
         Ok((tip, parts_of::<F>(&state)?))
+    }
+
+    /// Of the rows up to this one some records are gone; 0: none are.
+    pub(crate) fn pruned_to(&self) -> Seq {
+        let to = Seq(self.whole_from().0 - 1);
+        if to > self.archived_to() { to } else { Seq(0) }
+    }
+
+    /// The rows up to this one are in segments; 0: none are.
+    pub(crate) fn sealed_to(&self) -> Seq {
+        self.store.sealed().last()
     }
 
     /// The rows up to this one are in archives that were not named; 0: none are.

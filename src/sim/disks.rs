@@ -173,9 +173,10 @@ impl Disk {
         self.memory.open()
     }
 
-    /// The last row that is in a segment; 0 if none is.
-    pub(crate) fn sealed(&self) -> Seq {
-        whole(self.memory.open().reader()).map_or(Seq(0), |store| store.sealed().last())
+    /// Whether a part of the log is in segments, and one of these is pruned.
+    pub(crate) fn sealed(&self) -> (bool, bool) {
+        let part = whole(self.memory.open().reader()).map(|store| store.sealed());
+        part.map_or((false, false), |part| (part.last() > Seq(0), part.whole_from() > Seq(1)))
     }
 
     /// It names a checkpoint.

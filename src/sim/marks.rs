@@ -51,6 +51,8 @@ pub enum Mark {
     Sealed,
     /// A process recovered a log of which a part is in segments.
     SealedUsed,
+    /// A peer removed from its segments what it had noted of others' orders.
+    Pruned,
     /// Writes that were not synced were lost with their process.
     WritesLost,
     /// Writes that were not synced were there after the process was killed.
@@ -119,7 +121,7 @@ pub enum Mark {
 
 impl Mark {
     /// All there are.
-    pub(crate) const ALL: [Mark; 49] = [
+    pub(crate) const ALL: [Mark; 50] = [
         Mark::Grant,
         Mark::Fence,
         Mark::Pair,
@@ -137,6 +139,7 @@ impl Mark {
         Mark::CheckpointUsed,
         Mark::Sealed,
         Mark::SealedUsed,
+        Mark::Pruned,
         Mark::WritesLost,
         Mark::WritesKept,
         Mark::Refused,
@@ -191,6 +194,7 @@ impl Mark {
             Mark::CheckpointUsed => "checkpoint used",
             Mark::Sealed => "log sealed",
             Mark::SealedUsed => "sealed log used",
+            Mark::Pruned => "log pruned",
             Mark::WritesLost => "writes lost",
             Mark::WritesKept => "writes kept",
             Mark::Refused => "refused connection",

@@ -6,16 +6,16 @@
 //!
 //! The manifest says whose log it is, which part of it, and where each segment lies. A segment has checks of its own.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::super::block::Tip;
-use super::super::dir::sync_dir;
+use super::super::dir::{OWNER_FILE, sync_dir};
 use super::super::sled_store::LEFTOVER;
 use super::super::store::StoreError;
 use super::super::{OpenError, codec, look};
@@ -151,7 +151,8 @@ fn fill(
     names: &[String],
     (cluster, part): (&str, SealedPart),
 ) -> Result<u64, StoreError> {
-    let mut out = File::create(temporary)?;
+    let mut out =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(OWNER_FILE).open(temporary)?;
     out.write_all(&MAGIC)?;
     let head = Head { cluster: cluster.to_owned(), part, segments: names.len() as u32 };
     let (mut at, mut manifest) = (MAGIC.len() as u64, codec::encode(&head)?);

@@ -1,11 +1,11 @@
 //! Whole files beside a store's trees: written once, read by any thread, removed. In a directory or in memory.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use super::super::dir::{make_private, sync_dir};
+use super::super::dir::{OWNER_FILE, make_private, sync_dir};
 use super::super::look;
 use super::super::sled_store::LEFTOVER;
 use super::super::store::StoreError;
@@ -44,7 +44,8 @@ impl DirFiles {
     }
 
     fn write(&self, temporary: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let mut file = File::create(temporary)?;
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(OWNER_FILE).open(temporary)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(temporary, self.0.join(name))?;

@@ -97,7 +97,7 @@ mod tests {
     use crate::model::fold::Stored as _;
     use crate::model::market::tests::order;
     use crate::model::row::{Decision, Reason};
-    use crate::types::{Batch, Epoch, Hash, Office, ProcessId, Quantity, Seq, Stamp};
+    use crate::types::{Batch, Epoch, Hash, Office, ProcessId, Quantity, Stamp};
 
     fn decision(kind: OrderKind, term: u64) -> Decision {
         let (order, trader, term) = (order(5, 1, kind, 2, 1), PeerId(6), Term(term));

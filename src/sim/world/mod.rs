@@ -207,8 +207,10 @@ impl World {
         self.marks.count(Mark::Refused, self.network.refused());
         let checkpoints = self.nodes.iter().filter(|node| node.disk.has_checkpoint()).count();
         self.marks.count(Mark::Checkpoint, checkpoints as u64);
-        let sealed = self.nodes.iter().filter(|node| node.disk.sealed().0 > 0).count();
-        self.marks.count(Mark::Sealed, sealed as u64);
+        for (sealed, pruned) in self.nodes.iter().map(|node| node.disk.sealed()) {
+            self.marks.count(Mark::Sealed, u64::from(sealed));
+            self.marks.count(Mark::Pruned, u64::from(pruned));
+        }
         check::ledger(&self.nodes[0].disk)?.iter().for_each(|(record, _)| self.marks.row(record));
         let entries = self.nodes[1..].iter().flat_map(|node| check::journal(&node.disk));
         entries.filter_map(|entry| sights::entry(&entry)).for_each(|mark| self.marks.mark(mark));

@@ -384,7 +384,7 @@ fn a_queue_that_moves_has_waited_since_it_last_did() {
 #[test]
 fn what_was_seen_of_the_ledger_is_kept_with_what_is_written_anyway() {
     let mut bench = trading();
-    let mut sees = |bench: &mut Bench, seq| {
+    let sees = |bench: &mut Bench, seq| {
         let seen = Seen { seq: Seq(seq), ..Seen::default() };
         bench.say("control", down(ControlDown { seen: Some(Box::new(seen)), ..ControlDown::default() }));
     };

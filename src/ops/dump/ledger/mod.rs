@@ -11,7 +11,7 @@ mod text;
 
 use super::filter::{Selection, Wanted};
 use super::{Dump, Findings};
-use crate::audit::{BlockSource, Page, Pager, ReadRow, rows};
+use crate::audit::{BlockSource, Folded, Page, Pager, ReadRow, rows};
 use crate::model::catalogue::Catalogue;
 use crate::model::row::Record;
 use crate::ops::output::{Column, Failure, Printer, Row, Shape};
@@ -20,6 +20,12 @@ use crate::types::Seq;
 
 /// The goods of a ledger: its first rows.
 pub(super) fn catalogue(source: &mut dyn BlockSource) -> Result<Catalogue, Failure> {
+    // The rows that name the goods are in an archive; the state before what is left has them, too.
+    if source.archived_to() > Seq(0)
+        && let Some(Folded::Ledger(folded)) = source.folded(source.archived_to())?
+    {
+        return Ok(folded.state.goods().map(|(name, price)| (name.to_owned(), price)).collect());
+    }
     let mut goods = Vec::new();
     for row in rows::<Record>(source, Seq(1)) {
         match row?.1 {
