@@ -6,10 +6,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::meta::FORMAT;
+use super::meta::{FORMAT, FORMAT_SEALED};
 use super::samples::{entries, entries_of_format_1, records, records_of_format_1};
 use super::testing::{never, until, wait};
 use super::*;
@@ -101,7 +102,7 @@ keeps!(Record, false, Tree::Ledger, Tree::Inventory);
 keeps!(Entry, true, Tree::Journal, Tree::Orders);
 
 fn write_golden<F: Fold>(
-    name: &str,
+    (format, name): (u32, &str),
     node: u32,
     role: &str,
     records: Vec<F::Record>,
@@ -111,7 +112,11 @@ fn write_golden<F: Fold>(
     let place = dir.path().join(name);
     let extra = [("home".to_owned(), vec![6])].into();
     let birth = Birth { extra, ..Birth::new("golden", PeerId(node), role, Token([7; 32])) };
-    let mut journal = open::<F>(&place, Some(birth), None, "127.0.0.1:7700", never()).unwrap().journal;
+    // Whatever is old enough is pruned, which is all that is in a segment.
+    let keep = (F::LOG == Tree::Journal).then_some(Keep { age: Duration::from_secs(3_600), bytes: 1 });
+    let sealing = if format == FORMAT { Sealing::never() } else { Sealing { bytes: 1, keep } };
+    let addr = "127.0.0.1:7700";
+    let mut journal = open_sealing::<F>(&place, Some(birth), None, addr, sealing, never()).unwrap().journal;
     let half = records.len() / 2;
     for (index, record) in records.into_iter().enumerate() {
         let time = WallMicros(1_795_341_600_000_000 + index as u64);
@@ -121,22 +126,31 @@ fn write_golden<F: Fold>(
         wait(&journal, ticket);
         if index + 1 == half {
             journal.checkpoint(state(half).parts());
+            until("the checkpoint is written", || journal.stats().checkpoints > 0);
+            let is_last = |name: &str| keep.is_none() == !name.ends_with("pruned");
+            let names = || fs::read_dir(place.join("store/sealed")).into_iter().flatten().flatten();
+            until("the log is sealed", || {
+                format == FORMAT || names().any(|entry| is_last(&entry.file_name().to_string_lossy()))
+            });
         }
     }
     journal.close().unwrap();
     until("the store is let go", || open_copy(&place).is_ok());
-    let _ = fs::remove_dir_all(golden(FORMAT, name));
-    translate(&place, &golden(FORMAT, name), |name| format!("{name}.runs"), pack);
+    let _ = fs::remove_dir_all(golden(format, name));
+    translate(&place, &golden(format, name), |name| format!("{name}.runs"), pack);
 }
 
 /// Writes the golden stores of the present format; run once for each format, never again for a released one.
 #[test]
 #[ignore = "writes into the source tree"]
 fn write_golden_stores() {
-    write_golden::<Kept<Record, false>>("warehouse", 0, "warehouse", records(), |n| {
+    let format = FORMAT_SEALED;
+    write_golden::<Kept<Record, false>>((format, "warehouse"), 0, "warehouse", records(), |n| {
         Kept(records()[..n].to_vec())
     });
-    write_golden::<Kept<Entry, true>>("peer", 4, "buyer", entries(), |n| Kept(entries()[..n].to_vec()));
+    write_golden::<Kept<Entry, true>>((format, "peer"), 4, "buyer", entries(), |n| {
+        Kept(entries()[..n].to_vec())
+    });
 }
 
 /// A golden store under its name in a directory.
@@ -166,12 +180,16 @@ where
         tip = Tip::after(&block.header, &block.seal);
         rows.extend(block.records);
     }
-    assert_eq!(rows, expected);
+    let half = expected.len() / 2;
+    let pruned = format == FORMAT_SEALED && F::LOG == Tree::Journal;
+    let left = expected.iter().enumerate().filter(|(at, record)| *at >= half || !pruned || record.stays());
+    assert_eq!(rows, left.map(|(_, record)| record.clone()).collect::<Vec<_>>());
+    assert_eq!(offline.sealed_to().0, if format == FORMAT_SEALED { half as u64 } else { 0 });
     assert_eq!(offline.mark, Some((tip.seq, tip.hash)));
     assert_eq!(offline.checkpoint.as_ref().unwrap().tip().seq.0, expected.len() as u64 / 2);
     let recovered = open::<F>(&node, None, Some("golden"), "", never()).unwrap();
     assert_eq!(recovered.recovery.replayed, expected.len().div_ceil(2) as u64);
-    assert_eq!(recovered.journal.meta().format, FORMAT);
+    assert_eq!(recovered.journal.meta().format, format.max(FORMAT));
     recovered.journal.close().unwrap();
     assert_eq!(kept(recovered.state), expected);
     dir
@@ -195,6 +213,13 @@ fn stores_of_format_1_open() {
 fn stores_of_format_2_open() {
     warehouse_of(2, &records());
     peer_of(2, &entries());
+}
+
+/// The first half is in a segment, and of the peer's only what stays.
+#[test]
+fn stores_of_format_3_open() {
+    warehouse_of(3, &records());
+    peer_of(3, &entries());
 }
 
 /// A build of format 1 refuses a directory by its mark, before it opens the store; by the store's `meta`, if the mark was
