@@ -49,6 +49,24 @@ pub(crate) const ADDRESS_SPACE_MIN: u64 = 512 << 20;
 pub(crate) const DATA_MIN: u64 = 256 << 20;
 /// Memory that a node uses with its caches full.
 pub(crate) const MEMORY_MIN: u64 = 128 << 20;
+/// Bytes of one file of a node's log, unless `--log-size` says otherwise,
+pub(crate) const LOG_SIZE: u64 = 64 << 20;
+/// and its bounds: a smaller file is rotated while its end is read,
+pub(crate) const LOG_SIZE_MIN: u64 = 64 << 10;
+/// a larger one is read by nobody.
+pub(crate) const LOG_SIZE_MAX: u64 = 64 << 30;
+/// Files of a node's log, the one that is written included, unless `--log-files` says otherwise,
+pub(crate) const LOG_FILES: u32 = 4;
+/// and their bounds: with one alone nothing would be left after a rotation,
+pub(crate) const LOG_FILES_MIN: u32 = 2;
+/// and a directory knows its own by so many names.
+pub(crate) const LOG_FILES_MAX: u32 = 10;
+/// Lines equal to the one before are held, and counted, for this long at most.
+pub(crate) const LOG_REPEATS_HELD_MAX: Duration = Duration::from_secs(5);
+/// A log that could not be rotated is rotated with the first line after this time.
+pub(crate) const LOG_ROTATE_AGAIN_AFTER: Duration = Duration::from_secs(5);
+/// What is read of a log's end, to say what a node that ended said last.
+pub(crate) const LOG_TAIL_BYTES: u64 = 64 << 10;
 /// Opening a store after an unclean stop may take this long.
 pub(crate) const OPEN_STALL_MAX: Duration = Duration::from_secs(120);
 /// Pages of a store that do not leave memory when they are told to are told again, so often in all,
@@ -236,6 +254,9 @@ const _: () = {
         "a record fits a block"
     );
     assert!(BLOCK_BYTES_MAX <= GROUP_BYTES_MAX);
+    assert!(LOG_SIZE_MIN <= LOG_SIZE && LOG_SIZE <= LOG_SIZE_MAX);
+    assert!(LOG_FILES_MIN <= LOG_FILES && LOG_FILES <= LOG_FILES_MAX);
+    assert!(LOG_TAIL_BYTES <= LOG_SIZE_MIN, "the last words are in the file that is written");
     assert!(STORE_CACHE_BYTES < MEMORY_MIN && MEMORY_MIN < DATA_MIN && DATA_MIN < ADDRESS_SPACE_MIN);
     assert!(2 * OWNER_LOOK_EVERY.as_millis() < OWNER_GONE_MAX.as_millis(), "an owner has looked by then");
     assert!(GROUP_BYTES_MAX < MESSAGE_BYTES_MAX, "a replicated group is one message");
