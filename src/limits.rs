@@ -236,6 +236,10 @@ pub(crate) const LEAVE_MAX: Duration = Duration::from_secs(
 );
 /// A stopping server waits for its streams at most this long.
 pub(crate) const CLOSE_MAX: Duration = Duration::from_millis(50);
+/// A command that takes longer shows how far it is, where somebody looks,
+pub(crate) const PROGRESS_AFTER: Duration = Duration::from_secs(2);
+/// and again after this.
+pub(crate) const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 /// `up` and `buy`: no progress for this long is exit 6.
 pub(crate) const PROGRESS_MAX: Duration = Duration::from_secs(30);
 /// A node whose parent is gone stops cleanly within this, or at once after it.

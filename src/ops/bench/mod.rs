@@ -27,6 +27,7 @@ use self::figures::Figures;
 pub use self::load::load;
 use self::raw::Raw;
 use super::output::{Failure, exit};
+use super::progress::Progress;
 use super::runtime::runtime;
 use crate::cli::{BenchArgs, BenchFlags, BenchTarget, Global};
 
@@ -63,13 +64,16 @@ fn rates(target: &BenchTarget, global: &Global) -> Result<u8, Failure> {
     };
     let place = Place::new(flags.data_dir.as_deref())?;
     let raw = Raw::measure(&place.dir).map_err(system)?;
-    let measured = runtime()?.block_on(unless_interrupted(async {
+    let work = async {
         match target {
             BenchTarget::Warehouse(_) => warehouse::run(&place, flags).await,
             BenchTarget::Market(_) => market::run(&place, flags).await,
             _ => latency::run(&place, flags).await,
         }
-    }))?;
+    };
+    let part = Progress::new(global).part("measuring", "", None);
+    let measured = runtime()?.block_on(unless_interrupted(part.wait(work, flags.duration)))?;
+    drop(part);
     let Some(run) = measured else { return Ok(exit::DONE) };
     if run.orders == 0 {
         return Err(Failure::new(exit::UNDETERMINED, "no order was answered: nothing was measured"));
