@@ -94,6 +94,16 @@ pub const SESSION_WINDOW: u32 = 4_096;
 /// Sessions of a peer, the present one included, of which the warehouse keeps outcomes: those of a store, of the one that
 /// took its place, and of the first one when it comes back.
 pub(crate) const STORES_REMEMBERED: usize = 3;
+/// Outcomes of clients that the warehouse keeps: of those that have been quiet for longest the rest is forgotten,
+pub(crate) const CLIENT_OUTCOMES_MAX: usize = 65_536;
+/// unless they ordered something in this time before the last client's row. An answer that was lost on the way is asked
+/// for again within seconds.
+pub(crate) const CLIENT_IDLE_MS: u64 = 600_000;
+/// Lots in the warehouse, shared alike by all goods. A deposit above that is refused.
+pub(crate) const LOTS_MAX: usize = 1 << 19;
+/// Sessions that a peer's store keeps: of all peers, and of the clients that it heard of last. Those of others are asked
+/// for when they come.
+pub(crate) const KNOWN_MAX: usize = PEERS_MAX as usize + 4_096;
 /// Orders that a trader holds for the warehouse.
 pub const TRADER_QUEUE_ORDERS_MAX: usize = 1_000_000;
 /// Orders in one replicated chunk: it is stored as one entry of the partner's journal.
@@ -266,6 +276,9 @@ const _: () = {
     assert!(GROUP_BYTES_MAX < MESSAGE_BYTES_MAX, "a replicated group is one message");
     assert!(MESSAGE_BYTES_MAX < OUTBOX_BYTES_MAX, "an outbox takes any single message");
     assert!(PEERS_MAX as usize * INTRODUCTION_BYTES_MAX < MESSAGE_BYTES_MAX / 2, "all peers fit one message");
+    assert!(LOTS_MAX / PRODUCTS_MAX >= SALE_LOTS_MAX, "a sale may fill from as many lots as it can name");
+    assert!(LOTS_MAX as u64 * 16 <= CHECKPOINT_ROOM_BYTES, "all lots fit a checkpoint's room");
+    assert!(CLIENT_OUTCOMES_MAX >= SESSION_WINDOW as usize);
     assert!(BATCH_ORDERS_MAX <= STEP_ORDERS_MAX);
     assert!(BATCH_ORDERS_MAX * 64 < MESSAGE_BYTES_MAX, "a full batch fits a message");
     assert!(SESSION_WINDOW as usize * (PEERS_MAX as usize) < 1 << 32);

@@ -71,7 +71,8 @@ pub(super) fn run(flags: &InspectFlags, global: &Global) -> Result<u8, Failure> 
     drop(part);
     let Some(rows) = filled else { return Ok(exit::DONE) };
     let warehouse = place.node("warehouse");
-    let part = progress.part("asking", "questions", None);
+    let questions = OF_LEDGER.len() + if flags.sparse { 1 } else { OF_MARKET.len() };
+    let part = progress.part("asking", "questions", Some(questions as u64));
     let mut answers = Vec::new();
     for (question, at_most) in OF_LEDGER {
         let question = question.replace("HALF", &(rows / 2).to_string());

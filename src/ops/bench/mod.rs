@@ -5,6 +5,8 @@
 //! them. Holds: figures are printed only of a run whose ledger has exactly the orders that were answered and passes
 //! `verify`; whatever was started is gone when the command ends, however it ends.
 
+#[cfg(test)]
+mod bounds;
 mod figures;
 mod inspect;
 mod latency;

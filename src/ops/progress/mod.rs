@@ -156,7 +156,8 @@ impl Part {
             let percent = 100 * u128::from(count.min(total)) / u128::from(total);
             format!(" of {} ({percent} %)", grouped(total))
         });
-        format!("{name}: {}{share} {unit}, {} {unit}/s", grouped(count), grouped(rate as u64))
+        let done = format!("{name}: {}{share} {unit}", grouped(count));
+        if rate < 1.0 { done } else { format!("{done}, {} {unit}/s", grouped(rate as u64)) }
     }
 }
 
