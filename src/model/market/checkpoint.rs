@@ -167,7 +167,7 @@ impl Fold for Market {
             }
             Part::Window { peer, epoch, floor, decided } => {
                 let windows = &mut self.sessions.entry(peer).or_default().windows;
-                windows.insert(epoch, Window::restored(floor, decided));
+                windows.insert(epoch, Box::new(Window::restored(floor, decided)));
             }
             Part::Decided(decided) => {
                 let (OrderId { peer, number }, seq, time) =

@@ -48,7 +48,9 @@ pub struct Session {
     /// BLAKE3 of the present store's token.
     pub store: Hash,
     /// One window per epoch; those below `epoch` are closed: undecided numbers there become `void`.
-    pub windows: BTreeMap<Epoch, Window>,
+    ///
+    /// Most peers have one: a tree's node with room for eleven of them would take a kilobyte of each client.
+    pub windows: BTreeMap<Epoch, Box<Window>>,
 }
 
 impl Session {
@@ -66,22 +68,22 @@ impl Session {
 
     /// Keeps which numbers are decided, and no outcome any more.
     pub(crate) fn forget(&mut self) {
-        self.windows.values_mut().for_each(Window::forget);
+        self.windows.values_mut().for_each(|window| window.forget());
     }
 
     /// The outcomes that are kept.
     pub(crate) fn kept(&self) -> impl Iterator<Item = &Decided> {
-        self.windows.values().flat_map(Window::kept)
+        self.windows.values().flat_map(|window| window.kept())
     }
 
     /// How many those are.
     pub(crate) fn kept_count(&self) -> usize {
-        self.windows.values().map(Window::kept_count).sum()
+        self.windows.values().map(|window| window.kept_count()).sum()
     }
 
     /// The window of an epoch that has been opened, or of which an order was voided.
     pub(crate) fn window(&self, epoch: Epoch) -> Option<&Window> {
-        self.windows.get(&epoch)
+        self.windows.get(&epoch).map(Box::as_ref)
     }
 
     /// Whether it was opened in this generation: a restore of the warehouse closes all sessions before it.
@@ -92,21 +94,20 @@ impl Session {
     /// # Errors
     /// Says what does not hold.
     pub(crate) fn invariants(&self, generation: Generation) -> Result<(), String> {
-        let mut windows = self.windows.iter();
-        let check = |(epoch, window): (&Epoch, &Window)| {
-            window.invariants(is_lost(*epoch, generation)).map_err(|why| format!("epoch {epoch}: {why}"))
-        };
-        windows.try_for_each(check)
+        self.windows.iter().try_for_each(|(epoch, window)| {
+            let lost = is_lost(*epoch, generation);
+            window.invariants(lost).map_err(|why| format!("epoch {epoch}: {why}"))
+        })
     }
 
     /// The lowest number of the present epoch that may be asked for.
     pub(crate) fn floor(&self) -> Number {
-        Number::new(self.epoch, self.windows.get(&self.epoch).map_or(1, Window::floor))
+        Number::new(self.epoch, self.window(self.epoch).map_or(1, Window::floor))
     }
 
     /// The highest number of the present epoch that was decided.
     pub(crate) fn highest(&self) -> Number {
-        Number::new(self.epoch, self.windows.get(&self.epoch).map_or(0, Window::highest))
+        Number::new(self.epoch, self.window(self.epoch).map_or(0, Window::highest))
     }
 }
 

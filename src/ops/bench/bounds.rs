@@ -1,10 +1,11 @@
 //! What the warehouse's state comes to with many stores of one peer, and with many clients: bytes of a checkpoint, memory,
-//! and the time of an `Open`. Small here; `--ignored --nocapture` does it at full scale and prints the figures.
+//! and the time of an `Open`. Small here; `--ignored --nocapture NAME` does it at full scale
+//! and prints the figures.
 
 use std::time::{Duration, Instant};
 
 use crate::journal;
-use crate::limits::{CHECKPOINT_ROOM_BYTES, CLIENT_OUTCOMES_MAX};
+use crate::limits::{CHECKPOINT_ROOM_BYTES, CLIENT_OUTCOMES_MAX, SESSION_WINDOW};
 use crate::model::call::{Answer, Ask, Opening};
 use crate::model::clock::Clock;
 use crate::model::fold::Fold as _;
@@ -18,6 +19,7 @@ use crate::types::{
 };
 
 const PEER: PeerId = PeerId(1);
+const SECOND: Duration = Duration::from_secs(1);
 
 struct NoPast;
 
@@ -63,23 +65,23 @@ fn session(market: &mut Market, time: WallMicros, peer: PeerId, epoch: u64, stor
     put(market, time, Record::Session { peer, epoch: Epoch(epoch), store, key: None, clock: Stamp(2) });
 }
 
-/// A peer that lost so many stores. In each the first order stays open, and so many behind it are decided.
-fn many_stores(stores: u64, orders: u32) -> Market {
+/// A peer that lost so many stores. In each the first order stays open, and these numbers are decided.
+fn many_stores(stores: u64, numbers: &[u32]) -> Market {
     let mut market = market();
     for epoch in 0..stores {
         session(&mut market, WallMicros(epoch), PEER, epoch, epoch);
-        for k in 2..2 + orders {
-            buy(&mut market, WallMicros(epoch), PEER, Number::new(Epoch(epoch), k));
+        for k in numbers {
+            buy(&mut market, WallMicros(epoch), PEER, Number::new(Epoch(epoch), *k));
         }
     }
     market
 }
 
-/// So many clients, a second apart, each with one order.
-fn many_clients(clients: u32) -> Market {
+/// So many clients, each with one order, and this time between them.
+fn many_clients(clients: u32, apart: Duration) -> Market {
     let mut market = market();
     for at in 0..clients {
-        let (client, time) = (PeerId(1_001 + at), WallMicros(u64::from(at) * 1_000_000));
+        let (client, time) = (PeerId(1_001 + at), WallMicros(u64::from(at) * apart.as_micros() as u64));
         session(&mut market, time, client, 0, u64::from(at));
         buy(&mut market, time, client, Number(1));
     }
@@ -146,6 +148,8 @@ fn resident() -> u64 {
 }
 
 fn print(what: &str, made: impl FnOnce() -> Market, peer: PeerId) {
+    // What the program itself takes is in memory by then.
+    time_of_open(many_stores(3, &[2]), PEER);
     let before = resident();
     let market = made();
     let (memory, bytes) = (resident().saturating_sub(before), checkpoint_bytes(&market));
@@ -160,7 +164,8 @@ fn print(what: &str, made: impl FnOnce() -> Market, peer: PeerId) {
 /// A closed session of a peer took the room of its outcomes though they were forgotten, if its first order stayed open.
 #[test]
 fn a_store_that_was_replaced_takes_less_room_than_one_order_of_it() {
-    let (few, many) = (many_stores(20, 200), many_stores(40, 200));
+    let numbers: Vec<u32> = (2..202).collect();
+    let (few, many) = (many_stores(20, &numbers), many_stores(40, &numbers));
     let each = (checkpoint_bytes(&many) - checkpoint_bytes(&few)) / 20;
     assert!(each < 200, "{each} bytes for a store with 200 orders");
     assert_eq!(many.invariants(), Ok(()));
@@ -171,7 +176,7 @@ fn a_store_that_was_replaced_takes_less_room_than_one_order_of_it() {
 #[test]
 fn outcomes_of_clients_that_are_long_gone_are_not_in_a_checkpoint() {
     let clients = CLIENT_OUTCOMES_MAX as u32 + 2_000;
-    let market = many_clients(clients);
+    let market = many_clients(clients, SECOND);
     assert_eq!(market.client_outcomes(), CLIENT_OUTCOMES_MAX);
     let by = Settling {
         trader: PeerId(6),
@@ -197,11 +202,35 @@ fn outcomes_of_clients_that_are_long_gone_are_not_in_a_checkpoint() {
     assert!(time_of_open(market, PeerId(0)) < Duration::from_secs(1));
 }
 
+// One figure for each process: what an earlier one gave back to the allocator is no memory that a later one takes.
+
 #[test]
 #[ignore = "full scale, for its figures"]
-fn full_scale() {
-    print("1,000 stores of one peer, 1 order each", || many_stores(1_000, 1), PEER);
-    print("1,000 stores of one peer, 4,095 orders each", || many_stores(1_000, 4_095), PEER);
-    print("100,000 clients", || many_clients(100_000), PeerId(0));
-    print("1,000,000 clients", || many_clients(1_000_000), PeerId(0));
+fn full_scale_stores() {
+    print("1,000 stores of one peer, number 2 decided", || many_stores(1_000, &[2]), PEER);
+}
+
+#[test]
+#[ignore = "full scale, for its figures"]
+fn full_scale_stores_with_a_gap() {
+    print("1,000 stores of one peer, number 4,096 decided", || many_stores(1_000, &[SESSION_WINDOW]), PEER);
+}
+
+#[test]
+#[ignore = "full scale, for its figures"]
+fn full_scale_stores_with_many_gaps() {
+    let each_word: Vec<u32> = (2..SESSION_WINDOW).step_by(64).collect();
+    print("1,000 stores of one peer, each 64th number decided", || many_stores(1_000, &each_word), PEER);
+}
+
+#[test]
+#[ignore = "full scale, for its figures"]
+fn full_scale_clients() {
+    print("100,000 clients at once", || many_clients(100_000, Duration::ZERO), PeerId(0));
+}
+
+#[test]
+#[ignore = "full scale, for its figures"]
+fn full_scale_clients_in_a_day() {
+    print("100,000 clients, a second apart", || many_clients(100_000, SECOND), PeerId(0));
 }
