@@ -36,6 +36,8 @@ pub(crate) const CHECKPOINT_BYTES: u64 = 32 << 20;
 pub(crate) const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
 /// Checkpoint chunks written with one group, so that a checkpoint delays no acknowledgement by much.
 pub(crate) const CHECKPOINT_CHUNKS_PER_GROUP: usize = 16;
+/// Bytes of a journal's segments that are kept whole, unless another bound is given.
+pub(crate) const KEEP_BYTES: u64 = 2 << 30;
 /// Blocks of so many bytes behind the checkpoint are moved into a segment.
 pub(crate) const SEAL_BYTES: u64 = 8 << 20;
 /// A segment ends with the block that makes it this large, though more could be moved.
@@ -67,6 +69,24 @@ pub(crate) const ADDRESS_SPACE_MIN: u64 = 512 << 20;
 pub(crate) const DATA_MIN: u64 = 256 << 20;
 /// Memory that a node uses with its caches full.
 pub(crate) const MEMORY_MIN: u64 = 128 << 20;
+/// Bytes of one file of a node's log, unless `--log-size` says otherwise,
+pub(crate) const LOG_SIZE: u64 = 64 << 20;
+/// and its bounds: a smaller file is rotated while its end is read,
+pub(crate) const LOG_SIZE_MIN: u64 = 64 << 10;
+/// a larger one is read by nobody.
+pub(crate) const LOG_SIZE_MAX: u64 = 64 << 30;
+/// Files of a node's log, the one that is written included, unless `--log-files` says otherwise,
+pub(crate) const LOG_FILES: u32 = 4;
+/// and their bounds: with one alone nothing would be left after a rotation,
+pub(crate) const LOG_FILES_MIN: u32 = 2;
+/// and a directory knows its own by so many names.
+pub(crate) const LOG_FILES_MAX: u32 = 10;
+/// Lines equal to the one before are held, and counted, for this long at most.
+pub(crate) const LOG_REPEATS_HELD_MAX: Duration = Duration::from_secs(5);
+/// A log that could not be rotated is rotated with the first line after this time.
+pub(crate) const LOG_ROTATE_AGAIN_AFTER: Duration = Duration::from_secs(5);
+/// What is read of a log's end, to say what a node that ended said last.
+pub(crate) const LOG_TAIL_BYTES: u64 = 64 << 10;
 /// Opening a store after an unclean stop may take this long.
 pub(crate) const OPEN_STALL_MAX: Duration = Duration::from_secs(120);
 /// Pages of a store that do not leave memory when they are told to are told again, so often in all,
@@ -94,6 +114,16 @@ pub const SESSION_WINDOW: u32 = 4_096;
 /// Sessions of a peer, the present one included, of which the warehouse keeps outcomes: those of a store, of the one that
 /// took its place, and of the first one when it comes back.
 pub(crate) const STORES_REMEMBERED: usize = 3;
+/// Outcomes of clients that the warehouse keeps: of those that have been quiet for longest the rest is forgotten,
+pub(crate) const CLIENT_OUTCOMES_MAX: usize = 65_536;
+/// unless they ordered something in this time before the last client's row. An answer that was lost on the way is asked
+/// for again within seconds.
+pub(crate) const CLIENT_IDLE_MS: u64 = 600_000;
+/// Lots in the warehouse, shared alike by all goods. A deposit above that is refused.
+pub(crate) const LOTS_MAX: usize = 1 << 19;
+/// Sessions that a peer's store keeps: of all peers, and of the clients that it heard of last. Those of others are asked
+/// for when they come.
+pub(crate) const KNOWN_MAX: usize = PEERS_MAX as usize + 4_096;
 /// Orders that a trader holds for the warehouse.
 pub const TRADER_QUEUE_ORDERS_MAX: usize = 1_000_000;
 /// Orders in one replicated chunk: it is stored as one entry of the partner's journal.
@@ -236,6 +266,10 @@ pub(crate) const LEAVE_MAX: Duration = Duration::from_secs(
 );
 /// A stopping server waits for its streams at most this long.
 pub(crate) const CLOSE_MAX: Duration = Duration::from_millis(50);
+/// A command that takes longer shows how far it is, where somebody looks,
+pub(crate) const PROGRESS_AFTER: Duration = Duration::from_secs(2);
+/// and again after this.
+pub(crate) const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 /// `up` and `buy`: no progress for this long is exit 6.
 pub(crate) const PROGRESS_MAX: Duration = Duration::from_secs(30);
 /// A node whose parent is gone stops cleanly within this, or at once after it.
@@ -254,11 +288,17 @@ const _: () = {
         "a record fits a block"
     );
     assert!(BLOCK_BYTES_MAX <= GROUP_BYTES_MAX);
+    assert!(LOG_SIZE_MIN <= LOG_SIZE && LOG_SIZE <= LOG_SIZE_MAX);
+    assert!(LOG_FILES_MIN <= LOG_FILES && LOG_FILES <= LOG_FILES_MAX);
+    assert!(LOG_TAIL_BYTES <= LOG_SIZE_MIN, "the last words are in the file that is written");
     assert!(STORE_CACHE_BYTES < MEMORY_MIN && MEMORY_MIN < DATA_MIN && DATA_MIN < ADDRESS_SPACE_MIN);
     assert!(2 * OWNER_LOOK_EVERY.as_millis() < OWNER_GONE_MAX.as_millis(), "an owner has looked by then");
     assert!(GROUP_BYTES_MAX < MESSAGE_BYTES_MAX, "a replicated group is one message");
     assert!(MESSAGE_BYTES_MAX < OUTBOX_BYTES_MAX, "an outbox takes any single message");
     assert!(PEERS_MAX as usize * INTRODUCTION_BYTES_MAX < MESSAGE_BYTES_MAX / 2, "all peers fit one message");
+    assert!(LOTS_MAX / PRODUCTS_MAX >= SALE_LOTS_MAX, "a sale may fill from as many lots as it can name");
+    assert!(LOTS_MAX as u64 * 16 <= CHECKPOINT_ROOM_BYTES, "all lots fit a checkpoint's room");
+    assert!(CLIENT_OUTCOMES_MAX >= SESSION_WINDOW as usize);
     assert!(BATCH_ORDERS_MAX <= STEP_ORDERS_MAX);
     assert!(BATCH_ORDERS_MAX * 64 < MESSAGE_BYTES_MAX, "a full batch fits a message");
     assert!(SESSION_WINDOW as usize * (PEERS_MAX as usize) < 1 << 32);

@@ -24,7 +24,7 @@ fn main() -> ExitCode {
     match run(&cli) {
         Ok(exit) => ExitCode::from(exit),
         Err(failure) => {
-            eprint!("{}", failure.render(color));
+            complain(&failure.render(color));
             ExitCode::from(failure.exit)
         }
     }
@@ -35,9 +35,14 @@ fn say(text: &str, exit: u8) -> ExitCode {
         // A reader that went away is no failure.
         let _ = std::io::stdout().write_all(text.as_bytes());
     } else {
-        eprint!("{text}");
+        complain(text);
     }
     ExitCode::from(exit)
+}
+
+/// A stderr that cannot be written, as on a full disk, changes no exit code: `eprint` would panic.
+fn complain(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
 fn run(cli: &Cli) -> Result<u8, Failure> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::node::{KeepFlags, MarketFlags, ShopperFlags, TimerFlags};
+use super::node::{KeepFlags, LogFlags, MarketFlags, ShopperFlags, TimerFlags};
 use super::value::{self, Pieces};
 use crate::limits::PEERS_MAX;
 use crate::types::{Number, PeerId};
@@ -75,6 +75,9 @@ pub struct UpArgs {
     /// See [`TimerFlags`].
     #[command(flatten)]
     pub timers: TimerFlags,
+    /// See [`LogFlags`].
+    #[command(flatten)]
+    pub log: LogFlags,
     /// What to do about a node that dies
     #[arg(long, value_name = "WHEN", value_enum, default_value = "never")]
     pub restart: Restart,

@@ -9,6 +9,7 @@ mod keep;
 mod market;
 mod node;
 mod simulate;
+mod size;
 mod usage;
 mod value;
 

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use super::size::{self, Bytes};
 use super::value::{self, Consistency, NodeAddr, Range};
 use crate::config;
-use crate::limits::TRADER_QUEUE_ORDERS_MAX;
+use crate::limits::{KEEP_BYTES, LOG_FILES, LOG_SIZE, TRADER_QUEUE_ORDERS_MAX};
 use crate::types::{PeerId, Role};
 
 /// The warehouse's port unless said otherwise; a peer's is this plus its id.
@@ -37,6 +38,9 @@ pub struct NodeFlags {
     /// Format of the log on stderr
     #[arg(long, value_name = "FORMAT", value_enum, default_value = "pretty", env = "BAZAAR_LOG_FORMAT")]
     pub log_format: LogFormat,
+    /// See [`LogFlags`].
+    #[command(flatten)]
+    pub log: LogFlags,
     /// File that is written, with the node's address in it, once the node serves
     #[arg(long, value_name = "PATH")]
     pub ready_file: Option<PathBuf>,
@@ -49,6 +53,17 @@ pub struct NodeFlags {
     /// See [`TimerFlags`].
     #[command(flatten)]
     pub timers: TimerFlags,
+}
+
+/// How much of a node's log is kept.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct LogFlags {
+    /// Size at which a node's log is rotated, where stderr is the file `log` in its directory, as with `up`
+    #[arg(long, value_name = "SIZE", default_value_t = Bytes(LOG_SIZE), value_parser = size::log_size, allow_hyphen_values = true, env = "BAZAAR_LOG_SIZE")]
+    pub log_size: Bytes,
+    /// Files that are kept of it: log, and log.1, log.2 ... as it was before
+    #[arg(long, value_name = "N", default_value_t = LOG_FILES, value_parser = size::log_files, allow_hyphen_values = true, env = "BAZAAR_LOG_FILES")]
+    pub log_files: u32,
 }
 
 /// When a silent node is suspected.
@@ -66,11 +81,11 @@ pub struct TimerFlags {
 #[derive(Args, Clone, Copy, Debug)]
 pub struct KeepFlags {
     /// What a trader noted of others' orders is removed from its journal once it is this old
-    #[arg(long, value_name = "TIME", default_value = "1day", value_parser = value::duration, env = "BAZAAR_KEEP")]
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = value::duration, env = "BAZAAR_KEEP")]
     pub keep: Duration,
     /// The same while the journal's older part takes more than this
-    #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = value::size, env = "BAZAAR_KEEP_MAX")]
-    pub keep_max: u64,
+    #[arg(long, value_name = "SIZE", default_value_t = Bytes(KEEP_BYTES), value_parser = size::bytes, allow_hyphen_values = true, env = "BAZAAR_KEEP_MAX")]
+    pub keep_max: Bytes,
 }
 
 /// What peers buy and sell on their own.

@@ -51,26 +51,6 @@ pub(crate) fn range(text: &str) -> Result<Range, ValueError> {
     }
 }
 
-/// Bytes, as `64MiB`, `2 GB` or a number.
-pub(crate) fn size(text: &str) -> Result<u64, ValueError> {
-    const UNITS: [(&str, u64); 8] = [
-        ("", 1),
-        ("B", 1),
-        ("KiB", 1 << 10),
-        ("MiB", 1 << 20),
-        ("GiB", 1 << 30),
-        ("KB", 1_000),
-        ("MB", 1_000_000),
-        ("GB", 1_000_000_000),
-    ];
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = (&text[..digits], text[digits..].trim_start());
-    let unit = UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit));
-    let bytes =
-        number.parse::<u64>().ok().zip(unit).and_then(|(number, (_, unit))| number.checked_mul(*unit));
-    bytes.map_or_else(|| refuse("not a size", "write it like 64MiB, 2GiB or 500MB"), Ok)
-}
-
 /// Pieces of one order.
 pub(crate) fn quantity(text: &str) -> Result<Quantity, ValueError> {
     match text.parse::<u64>() {

@@ -1,6 +1,6 @@
 //! A node's directory: what it is before anything is opened, and how it is born.
 //!
-//! Names in it: `node.json` (who; pid and address are hints), `mark`, `ballast`, `log` (what the node prints), `key` (of a
+//! Names in it: `node.json` (who; pid and address are hints), `mark`, `ballast`, `log` (what the node prints; `log.1` and on: what it printed before), `key` (of a
 //! warehouse: a copy of what its store has, for a backup while it runs; its owner alone may read it), `store/` (made as `store.tmp`, synced, renamed). Birth in order: `node.json`, `store.tmp` whole and synced, `mark` synced,
 //! rename, directory synced. So a directory with only our names and neither store nor a mark above 0 was never born and is
 //! started over, and a store without a mark, or a mark without its store, is damage.
@@ -17,13 +17,23 @@ use super::mark::{self, Mark};
 use super::{OpenError, Seq};
 use crate::types::{Hash, PeerId, SecretKey, node_name};
 
-const NAMES: [&str; 10] = [
+const NAMES: [&str; 20] = [
     "node.json",
     "node.json.tmp",
     "mark",
     "mark.generating",
     "ballast",
     "log",
+    "log.tmp",
+    "log.1",
+    "log.2",
+    "log.3",
+    "log.4",
+    "log.5",
+    "log.6",
+    "log.7",
+    "log.8",
+    "log.9",
     "key",
     "key.tmp",
     "store",

@@ -127,7 +127,7 @@ fn write_golden<F: Fold>(
         if index + 1 == half {
             journal.checkpoint(state(half).parts());
             until("the checkpoint is written", || journal.stats().checkpoints > 0);
-            let is_last = |name: &str| keep.is_none() == !name.ends_with("pruned");
+            let is_last = |name: &str| keep.is_none() != name.ends_with("pruned");
             let names = || fs::read_dir(place.join("store/sealed")).into_iter().flatten().flatten();
             until("the log is sealed", || {
                 format == FORMAT || names().any(|entry| is_last(&entry.file_name().to_string_lossy()))

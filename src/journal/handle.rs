@@ -1,5 +1,6 @@
 //! The loop's handle of its journal: stage, go on, hear later what is durable.
 
+use std::io::{Write as _, stderr};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -72,7 +73,8 @@ impl Fault {
 pub fn exit_on_failure() -> Fatal {
     Arc::new(|fault| {
         tracing::error!("{fault}");
-        eprintln!("error: {fault}\n  hint: {}", fault.hint());
+        // Where nothing can be written any more, the log least of all, the exit code has to say it.
+        let _ = writeln!(stderr(), "error: {fault}\n  hint: {}", fault.hint());
         std::process::exit(fault.exit_code())
     })
 }

@@ -81,10 +81,12 @@ pub(crate) fn stop_at_signals(stop: Stop, begun: Stop) -> std::io::Result<()> {
     tokio::spawn(async move {
         tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
         if !begun.is_stopped() {
+            super::log::finish();
             std::process::exit(0);
         }
         stop.stop();
         tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+        super::log::finish();
         std::process::exit(130);
     });
     Ok(())
@@ -100,6 +102,7 @@ pub(crate) fn end_with_parent(stop: Stop) {
             tracing::warn!("the process that started this node is gone");
             stop.stop();
             std::thread::sleep(crate::limits::ORPHAN_MAX);
+            super::log::finish();
             std::process::exit(1);
         })
         .map_or_else(|error| tracing::error!(%error, "cannot watch the parent"), drop);

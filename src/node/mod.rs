@@ -13,6 +13,7 @@ pub mod driver;
 pub mod grpc;
 pub(crate) mod held;
 pub(crate) mod life;
+pub(crate) mod log;
 pub(crate) mod notify;
 pub mod port;
 

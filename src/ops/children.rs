@@ -2,8 +2,9 @@
 //! their log in their directory, and ready when they have printed their one line.
 
 use std::ffi::OsString;
-use std::fs::{self, OpenOptions};
-use std::io::{BufRead as _, BufReader};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child as Process, ChildStdin, Command, ExitStatus, Stdio};
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::output::{Failure, exit};
 use crate::journal::{NodeDir, is_file_or_absent, mend};
-use crate::limits::{CALL_DEADLINE, START_MAX};
+use crate::limits::{CALL_DEADLINE, LOG_TAIL_BYTES, START_MAX};
 use crate::node::notify::VARIABLES;
 
 /// A node that this process started.
@@ -26,8 +27,8 @@ pub(crate) struct Child {
     pub addr: String,
     /// The line that it printed when it served.
     pub line: String,
-    /// Where in its log this process begins.
-    log_from: u64,
+    /// Where this process begins: in which file, and behind which byte. The file may have been rotated since.
+    log_from: (u64, u64),
     process: Process,
     /// Closing it ends the child: dropped with us, however we go.
     _pipe: Option<ChildStdin>,
@@ -58,7 +59,7 @@ pub(crate) fn start(name: &str, dir: &Path, args: &[OsString]) -> Result<Startin
         return Err(Failure::new(exit::DIRECTORY, what).hint(mend::clear_place(&path)));
     }
     let log = OpenOptions::new().create(true).append(true).open(path).map_err(failed)?;
-    let log_from = log.metadata().map_err(failed)?.len();
+    let log_from = log.metadata().map(|log| (log.ino(), log.len())).map_err(failed)?;
     let program = std::env::current_exe().map_err(failed)?;
     let mut command = Command::new(program);
     // A supervisor of this process is none of its children's.
@@ -156,8 +157,9 @@ pub(crate) fn how(status: ExitStatus) -> String {
 /// What a node that ended said last.
 pub(crate) fn said_last(child: &Child, how: &str, code: u8) -> Failure {
     let log = NodeDir::new(&child.dir).log();
-    let text = fs::read(&log).unwrap_or_default();
-    let text = String::from_utf8_lossy(text.get(child.log_from as usize..).unwrap_or_default());
+    // A log that cannot be read does not say why.
+    let text = end_of(&log, child.log_from).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
     let tail = text.rfind("error: ").map(|at| text[at + "error: ".len()..].trim_end().to_owned());
     let (what, hint) = match tail {
         Some(tail) => match tail.split_once("\n  hint: ") {
@@ -167,6 +169,16 @@ pub(crate) fn said_last(child: &Child, how: &str, code: u8) -> Failure {
         None => ("its log does not say why".to_owned(), format!("see {}", log.display())),
     };
     Failure::new(code, format!("{} {how}: {what}", child.name)).hint(hint)
+}
+
+/// The end of a log, as far as it is of the process that began behind a byte of a file.
+fn end_of(log: &Path, (began_in, behind): (u64, u64)) -> io::Result<Vec<u8>> {
+    let mut file = File::open(log)?;
+    let found = file.metadata()?;
+    let from = if found.ino() == began_in { behind } else { 0 };
+    file.seek(SeekFrom::Start(from.max(found.len().saturating_sub(LOG_TAIL_BYTES))))?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).map(|_| bytes)
 }
 
 impl Child {

@@ -15,7 +15,7 @@ use crate::cli::{Global, JoinArgs};
 /// # Errors
 /// See the module's text.
 pub fn run(args: &JoinArgs, global: &Global) -> Result<u8, Failure> {
-    nodes::prepare(&args.peer.node, global)?;
+    nodes::prepare(&args.peer.node, &args.peer.data_dir(), global)?;
     let mut peer = args.peer.clone();
     peer.join.insert(0, args.at.clone());
     let way_in = market::way_in(&peer, global.timeout, global.timeout)?;

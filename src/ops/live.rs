@@ -13,6 +13,7 @@ use tokio::runtime::{Builder, Runtime};
 use super::market;
 use super::nodes::directory;
 use super::output::{Failure, exit};
+use super::progress::Progress;
 use super::rows::generation_id;
 use super::source::{open_archives, open_stores};
 use crate::audit::{BlockSource, Fact, Source, SourceError, SourceMeta, StockCache};
@@ -40,7 +41,7 @@ pub(crate) fn warehouse_at(addr: &str, global: &Global) -> Result<Source, Failur
     let asking = Asking::new(global, false)?;
     let (source, report) = asking.connect(addr).map_err(|error| market::unreachable(addr, &error))?;
     match report.peer {
-        PeerId::WAREHOUSE => Ok(source),
+        PeerId::WAREHOUSE => Ok(asking.progress.watch(source)),
         _ => asking.node(&report.warehouse),
     }
 }
@@ -52,13 +53,22 @@ pub(super) struct Asking {
     timeout: Duration,
     quiet: bool,
     follow: bool,
+    progress: Progress,
 }
 
 impl Asking {
     pub(super) fn new(global: &Global, follow: bool) -> Result<Asking, Failure> {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.map_err(|error| Failure::new(exit::FAILURE, format!("no runtime: {error}")))?;
-        Ok(Asking { runtime: Rc::new(runtime), timeout: global.timeout, quiet: global.quiet, follow })
+        let (timeout, quiet) = (global.timeout, global.quiet);
+        // A follower prints what comes when it comes.
+        let progress = if follow { Progress::hidden() } else { Progress::new(global) };
+        Ok(Asking { runtime: Rc::new(runtime), timeout, quiet, follow, progress })
+    }
+
+    /// Without signs of life: what is read is printed at once on the same terminal.
+    pub(super) fn unseen(self) -> Asking {
+        Asking { progress: Progress::hidden(), ..self }
     }
 
     /// Stores on disk, a ledger's with its archives; of those in use their owners.
@@ -75,11 +85,12 @@ impl Asking {
         if !asked.is_empty() {
             self.note(&format!("in use, so the running node was asked: {}", asked.join(", ")));
         }
-        Ok(sources)
+        Ok(sources.into_iter().map(|source| self.progress.watch(source)).collect())
     }
 
     pub(super) fn node(&self, addr: &str) -> Result<Source, Failure> {
-        self.connect(addr).map(|(source, _)| source).map_err(|error| market::unreachable(addr, &error))
+        let connected = self.connect(addr).map_err(|error| market::unreachable(addr, &error))?;
+        Ok(self.progress.watch(connected.0))
     }
 
     /// All nodes of a node's market that answer.
@@ -93,7 +104,7 @@ impl Asking {
         for (node, why) in &all.silent {
             self.note(&format!("{} does not answer and is left out: {why}", node_name(*node)));
         }
-        Ok(sources)
+        Ok(sources.into_iter().map(|source| self.progress.watch(source)).collect())
     }
 
     /// The node that has a directory open. None for a client: it has its directory only for the time of an order, and

@@ -15,6 +15,7 @@ pub(crate) mod market;
 pub mod nodes;
 pub mod order;
 pub mod output;
+pub(crate) mod progress;
 pub mod resign;
 mod retry;
 pub mod room;

@@ -8,16 +8,17 @@ use super::market::{self, WayIn};
 use super::output::{Failure, exit};
 use crate::cli::{Global, KeepFlags, LogFormat, NodeFlags, PeerArgs, ShopperFlags, WarehouseArgs};
 use crate::config;
-use crate::journal::{Keep, OpenError};
+use crate::journal::{Keep, NodeDir, OpenError};
 use crate::limits::START_MAX;
 use crate::model::shopper::Habits;
 use crate::node::boot::{self, BootError, PeerSpec, WarehouseSpec};
 use crate::node::life::{Settings, not_ready};
+use crate::node::log;
 use crate::types::Role;
 
 /// Runs a warehouse until it is told to stop.
 pub fn warehouse(args: &WarehouseArgs, global: &Global) -> Result<u8, Failure> {
-    prepare(&args.node, global)?;
+    prepare(&args.node, &args.data_dir, global)?;
     let goods = config::stock(&args.market.config_dir)?;
     let spec = WarehouseSpec {
         settings: settings(&args.node, args.listen(), args.data_dir.clone()),
@@ -25,12 +26,12 @@ pub fn warehouse(args: &WarehouseArgs, global: &Global) -> Result<u8, Failure> {
         commission_percent: args.market.commission_percent,
         goods: goods.into_iter().map(|good| (good.name, good.quantity, good.unit_price)).collect(),
     };
-    boot::run_warehouse(spec).map(|()| exit::DONE).map_err(failure)
+    ended(boot::run_warehouse(spec))
 }
 
 /// Runs a peer until it is told to stop.
 pub fn peer(args: &PeerArgs, global: &Global) -> Result<u8, Failure> {
-    prepare(&args.node, global)?;
+    prepare(&args.node, &args.data_dir(), global)?;
     let way_in = market::way_in(args, START_MAX, global.timeout)?;
     way_in.map_or(Ok(exit::DONE), |way_in| run_peer(args, way_in))
 }
@@ -52,7 +53,13 @@ pub(crate) fn run_peer(args: &PeerArgs, way_in: WayIn) -> Result<u8, Failure> {
         no_preempt: args.shopper.no_preempt,
         queue_max: args.shopper.queue_max,
     };
-    boot::run_peer(spec).map(|()| exit::DONE).map_err(failure)
+    ended(boot::run_peer(spec))
+}
+
+/// What is said now goes to stderr, behind the log's last line.
+fn ended(run: Result<(), BootError>) -> Result<u8, Failure> {
+    log::finish();
+    run.map(|()| exit::DONE).map_err(failure)
 }
 
 fn settings(flags: &NodeFlags, listen: SocketAddr, data_dir: std::path::PathBuf) -> Settings {
@@ -69,7 +76,7 @@ fn settings(flags: &NodeFlags, listen: SocketAddr, data_dir: std::path::PathBuf)
 }
 
 fn keep(flags: KeepFlags) -> Keep {
-    Keep { age: flags.keep, bytes: flags.keep_max }
+    Keep { age: flags.keep, bytes: flags.keep_max.0 }
 }
 
 fn habits(role: Role, flags: &ShopperFlags) -> Habits {
@@ -89,9 +96,9 @@ fn habits(role: Role, flags: &ShopperFlags) -> Habits {
 ///
 /// # Errors
 /// There can be no ready file where it was asked for.
-pub(crate) fn prepare(flags: &NodeFlags, global: &Global) -> Result<(), Failure> {
+pub(crate) fn prepare(flags: &NodeFlags, dir: &Path, global: &Global) -> Result<(), Failure> {
     let removed = flags.ready_file.as_deref().map_or(Ok(()), not_ready);
-    log(flags, global);
+    begin_log(flags, dir, global);
     removed.map_err(|error| {
         let path = flags.ready_file.as_deref().unwrap_or(Path::new(""));
         Failure::new(exit::USAGE, format!("--ready-file {}: {error}", path.display()))
@@ -107,9 +114,9 @@ pub fn refused(args: &[OsString]) {
     }
 }
 
-/// A node's log goes to stderr, which `up` points at NODE/log. What sled says of a damaged store is told by us, with the
-/// mend, in one line.
-fn log(flags: &NodeFlags, global: &Global) {
+/// A node's log goes to stderr, which `up` points at NODE/log: then it is rotated. What sled says of a damaged store is
+/// told by us, with the mend, in one line.
+fn begin_log(flags: &NodeFlags, dir: &Path, global: &Global) {
     let level = match global.verbose {
         0 => "info",
         1 => "debug",
@@ -117,11 +124,12 @@ fn log(flags: &NodeFlags, global: &Global) {
     };
     let filter = tracing_subscriber::EnvFilter::try_from_env("BAZAAR_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(format!("warn,sled=off,bazaar={level}")));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match flags.log_format {
-        LogFormat::Json => builder.json().init(),
-        LogFormat::Pretty => builder.with_ansi(false).with_target(false).init(),
-    }
+    let bounds = log::Bounds { size: flags.log.log_size.0, files: flags.log.log_files };
+    let style = match flags.log_format {
+        LogFormat::Json => log::Style::Json,
+        LogFormat::Pretty => log::Style::Pretty,
+    };
+    log::begin(&NodeDir::new(dir).log(), bounds, style, filter);
 }
 
 fn failure(error: BootError) -> Failure {

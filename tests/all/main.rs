@@ -15,6 +15,7 @@ mod foreign_clients;
 mod hostile;
 mod imports;
 mod links;
+mod logs;
 mod market;
 mod membership;
 mod names;

@@ -6,7 +6,7 @@ use std::collections::btree_map::Entry;
 use super::{Lot, Market, Shelf};
 use crate::model::row::{Decision, Outcome, OutcomeKind, Record, Slice, initial_lot, split};
 use crate::model::session::{Decided, is_lost};
-use crate::types::{Epoch, Hash, Money, Order, PeerId, Quantity, Seq, WallMicros};
+use crate::types::{Epoch, Hash, Money, Order, OrderId, PeerId, Quantity, Seq, WallMicros};
 
 impl Market {
     /// Takes a record in. If it decides an order, gives the outcome.
@@ -87,16 +87,39 @@ impl Market {
             }
         }
         session.open(epoch, store);
+        if peer.is_client() {
+            self.remembered.recount(peer, session);
+        }
         self.owners.entry(store).or_default().insert(peer);
     }
 
     fn remember(&mut self, order: &Order, outcome: Outcome) {
-        let number = order.id.number;
+        let (OrderId { peer, number }, seq, time) = (order.id, outcome.seq, outcome.time);
         let lost = is_lost(number.epoch(), self.generation);
-        let session = self.sessions.entry(order.id.peer).or_default();
+        let session = self.sessions.entry(peer).or_default();
         let window = session.windows.entry(number.epoch()).or_default();
+        let before = window.kept_count();
         let decided = Decided { order: *order, outcome };
-        if lost { window.decide_lost(number.k(), decided) } else { window.decide(number.k(), decided) }
+        if lost {
+            window.decide_lost(number.k(), decided)
+        } else {
+            window.decide(number.k(), decided)
+        }
+        if peer.is_client() {
+            let more = window.kept_count() as isize - before as isize;
+            self.remembered.decided(peer, seq, time, more);
+            self.forget_idle(time);
+        }
+    }
+
+    /// Forgets outcomes of the clients that have been quiet for longest, while too many are kept. Their numbers stay
+    /// decided: asked for again, such an order is stale.
+    fn forget_idle(&mut self, now: WallMicros) {
+        while let Some(client) = self.remembered.too_many(now) {
+            if let Some(session) = self.sessions.get_mut(&client) {
+                session.forget();
+            }
+        }
     }
 }
 

@@ -84,6 +84,17 @@ pub enum Part {
         /// Its count.
         k: u32,
     },
+    /// 11: the same of all such numbers of 64: an earlier version wrote each of them.
+    ForgottenWord {
+        /// The session's peer.
+        peer: PeerId,
+        /// The epoch of the numbers.
+        epoch: Epoch,
+        /// The counts from 64 times this one on.
+        at: u32,
+        /// A bit for each, the lowest first.
+        word: u64,
+    },
 }
 
 impl Stored for Part {}
@@ -114,8 +125,9 @@ impl Fold for Market {
                 let (floor, decided) = (window.floor(), window.decided());
                 parts.push((Tree::Sessions, Part::Window { peer, epoch, floor, decided }));
                 parts.extend(window.kept().map(|kept| (Tree::Sessions, Part::Decided(kept.clone()))));
-                let forgotten = window.forgotten();
-                parts.extend(forgotten.map(|k| (Tree::Sessions, Part::Forgotten { peer, epoch, k })));
+                let forgotten = window.forgotten_words();
+                let part = |(at, word)| (Tree::Sessions, Part::ForgottenWord { peer, epoch, at, word });
+                parts.extend(forgotten.map(part));
             }
         }
         parts.push((Tree::Offices, Part::Offices(self.offices.clone())));
@@ -155,16 +167,24 @@ impl Fold for Market {
             }
             Part::Window { peer, epoch, floor, decided } => {
                 let windows = &mut self.sessions.entry(peer).or_default().windows;
-                windows.insert(epoch, Window::restored(floor, decided));
+                windows.insert(epoch, Box::new(Window::restored(floor, decided)));
             }
             Part::Decided(decided) => {
-                let OrderId { peer, number } = decided.order.id;
+                let (OrderId { peer, number }, seq, time) =
+                    (decided.order.id, decided.outcome.seq, decided.outcome.time);
+                if peer.is_client() {
+                    self.remembered.restore(peer, seq, time);
+                }
                 let windows = &mut self.sessions.entry(peer).or_default().windows;
                 windows.entry(number.epoch()).or_default().restore_kept(number.k(), decided);
             }
             Part::Forgotten { peer, epoch, k } => {
                 let windows = &mut self.sessions.entry(peer).or_default().windows;
                 windows.entry(epoch).or_default().restore_forgotten(k);
+            }
+            Part::ForgottenWord { peer, epoch, at, word } => {
+                let windows = &mut self.sessions.entry(peer).or_default().windows;
+                windows.entry(epoch).or_default().restore_forgotten_word(at, word);
             }
             Part::Offices(offices) => self.offices = offices,
             Part::Head { seq, clock, generation, keys } => {
@@ -173,8 +193,8 @@ impl Fold for Market {
         }
     }
 
-    /// Earlier versions kept balances alone, and counted nothing.
+    /// Earlier versions kept balances alone, counted nothing, and remembered all clients.
     fn is_whole(&self) -> bool {
-        self.totals.records() == self.seq.0
+        self.totals.records() == self.seq.0 && !self.remembered.has_idle()
     }
 }

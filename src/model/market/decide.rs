@@ -127,7 +127,7 @@ impl Market {
         }
         Verdict::New(match order.kind {
             OrderKind::Buy { partial } => sale(shelf, order, by, partial),
-            OrderKind::Sell | OrderKind::Void => deposit(shelf, order, by),
+            OrderKind::Sell | OrderKind::Void => deposit(shelf, order, by, self.lots_max()),
         })
     }
 }
@@ -137,9 +137,10 @@ fn decision(order: &Order, by: &Settling, stock_after: Quantity) -> Decision {
     Decision { order: *order, clock, stock_after, trader, term, batch }
 }
 
-fn deposit(shelf: &Shelf, order: &Order, by: &Settling) -> Record {
+fn deposit(shelf: &Shelf, order: &Order, by: &Settling, lots_max: usize) -> Record {
     let after = shelf.on_hand.0 + order.quantity.0;
-    if after > STOCK_MAX {
+    // What nobody buys must not fill memory and each checkpoint with lots.
+    if after > STOCK_MAX || shelf.lots.len() >= lots_max {
         return Record::Refusal {
             decision: decision(order, by, shelf.on_hand),
             reason: Some(Reason::StockFull),

@@ -8,6 +8,7 @@
 mod apply;
 mod checkpoint;
 mod decide;
+mod remembered;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -15,9 +16,11 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::checkpoint::Part;
 pub use self::decide::{NotTaken, Settling, Verdict};
+use self::remembered::Remembered;
 use super::offices::Offices;
 use super::session::Session;
 use super::totals::Totals;
+use crate::limits::LOTS_MAX;
 use crate::types::{Generation, Hash, Money, Number, OrderId, PeerId, PublicKey, Quantity, Seq, Stamp};
 
 /// Pieces of one deposit that are still there.
@@ -73,6 +76,8 @@ pub struct Market {
     pub totals: Totals,
     /// The sessions' peers by their present stores.
     owners: BTreeMap<Hash, BTreeSet<PeerId>>,
+    /// The clients whose outcomes are kept.
+    remembered: Remembered,
 }
 
 /// A peer's money: what it turned over, ever.
@@ -119,6 +124,16 @@ impl Market {
         self.owners.get(&store)?.first().copied()
     }
 
+    /// Outcomes of clients that are kept, to be told again.
+    pub(crate) fn client_outcomes(&self) -> usize {
+        self.remembered.outcomes()
+    }
+
+    /// Lots that a good may have: all goods share alike in what the warehouse holds.
+    pub(crate) fn lots_max(&self) -> usize {
+        LOTS_MAX / self.shelves.len().max(1)
+    }
+
     /// Name and price of the goods, by [`crate::types::ProductId`].
     pub(crate) fn goods(&self) -> impl Iterator<Item = (&str, Money)> {
         self.shelves.iter().map(|shelf| (shelf.name.as_str(), shelf.unit_price))
@@ -138,6 +153,11 @@ impl Market {
             session
                 .invariants(self.generation)
                 .map_err(|why| format!("the session of peer {peer}: {why}"))?;
+        }
+        let clients = self.sessions.range(PeerId(PeerId::PEER_MAX.0 + 1)..);
+        let (kept, counted) = (clients.map(|(_, it)| it.kept_count()).sum::<usize>(), self.client_outcomes());
+        if kept != counted {
+            return Err(format!("{kept} outcomes of clients are kept, and {counted} are counted"));
         }
         Ok(())
     }

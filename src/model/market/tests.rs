@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::limits::{QUANTITY_MAX, SALE_LOTS_MAX, STOCK_MAX};
+use crate::limits::{LOTS_MAX, PRODUCTS_MAX, QUANTITY_MAX, SALE_LOTS_MAX, STOCK_MAX};
 use crate::model::clock::Clock;
 use crate::model::fold::Fold as _;
 use crate::model::hello::Hello;
@@ -347,6 +347,51 @@ fn outcomes_are_kept_of_the_last_three_sessions() {
         (owner(20), owner(19), market.owner(Hash::of(&[1]))),
         (Some(PeerId(2)), None, Some(PeerId(1)))
     );
+}
+
+/// Sellers who are faster than buyers would fill memory, and each checkpoint, with lots that nobody wants.
+#[test]
+fn a_good_has_its_share_of_all_lots_and_no_more() {
+    let mut market = market();
+    for good in 1..PRODUCTS_MAX {
+        let (name, quantity, unit_price) = (good.to_string(), Quantity(0), Money(100));
+        apply(&mut market, Record::Stocked { name, quantity, unit_price, clock: Stamp(1) });
+    }
+    assert_eq!(market.lots_max(), LOTS_MAX / PRODUCTS_MAX);
+    let shares = market.lots_max() as u32;
+    let sell = |market: &mut Market, k: u32| outcome(market, &order(2, k, OrderKind::Sell, 0, 1));
+    // The initial goods are a lot, too.
+    (1..shares).for_each(|k| assert_eq!(sell(&mut market, k), OutcomeKind::Deposited, "{k}"));
+    let Verdict::New(record) = settle(&mut market, &order(2, shares, OrderKind::Sell, 0, 1)) else {
+        panic!()
+    };
+    assert_eq!(record.outcome(Seq(1), WallMicros(0)).unwrap().reason, Some(Reason::StockFull));
+    let other = order(2, shares + 1, OrderKind::Sell, 7, 1);
+    assert_eq!(outcome(&mut market, &other), OutcomeKind::Deposited, "other goods have room");
+    assert_eq!(
+        outcome(&mut market, &order(1, 1, BUY, 0, 10)),
+        OutcomeKind::Bought,
+        "the initial goods are sold"
+    );
+    assert_eq!(sell(&mut market, shares + 2), OutcomeKind::Deposited);
+    assert_eq!(market.shelves[0].lots.len(), market.lots_max());
+}
+
+/// Its rows of a good are by number (V06), also where it is not known any more what the numbers behind were for.
+#[test]
+fn a_number_behind_a_forgotten_one_is_voided() {
+    let mut market = market();
+    assert_eq!(outcome(&mut market, &order(1, 5, BUY, 0, 1)), OutcomeKind::Bought);
+    market.sessions.get_mut(&PeerId(1)).unwrap().forget();
+    assert_eq!(market.decide(&order(1, 5, BUY, 0, 1), &by()), Verdict::NotTaken(NotTaken::Stale));
+    assert_eq!(outcome(&mut market, &order(1, 4, BUY, 0, 1)), OutcomeKind::Voided);
+    assert_eq!(outcome(&mut market, &order(1, 6, BUY, 0, 1)), OutcomeKind::Bought);
+    assert_eq!(market.numbers(PeerId(1)), (Number(1), Number(6)), "1 to 3 are open");
+    (1..=3).for_each(|k| {
+        assert_eq!(outcome(&mut market, &order(1, k, OrderKind::Void, 0, 1)), OutcomeKind::Voided)
+    });
+    market.sessions.get_mut(&PeerId(1)).unwrap().forget();
+    assert_eq!(market.numbers(PeerId(1)), (Number(7), Number(6)), "all are decided");
 }
 
 proptest! {

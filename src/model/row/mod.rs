@@ -58,7 +58,7 @@ pub enum Reason {
     Closed,
     /// The sale would fill from more lots than one sale may.
     TooManyLots,
-    /// The deposit would bring the product above its limit.
+    /// The deposit would bring the product above its limit of pieces, or of lots.
     StockFull,
     /// A higher number of its peer has traded in the same good before: a peer's rows of a good are by number.
     Overtaken,

@@ -4,7 +4,7 @@
 //! that order; a batch that was not taken ends the stream, so that no later batch is taken before it. So first
 //! arrivals at the warehouse are in order and duplicates harmless.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
 
 use super::market::NotTaken;
 use super::peer::entry::Entry;
@@ -79,8 +79,8 @@ impl Trader {
         if self.is_full() && self.queue.get(order.id).is_none() {
             return Err(NotTaken::Busy);
         }
-        let held = self.by_peer.entry(order.id.peer).or_default();
         let known = self.queue.get(order.id).is_some();
+        let held = self.by_peer.entry(order.id.peer).or_default();
         if *held >= SESSION_WINDOW && !known {
             return Err(NotTaken::Window);
         }
@@ -146,8 +146,12 @@ impl Trader {
 
     fn leave(&mut self, id: OrderId) -> bool {
         let was_here = self.queue.done(id).is_some();
-        if was_here && let Some(held) = self.by_peer.get_mut(&id.peer) {
-            *held -= 1;
+        if was_here && let btree_map::Entry::Occupied(mut held) = self.by_peer.entry(id.peer) {
+            *held.get_mut() -= 1;
+            // Clients come once: without this all of a term would stay.
+            if *held.get() == 0 {
+                held.remove();
+            }
         }
         was_here
     }

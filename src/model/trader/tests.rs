@@ -46,6 +46,22 @@ fn a_full_queue_refuses_what_is_new_until_something_is_settled() {
     assert_eq!(trader.admit(buy(3, 1)), Ok(Admitted::New));
 }
 
+/// Otherwise every client that came once is counted until the term ends.
+#[test]
+fn who_has_nothing_here_any_more_is_not_counted() {
+    let mut trader = trader();
+    for client in 1_001..1_101 {
+        trader.admit(buy(client, 1)).unwrap();
+        trader.admit(buy(client, 2)).unwrap();
+    }
+    assert_eq!(trader.by_peer.len(), 100);
+    let (batch, orders) = trader.next_batch().unwrap();
+    let first = orders.iter().filter(|order| order.id.number.k() == 1 || order.id.peer.0 < 1_051);
+    trader.settled(batch, first.map(outcome).collect(), vec![]);
+    assert_eq!(trader.by_peer.len(), 50, "each of those has one order left");
+    assert_eq!(trader.admit(buy(1_001, 3)), Ok(Admitted::New));
+}
+
 #[test]
 fn an_order_that_makes_no_sense_stays_with_its_sender() {
     let mut trader = trader();

@@ -1,7 +1,7 @@
 //! What holds of the warehouse between turns, whatever came in.
 
 use super::{Conn, Warehouse};
-use crate::types::PeerId;
+use crate::types::{Office, PeerId};
 
 impl Warehouse {
     /// # Errors
@@ -10,6 +10,10 @@ impl Warehouse {
         self.market.invariants()?;
         self.market.offices.invariants()?;
         self.sees_known_peers()?;
+        let lost = self.presence.lost_terms();
+        if lost > Office::BOTH.len() {
+            return Err(format!("{lost} terms are kept as lost, and there are two offices"));
+        }
         let (clock, ledger) = (self.clock.now(), self.market.clock);
         if clock < ledger {
             return Err(format!("V07: the clock {clock} is below {ledger}, which the ledger has"));

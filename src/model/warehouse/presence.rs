@@ -20,7 +20,7 @@ pub(super) struct Presence {
     since: Now,
     suspect_after_ms: u64,
     present: BTreeMap<PeerId, Present>,
-    /// Terms whose control stream was seen in this life and closed.
+    /// Terms whose control stream was seen in this life and closed, of those that were granted when a stream closed last.
     lost: BTreeSet<Term>,
     passed_over: PassedOver,
 }
@@ -81,9 +81,16 @@ impl Presence {
         let found = self.present.iter().find(|(_, present)| present.conn == conn);
         let Some(peer) = found.map(|(peer, _)| *peer) else { return };
         let doubtful = self.present.remove(&peer).is_some_and(|present| present.doubtful);
+        // A term that is over is never granted again.
+        self.lost.retain(|term| offices.grants().any(|grant| grant.term == *term));
         if let Some(grant) = offices.held_by(peer).filter(|_| !doubtful) {
             self.lost.insert(grant.term);
         }
+    }
+
+    /// How many terms are kept as lost.
+    pub(super) fn lost_terms(&self) -> usize {
+        self.lost.len()
     }
 
     /// The process whose control stream is up.

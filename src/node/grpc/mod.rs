@@ -8,11 +8,12 @@
 //! arrives of a stream that is not in the table is dropped.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 
 use tokio::sync::{broadcast, oneshot};
 
 use super::port::Port;
-use super::wall_now;
+use super::{log, wall_now};
 use crate::model::call::{Answer, Ask, Refusal};
 use crate::model::happening::Happening;
 use crate::model::message::Message;
@@ -90,7 +91,9 @@ impl Grpc {
 
 fn exit(Exit { code, what, hint }: Exit) -> ! {
     tracing::error!(hint, "{what}");
-    eprintln!("error: {what}\n  hint: {hint}");
+    log::finish();
+    // A log that cannot be written is no reason to stay: eprintln would panic.
+    let _ = writeln!(std::io::stderr(), "error: {what}\n  hint: {hint}");
     std::process::exit(code)
 }
 

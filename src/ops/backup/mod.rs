@@ -14,6 +14,7 @@ use serde_json::json;
 
 use super::market::ClusterJson;
 use super::output::{Failure, exit};
+use super::progress::Progress;
 use super::rows::generation_id;
 use super::source::open_offline;
 use super::{generation, live};
@@ -76,7 +77,7 @@ fn restore_at(now: WallMicros, args: &RestoreArgs, global: &Global) -> Result<u8
     }
     let into = target(&args.data_dir);
     let from = warehouse_dir(&args.from)?;
-    let mut source = a_backup(&from, &into)?;
+    let mut source = Progress::new(global).watch(a_backup(&from, &into)?);
     let cluster = source.meta().cluster.clone();
     refuse_target(&from, &into, args, &cluster)?;
     let generation = next_generation(source.as_mut(), args, global)?;

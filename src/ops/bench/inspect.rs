@@ -18,6 +18,7 @@ use super::{Place, sparse, system, unless_interrupted};
 use crate::cli::{Global, InspectFlags};
 use crate::ops::children;
 use crate::ops::output::{Failure, exit, rounded};
+use crate::ops::progress::{Part, Progress};
 use crate::ops::runtime::runtime;
 
 /// Time to fill the ledger; a machine that needs longer is not fit for this.
@@ -64,35 +65,48 @@ struct Answer {
 /// A node did not start, or a question was not answered.
 pub(super) fn run(flags: &InspectFlags, global: &Global) -> Result<u8, Failure> {
     let place = Place::new(flags.data_dir.as_deref())?;
-    let filled = runtime()?.block_on(unless_interrupted(fill(&place, flags)))?;
+    let progress = Progress::new(global);
+    let part = progress.part("filling the ledger", "rows", Some(flags.orders));
+    let filled = runtime()?.block_on(unless_interrupted(fill(&place, flags, &part)))?;
+    drop(part);
     let Some(rows) = filled else { return Ok(exit::DONE) };
     let warehouse = place.node("warehouse");
+    let questions = OF_LEDGER.len() + if flags.sparse { 1 } else { OF_MARKET.len() };
+    let part = progress.part("asking", "questions", Some(questions as u64));
     let mut answers = Vec::new();
     for (question, at_most) in OF_LEDGER {
         let question = question.replace("HALF", &(rows / 2).to_string());
+        part.done(|| Some(answers.len() as u64));
         answers.push(ask(question, &warehouse, at_most)?);
     }
     for (question, at_most) in OF_MARKET.iter().filter(|_| !flags.sparse) {
+        part.done(|| Some(answers.len() as u64));
         answers.push(ask((*question).to_owned(), &place.dir, *at_most)?);
     }
     if flags.sparse {
         answers.push(ask("verify".to_owned(), &warehouse, 5.0)?);
     }
+    drop(part);
     print(rows, flags, &answers, global).map_err(Failure::writing)?;
     let late = |within: f64| answers.iter().any(|answer| answer.seconds > answer.at_most * within);
     Ok(if flags.within.is_some_and(late) { exit::THRESHOLD } else { exit::DONE })
 }
 
 /// Gives how many rows there are.
-async fn fill(place: &Place, flags: &InspectFlags) -> Result<u64, Failure> {
+async fn fill(place: &Place, flags: &InspectFlags, part: &Part) -> Result<u64, Failure> {
     if flags.sparse {
-        sparse::write(&place.node("warehouse"), flags.orders).await?;
+        sparse::write(&place.node("warehouse"), flags.orders, part).await?;
         return Ok(flags.orders);
     }
     let nodes = Market::start(place, SHOPPERS).await?;
     let shoppers = market::start_shoppers(place, &nodes, SHOPPERS)?;
     let what = format!("{} rows in the ledger", flags.orders);
-    market::until(&what, FILL_MAX, async || Ok(report(&nodes.addr).await?.log.0.0 >= flags.orders)).await?;
+    let filled = async || {
+        let rows = report(&nodes.addr).await?.log.0.0;
+        part.done(|| Some(rows));
+        Ok(rows >= flags.orders)
+    };
+    market::until(&what, FILL_MAX, filled).await?;
     market::quiesce(&shoppers).await?;
     let rows = report(&nodes.addr).await?.log.0.0;
     shoppers.end().await?;

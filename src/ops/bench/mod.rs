@@ -5,6 +5,8 @@
 //! them. Holds: figures are printed only of a run whose ledger has exactly the orders that were answered and passes
 //! `verify`; whatever was started is gone when the command ends, however it ends.
 
+#[cfg(test)]
+mod bounds;
 mod figures;
 mod inspect;
 mod latency;
@@ -27,6 +29,7 @@ use self::figures::Figures;
 pub use self::load::load;
 use self::raw::Raw;
 use super::output::{Failure, exit};
+use super::progress::Progress;
 use super::runtime::runtime;
 use crate::cli::{BenchArgs, BenchFlags, BenchTarget, Global};
 
@@ -63,13 +66,16 @@ fn rates(target: &BenchTarget, global: &Global) -> Result<u8, Failure> {
     };
     let place = Place::new(flags.data_dir.as_deref())?;
     let raw = Raw::measure(&place.dir).map_err(system)?;
-    let measured = runtime()?.block_on(unless_interrupted(async {
+    let work = async {
         match target {
             BenchTarget::Warehouse(_) => warehouse::run(&place, flags).await,
             BenchTarget::Market(_) => market::run(&place, flags).await,
             _ => latency::run(&place, flags).await,
         }
-    }))?;
+    };
+    let part = Progress::new(global).part("measuring", "", None);
+    let measured = runtime()?.block_on(unless_interrupted(part.wait(work, flags.duration)))?;
+    drop(part);
     let Some(run) = measured else { return Ok(exit::DONE) };
     if run.orders == 0 {
         return Err(Failure::new(exit::UNDETERMINED, "no order was answered: nothing was measured"));

@@ -13,6 +13,7 @@ use super::nodes::{self, Nodes, report};
 use super::{Place, market, unless_interrupted, warehouse};
 use crate::cli::{BenchFlags, Global, RecoveryFlags};
 use crate::ops::output::{Failure, exit, rounded};
+use crate::ops::progress::{Part, Progress};
 use crate::ops::runtime::runtime;
 
 /// Time to fill the ledger; a machine that needs longer is not fit for this.
@@ -44,10 +45,13 @@ pub(super) fn run(flags: &RecoveryFlags, global: &Global) -> Result<u8, Failure>
 
 async fn kills(place: &Place, flags: &RecoveryFlags, global: &Global) -> Result<Vec<Recovered>, Failure> {
     let (mut warehouse, mut addr) = nodes::start_warehouse(place)?;
+    let progress = Progress::new(global);
     let mut wanted = flags.orders;
     let mut kills = Vec::new();
     for _ in 0..flags.kills {
-        let rows = load_until(&addr, wanted).await?;
+        let part = progress.part("load before a kill", "rows", Some(wanted));
+        let rows = load_until(&addr, wanted, &part).await?;
+        drop(part);
         let began = Instant::now();
         drop(warehouse);
         (warehouse, addr) = nodes::start_warehouse(place)?;
@@ -60,7 +64,7 @@ async fn kills(place: &Place, flags: &RecoveryFlags, global: &Global) -> Result<
         wanted = rows + ROWS_BETWEEN;
     }
     // What was recovered last is proved by load, too.
-    load_until(&addr, wanted).await?;
+    load_until(&addr, wanted, &progress.part("load after the last kill", "rows", Some(wanted))).await?;
     warehouse.end().await?;
     Ok(kills)
 }
@@ -71,11 +75,16 @@ fn said(warehouse: &Nodes) -> (String, f64) {
 }
 
 /// Load until the ledger is so long; how long it is then. The load is still on its way when this returns.
-async fn load_until(addr: &str, rows: u64) -> Result<u64, Failure> {
+async fn load_until(addr: &str, rows: u64, part: &Part) -> Result<u64, Failure> {
     let flags = BenchFlags { duration: FILL_MAX, ..BenchFlags::default() };
     let _loads = warehouse::start_loads(addr, &flags)?;
     let what = format!("{rows} rows in the ledger");
-    market::until(&what, FILL_MAX, async || Ok(report(addr).await?.log.0.0 >= rows)).await?;
+    let reached = async || {
+        let seq = report(addr).await?.log.0.0;
+        part.done(|| Some(seq));
+        Ok(seq >= rows)
+    };
+    market::until(&what, FILL_MAX, reached).await?;
     Ok(report(addr).await?.log.0.0)
 }
 

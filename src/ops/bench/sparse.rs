@@ -11,6 +11,7 @@ use crate::model::market::{Market, Settling, Verdict};
 use crate::model::row::Record;
 use crate::ops::nodes::directory;
 use crate::ops::output::{Failure, exit};
+use crate::ops::progress::Part;
 use crate::types::{
     Batch, Epoch, Hash, Money, Number, Office, Order, OrderId, OrderKind, PeerId, ProcessId, ProductId,
     Quantity, Stamp, Term, Token, WallMicros,
@@ -28,7 +29,7 @@ const BEGAN: u64 = 1_795_341_600_000_000;
 ///
 /// # Errors
 /// The store cannot be made, or its journal ends early.
-pub(super) async fn write(dir: &Path, rows: u64) -> Result<(), Failure> {
+pub(super) async fn write(dir: &Path, rows: u64, part: &Part) -> Result<(), Failure> {
     let birth = Birth::new("5ba25e00", PeerId::WAREHOUSE, "warehouse", Token([5; 32]));
     let opened = open::<Market>(dir, Some(birth), None, "127.0.0.1:7700", exit_on_failure());
     let Recovered { journal, state, .. } = opened.map_err(|error| directory(&error))?;
@@ -39,6 +40,7 @@ pub(super) async fn write(dir: &Path, rows: u64) -> Result<(), Failure> {
     let mut durable = ledger.journal.durable();
     while ledger.market.seq.0 < rows {
         if ledger.journal.staged_records() >= STAGED_RECORDS_MAX {
+            part.done(|| Some(ledger.market.seq.0));
             durable.changed().await.map_err(|_| ended())?;
             continue;
         }
@@ -112,6 +114,7 @@ mod tests {
     use super::*;
     use crate::audit::audit;
     use crate::journal::OpenError;
+    use crate::ops::progress::Progress;
     use crate::ops::runtime::runtime;
     use crate::ops::source::open_stores;
     use crate::types::Seq;
@@ -119,7 +122,8 @@ mod tests {
     #[test]
     fn a_sparse_ledger_is_sound_and_has_a_block_for_each_row() {
         let dir = tempfile::tempdir().unwrap();
-        runtime().unwrap().block_on(write(dir.path(), 3_000)).unwrap();
+        let part = Progress::hidden().part("", "rows", None);
+        runtime().unwrap().block_on(write(dir.path(), 3_000, &part)).unwrap();
         // The writer lets the store go a moment after it has closed it.
         let in_use = &mut |_: &Path, error: &OpenError| Err(directory(error));
         let mut sources = open_stores(&[dir.path().to_path_buf()], &[], in_use).unwrap();

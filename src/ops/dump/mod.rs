@@ -10,7 +10,7 @@ mod life;
 mod states;
 mod summary;
 
-use std::io::{self, BufWriter, Write, stdout};
+use std::io::{self, BufWriter, IsTerminal as _, Write, stdout};
 
 use self::filter::Selection;
 use super::live::Asking;
@@ -30,6 +30,8 @@ pub fn dump(args: &DumpArgs, global: &Global) -> Result<u8, Failure> {
         return Err(Failure::new(exit::USAGE, what).hint("bazaar dump ledger --follow"));
     }
     let asking = Asking::new(global, args.follow)?;
+    let streams = args.view == View::Ledger && stdout().is_terminal();
+    let asking = if streams { asking.unseen() } else { asking };
     let sources = match args.stores.target() {
         Target::Node(addr) => vec![asking.node(&addr.to_string())?],
         Target::Dirs(dirs) => asking.stores(&dirs, args.stores.archives())?,

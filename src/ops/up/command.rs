@@ -28,7 +28,7 @@ impl Commands<'_> {
         push(&mut line, "--listen", listen);
         children::push(&mut line, "--config-dir", &args.market.config_dir);
         push(&mut line, "--commission-percent", args.market.commission_percent);
-        self.timers(&mut line);
+        self.running(&mut line);
         line
     }
 
@@ -57,7 +57,7 @@ impl Commands<'_> {
             }
         }
         self.shopping(&mut line);
-        self.timers(&mut line);
+        self.running(&mut line);
         line
     }
 
@@ -82,10 +82,13 @@ impl Commands<'_> {
         }
     }
 
-    fn timers(&self, line: &mut Vec<OsString>) {
-        let timers = &self.args.timers;
+    /// What every node is told.
+    fn running(&self, line: &mut Vec<OsString>) {
+        let (timers, log) = (&self.args.timers, &self.args.log);
         push(line, "--heartbeat", millis(timers.heartbeat));
         push(line, "--suspect-after", millis(timers.suspect_after));
+        push(line, "--log-size", log.log_size);
+        push(line, "--log-files", log.log_files);
     }
 }
 

@@ -92,6 +92,15 @@ impl Market {
         up
     }
 
+    /// The same whose nodes log what this filter lets through.
+    pub fn start_logging(&self, filter: &str, args: &[&str]) -> Up<'_> {
+        let mut command = bazaar(self.cwd());
+        command.args(["up", "--base-port", "0", "--json"]).args(args).env("BAZAAR_LOG", filter);
+        let mut up = Up { market: self, running: Some(Running::start(command)) };
+        up.wait_until_it_serves();
+        up
+    }
+
     /// The same without waiting for anything.
     pub fn spawn(&self, args: &[&str]) -> Up<'_> {
         let mut command = bazaar(self.cwd());

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-use crate::limits::SESSION_WINDOW;
+use crate::limits::{KNOWN_MAX, SESSION_WINDOW};
 use crate::model::evidence::{Licence, Seen};
 use crate::model::fold::{Fold, Stored, Tree};
 use crate::model::peer::entry::{Entry, Placed, Proof};
@@ -105,6 +105,16 @@ impl PeerState {
         Order { id: OrderId { peer: me, number }, stamp, kind, product, quantity }
     }
 
+    /// Of too many the oldest client is forgotten, but never the one that was just told: it waits for that.
+    fn know(&mut self, peer: PeerId, epoch: Epoch, store: Hash) {
+        self.known.insert(peer, (epoch, store));
+        while self.known.len() > KNOWN_MAX {
+            let mut clients = self.known.range(PeerId(PeerId::PEER_MAX.0 + 1)..).map(|(client, _)| *client);
+            let Some(oldest) = clients.find(|client| *client != peer) else { return };
+            self.known.remove(&oldest);
+        }
+    }
+
     fn trim(&mut self, trader: PeerId, term: Term, below: Seq) {
         if let Some(chunks) = self.mirrors.get_mut(&(trader, term)) {
             while chunks.front().is_some_and(|(chunk, _)| *chunk < below) {
@@ -186,9 +196,7 @@ impl Fold for PeerState {
                 }
             }
             Entry::Opened { peer, epoch } => self.opened = Some((*peer, *epoch)),
-            Entry::Known { peer, epoch, store } => {
-                self.known.insert(*peer, (*epoch, *store));
-            }
+            Entry::Known { peer, epoch, store } => self.know(*peer, *epoch, *store),
             Entry::Granted { office, term } => self.grant = Some((*office, *term)),
             Entry::Ended { term } => self.grant = self.grant.filter(|(_, held)| held != term),
             Entry::Accepted { term, order } => {
@@ -263,9 +271,9 @@ impl Fold for PeerState {
         }
     }
 
-    /// Earlier versions counted nothing.
+    /// Earlier versions counted nothing, and forgot no client.
     fn is_whole(&self) -> bool {
-        self.totals.records() == self.seq.0
+        self.totals.records() == self.seq.0 && self.known.len() <= KNOWN_MAX
     }
 }
 

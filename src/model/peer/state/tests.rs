@@ -170,3 +170,24 @@ fn what_is_settled_leaves_as_a_range_of_one_peer() {
     state.totals = Totals::default();
     assert!(!state.is_whole(), "an earlier version counted nothing");
 }
+
+/// A trader is asked by any number of clients, each of which would be in all its checkpoints.
+#[test]
+fn of_too_many_clients_the_oldest_is_forgotten_and_no_peer() {
+    let mut state = PeerState::default();
+    let mut know = |peer: u32| {
+        let entry =
+            Entry::Known { peer: PeerId(peer), epoch: Epoch(0), store: Hash::of(&peer.to_le_bytes()) };
+        state.apply(state.seq.next(), WallMicros(1), &entry);
+        assert!(state.known.contains_key(&PeerId(peer)), "it waits for this");
+        state.known.len()
+    };
+    assert_eq!((1..=9).map(&mut know).max(), Some(9));
+    let clients = KNOWN_MAX as u32 - 9;
+    assert_eq!((1..=clients).map(|client| know(1_000 + client)).max(), Some(KNOWN_MAX));
+    assert_eq!(know(1_001 + clients), KNOWN_MAX, "1001 goes");
+    assert_eq!(know(1_001), KNOWN_MAX, "it comes again, and 1002 goes");
+    let known: Vec<u32> = state.known.keys().map(|peer| peer.0).collect();
+    assert_eq!((&known[..10], state.is_whole()), (&[1, 2, 3, 4, 5, 6, 7, 8, 9, 1_001][..], true));
+    assert_eq!(known[10], 1_003);
+}
