@@ -254,7 +254,7 @@ fn the_warehouse_says_where_a_process_listens() {
     let moved = Member { addr: "192.0.2.7:7702".into(), ..member(2, 1) };
     assert_eq!(view.merge(Now(2), vec![moved.clone()]), [], "not another peer");
     assert_eq!(view.told(Now(300), vec![member(2, 1)]), [], "as it was");
-    assert_eq!(view.told(Now(300), vec![moved.clone()]), [moved.clone()]);
+    assert_eq!(view.told(Now(300), vec![moved.clone()]), std::slice::from_ref(&moved));
     assert_eq!((view.get(PeerId(2)), view.quiet_for_ms(Now(300))), (Some(&moved), 0));
     assert_eq!(view.told(Now(301), vec![member(2, 2)]), [member(2, 2)], "a newer process");
     assert_eq!(view.told(Now(302), vec![moved]), [], "an older one");

@@ -285,7 +285,6 @@ mod tests {
     use super::*;
     use crate::codec::encode;
     use crate::model::market::tests::order;
-    use crate::model::row::OutcomeKind;
 
     /// An entry of each kind that is about something, with the peer that it is about.
     fn entries() -> Vec<(Entry, Option<PeerId>)> {
