@@ -317,3 +317,15 @@ pub trait Machine {
     /// Completes an effect that leaves now, with what the log durably holds at this moment.
     fn complete(&mut self, _effect: &mut Effect, _durable: (Seq, Hash)) {}
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// In a hello 0 means that nothing is counted.
+    #[test]
+    fn numbers_count_from_1() {
+        let numbers = Numbers::default();
+        assert_eq!([numbers.next(), numbers.clone().next(), numbers.next()], [1, 2, 3]);
+    }
+}

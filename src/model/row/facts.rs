@@ -113,6 +113,8 @@ mod tests {
             Record::Session { peer: PeerId(5), epoch: Epoch(0), store: Hash::default(), key: None, clock };
         let granted = Record::Office { office, trader: PeerId(6), process, term: Term(3), clock };
         let given_up = Record::Void { decision: void, reason: Reason::GivenUp };
+        let (trader, term, product, slices) = (PeerId(6), Term(3), ProductId(2), Vec::new());
+        let allotted = Record::Allotment { trader, term, product, slices, clock };
         let (of_5, by_6, of_2) = (Some(PeerId(5)), Some((PeerId(6), Term(3))), Some(ProductId(2)));
         for (record, peer, order, holder, product) in [
             (Record::Deposit(sell), of_5, Some(id), by_6, of_2),
@@ -120,6 +122,7 @@ mod tests {
             (given_up, of_5, Some(id), None, None),
             (session, of_5, None, None, None),
             (granted, None, None, by_6, None),
+            (allotted, None, None, by_6, of_2),
         ] {
             assert_eq!((record.peer(), record.order()), (peer, order), "{record:?}");
             assert_eq!((record.holder(), record.product()), (holder, product), "{record:?}");

@@ -153,11 +153,30 @@ impl Record {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::Number;
+    use crate::model::market::tests::order;
+    use crate::model::row::Decision;
+    use crate::types::{Batch, Number, OrderKind, Stamp, Term};
 
     fn slice(peer: u32, number: u64, quantity: u64) -> Slice {
         let lot = OrderId { peer: PeerId(peer), number: Number(number) };
         Slice { lot, quantity: Quantity(quantity) }
+    }
+
+    /// What was brought, sold, or neither.
+    #[test]
+    fn only_a_deposit_and_a_sale_fill_an_order() {
+        let order = order(5, 1, OrderKind::Sell, 2, 7);
+        let (trader, term) = (PeerId(6), Term(3));
+        let (clock, stock_after, batch) = (Stamp(9), Quantity(0), Batch(1));
+        let decision = Decision { order, clock, stock_after, trader, term, batch };
+        for (record, kind, filled) in [
+            (Record::Deposit(decision), OutcomeKind::Deposited, 7),
+            (Record::Reversal(decision), OutcomeKind::Reversed, 0),
+            (Record::Void { decision, reason: Reason::GivenUp }, OutcomeKind::Voided, 0),
+        ] {
+            let outcome = record.outcome(Seq(1), WallMicros(1)).unwrap();
+            assert_eq!((outcome.kind, outcome.filled), (kind, Quantity(filled)));
+        }
     }
 
     #[test]

@@ -408,3 +408,19 @@ fn what_was_seen_of_the_ledger_is_kept_with_what_is_written_anyway() {
     bench.say("from-10", trade(None, &[order(10, 3)]));
     assert_eq!(kept(&mut bench), [71]);
 }
+
+/// Otherwise a warehouse that is put back to before an outcome hears nothing of it from whom it was told.
+#[test]
+fn outcomes_on_a_stream_come_with_what_proves_them_and_a_refusal_does_not() {
+    let mut bench = trading();
+    let [one, two, three] = [1, 2, 3].map(|k| order(10, k));
+    bench.say("from-10", trade(None, &[one, two, three]));
+    bench.decided(1, &[one]);
+    assert_eq!(bench.answered_with, None, "nothing was seen of the ledger yet");
+    let ledger = (Seq(9), Hash([1; 32]));
+    let answer = SettleAnswer { batch: Batch(1), ledger, ..SettleAnswer::default() };
+    bench.say("settle", settled(SettleAnswer { outcomes: vec![deposited(&two)], ..answer.clone() }));
+    assert_eq!(bench.answered_with.map(|seen| seen.ledger()), Some(ledger));
+    bench.say("settle", settled(SettleAnswer { not_taken: vec![(three.id, NotTaken::Stale)], ..answer }));
+    assert_eq!(bench.answered_with, None);
+}

@@ -5,6 +5,7 @@ use crate::model::message::{ControlDown, Message, ReplicaAsk};
 use crate::model::offices::Roster;
 use crate::model::peer::entry::Entry;
 use crate::model::peer::testing::*;
+use crate::model::step::{Input, Machine as _};
 use crate::types::{Order, PeerId, Seq, Stamp, Term};
 
 /// A peer that was the only trader, with these orders of peers 10 and 11 left; trader 6 has its office now.
@@ -211,4 +212,16 @@ fn roster_changes_add_no_calls_while_orders_are_stuck() {
         }
     }
     assert!(calls < 20, "{calls} calls in ten seconds");
+}
+
+/// The answer says which orders have another home. Otherwise they stay in this store, too, which nobody may start again.
+#[test]
+fn a_trader_that_stops_waits_for_the_answer_to_a_hand_over() {
+    let mut bench = replaced(&[order(10, 1)]);
+    bench.hear(offices(4, None, None));
+    bench.turn([Input::Stop]);
+    bench.idle();
+    assert!(!bench.peer.has_ended());
+    bench.came("hand over", Ok(taken(1)));
+    assert_eq!((bench.peer.has_ended(), bench.journal.accepted.len()), (true, 0));
 }

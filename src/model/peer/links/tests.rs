@@ -1,6 +1,6 @@
 use crate::model::link::LinkKey;
 use crate::model::membership::Member;
-use crate::model::message::{ControlDown, PeerWord};
+use crate::model::message::{ControlDown, Introduction, PeerWord};
 use crate::model::peer::testing::*;
 use crate::types::{Hash, PeerId, ProcessId, Seq};
 
@@ -251,4 +251,27 @@ fn what_a_link_says_of_the_ledger_without_proof_is_no_reason_to_ask() {
     let hello = crate::model::hello::Hello { ledger: (Seq(99), Hash::default()), ..*link_hello(6, 1) };
     let lines = bench.greeted("from-6", word(PeerWord::Hello(Box::new(hello))));
     assert!(!lines.iter().any(|line| line.starts_with("call warehouse")), "{lines:?}");
+}
+
+/// Its partner, say, while its office has no other holder.
+#[test]
+fn who_has_left_is_not_dialed() {
+    let mut bench = Bench::in_market(paired(2, (ME, 3), (6, 4)));
+    let member = Member { left: true, ..member(6) };
+    let introduced = vec![Introduction { member, ..introduction(6) }];
+    bench.say("control", down(ControlDown { introduced, ..ControlDown::default() }));
+    bench.peer.facts.tell(PeerId(6), PeerWord::Heartbeat(1));
+    assert_eq!(dialed(&bench.idle()), [""; 0]);
+}
+
+/// Only the links that spread the membership are dialed again, so the others tell nothing of who answers.
+#[test]
+fn a_link_that_is_not_kept_up_may_end_without_harm() {
+    let mut bench = peer();
+    bench.met(2, &[6, 7]);
+    assert_eq!(kept(&bench), [6]);
+    bench.peer.facts.tell(PeerId(7), PeerWord::Heartbeat(1));
+    bench.idle();
+    bench.broken("to-7");
+    assert_eq!(dialed(&bench.refused("to-6")), ["7"]);
 }

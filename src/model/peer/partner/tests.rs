@@ -96,6 +96,39 @@ fn a_copy_that_is_not_acknowledged_is_overdue_like_a_heartbeat() {
 }
 
 #[test]
+fn an_acknowledgement_of_one_copy_is_none_of_the_next() {
+    let mut bench = pair();
+    bench.greeted("from-10", trade(Some(hello(10)), &[]));
+    bench.met(6, &[]);
+    (1..=2).for_each(|k| drop(bench.say("from-10", trade(None, &[order(10, k)]))));
+    bench.after(1_000);
+    bench.say("replicate", durable());
+    bench.after(2_500);
+    bench.say("from-6", word(PeerWord::Heartbeat(1)));
+    bench.after(2_499);
+    assert_eq!(bench.calls("fence"), 0);
+    bench.after(1);
+    assert_eq!(bench.calls("fence"), 1);
+}
+
+#[test]
+fn a_process_that_was_stopped_does_not_miss_its_partners_acknowledgement() {
+    let mut bench = pair();
+    bench.greeted("from-10", trade(Some(hello(10)), &[]));
+    bench.met(6, &[]);
+    bench.say("from-10", trade(None, &[order(10, 1)]));
+    bench.after(3_000);
+    bench.stopped_for(60_000);
+    bench.settle();
+    bench.after(2_500);
+    bench.say("from-6", word(PeerWord::Heartbeat(1)));
+    bench.after(2_499);
+    assert_eq!(bench.calls("fence"), 0);
+    bench.after(1);
+    assert_eq!(bench.calls("fence"), 1);
+}
+
+#[test]
 fn an_acknowledged_copy_is_not_overdue() {
     let mut bench = pair();
     bench.greeted("from-10", trade(Some(hello(10)), &[]));

@@ -1,12 +1,12 @@
 use crate::codec::encode;
-use crate::limits::{REPLICA_CHUNK_ORDERS_MAX, REPLICA_PARTS_IN_FLIGHT_MAX};
+use crate::limits::{ORDER_BYTES_MAX, REPLICA_CHUNK_ORDERS_MAX, REPLICA_PARTS_IN_FLIGHT_MAX};
 use crate::model::call::{Answer, CallError};
 use crate::model::message::*;
 use crate::model::peer::entry::Entry;
 use crate::model::peer::rooms::Rooms;
 use crate::model::peer::testing::*;
 use crate::model::step::{ConnId, Input};
-use crate::types::{Order, PeerId, ProductId, Quantity, Seq, Stamp, Term};
+use crate::types::{Order, OrderKind, PeerId, ProductId, Quantity, Seq, Stamp, Term};
 
 const THEIRS: Term = Term(4);
 
@@ -130,8 +130,18 @@ fn a_second_hello_or_too_many_bytes_cut_the_stream() {
     let again = ReplicaAsk { hello: Some(hello(6)), ..ReplicaAsk::default() };
     assert_eq!(bench.say("from-6", Message::ReplicaAsk(again.clone())), ["hang up from-6"]);
     bench.greeted("from-6", Message::ReplicaAsk(again));
-    let many = ReplicaAsk { term: THEIRS, orders: vec![0; 100_000], ..ReplicaAsk::default() };
-    assert_eq!(bench.say("from-6", Message::ReplicaAsk(many)), ["hang up from-6"]);
+    let most = REPLICA_CHUNK_ORDERS_MAX * ORDER_BYTES_MAX;
+    let copy = |bytes| {
+        let clock = Stamp(1);
+        Message::ReplicaAsk(ReplicaAsk {
+            clock,
+            term: THEIRS,
+            orders: vec![0; bytes],
+            ..ReplicaAsk::default()
+        })
+    };
+    assert_eq!(bench.say("from-6", copy(most)), ["send from-6 replicate term 3 durable 0 (this turn)"]);
+    assert_eq!(bench.say("from-6", copy(most + 1)), ["hang up from-6"]);
 }
 
 /// Otherwise the first copies come before the grant is known, and are never acknowledged.
@@ -163,8 +173,10 @@ fn what_was_settled_while_a_snapshot_was_under_way_holds_no_chunk_open() {
     }
     bench.say("replicate", greeted());
     assert!(!bench.peer.rooms.replica.snapshot.is_empty(), "not all of it is sent at once");
+    assert_eq!(bench.peer.rooms.replica.sent, REPLICA_PARTS_IN_FLIGHT_MAX);
     let meanwhile = [order(12, 1), order(12, 2)];
-    bench.greeted("of-12", trade(Some(hello(12)), &meanwhile));
+    let lines = bench.greeted("of-12", trade(Some(hello(12)), &meanwhile));
+    assert!(!lines.iter().any(|line| line.contains("chunk")), "it waits for the snapshot: {lines:?}");
     bench.decided(5, &meanwhile[..1]);
     while bench.peer.rooms.replica.acked < bench.peer.rooms.replica.sent {
         bench.say("replicate", durable());
@@ -304,4 +316,92 @@ fn each_chunk_says_below_which_one_all_is_settled() {
     let [one, two, three] = [1, 2, 3].map(&mut takes);
     assert!([one.1, two.1].iter().all(|below| (1..=one.0).contains(below)), "{one:?} {two:?}");
     assert_eq!(three.1, two.0, "the first one has its outcome");
+}
+
+/// Otherwise its chunk waits for the outcome of an order that nobody asks for any more.
+#[test]
+fn an_order_that_a_void_gives_up_holds_no_chunk_open() {
+    let mut bench = pair();
+    bench.say("from-10", trade(None, &[order(10, 1)]));
+    let void = Order { kind: OrderKind::Void, ..order(10, 1) };
+    bench.say("from-10", trade(None, &[void]));
+    let lines = bench.decided(2, &[void]);
+    assert!(lines.iter().any(|line| line.contains("settled below")), "{lines:?}");
+}
+
+/// Otherwise it keeps the last orders for as long as the market rests.
+#[test]
+fn the_partner_is_told_each_time_that_all_is_settled_and_once() {
+    let mut bench = pair();
+    for k in 1..=3 {
+        bench.say("from-10", trade(None, &[order(10, k)]));
+        let lines = bench.decided(u64::from(k), &[order(10, k)]);
+        assert!(lines.iter().any(|line| line.contains("empty chunk")), "{k}: {lines:?}");
+        assert_eq!(bench.idle(), [""; 0]);
+    }
+}
+
+#[test]
+fn another_secondary_has_a_stream_and_a_time_of_its_own() {
+    let mut bench = syncing();
+    bench.after(4_000);
+    let lines = bench.hear(offices(3, Some((ME, 3)), Some((7, 5))));
+    let dial = "dial replicate peer-7 replicate term 3 hello of 4".to_owned();
+    assert!(lines.contains(&"hang up replicate".to_owned()) && lines.contains(&dial), "{lines:?}");
+    bench.after(4_999);
+    assert_eq!(bench.calls("fence"), 0);
+    bench.after(1);
+    assert_eq!(bench.calls("fence term 5 by 4"), 1);
+}
+
+#[test]
+fn a_secondary_whose_stream_never_comes_up_is_passed_over() {
+    let mut bench = syncing();
+    for _ in 0..4 {
+        bench.refused("replicate");
+        bench.after(1_200);
+    }
+    assert_eq!(bench.calls("fence"), 0);
+    bench.after(200);
+    assert_eq!(bench.calls("fence term 4 by 4"), 1, "that it was dialed again is no sign of it");
+}
+
+#[test]
+fn a_secondary_that_stops_in_the_middle_of_a_snapshot_is_passed_over() {
+    let mut bench = syncing();
+    bench.say("from-10", trade(None, &[order(10, 1)]));
+    bench.say("replicate", greeted());
+    bench.after(1_000);
+    bench.say("replicate", durable());
+    bench.after(4_999);
+    assert_eq!(bench.calls("fence"), 0);
+    bench.after(1);
+    assert_eq!(bench.calls("fence term 4 by 4"), 1);
+}
+
+/// An absent one is the warehouse's affair, and that of another primary is its own.
+#[test]
+fn nobody_is_passed_over_who_is_absent_or_anothers_secondary() {
+    let mut absent = offices(3, Some((ME, 3)), Some((6, 4)));
+    absent.secondary.as_mut().unwrap().present = false;
+    for offices in [absent, offices(3, Some((8, 5)), Some((6, 4)))] {
+        let mut bench = syncing();
+        bench.hear(offices);
+        bench.after(20_000);
+        assert_eq!(bench.calls("fence"), 0);
+    }
+}
+
+/// What it has acknowledged meanwhile waits unread.
+#[test]
+fn a_process_that_was_stopped_does_not_blame_its_secondary() {
+    let mut bench = syncing();
+    bench.say("replicate", greeted());
+    bench.after(3_000);
+    bench.stopped_for(60_000);
+    bench.settle();
+    bench.after(4_999);
+    assert_eq!(bench.calls("fence"), 0);
+    bench.after(1);
+    assert_eq!(bench.calls("fence"), 1);
 }

@@ -72,7 +72,8 @@ fn a_report_tells_what_the_peer_knows_of_itself_and_of_the_market() {
     let levels = vec![(ProductId(1), Quantity(8))];
     bench.say("watch", Message::Stock(StockPush { clock: Stamp(1), seq: Seq(70), levels }));
     bench.introduce(&[6]);
-    let generation = Generation::default();
+    let generation = Generation::of_test(1);
+    bench.peer.facts.ledger_seen.generation = generation;
     let seen = Some(Box::new(Seen { generation, seq: Seq(71), hash: Hash([7; 32]), proof: None }));
     bench.say("control", down(ControlDown { seen, ..ControlDown::default() }));
     bench.at.disk_low = true;
@@ -104,6 +105,7 @@ fn a_report_tells_what_the_peer_knows_of_itself_and_of_the_market() {
         health: "disk almost full: orders are refused".to_owned(),
         consistency: "cacheless".to_owned(),
         warehouse: "warehouse".to_owned(),
+        generation,
         ..Report::default()
     };
     assert_eq!(format!("{report:#?}"), format!("{expected:#?}"));

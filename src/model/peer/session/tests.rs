@@ -1,7 +1,7 @@
 use crate::model::call::{Answer, CallError, Cause, OpenAnswer};
-use crate::model::evidence::{Licence, Signer};
+use crate::model::evidence::{Licence, Seen, Signer};
 use crate::model::hello::Hello;
-use crate::model::message::ControlDown;
+use crate::model::message::{ControlDown, TradeAnswer};
 use crate::model::offices::Roster;
 use crate::model::peer::entry::Entry;
 use crate::model::peer::testing::*;
@@ -188,6 +188,20 @@ fn a_trader_shows_the_warehouse_what_a_peer_has_seen_of_the_ledger() {
     assert_eq!(bench.opened_with, None, "once: of itself this peer has seen nothing");
 }
 
+/// Of another restore it tells nothing of this ledger, however much that one held.
+#[test]
+fn what_a_peer_has_seen_of_another_ledger_is_no_reason_to_ask() {
+    let mut bench = Bench::in_market(offices(2, Some((ME, 3)), None));
+    let mut theirs = hello(10);
+    let end = (Seq(900), Hash::of(&[3]));
+    theirs.show(Signer::new(SecretKey([7; 32])).sign(Generation::of_test(7), end, Stamp(40)));
+    bench.greeted("witness", trade(Some(theirs), &[]));
+    assert_eq!(bench.calls("open"), 0);
+    bench.broken("control");
+    bench.after(10);
+    assert_eq!((bench.calls("open"), bench.opened_with), (1, None));
+}
+
 /// A peer out of office shows it with the question that a newer roster is a reason for.
 #[test]
 fn what_others_have_seen_of_the_ledger_goes_with_the_next_question() {
@@ -251,4 +265,49 @@ fn a_hint_that_comes_while_the_warehouse_is_asked_is_followed_afterwards() {
     assert!(!bench.greeted("other", hint(11, 4)).contains(&asked));
     assert_eq!(bench.after(1_000), [""; 0], "it is being asked");
     assert_eq!(bench.came("open", Ok(opened(0, offices(2, Some((6, 1)), Some((5, 2)))))), [asked]);
+}
+
+/// Otherwise the generation is a bare claim where this peer meets a rival of it.
+#[test]
+fn a_restored_ledger_is_entered_with_what_proves_it() {
+    let shown = |generation: u64| {
+        let end = (Seq(9), Hash::of(&[3]));
+        Signer::new(SecretKey([7; 32])).sign(Generation::of_test(generation), end, Stamp(40))
+    };
+    let generation = Generation::of_test(1);
+    for (seen, kept) in [(shown(1), shown(1)), (shown(2), Seen { generation, ..Seen::default() })] {
+        let mut bench = Bench::in_market(offices(2, Some((6, 1)), None));
+        bench.broken("control");
+        bench.after(10);
+        let mut answer = open_answer(1, 0, 1);
+        if let Answer::Opened(answer) = &mut answer {
+            answer.seen = Some(Box::new(seen));
+        }
+        bench.came("open", Ok(answer));
+        assert_eq!((bench.peer.facts.ledger_seen, bench.journal.ledger_seen), (kept, kept));
+    }
+}
+
+/// Otherwise who was misled for a while hears of the next failover a second late.
+#[test]
+fn offices_that_the_warehouse_tells_make_the_next_hint_the_first_one_again() {
+    let mut bench = Bench::in_market(offices(2, Some((6, 1)), Some((5, 2))));
+    let asks = |lines: Vec<String>| lines.iter().filter(|line| line.contains("warehouse open")).count();
+    let hint = |bench: &mut Bench| {
+        let roster = Some(Box::new(offices(90, Some((6, 1)), Some((5, 2)))));
+        asks(bench.say("home", told(TradeAnswer { roster, ..TradeAnswer::default() })))
+    };
+    let answer = || Ok(opened(0, offices(2, Some((6, 1)), Some((5, 2)))));
+    assert_eq!(hint(&mut bench), 1);
+    for wait_ms in [10, 20, 40, 80] {
+        bench.came("open", answer());
+        assert_eq!((hint(&mut bench), asks(bench.after(wait_ms - 1)), asks(bench.after(1))), (0, 0, 1));
+    }
+    bench.came("open", answer());
+    hint(&mut bench);
+    bench.hear(offices(3, Some((5, 7)), None));
+    assert_eq!(asks(bench.after(1_000)), 0, "what the hint was about may be told");
+    assert_eq!(hint(&mut bench), 1);
+    bench.came("open", answer());
+    assert_eq!((hint(&mut bench), asks(bench.after(10))), (0, 1));
 }

@@ -117,3 +117,22 @@ fn no_such(cx: &Cx<'_>, number: Number) -> Refusal {
         _ => format!("order {id} has its outcome, and is not done again: bazaar dump orders --order {id}"),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::peer::testing::{ME, deposited, order};
+
+    #[test]
+    fn the_last_outcomes_are_told_again_and_as_told_before() {
+        let mut by_hand = ByHand::default();
+        for k in 1..=BY_HAND_MAX as u32 + 1 {
+            let order @ crate::types::Order { id, stamp, kind, product, quantity } = order(ME, k);
+            let placed = Placed { number: id.number, stamp, kind, product, quantity };
+            by_hand.told(&placed, &deposited(&order));
+        }
+        let numbers = by_hand.0.keys().map(|number| number.0);
+        assert!(numbers.eq(2..=BY_HAND_MAX as u64 + 1));
+        assert!(by_hand.0.values().all(|(_, outcome)| outcome.repeated));
+    }
+}

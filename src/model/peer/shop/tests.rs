@@ -1,12 +1,13 @@
 use crate::limits::SESSION_WINDOW;
 use crate::model::call::Ask;
+use crate::model::evidence::Seen;
 use crate::model::market::NotTaken;
 use crate::model::message::TradeAnswer;
 use crate::model::offices::Roster;
 use crate::model::peer::entry::Entry;
 use crate::model::peer::testing::*;
 use crate::model::step::Input;
-use crate::types::{Epoch, Number, Order, OrderKind, Quantity, Role, Token};
+use crate::types::{Epoch, Number, Order, OrderKind, Quantity, Role, Seq, Token};
 
 const SELL: OrderKind = OrderKind::Sell;
 
@@ -198,6 +199,7 @@ fn what_a_person_may_not_place_is_refused() {
     let answers = [
         (place("gold"), "no such good: gold"),
         (numbered("fish", 0, 0), "the quantity must be between 1 and 1000000, not 0"),
+        (numbered("fish", 1_000_001, 0), "the quantity must be between 1 and 1000000, not 1000001"),
         (
             Ask::Place("fish".into(), Quantity(1), OrderKind::Void, Number(0)),
             "the quantity must be between 1 and 1000000, not 1",
@@ -207,6 +209,7 @@ fn what_a_person_may_not_place_is_refused() {
         let reply = at as u64 + 1;
         assert_eq!(bench.ask(reply, ask), [format!("reply r{reply} refused: {text} (before)")]);
     }
+    assert_eq!(bench.ask(9, numbered("fish", 1_000_000, 0)), [""; 0]);
     let mut fresh = Bench::new();
     fresh.idle();
     let text = "no session yet, or too many orders are open; ask again";
@@ -339,6 +342,8 @@ fn a_store_whose_numbers_are_spent_takes_a_new_session_when_its_orders_are_answe
         [format!("reply r1 outcome 4-{last} deposited"), "hang up control".into(), "renew token".into()],
         "not before it is answered"
     );
+    // So slow a disk that the control stream is due to be dialed again with it.
+    bench.stopped_for(10);
     assert_eq!(bench.turn([Input::Token(Token([99; 32]))]), ["call warehouse open 4 generation 0"]);
     bench.came("open", Ok(opened(1, offices(2, Some((6, 1)), Some((8, 9))))));
     bench.forget_what_happened();
@@ -380,4 +385,38 @@ fn a_peer_that_is_told_to_quiesce_places_no_more() {
     bench.ask(1, Ask::Quiesce);
     bench.after(10_000);
     assert!(!bench.recorded().iter().any(|entry| matches!(entry, Entry::Placed(_))));
+}
+
+/// A warehouse that is put back to before an answer is found out by what came with it.
+#[test]
+fn what_proves_an_answer_is_kept_with_it_and_once() {
+    let mut bench = three_sent();
+    for (k, kept) in [(1, Some(Seq(9))), (2, None)] {
+        let seen = Some(Box::new(Seen { seq: Seq(9), ..Seen::default() }));
+        let answer = TradeAnswer { seen, ..outcome_of(&own(&bench, k)) };
+        bench.say("home", told(answer));
+        let recorded = bench.recorded();
+        let [Entry::Answered { seen, .. }] = &recorded[..] else { panic!("{recorded:?}") };
+        assert_eq!(seen.map(|seen| seen.seq), kept);
+    }
+}
+
+#[test]
+fn a_shopper_without_outcomes_stops_at_the_window() {
+    let seller = |parts: &mut crate::model::peer::Parts| {
+        parts.habits = crate::model::shopper::Habits { deposit_every_ms: 0, ..habits(Role::Seller) };
+    };
+    let mut bench = Bench::with(seller).enter(offices(2, Some((6, 1)), Some((8, 9))));
+    bench.say("home", told(served()));
+    bench.settle();
+    assert_eq!(bench.journal.open.len(), SESSION_WINDOW as usize);
+}
+
+#[test]
+fn a_peer_that_stops_with_nothing_open_has_no_line_home() {
+    let mut bench = Bench::in_market(offices(2, Some((ME, 1)), Some((8, 9))));
+    bench.greeted("from-10", trade(Some(hello(10)), &[order(10, 1)]));
+    bench.turn([Input::Stop]);
+    bench.hear(offices(3, Some((6, 2)), Some((8, 9))));
+    assert!(!bench.has("home"));
 }

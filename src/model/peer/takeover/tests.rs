@@ -195,3 +195,32 @@ fn an_order_that_the_dead_trader_had_settled_is_counted_as_a_duplicate() {
     bench.say("settle", settled(answer));
     assert_eq!(bench.happened, ["took over from 6", "replayed 6: 1 settled, 1 twice, 1 lost"]);
 }
+
+/// Otherwise the failover is never over in its figures.
+#[test]
+fn what_was_adopted_and_has_another_home_is_not_waited_for() {
+    let (one, two) = (order(10, 1), order(11, 1));
+    let mut bench = primary(&[one, two]);
+    bench.refused("to-6");
+    bench.granted("fence", paired(3, (ME, 3), (9, 5)));
+    bench.forget_what_happened();
+    bench.decided(1, &[one]);
+    assert_eq!(bench.happened, ["took over from 6"]);
+    bench.came("hand over of 4 11-1", Ok(Answer::Taken(1)));
+    assert_eq!(bench.happened, ["took over from 6", "replayed 6: 1 settled, 0 twice, 0 lost"]);
+}
+
+/// The trader falls silent, and both its partner and the warehouse find out.
+#[test]
+fn a_fence_and_a_claim_of_the_same_office_are_one_takeover() {
+    let mut bench = secondary(&[]);
+    let mut absent = Roster { version: 1, ..paired(2, (6, 4), (ME, 3)) };
+    absent.primary.as_mut().unwrap().present = false;
+    bench.after(300);
+    bench.hear(absent);
+    bench.refused("to-6");
+    assert_eq!((bench.calls("claim primary for 4"), bench.calls("fence term 4 by 4")), (1, 1));
+    bench.granted("fence", offices(3, None, Some((ME, 3))));
+    bench.granted("claim", offices(4, Some((ME, 5)), None));
+    assert_eq!(bench.happened.iter().filter(|line| *line == "suspected 6").count(), 1);
+}

@@ -53,7 +53,7 @@ pub(super) struct Bench {
     pub(super) shown: BTreeSet<String>,
     /// What the warehouse was shown of the ledger when it was last asked for the session.
     pub(super) opened_with: Option<Seen>,
-    /// What of the ledger went with the last outcome by a call.
+    /// What of the ledger went with the last answer, by a call or on a stream.
     pub(super) answered_with: Option<Seen>,
     /// Links that the peer dialed, until they are answered.
     unanswered: BTreeMap<ConnId, Dialed>,
@@ -178,6 +178,9 @@ impl Bench {
             if let Some(addr) = shows_token_at(&effect) {
                 self.shown.insert(addr.to_owned());
             }
+            if let Some(seen) = shown::seen_with_answer(&effect) {
+                self.answered_with = seen;
+            }
             match effect {
                 Effect::Dial { conn, first, .. } => {
                     assert!(self.conns.contains_key(&conn));
@@ -187,12 +190,7 @@ impl Bench {
                 }
                 Effect::HangUp(conn) => assert!(self.conns.remove(&conn).is_some(), "ended twice: {line}"),
                 Effect::Send(conn, _) => assert!(self.conns.contains_key(&conn), "nobody hears: {line}"),
-                Effect::Reply(reply, answer) => {
-                    assert!(self.replies.remove(&reply), "answered twice: {line}");
-                    if let Ok(Answer::Outcome(_, seen)) = answer {
-                        self.answered_with = seen.map(|seen| *seen);
-                    }
-                }
+                Effect::Reply(reply, _) => assert!(self.replies.remove(&reply), "answered twice: {line}"),
                 Effect::Call { call, ask, .. } => {
                     if let Ask::Open(opening) = &ask {
                         self.opened_with = opening.seen.as_deref().copied();

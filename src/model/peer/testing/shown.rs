@@ -1,6 +1,7 @@
 //! What an effect says of the peer, and to whom.
 
-use crate::model::call::Ask;
+use crate::model::call::{Answer, Ask};
+use crate::model::evidence::Seen;
 use crate::model::hello::Hello;
 use crate::model::message::{Message, PeerMessage, PeerWord};
 use crate::model::step::Effect;
@@ -57,4 +58,14 @@ pub(super) fn shows_clock(effect: &Effect, own: Stamp) -> bool {
         Message::Watch => return true,
     };
     Stamp(0) < clock && clock <= own
+}
+
+/// What of the ledger goes with an answer to orders; `None`: this is no such answer.
+pub(super) fn seen_with_answer(effect: &Effect) -> Option<Option<Seen>> {
+    let seen = match effect {
+        Effect::Reply(_, Ok(Answer::Outcome(_, seen))) => seen,
+        Effect::Send(_, Message::TradeAnswer(answer)) => &answer.seen,
+        _ => return None,
+    };
+    Some(seen.as_deref().copied())
 }

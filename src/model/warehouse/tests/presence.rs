@@ -263,10 +263,14 @@ fn only_so_much_is_kept_until_the_witnesses_are_heard() {
 /// Its holders could not come back before it served.
 #[test]
 fn a_holder_has_its_time_from_when_the_witnesses_were_heard() {
-    let mut it = waits_for_witnesses();
-    it.up(4, 1);
-    it.pass(WITNESSES_MAX_MS + 999);
-    assert!(!it.roster(WITNESSES_MAX_MS + 999).claimable(Office::Primary));
-    it.pass(WITNESSES_MAX_MS + 1_000);
-    assert!(it.roster(WITNESSES_MAX_MS + 1_000).claimable(Office::Primary));
+    for one_comes in [true, false] {
+        let mut it = waits_for_witnesses();
+        if one_comes {
+            it.up(4, 1);
+        }
+        it.pass(WITNESSES_MAX_MS + 999);
+        assert!(!it.roster(WITNESSES_MAX_MS + 999).claimable(Office::Primary));
+        it.pass(WITNESSES_MAX_MS + 1_000);
+        assert!(it.roster(WITNESSES_MAX_MS + 1_000).claimable(Office::Primary));
+    }
 }
