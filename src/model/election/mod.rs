@@ -7,7 +7,7 @@
 //!   only after the grant. So a wrong winner (lost or late messages) costs an answer, never a second holder;
 //! - COORDINATOR only holds the next round off; what ends a round is the roster, by [`Election::filled`]. A late
 //!   COORDINATOR of a trader that died since could otherwise end the round that was to replace it;
-//! - a round is about one [`Vacancy`]. Where the office was filled and has become vacant again meanwhile, the round
+//! - a round is about one *vacancy*. Where the office was filled and has become vacant again meanwhile, the round
 //!   begins anew: higher ids kept silent to its ELECTION because they knew the holder, not because they are gone;
 //! - a peer whose connection is refused is not waited for.
 //!

@@ -1,6 +1,6 @@
 //! Sessions at the warehouse: which numbers of a peer are decided, and the outcomes that may be asked again.
 //!
-//! A window of [`SESSION_WINDOW`] numbers per epoch. Deciding number `k` acknowledges everything up to
+//! A window of [`crate::limits::SESSION_WINDOW`] numbers per epoch. Deciding number `k` acknowledges everything up to
 //! `k - SESSION_WINDOW`: a peer sends `k` only when its own journal durably holds the outcomes of those, so the floor
 //! is a function of the ledger and needs no message of its own. It never passes an undecided number.
 //!
