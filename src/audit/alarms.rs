@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::row::Place;
 use crate::types::{OrderId, Seq};
 
 /// An invariant, by the number under which it is documented.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Check {
     /// V01.
     Goods = 1,
@@ -81,7 +83,7 @@ impl Check {
 }
 
 /// A case in which a check failed.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Example {
     /// What is wrong.
     pub what: String,
@@ -147,6 +149,43 @@ impl Alarms {
     /// Keeps at most so many examples per check.
     pub(crate) fn new(examples_max: usize) -> Alarms {
         Alarms { tallies: Default::default(), examples_max }
+    }
+
+    /// How many cases held, by check.
+    pub(super) fn held(&self) -> Vec<(Check, u64)> {
+        Check::ALL.into_iter().map(|check| (check, self.of(check).checked - self.of(check).failed)).collect()
+    }
+
+    /// The same limits, and nothing counted yet.
+    pub(super) fn again(&self) -> Alarms {
+        Alarms::new(self.examples_max)
+    }
+
+    /// Counts cases that hold.
+    pub(crate) fn holds(&mut self, check: Check, cases: u64) {
+        self.tallies[usize::from(check.number()) - 1].checked += cases;
+    }
+
+    /// Whether nothing failed so far.
+    pub(super) fn is_clean(&self) -> bool {
+        self.tallies.iter().all(|tally| tally.failed == 0)
+    }
+
+    /// Adds what was found elsewhere, its examples behind those that are here.
+    pub(super) fn add(&mut self, other: Alarms) {
+        for (tally, found) in self.tallies.iter_mut().zip(other.tallies) {
+            tally.checked += found.checked;
+            tally.failed += found.failed;
+            let room = self.examples_max.saturating_sub(tally.examples.len());
+            tally.examples.extend(found.examples.into_iter().take(room));
+            found.lost.into_iter().for_each(|(row, count)| *tally.lost.entry(row).or_default() += count);
+        }
+    }
+
+    /// The same, its examples before those that are here.
+    pub(super) fn add_before(&mut self, other: Alarms) {
+        let behind = std::mem::replace(self, other);
+        self.add(behind);
     }
 
     /// Counts a case; if it does not hold, `example` says what is wrong.

@@ -40,6 +40,16 @@ impl Caches {
         Caches { waiting: sources.iter_mut().filter_map(ask).collect(), held }
     }
 
+    /// The rows up to `seq` were looked at before, and these are the goods after them. What a cache held before that
+    /// cannot be compared any more.
+    pub(super) fn go_on(&mut self, seq: Seq, goods: &Goods, alarms: &mut Alarms) {
+        self.waiting.retain(|waiting| waiting.cache.seq >= seq);
+        for waiting in self.waiting.iter_mut().filter(|waiting| waiting.cache.seq == seq) {
+            waiting.compared = true;
+            waiting.compare(goods, alarms);
+        }
+    }
+
     /// A row of the ledger was taken in, and this is the stock after it.
     pub(super) fn row(&mut self, place: &Place, record: &Record, goods: &Goods, alarms: &mut Alarms) {
         let held = self.held;

@@ -1,6 +1,6 @@
 //! One log's chain: V05 (sequences, hashes, links, the mark on it), V11 (every row readable) and the mark's half of V12.
 
-use super::{Alarms, Check, Example, Page, ReadRow, SourceMeta};
+use super::{Alarms, Check, Example, Page, SourceMeta};
 use crate::journal::{BlockHeader, Seal, Tip};
 use crate::types::{Hash, Seq};
 
@@ -25,12 +25,18 @@ impl Chain {
         (self.tip, self.begun) = (Some(tip), true);
     }
 
+    /// The end of the last block, if it could be read.
+    pub(super) fn tip(&self) -> Option<Tip> {
+        self.tip
+    }
+
     /// Checks the next block and its rows.
     pub(super) fn page<R>(&mut self, page: &Page<R>, alarms: &mut Alarms) {
         match page {
             Page::Sealed { header, seal, rows } => {
                 self.block(header, seal, alarms);
-                rows.iter().for_each(|row| self.readable(row, alarms));
+                alarms.holds(Check::Readable, rows.iter().filter(|(_, row)| row.is_ok()).count() as u64);
+                rows.iter().for_each(|(seq, row)| self.unreadable(*seq, row, alarms));
             }
             Page::Unreadable { place, why } => {
                 let broken = || Example::at(place.seq, format!("{}: {why}", self.name));
@@ -62,15 +68,14 @@ impl Chain {
         self.tip = Some(Tip::after(header, seal));
     }
 
-    fn readable<R>(&self, (place, row): &ReadRow<R>, alarms: &mut Alarms) {
-        alarms.check(Check::Readable, row.is_ok(), || {
-            let why = row.as_ref().err().map(String::as_str).unwrap_or_default();
-            Example::row(place, format!("{}: {why}", self.name))
-        });
+    fn unreadable<R>(&self, seq: Seq, row: &Result<R, String>, alarms: &mut Alarms) {
+        if let Err(why) = row {
+            alarms.check(Check::Readable, false, || Example::at(seq, format!("{}: {why}", self.name)));
+        }
     }
 
     /// The log does not end before its mark.
-    pub(super) fn finish(self, alarms: &mut Alarms) {
+    pub(super) fn finish(&self, alarms: &mut Alarms) {
         let Some((seq, _)) = self.mark else { return };
         let last = self.tip.map_or(Seq(0), |tip| tip.seq);
         alarms.check(Check::Durable, last >= seq, || {

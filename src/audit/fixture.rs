@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{BlockSource, Source, SourceError, SourceMeta, StockCache, StoredSource};
+use super::{BlockSource, Blocks, Refold, Source, SourceMeta, StockCache, StoredSource};
 use crate::journal::{
-    Birth, BlockHeader, ChainWriter, HandTime, MemoryDisk, Sealing, Setup, Step, Tip, Urgency, start_by_hand,
+    Birth, Block, BlockHeader, ChainWriter, HandTime, MemoryDisk, Sealing, Setup, Step, Tip, Urgency,
+    start_by_hand,
 };
 use crate::model::fold::{Fold, Stored};
 use crate::model::market;
@@ -249,6 +250,17 @@ impl Market {
         slices
     }
 
+    /// The stores as sources, as they are.
+    pub(crate) fn stores(&self) -> Vec<Source> {
+        let (ledger, tip) = chain(&self.ledger);
+        let mut sources: Vec<Source> = vec![memory(0, ledger, tip, self.clock)];
+        for (peer, steps) in &self.journals {
+            let (blocks, tip) = chain(steps);
+            sources.push(memory(peer.0, blocks, tip, self.clock));
+        }
+        sources
+    }
+
     /// The stores as sources, each with its mark at its end, and each peer having seen the ledger's end.
     pub(crate) fn sources(&self) -> Vec<Source> {
         let (ledger, tip) = chain(&self.ledger);
@@ -302,7 +314,7 @@ impl BlockSource for Memory {
         &self.meta
     }
 
-    fn blocks(&mut self, from: Seq) -> Box<dyn Iterator<Item = Result<Vec<u8>, SourceError>> + '_> {
+    fn blocks(&mut self, from: Seq) -> Blocks<'_> {
         let reaches =
             move |block: &&Vec<u8>| BlockHeader::peek(block).is_ok_and(|header| header.last() >= from);
         Box::new(self.blocks.iter().skip_while(move |block| !reaches(block)).cloned().map(Ok))
@@ -354,4 +366,14 @@ impl Market {
         disks.extend(self.journals.iter().map(|(peer, steps)| disk::<PeerState>(peer.0, steps)));
         disks
     }
+}
+
+/// What comes of the comparison of a ledger's checkpoint with its rows; none if there is none.
+pub(crate) fn checkpoint(source: &mut dyn BlockSource) -> Option<Result<(), String>> {
+    let Some(Refold::Ledger(mut folding)) = source.refold().unwrap() else { return None };
+    for block in source.blocks(Seq(1)) {
+        let block = Block::<Record>::decode(&block.unwrap()).unwrap();
+        folding.take(&block.header, block.rows());
+    }
+    folding.finish()
 }

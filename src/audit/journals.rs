@@ -1,188 +1,202 @@
 //! The peers' journals against the ledger: V03 (accepted orders), V04 (told = done) and V12 (durable).
 //!
-//! Journals are read before the ledger. What one of them expects and the ledger lacks is a doubt until all restores are
-//! known, since a restore may have lost it.
+//! All of them are read in step with the ledger, each long one by a thread of its own, so that what is kept of an order is
+//! let go of soon after. The ledger is read on once more after the last journal has ended. So a live market can only be
+//! further on in the ledger than in the journals, and what a journal expects and the ledger lacks is no race but a doubt:
+//! a violation, unless a restore lost it, which is known once all rows were looked at.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::Scope;
 
-use super::chain::Chain;
-use super::fold::{Answer, JournalFold, LedgerFold, Restores, Sessions};
-use super::{Alarms, BlockSource, Check, Example, SourceError, pages, reserved};
-use crate::model::peer::entry::{Entry, Placed};
-use crate::model::row::{Outcome, Place, Record};
-use crate::types::{Epoch, Generation, Hash, Order, OrderId, OrderKind, PeerId, Seq, node_name};
+use super::fold::{Answer, Keep, LedgerFold, Sessions, Settled};
+use super::journal::{Before, Digest, Journal, Saw};
+use super::pages::{Page, pages};
+use super::verified::JournalVerified;
+use super::{Alarms, BlockSource, Check, Example, Source, SourceError, reading};
+use crate::journal::{Sealed, Tip};
+use crate::limits::VERIFY_BATCHES_AHEAD;
+use crate::model::row::Record;
+use crate::types::{Hash, OrderId, PeerId, Seq};
 
-/// The peers' journals, and what they expect of the ledger.
+/// Who reads a journal.
+enum Reader<'a> {
+    /// This thread.
+    Here(Box<Journal<'a>>),
+    /// Another one, which gives it back when it has ended.
+    There(SyncSender<Digest>, Receiver<Result<Box<Journal<'a>>, SourceError>>),
+}
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, digest: Digest) -> Result<(), SourceError> {
+        match self {
+            Reader::Here(journal) => journal.take(&digest),
+            // If it takes no more it has failed, which is found when it is to end.
+            Reader::There(sender, _) => sender.send(digest).or(Ok(())),
+        }
+    }
+
+    /// Reads the journal to its end.
+    fn end(self) -> Result<Reader<'a>, SourceError> {
+        let mut journal = match self {
+            Reader::Here(journal) => journal,
+            Reader::There(sender, receiver) => {
+                drop(sender);
+                receiver.recv().unwrap_or_else(|_| unreachable!("a thread that panicked ends the scope"))?
+            }
+        };
+        journal.read_out()?;
+        Ok(Reader::Here(journal))
+    }
+}
+
+fn read<'a>(
+    mut journal: Box<Journal<'a>>,
+    digests: Receiver<Digest>,
+) -> Result<Box<Journal<'a>>, SourceError> {
+    digests.into_iter().try_for_each(|digest| journal.take(&digest))?;
+    journal.read_out()?;
+    Ok(journal)
+}
+
+/// See the module's text.
 #[derive(Default)]
-pub(super) struct Journals {
-    folds: BTreeMap<PeerId, JournalFold>,
-    live: bool,
-    /// What they saw of the ledger, and has not been compared with it yet.
-    seen: BTreeMap<Seq, BTreeSet<(PeerId, Generation, Hash)>>,
-    /// What the ledger does not have, until all its restores are known.
-    doubts: Vec<Doubt>,
+pub(super) struct Journals<'a> {
+    readers: Vec<Reader<'a>>,
+    nodes: Vec<PeerId>,
+    by_node: BTreeMap<PeerId, usize>,
 }
 
-/// Something that a journal holds and the ledger lacks: a violation, unless a restore lost it.
-struct Doubt {
-    checks: &'static [Check],
-    /// The generation of the ledger that the journal's session was of.
-    generation: Generation,
-    /// Where in it.
-    seq: Seq,
-    /// The order's epoch, if the doubt is about an order: nothing of an open epoch can be lost.
-    epoch: Option<Epoch>,
-    example: Example,
-}
-
-impl Doubt {
-    fn of_answer(checks: &'static [Check], answer: &Answer, example: Example) -> Doubt {
-        let (generation, seq, epoch) = (answer.generation, answer.told.seq, answer.told.number.epoch());
-        Doubt { checks, generation, seq, epoch: Some(epoch), example }
-    }
-
-    fn of_mark(node: PeerId, generation: Generation, seq: Seq, what: String) -> Doubt {
-        let (checks, example) = (&[Check::Durable], Example::node(&node_name(node), what));
-        Doubt { checks, generation, seq, epoch: None, example }
-    }
-
-    fn judge(&self, restores: &Restores, alarms: &mut Alarms) {
-        let lost = restores.lost_at(self.generation, self.seq);
-        let lost = lost.filter(|_| self.epoch.is_none_or(|epoch| restores.closed_by(epoch).is_some()));
-        for check in self.checks {
-            match lost {
-                Some(row) => alarms.lost(*check, row),
-                None => alarms.check(*check, false, || self.example.clone()),
-            }
-        }
-    }
-}
-
-impl Journals {
-    pub(super) fn read(
-        &mut self,
-        source: &mut dyn BlockSource,
-        alarms: &mut Alarms,
-    ) -> Result<(), SourceError> {
-        let meta = source.meta();
-        let (node, name, reserve) = (meta.node, meta.name(), meta.clock_reserve);
-        let (mut fold, mut chain) = (JournalFold::new(node), Chain::new(meta));
-        self.live |= meta.live;
-        for page in pages::<Entry>(source, Seq(1)) {
-            let page = page?;
-            chain.page(&page, alarms);
-            for (place, entry) in page.into_rows() {
-                if let Ok(entry) = entry {
-                    fold.apply(&place, &entry, alarms);
+impl<'a> Journals<'a> {
+    /// Begins to read all of them.
+    pub(super) fn begin(
+        scope: &'a Scope<'a, '_>,
+        sources: Vec<&'a mut Source>,
+        keep: Keep,
+        (mut before, passed): (BTreeMap<PeerId, JournalVerified>, Seq),
+        alarms: &Alarms,
+    ) -> Journals<'a> {
+        let mut journals = Journals::default();
+        let live = sources.iter().any(|source| source.meta().live);
+        for source in sources {
+            let (node, long) = (source.meta().node, reading::is_long(source.meta()));
+            let before = Before { journal: before.remove(&node), passed };
+            let journal = Box::new(Journal::new(source.as_mut(), keep, live, before, alarms.again()));
+            journals.by_node.insert(node, journals.readers.len());
+            journals.nodes.push(node);
+            journals.readers.push(match long {
+                false => Reader::Here(journal),
+                true => {
+                    let (sender, digests) = sync_channel(VERIFY_BATCHES_AHEAD);
+                    let (giver, taker) = sync_channel(1);
+                    // Who does not take it any more has found an error.
+                    scope.spawn(move || drop(giver.send(read(journal, digests))));
+                    Reader::There(sender, taker)
                 }
+            });
+        }
+        journals
+    }
+
+    /// Tells each of them what the ledger holds further on.
+    pub(super) fn take(
+        &mut self,
+        upto: (u64, Seq),
+        blocks: Vec<(Seq, Hash)>,
+        settled: Vec<Settled>,
+    ) -> Result<(), SourceError> {
+        let blocks = Arc::new(blocks);
+        let mut own: Vec<Vec<Settled>> = vec![Vec::new(); self.readers.len()];
+        for settled in settled {
+            if let Some(at) = self.by_node.get(&settled.order.id.peer) {
+                own[*at].push(settled);
             }
         }
-        chain.finish(alarms);
-        reserved(&name, reserve, fold.clock(), alarms);
-        for (generation, seq, hash) in fold.seen.drain(..).filter(|(_, seq, _)| *seq > Seq(0)) {
-            self.seen.entry(seq).or_default().insert((node, generation, hash));
+        for (reader, settled) in self.readers.iter_mut().zip(own) {
+            reader.take(Digest { upto, blocks: Arc::clone(&blocks), settled })?;
         }
-        self.folds.insert(node, fold);
         Ok(())
+    }
+
+    /// Reads all of them to their ends.
+    pub(super) fn read_out(&mut self) -> Result<(), SourceError> {
+        for reader in std::mem::take(&mut self.readers) {
+            self.readers.push(reader.end()?);
+        }
+        Ok(())
+    }
+
+    /// All of them, once they were read to their ends.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Journal<'a>> {
+        self.readers.iter_mut().filter_map(|reader| match reader {
+            Reader::Here(journal) => Some(&mut **journal),
+            Reader::There(..) => None,
+        })
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Journal<'a>> {
+        self.readers.iter().filter_map(|reader| match reader {
+            Reader::Here(journal) => Some(&**journal),
+            Reader::There(..) => None,
+        })
     }
 
     /// Peers with a session whose stores were not among those read.
     pub(super) fn absent(&self, sessions: &Sessions) -> BTreeSet<PeerId> {
         let peers = sessions.stores.keys().map(|(peer, _)| *peer);
-        peers.filter(|peer| !peer.is_client() && !self.folds.contains_key(peer)).collect()
+        peers.filter(|peer| !peer.is_client() && !self.by_node.contains_key(peer)).collect()
     }
 
-    /// The ledger has a block that ends at `last`. Judges what journals saw of it, or of a sequence inside the block.
-    pub(super) fn seen_at(&mut self, last: Seq, hash: Hash, alarms: &mut Alarms) {
-        while let Some(entry) = self.seen.first_entry().filter(|entry| *entry.key() <= last) {
-            let (seq, seen) = entry.remove_entry();
-            for (node, generation, expected) in seen {
-                if seq == last && hash == expected {
-                    alarms.check(Check::Durable, true, || Example::at(seq, ""));
-                    continue;
-                }
-                let what = format!("saw another block at {seq} of the ledger");
-                self.doubts.push(Doubt::of_mark(node, generation, seq, what));
+    /// Compares what was said late with the rows that it is about.
+    pub(super) fn look_up(&mut self, ledger: &mut dyn BlockSource) -> Result<(), SourceError> {
+        // Rows in archives that were not named cannot be looked at.
+        let archived = ledger.archived_to();
+        let mut ledger = LookUp::new(ledger);
+        for journal in self.iter_mut() {
+            let mut answers: Vec<Answer> = journal.fold.own.take_late();
+            answers.retain(|answer| answer.told.seq > archived);
+            answers.sort_by_key(|answer| answer.told.seq);
+            for answer in answers {
+                let id = OrderId { peer: journal.node, number: answer.told.number };
+                let there = ledger.outcome(answer.told.seq, id)?.map(|settled| settled.told);
+                journal.fold.own.told_is(&answer, there.as_ref(), &mut journal.alarms);
+            }
+            let mut seen: Vec<Saw> = std::mem::take(&mut journal.late);
+            seen.retain(|(_, seq, _)| *seq > archived);
+            seen.sort_by_key(|(_, seq, _)| *seq);
+            for saw in seen {
+                let holds = ledger.ends(saw.1, saw.2)?;
+                journal.judge(saw, holds);
             }
         }
+        Ok(())
     }
 
-    /// V04: an outcome row against what its peer placed and was told.
-    pub(super) fn row(&mut self, place: &Place, record: &Record, alarms: &mut Alarms) {
-        let Some(outcome) = record.outcome(place.seq, place.time) else { return };
-        let Some(decision) = record.decision() else { return };
-        let Some(fold) = self.folds.get(&outcome.id.peer) else { return };
-        match fold.orders.get(&outcome.id.number) {
-            // The store gave this number up, since the ledger has an outcome of it that the store does not hold. That is
-            // an outcome of this very order, or somebody has ordered in the peer's name.
-            Some(own) if own.forgotten => {
-                alarms.check(Check::ToldIsDone, same_order(&own.placed, &decision.order), || {
-                    Example::order(outcome.id, "was given up, and its number was settled with other content: by a copy of its store, or in its name")
-                });
-            }
-            Some(own) => {
-                alarms.check(Check::ToldIsDone, same_order(&own.placed, &decision.order), || {
-                    Example::order(outcome.id, "was placed with other content than was settled")
-                });
-                match &own.answer {
-                    Some(answer) if !told_is(answer, &outcome) => {
-                        let example = Example::order(outcome.id, told_other(answer, &outcome));
-                        self.doubts.push(Doubt::of_answer(&[Check::ToldIsDone], answer, example));
-                    }
-                    Some(_) => alarms.check(Check::ToldIsDone, true, || Example::order(outcome.id, "")),
-                    None => {}
-                }
-            }
-            None => self.unplaced(fold, outcome.id, alarms),
-        }
-    }
-
-    /// A peer journals an order before it sends it; one that its present store lacks was never placed. A store that has
-    /// opened no session yet took the place of a lost one, which is where the peer's orders are from.
-    fn unplaced(&self, fold: &JournalFold, id: OrderId, alarms: &mut Alarms) {
-        let Some((_, own_epoch)) = fold.opened else { return };
-        let highest = fold.orders.keys().next_back().copied().unwrap_or_default();
-        if id.number.epoch() == own_epoch && (!self.live || id.number <= highest) {
-            alarms.check(Check::ToldIsDone, false, || {
-                Example::order(id, "has an outcome and was never placed")
-            });
-        }
+    /// What a later audit goes on from; none if a journal ends with a block that cannot be read.
+    pub(super) fn verified(&mut self) -> Option<BTreeMap<PeerId, JournalVerified>> {
+        self.iter_mut().map(|journal| Some((journal.node, journal.verified()?))).collect()
     }
 
     /// V03, V04 and V12: what the journals hold and the ledger must have too.
-    pub(super) fn against(&mut self, ledger: &LedgerFold, all_there: bool, alarms: &mut Alarms) {
-        for (node, fold) in &self.folds {
-            for answer in fold.orders.values().filter_map(|own| own.answer.as_ref()) {
-                let id = OrderId { peer: *node, number: answer.told.number };
-                if ledger.sessions.has_outcome(id) {
-                    alarms.check(Check::Durable, true, || Example::order(id, ""));
-                    continue;
-                }
-                let example = Example::order(id, "was answered, and the ledger has no outcome");
-                let checks = &[Check::ToldIsDone, Check::Durable];
-                self.doubts.push(Doubt::of_answer(checks, answer, example));
-            }
-            let how = format!("was accepted by {node}");
-            for id in fold.accepted.iter() {
-                self.accounted_for(id, &how, ledger, all_there, alarms);
+    pub(super) fn against(&self, ledger: &LedgerFold, all_there: bool, alarms: &mut Alarms) {
+        for journal in self.iter() {
+            let how = format!("was accepted by {}", journal.node);
+            for (peer, epoch, first, last) in journal.fold.accepted.runs() {
+                let (there, missing) = ledger.sessions.of_run(peer, epoch, first, last);
+                alarms.holds(Check::ExactlyOnce, there);
+                missing.into_iter().for_each(|id| self.accounted_for(id, &how, ledger, all_there, alarms));
             }
             // A number is given up only since the ledger has an outcome of it.
-            for (number, _) in fold.orders.iter().filter(|(_, own)| own.forgotten) {
-                let id = OrderId { peer: *node, number: *number };
+            for id in journal.fold.own.given_up() {
                 self.accounted_for(id, "was given up by its store", ledger, all_there, alarms);
             }
         }
-        let ends_before = |seq: Seq| format!("saw {seq} of the ledger, which ends before");
-        for (seq, nodes) in &self.seen {
-            let doubt = |(node, generation, _): &(PeerId, Generation, Hash)| {
-                Doubt::of_mark(*node, *generation, *seq, ends_before(*seq))
-            };
-            self.doubts.extend(nodes.iter().map(doubt));
-        }
-        self.doubts.iter().for_each(|doubt| doubt.judge(&ledger.restores, alarms));
+        let doubts = self.iter().flat_map(|journal| journal.doubts());
+        doubts.for_each(|doubt| doubt.judge(&ledger.restores, alarms));
     }
 
-    /// An order that some store relies on has an outcome or waits in some store.
+    /// An order that some store relies on, and of which there is no outcome, waits in some store.
     fn accounted_for(
         &self,
         id: OrderId,
@@ -191,10 +205,10 @@ impl Journals {
         all_there: bool,
         alarms: &mut Alarms,
     ) {
-        let held = ledger.sessions.has_outcome(id) || self.folds.values().any(|other| other.queue.waits(id));
+        let held = ledger.sessions.has_outcome(id) || self.iter().any(|journal| journal.fold.queue.waits(id));
         let closed = ledger.restores.closed_by(id.number.epoch());
         // Handed over to a store that was not read, or still open at a client whose store was not: nothing can be said.
-        let placer = !id.peer.is_client() || self.folds.contains_key(&id.peer);
+        let placer = !id.peer.is_client() || self.by_node.contains_key(&id.peer);
         match closed {
             Some(row) if !held => alarms.lost(Check::ExactlyOnce, row),
             _ if held || (all_there && placer) => alarms.check(Check::ExactlyOnce, held, || {
@@ -205,31 +219,49 @@ impl Journals {
     }
 }
 
-/// The content agrees, as far as the row has it: of a `void` only the number.
-fn same_order(placed: &Placed, order: &Order) -> bool {
-    order.kind == OrderKind::Void
-        || placed.kind == OrderKind::Void
-        || (placed.stamp, placed.kind, placed.product, placed.quantity)
-            == (order.stamp, order.kind, order.product, order.quantity)
+/// Rows of a ledger, one here and one there.
+pub(super) struct LookUp<'a> {
+    ledger: &'a mut dyn BlockSource,
+    page: Option<Page<Record>>,
 }
 
-fn told_is(answer: &Answer, outcome: &Outcome) -> bool {
-    let told = &answer.told;
-    (told.kind, told.reason, told.filled, told.amount, told.seq)
-        == (outcome.kind, outcome.reason, outcome.filled, outcome.amount, outcome.seq)
-}
+impl<'a> LookUp<'a> {
+    pub(super) fn new(ledger: &'a mut dyn BlockSource) -> LookUp<'a> {
+        LookUp { ledger, page: None }
+    }
 
-fn told_other(answer: &Answer, outcome: &Outcome) -> String {
-    let told = &answer.told;
-    format!(
-        "was told {} {} for {} (row {}), the ledger has {} {} for {} (row {})",
-        told.kind.name(),
-        told.filled,
-        told.amount,
-        told.seq,
-        outcome.kind.name(),
-        outcome.filled,
-        outcome.amount,
-        outcome.seq
-    )
+    /// Whether a block of any log ends there.
+    pub(super) fn ends_in_any(&mut self, tip: Tip) -> Result<bool, SourceError> {
+        let Some(block) = self.ledger.blocks(tip.seq).next().transpose()? else { return Ok(false) };
+        Ok(Sealed::open(&block).is_ok_and(|sealed| Tip::after(&sealed.header, &sealed.seal) == tip))
+    }
+
+    /// The block that holds a row.
+    fn page(&mut self, seq: Seq) -> Result<Option<&Page<Record>>, SourceError> {
+        let holds = |page: &Page<Record>| match page {
+            Page::Sealed { header, .. } => (header.first..=header.last()).contains(&seq),
+            Page::Unreadable { .. } => false,
+        };
+        if !self.page.as_ref().is_some_and(holds) {
+            self.page = pages::<Record>(self.ledger, seq).next().transpose()?;
+        }
+        Ok(self.page.as_ref().filter(|page| holds(page)))
+    }
+
+    fn outcome(&mut self, seq: Seq, id: OrderId) -> Result<Option<Settled>, SourceError> {
+        let Some(Page::Sealed { header, rows, .. }) = self.page(seq)? else { return Ok(None) };
+        let row = rows.iter().find(|(at, _)| *at == seq).and_then(|(_, row)| row.as_ref().ok());
+        Ok(row.and_then(|record| {
+            let outcome = record.outcome(seq, header.time).filter(|outcome| outcome.id == id)?;
+            Some(Settled::new(&record.decision()?.order, &outcome))
+        }))
+    }
+
+    /// Whether a block ends there, with that hash.
+    fn ends(&mut self, at: Seq, hash: Hash) -> Result<bool, SourceError> {
+        let page = self.page(at)?;
+        Ok(
+            matches!(page, Some(Page::Sealed { header, seal, .. }) if header.last() == at && seal.hash == hash),
+        )
+    }
 }

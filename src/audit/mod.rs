@@ -5,41 +5,54 @@
 //! else: the folds of a ledger and of a journal are written here anew, with checks built in, so that one mistake cannot
 //! hide in both. `dump` shows the same folds as rows.
 //!
-//! Peers' journals are read first, the warehouse's ledger last, and then what only both together can tell is judged. A
-//! live market that is read in this order can only be further on in the ledger than in the journals, so that what a
-//! journal has and the ledger lacks is a finding, not a race (a hand-over under way apart, hence the second look of
-//! `verify`).
+//! Peers' journals and the warehouse's ledger are read in step, each log once, so that what must be kept of orders is what
+//! is under way, however long the logs are ([`journals`]). Each long log is taken apart by a thread of its own
+//! ([`reading`]). What only all of them together can tell is judged at the end (a hand-over may be under way in a live
+//! market, hence the second look of `verify`).
 
 mod alarms;
 mod caches;
 mod chain;
+mod doubts;
 mod fold;
+mod journal;
 mod journals;
+mod ledger;
 mod pages;
+mod reading;
+mod refold;
+mod runs;
 mod source;
 mod stored;
+mod verified;
 
 #[cfg(test)]
 pub(crate) mod fixture;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::thread;
 
 pub(crate) use alarms::Alarms;
 pub use alarms::Check;
 pub(crate) use alarms::{Example, Tally};
 use caches::Caches;
-use chain::Chain;
-pub(crate) use fold::{JournalFold, LedgerFold, OwnOrder, Queue};
+use fold::Settled;
+pub(crate) use fold::{JournalFold, Keep, LedgerFold, OwnOrder, Queue};
 use journals::Journals;
+use ledger::Ledger;
+use pages::place_of;
 pub(crate) use pages::{Logged, Page, Pager, ReadRow, pages, rows};
-pub use source::{BlockSource, CheckpointVerdict, Fact, Folded, Source, SourceError, SourceMeta, StockCache};
+pub use refold::Refold;
+pub use source::{BlockSource, Blocks, Fact, Folded, Source, SourceError, SourceMeta, StockCache};
 pub(crate) use stored::CLIENT;
 pub(crate) use stored::StoredSource;
+use verified::LedgerVerified;
+pub(crate) use verified::{Verified, VerifiedError};
 
-use crate::model::row::Record;
-use crate::types::{PeerId, Seq, Stamp, node_name};
+use crate::model::row::{Place, Record};
+use crate::types::{PeerId, Seq, node_name};
 
 /// Checks that need the ledger.
 const OF_LEDGER: [Check; 8] = [
@@ -64,12 +77,24 @@ pub struct Audit {
     archived: Seq,
     /// Peers with a session whose stores were not among those read.
     absent: BTreeSet<PeerId>,
+    /// Where a later audit may go on, if nothing was found.
+    verified: Option<Verified>,
 }
 
 impl Audit {
+    /// Where a later audit may go on; none if something was found, or not all rows were there.
+    pub(crate) fn verified(&self) -> Option<&Verified> {
+        self.verified.as_ref().filter(|_| self.alarms.is_clean())
+    }
+
     /// Cases, failures and examples of one check.
     pub(crate) fn of(&self, check: Check) -> &Tally {
         self.alarms.of(check)
+    }
+
+    /// A second look, of which what it found was confirmed, is where a later audit goes on from.
+    pub(crate) fn keep_of(&mut self, again: Audit) {
+        self.verified = again.verified;
     }
 
     /// The checks that failed.
@@ -125,90 +150,157 @@ impl Audit {
 /// # Errors
 /// A source cannot be read. What it gives and cannot be decoded is no error but a failed check.
 pub(crate) fn audit(sources: &mut [Source], examples_max: usize) -> Result<Audit, SourceError> {
-    let mut alarms = Alarms::new(examples_max);
-    let mut journals = Journals::default();
-    for source in sources.iter_mut().filter(|source| !source.meta().is_ledger()) {
-        journals.read(source.as_mut(), &mut alarms)?;
-    }
-    let mut caches = Caches::ask(sources);
-    let mut ledger = None;
-    let mut archived = Seq(0);
-    for source in sources.iter_mut().filter(|source| source.meta().is_ledger()).take(1) {
-        archived = source.archived_to();
-        ledger = Some(read_ledger(source.as_mut(), &mut journals, &mut caches, &mut alarms)?);
-    }
-    let mut absent = BTreeSet::new();
-    if let Some(ledger) = ledger.as_ref().filter(|_| archived == Seq(0)) {
-        absent = journals.absent(&ledger.sessions);
-        journals.against(ledger, absent.is_empty(), &mut alarms);
-    }
-    // The folds of the nodes trust the rows, so they are compared only if nothing is wrong with those.
-    if alarms.failed().is_empty() {
-        sources.iter_mut().try_for_each(|source| checkpoint(source.as_mut(), &mut alarms))?;
-    }
-    Ok(Audit { alarms, warehouse: ledger.is_some(), archived, absent })
+    audit_from(None, false, sources, examples_max)
 }
 
-fn read_ledger(
-    source: &mut dyn BlockSource,
-    journals: &mut Journals,
-    caches: &mut Caches,
-    alarms: &mut Alarms,
-) -> Result<LedgerFold, SourceError> {
-    let mut fold = LedgerFold::default();
-    let (mut chain, reserve) = (Chain::new(source.meta()), source.meta().clock_reserve);
-    let (mut last, archived) = (Seq(0), source.archived_to() > Seq(0));
-    if let Some((tip, _)) = source.base()? {
-        chain.begin_behind(tip);
-    }
-    for page in pages::<Record>(source, Seq(1)) {
-        let page = page?;
-        chain.page(&page, alarms);
-        if let Page::Sealed { header, seal, .. } = &page {
-            journals.seen_at(header.last(), seal.hash, alarms);
+/// The same, from where an earlier audit of these logs ended ([`Verified::fits`]); with `keep` a later one may go on from
+/// where this one ends.
+///
+/// # Errors
+/// See [`audit`].
+pub(crate) fn audit_from(
+    before: Option<Verified>,
+    keep: bool,
+    sources: &mut [Source],
+    examples_max: usize,
+) -> Result<Audit, SourceError> {
+    let mut caches = Caches::ask(sources);
+    let (ledgers, journals): (Vec<_>, Vec<_>) =
+        sources.iter_mut().partition(|source| source.meta().is_ledger());
+    let ledger = ledgers.into_iter().next();
+    let mut alarms = Alarms::new(examples_max);
+    let (mut ledger_before, mut journals_before, mut archived) = (None, BTreeMap::new(), Seq(0));
+    match before {
+        Some(before) => {
+            before.held.iter().for_each(|(check, cases)| alarms.holds(*check, *cases));
+            caches.go_on(before.ledger.tip.seq, &before.ledger.fold.goods, &mut alarms);
+            (ledger_before, journals_before) = (Some(before.ledger), before.journals);
         }
-        // What rows add up to is not known where those before them are elsewhere.
-        for (place, record) in page.into_rows().into_iter().filter(|_| !archived) {
-            if let Ok(record) = record {
-                fold.apply(&place, &record, alarms);
-                journals.row(&place, &record, alarms);
-                caches.row(&place, &record, &fold.goods, alarms);
-                last = place.seq;
+        None => archived = ledger.as_ref().map_or(Seq(0), |ledger| ledger.archived_to()),
+    }
+    // What a journal says of its own orders is compared where all rows are there.
+    let until = if ledger.is_some() && archived == Seq(0) { Keep::Uncompared } else { Keep::Unanswered };
+    let passed = ledger_before.as_ref().map_or(Seq(0), |before| before.tip.seq);
+    thread::scope(|scope| {
+        let journals = Journals::begin(scope, journals, until, (journals_before, passed), &alarms.again());
+        Auditing { journals, caches, alarms, keep }.run(ledger, ledger_before, archived)
+    })
+}
+
+/// An audit under way.
+struct Auditing<'a> {
+    journals: Journals<'a>,
+    caches: Caches,
+    /// What the ledger and the journals together show.
+    alarms: Alarms,
+    /// A later audit is to go on from here.
+    keep: bool,
+}
+
+impl Auditing<'_> {
+    fn run(
+        mut self,
+        source: Option<&mut Source>,
+        before: Option<LedgerVerified>,
+        archived: Seq,
+    ) -> Result<Audit, SourceError> {
+        let (mut checkpoints, mut absent) = (Vec::new(), BTreeSet::new());
+        // What was found in each log alone comes first, then what they show together, then what only the ends show.
+        let (mut found, mut ends, of_ledger) = (self.alarms.again(), self.alarms.again(), source.is_some());
+        let (mut kept, keep) = (None, self.keep);
+        match source {
+            None => self.journals.read_out()?,
+            Some(source) => {
+                let mut ledger = Ledger::new(source.as_mut(), before, &self.alarms)?;
+                self.ledger(&mut ledger, source.as_mut())?;
+                if archived == Seq(0) {
+                    ledger.finish(source.meta(), &self.caches, &mut ends);
+                    absent = self.journals.absent(&ledger.fold.sessions);
+                    self.journals.against(&ledger.fold, absent.is_empty(), &mut ends);
+                }
+                self.alarms.add_before(std::mem::replace(&mut ledger.alarms, found.again()));
+                checkpoints.push((node_name(PeerId::WAREHOUSE), ledger.refold.finish()));
+                kept = Some((ledger, source.meta().clone()));
             }
         }
+        for journal in self.journals.iter_mut() {
+            checkpoints.push((node_name(journal.node), journal.checkpoint()));
+            found.add(std::mem::replace(&mut journal.alarms, found.again()));
+        }
+        found.add(self.alarms);
+        let held = found.held();
+        found.add(ends);
+        // The folds of the nodes trust the rows, so they are compared only if nothing is wrong with those.
+        if found.is_clean() {
+            checkpoints.into_iter().for_each(|(name, verdict)| refold::judge(&name, verdict, &mut found));
+        }
+        let mut audit = Audit { alarms: found, warehouse: of_ledger, archived, absent, verified: None };
+        if let Some((mut ledger, meta)) =
+            kept.filter(|_| keep && archived == Seq(0) && audit.alarms.is_clean())
+        {
+            let logs = ledger.verified(meta.live).zip(self.journals.verified());
+            audit.verified =
+                logs.map(|(ledger, journals)| Verified::new(meta.cluster, held, ledger, journals));
+        }
+        Ok(audit)
     }
-    chain.finish(alarms);
-    if archived {
-        return Ok(fold);
+
+    /// Reads the ledger in step with the journals, and once more what a live one has got since.
+    fn ledger(&mut self, ledger: &mut Ledger, source: &mut dyn BlockSource) -> Result<(), SourceError> {
+        ledger.read_on(source, self)?;
+        self.journals.read_out()?;
+        if source.meta().live {
+            ledger.read_on(source, self)?;
+        }
+        if ledger.is_whole() {
+            self.journals.look_up(source)?;
+        }
+        ledger.chain_ends();
+        Ok(())
     }
-    fold.finish(alarms);
-    caches.finish(last, alarms);
-    reserved(&node_name(PeerId::WAREHOUSE), reserve, fold.sequence.clock(), alarms);
-    Ok(fold)
+
+    /// Takes the next pages of the ledger in.
+    fn pages(
+        &mut self,
+        pages: &[Page<Record>],
+        ledger: &mut LedgerFold,
+        whole: bool,
+    ) -> Result<(), SourceError> {
+        let Some(last) = pages.last().map(Page::last) else { return Ok(()) };
+        let upto = (ledger.restores.generation().count, last);
+        let (mut blocks, mut settled) = (Vec::with_capacity(pages.len()), Vec::new());
+        for page in pages {
+            if let Page::Sealed { header, seal, rows } = page {
+                blocks.push((header.last(), seal.hash));
+                // What rows add up to is not known where those before them are elsewhere.
+                if whole {
+                    self.rows(place_of(header, seal), rows, ledger, &mut settled);
+                }
+            }
+        }
+        self.journals.take(upto, blocks, settled)
+    }
+
+    fn rows(
+        &mut self,
+        place: Place,
+        rows: &[(Seq, Result<Record, String>)],
+        ledger: &mut LedgerFold,
+        settled: &mut Vec<Settled>,
+    ) {
+        for (seq, record) in rows {
+            let (place, Ok(record)) = (Place { seq: *seq, ..place }, record) else { continue };
+            let outcome = ledger.apply(&place, record, &mut self.alarms);
+            if let (Some(outcome), Some(decision)) = (outcome, record.decision()) {
+                settled.push(Settled::new(&decision.order, &outcome));
+            }
+            self.caches.row(&place, record, &ledger.goods, &mut self.alarms);
+        }
+    }
 }
 
 /// All checks but those of one block and its row.
 fn needs_all_rows(check: Check) -> bool {
     !matches!(check, Check::Chain | Check::Readable)
         && (OF_LEDGER.contains(&check) || OF_BOTH.contains(&check))
-}
-
-fn reserved(name: &str, reserve: Option<Stamp>, clock: Stamp, alarms: &mut Alarms) {
-    if let Some(reserve) = reserve {
-        alarms.check(Check::Clock, reserve >= clock, || {
-            Example::node(name, format!("clock {clock} was used, {reserve} was reserved"))
-        });
-    }
-}
-
-fn checkpoint(source: &mut dyn BlockSource, alarms: &mut Alarms) -> Result<(), SourceError> {
-    let name = source.meta().name();
-    match source.checkpoint_check()? {
-        CheckpointVerdict::Absent => {}
-        CheckpointVerdict::Equal(_) => alarms.check(Check::Readable, true, || Example::node(&name, "")),
-        CheckpointVerdict::Differs(what) => alarms.check(Check::Readable, false, || {
-            Example::node(&name, format!("the checkpoint is not the fold of the log: {what}"))
-        }),
-    }
-    Ok(())
 }

@@ -11,6 +11,9 @@ use crate::model::peer::entry::Entry;
 use crate::model::row::{Place, Record, Slice};
 use crate::types::{Money, Quantity, Seq};
 
+/// Rows that a header is believed to count before they were read.
+const ROWS_EXPECTED_MAX: u32 = 4_096;
+
 /// A row that can be read, or why it cannot.
 pub(crate) type ReadRow<R> = (Place, Result<R, String>);
 
@@ -23,8 +26,8 @@ pub(crate) enum Page<R> {
         header: BlockHeader,
         /// Its hash, and what ties it to the block before.
         seal: Seal,
-        /// Its rows; none if they were not wanted.
-        rows: Vec<ReadRow<R>>,
+        /// Its rows by their sequences; none if they were not wanted.
+        rows: Vec<(Seq, Result<R, String>)>,
     },
     /// It cannot be read at all.
     Unreadable {
@@ -89,7 +92,7 @@ fn out_of_bounds(pieces: Quantity, price: Money) -> Option<String> {
 pub(crate) fn pages<R: Logged>(
     source: &mut dyn BlockSource,
     from: Seq,
-) -> impl Iterator<Item = Result<Page<R>, SourceError>> + '_ {
+) -> impl Iterator<Item = Result<Page<R>, SourceError>> + Send + '_ {
     let mut pager = Pager::from(from);
     source.blocks(from).map(move |bytes| Ok(pager.page(&bytes?, |_| true)))
 }
@@ -146,25 +149,42 @@ fn page<R: Logged>(bytes: &[u8], expected: (Seq, u64), wanted: impl Fn(&BlockHea
 
 fn sealed_page<R: Logged>(sealed: Sealed<'_>) -> Page<R> {
     let (header, seal) = (sealed.header, sealed.seal);
-    let BlockHeader { number: block, time, version, .. } = header;
-    let place = |seq| Place { seq, block, time, block_hash: seal.hash, version };
     let readable = |record: R| record.implausible().map_or(Ok(record), Err);
-    let mut rows: Vec<ReadRow<R>> = sealed
-        .rows::<R>()
-        .map(|(seq, record)| (place(seq), record.map_err(|error| error.to_string()).and_then(readable)))
-        .collect();
+    let mut rows = Vec::with_capacity(header.count.min(ROWS_EXPECTED_MAX) as usize);
+    rows.extend(
+        sealed
+            .rows::<R>()
+            .map(|(seq, record)| (seq, record.map_err(|error| error.to_string()).and_then(readable))),
+    );
     let read = if header.is_extract() { u64::from(header.count) } else { rows.len() as u64 };
     for seq in header.first.0 + read..=header.last().0 {
-        rows.push((place(Seq(seq)), Err("cut off".into())));
+        rows.push((Seq(seq), Err("cut off".into())));
     }
     Page::Sealed { header, seal, rows }
 }
 
+/// Where the first row of a block stands.
+pub(crate) fn place_of(header: &BlockHeader, seal: &Seal) -> Place {
+    let BlockHeader { first: seq, number: block, time, version, .. } = *header;
+    Place { seq, block, time, block_hash: seal.hash, version }
+}
+
 impl<R> Page<R> {
+    /// The last row, as far as that can be read.
+    pub(crate) fn last(&self) -> Seq {
+        match self {
+            Page::Sealed { header, .. } => header.last(),
+            Page::Unreadable { place, .. } => place.seq,
+        }
+    }
+
     /// Its rows; one for a block that cannot be read.
     pub(crate) fn into_rows(self) -> Vec<ReadRow<R>> {
         match self {
-            Page::Sealed { rows, .. } => rows,
+            Page::Sealed { header, seal, rows } => {
+                let place = place_of(&header, &seal);
+                rows.into_iter().map(|(seq, row)| (Place { seq, ..place }, row)).collect()
+            }
             Page::Unreadable { place, why } => vec![(place, Err(why))],
         }
     }

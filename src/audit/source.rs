@@ -1,6 +1,6 @@
 //! Where blocks are read from: a store on disk or in memory, or a running node. Readers see only this.
 
-use super::CLIENT;
+use super::{CLIENT, Refold};
 use crate::journal::{self, ReadError, State, Tip};
 use crate::model::catalogue::Catalogue;
 use crate::model::market::Market;
@@ -8,7 +8,7 @@ use crate::model::peer::PeerState;
 use crate::types::{Hash, OrderId, PeerId, Quantity, SecretKey, Seq, Stamp, node_name};
 
 /// A node whose blocks are read.
-pub type Source = Box<dyn BlockSource>;
+pub type Source = Box<dyn BlockSource + Send>;
 
 /// Why a source gives no further blocks.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -90,17 +90,6 @@ pub enum Folded {
     Journal(journal::Folded<PeerState>),
 }
 
-/// Whether a store's checkpoint is the fold of its log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CheckpointVerdict {
-    /// There is none, or the source cannot tell.
-    Absent,
-    /// It is the fold of the log up to here.
-    Equal(Seq),
-    /// It is not; says what differs.
-    Differs(String),
-}
-
 /// The warehouse's stock as a trader has it from pushes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StockCache {
@@ -110,19 +99,19 @@ pub struct StockCache {
     pub stock: Vec<Quantity>,
 }
 
+/// Raw blocks as they are read; nothing comes after an error.
+pub type Blocks<'a> = Box<dyn Iterator<Item = Result<Vec<u8>, SourceError>> + Send + 'a>;
+
 /// Raw blocks of one node, oldest first.
 pub trait BlockSource {
     /// The node that the blocks are of.
     fn meta(&self) -> &SourceMeta;
 
     /// The blocks from the one that holds `from`. May be asked again; a live source then gives what is there by then.
-    fn blocks(&mut self, from: Seq) -> Box<dyn Iterator<Item = Result<Vec<u8>, SourceError>> + '_>;
+    fn blocks(&mut self, from: Seq) -> Blocks<'_>;
 
     /// The blocks from the one that holds `until` back to the first; none if the source can only give them forward.
-    fn blocks_back(
-        &mut self,
-        _until: Seq,
-    ) -> Option<Box<dyn Iterator<Item = Result<Vec<u8>, SourceError>> + '_>> {
+    fn blocks_back(&mut self, _until: Seq) -> Option<Blocks<'_>> {
         None
     }
 
@@ -162,8 +151,12 @@ pub trait BlockSource {
         None
     }
 
-    /// Compares the store's checkpoint with the fold of its log up to there.
-    fn checkpoint_check(&mut self) -> Result<CheckpointVerdict, SourceError> {
-        Ok(CheckpointVerdict::Absent)
+    /// The node's own fold, to be fed with the rows of the log and compared with the checkpoint; none if the source cannot
+    /// tell.
+    ///
+    /// # Errors
+    /// The checkpoint cannot be read; says why.
+    fn refold(&mut self) -> Result<Option<Refold>, String> {
+        Ok(None)
     }
 }

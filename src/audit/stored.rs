@@ -1,14 +1,11 @@
 //! A node's store as a source: a copy of its directory, or a disk in memory. Nothing goes on in it while it is read.
 
-use std::fmt::Display;
 use std::sync::Arc;
 
-use super::{BlockSource, CheckpointVerdict, Fact, Folded, SourceError, SourceMeta};
-use crate::journal::{self, Block, NodeJson, Offline, ReadError, State, StoreRead, Tip};
+use super::refold::{Folding, Refold};
+use super::{BlockSource, Blocks, Fact, Folded, SourceError, SourceMeta};
+use crate::journal::{Block, NodeJson, Offline, ReadError, State, StoreRead, Tip};
 use crate::model::catalogue::{Catalogue, GOODS};
-use crate::model::fold::Fold;
-use crate::model::market::Market;
-use crate::model::peer::PeerState;
 use crate::model::peer::entry::Entry;
 use crate::types::{Hash, OrderId, PeerId, SecretKey, Seq};
 
@@ -51,15 +48,12 @@ impl BlockSource for StoredSource {
         &self.meta
     }
 
-    fn blocks(&mut self, from: Seq) -> Box<dyn Iterator<Item = Result<Vec<u8>, SourceError>> + '_> {
+    fn blocks(&mut self, from: Seq) -> Blocks<'_> {
         let failed = |why| unreadable(&self.meta.origin, why);
         Box::new(self.store.blocks(from).map(move |block| block.map_err(failed)))
     }
 
-    fn blocks_back(
-        &mut self,
-        until: Seq,
-    ) -> Option<Box<dyn Iterator<Item = Result<Vec<u8>, SourceError>> + '_>> {
+    fn blocks_back(&mut self, until: Seq) -> Option<Blocks<'_>> {
         let failed = |why| unreadable(&self.meta.origin, why);
         Some(Box::new(self.store.blocks_back(until).map(move |block| block.map_err(failed))))
     }
@@ -96,12 +90,11 @@ impl BlockSource for StoredSource {
         self.store.meta.key
     }
 
-    fn checkpoint_check(&mut self) -> Result<CheckpointVerdict, SourceError> {
-        let verdict = match self.meta.node {
-            PeerId::WAREHOUSE => compare::<Market>(&self.store),
-            _ => compare::<PeerState>(&self.store),
-        };
-        Ok(verdict.unwrap_or_else(CheckpointVerdict::Differs))
+    fn refold(&mut self) -> Result<Option<Refold>, String> {
+        Ok(match self.meta.node {
+            PeerId::WAREHOUSE => Folding::of(&self.store)?.map(Refold::Ledger),
+            _ => Folding::of(&self.store)?.map(Refold::Journal),
+        })
     }
 }
 
@@ -161,42 +154,13 @@ fn facts(store: &Offline) -> Vec<(&'static str, Fact)> {
     facts
 }
 
-/// Folds the log up to the checkpoint and compares part by part.
-fn compare<F: Fold>(store: &Offline) -> Result<CheckpointVerdict, String> {
-    let Some(checkpoint) = &store.checkpoint else { return Ok(CheckpointVerdict::Absent) };
-    let parts = store.checkpoint_parts::<F>().map_err(text)?.unwrap_or_default();
-    let mut restored = F::default();
-    parts.into_iter().for_each(|(_, part)| restored.restore(part));
-    let Some((from, mut folded)) = store.start::<F>().map_err(text)?.filter(|_| restored.is_whole()) else {
-        return Ok(CheckpointVerdict::Absent);
-    };
-    for bytes in store.blocks(from) {
-        let block = Block::<F::Record>::decode(&bytes.map_err(text)?).map_err(text)?;
-        if block.header.first > checkpoint.seq {
-            break;
-        }
-        block.rows().for_each(|(seq, record)| folded.apply(seq, block.header.time, record));
-    }
-    match encoded(&folded)? == encoded(&restored)? {
-        true => Ok(CheckpointVerdict::Equal(checkpoint.seq)),
-        false => Err(format!("state after row {}", checkpoint.seq)),
-    }
-}
-
-fn encoded<F: Fold>(fold: &F) -> Result<Vec<Vec<u8>>, String> {
-    fold.parts().iter().map(|(_, part)| journal::encode(part).map_err(text)).collect()
-}
-
-fn text(error: impl Display) -> String {
-    error.to_string()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::audit::{Check, Source, audit, fixture};
     use crate::journal::MemoryDisk;
     use crate::model::fold::Tree;
+    use crate::model::market::Market;
     use crate::types::Stamp;
 
     #[test]
@@ -204,7 +168,7 @@ mod tests {
         let market = fixture::Market::lived();
         let disks = market.disks();
         let mut sources: Vec<Source> = disks.iter().map(fixture::stored).collect();
-        assert!(matches!(sources[0].checkpoint_check(), Ok(CheckpointVerdict::Equal(Seq(1..)))));
+        assert_eq!(fixture::checkpoint(sources[0].as_mut()), Some(Ok(())));
         assert!(sources.iter().all(|source| source.meta().mark > Some((Seq(1), Hash::default()))));
         assert!(sources.iter().all(|source| source.meta().clock_reserve > Some(Stamp(1_000))));
         let found = audit(&mut sources, 5).unwrap();

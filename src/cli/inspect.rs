@@ -235,6 +235,9 @@ pub struct VerifyArgs {
     /// A check that lacks a store is exit 6
     #[arg(long)]
     pub require_all: bool,
+    /// Go on from where the verify that wrote this file ended; written when all is well
+    #[arg(long, value_name = "FILE")]
+    pub resume: Option<PathBuf>,
 }
 
 impl VerifyArgs {

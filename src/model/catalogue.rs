@@ -3,6 +3,7 @@
 //! A ledger has it in its `stocked` rows. A peer's store keeps it as JSON, so that the peer knows what it may ask for
 //! and a reader of the store can name what its records mean.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::types::{Money, ProductId};
@@ -11,7 +12,7 @@ use crate::types::{Money, ProductId};
 pub(crate) const GOODS: &str = "goods";
 
 /// A good as the catalogue has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Good {
     /// Its name.
     pub name: String,
@@ -20,7 +21,7 @@ pub struct Good {
 }
 
 /// The goods by product index; records name them by it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Catalogue(pub Vec<Good>);
 
 impl Catalogue {

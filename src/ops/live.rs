@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
@@ -16,7 +16,7 @@ use super::output::{Failure, exit};
 use super::progress::Progress;
 use super::rows::generation_id;
 use super::source::{open_archives, open_stores};
-use crate::audit::{BlockSource, Fact, Source, SourceError, SourceMeta, StockCache};
+use crate::audit::{BlockSource, Blocks, Fact, Source, SourceError, SourceMeta, StockCache};
 use crate::cli::Global;
 use crate::journal::{NodeDir, OpenError};
 use crate::model::catalogue::Catalogue;
@@ -49,7 +49,7 @@ pub(crate) fn warehouse_at(addr: &str, global: &Global) -> Result<Source, Failur
 /// How running nodes are asked.
 pub(super) struct Asking {
     /// It has a thread of its own, so that connections live on while what they brought is looked at.
-    runtime: Rc<Runtime>,
+    runtime: Arc<Runtime>,
     timeout: Duration,
     quiet: bool,
     follow: bool,
@@ -63,7 +63,7 @@ impl Asking {
         let (timeout, quiet) = (global.timeout, global.quiet);
         // A follower prints what comes when it comes.
         let progress = if follow { Progress::hidden() } else { Progress::new(global) };
-        Ok(Asking { runtime: Rc::new(runtime), timeout, quiet, follow, progress })
+        Ok(Asking { runtime: Arc::new(runtime), timeout, quiet, follow, progress })
     }
 
     /// Without signs of life: what is read is printed at once on the same terminal.
@@ -130,7 +130,7 @@ impl Asking {
             let report = node.status().await?;
             Ok::<_, CallError>((node, report))
         })?;
-        let (runtime, timeout) = (Rc::clone(&self.runtime), self.timeout);
+        let (runtime, timeout) = (Arc::clone(&self.runtime), self.timeout);
         let live = Live { runtime, node, meta: meta(&report), timeout, follow: self.follow };
         Ok((Box::new(live), report))
     }
@@ -167,7 +167,7 @@ fn meta(report: &Report) -> SourceMeta {
 
 /// A running node as a source: its durable blocks, as they are when they are asked for.
 struct Live {
-    runtime: Rc<Runtime>,
+    runtime: Arc<Runtime>,
     node: Node,
     meta: SourceMeta,
     timeout: Duration,
@@ -179,7 +179,7 @@ impl BlockSource for Live {
         &self.meta
     }
 
-    fn blocks(&mut self, from: Seq) -> Box<dyn Iterator<Item = Result<Vec<u8>, SourceError>> + '_> {
+    fn blocks(&mut self, from: Seq) -> Blocks<'_> {
         let stream = self.runtime.block_on(self.node.dump(from, Seq(0), self.follow));
         let (stream, failed) = match stream {
             Ok(stream) => (Some(stream), None),

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::audit::{Alarms, Check, Example};
 use crate::model::row::{Decision, Place, Reason, Record, Slice, initial_lot};
 use crate::types::{OrderId, OrderKind, ProductId, Quantity};
 
 /// One product.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ProductState {
     /// Initial pieces.
     pub(crate) stocked: u64,
@@ -65,7 +67,7 @@ impl ProductState {
 }
 
 /// Stock of all products, by index.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Goods(pub(crate) Vec<ProductState>);
 
 impl Goods {

@@ -1,17 +1,18 @@
-//! A peer's journal: its own orders, what it was told, what it accepted for others, and what it saw of the ledger.
+//! A peer's journal: its own orders, what it was told, and what it accepted for others.
 
 use std::collections::BTreeMap;
 
-use super::{Queue, Taken};
+use serde::{Deserialize, Serialize};
+
+use super::{Keep, Own, Queue};
+use crate::audit::runs::Taken;
 use crate::audit::{Alarms, Check, Example};
 use crate::model::peer::entry::{Entry, Placed, Told};
 use crate::model::row::Place;
-use crate::types::{
-    Epoch, Generation, Hash, Number, Office, Order, OrderId, OrderKind, PeerId, Seq, Stamp, Term, WallMicros,
-};
+use crate::types::{Epoch, Generation, Hash, Office, Order, OrderId, PeerId, Seq, Stamp, Term, WallMicros};
 
 /// What a peer was told, through whom and when.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Answer {
     /// The outcome.
     pub(crate) told: Told,
@@ -23,24 +24,13 @@ pub(crate) struct Answer {
     pub(crate) generation: Generation,
 }
 
-/// An order of the peer's own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct OwnOrder {
-    /// As placed.
-    pub(crate) placed: Placed,
-    /// Absent while open.
-    pub(crate) answer: Option<Answer>,
-    /// The order was given up: the ledger has an outcome of its number that this store never held.
-    pub(crate) forgotten: bool,
-}
-
 /// A journal's state after some entry.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct JournalFold {
     /// The node, as its source says.
     pub(crate) node: PeerId,
-    /// Own orders by number.
-    pub(crate) orders: BTreeMap<Number, OwnOrder>,
+    /// Own orders.
+    pub(crate) own: Own,
     /// Accepted and neither settled nor handed over, in queue order.
     pub(crate) queue: Queue,
     /// Everything ever accepted.
@@ -51,8 +41,6 @@ pub(crate) struct JournalFold {
     pub(crate) opened: Option<(PeerId, Epoch)>,
     /// Own grants that have not ended, with their rows.
     pub(crate) terms: BTreeMap<Term, (Office, Seq)>,
-    /// What it saw of the ledger: (generation, sequence, block hash).
-    pub(crate) seen: Vec<(Generation, Seq, Hash)>,
     /// Generation of the ledger that the own session is of.
     pub(crate) generation: Generation,
     stamp_seen: Stamp,
@@ -60,8 +48,18 @@ pub(crate) struct JournalFold {
 
 impl JournalFold {
     /// The empty state of a node.
-    pub(crate) fn new(node: PeerId) -> JournalFold {
-        JournalFold { node, ..JournalFold::default() }
+    pub(crate) fn new(node: PeerId, keep: Keep) -> JournalFold {
+        JournalFold {
+            node,
+            own: Own::new(node, keep),
+            queue: Queue::default(),
+            accepted: Taken::default(),
+            known: BTreeMap::new(),
+            opened: None,
+            terms: BTreeMap::new(),
+            generation: Generation::default(),
+            stamp_seen: Stamp::default(),
+        }
     }
 
     /// The greatest stamp so far.
@@ -73,13 +71,16 @@ impl JournalFold {
     pub(crate) fn apply(&mut self, place: &Place, entry: &Entry, alarms: &mut Alarms) {
         match entry {
             Entry::Placed(placed) => self.placed(*placed, alarms),
-            Entry::Answered { via, told, seen } => {
-                self.seen.extend(seen.map(|seen| (seen.generation, seen.seq, seen.hash)));
+            Entry::Answered { via, told, .. } => {
                 let (via, told_at, generation) = (*via, place.time, self.generation);
-                told.iter()
-                    .for_each(|told| self.answered(Answer { told: *told, via, told_at, generation }, alarms));
+                for told in told {
+                    self.own.answered(Answer { told: *told, via, told_at, generation }, alarms);
+                }
             }
-            Entry::Opened { peer, epoch } => self.opened = Some((*peer, *epoch)),
+            Entry::Opened { peer, epoch } => {
+                self.opened = Some((*peer, *epoch));
+                self.own.opened(*epoch);
+            }
             Entry::Known { peer, epoch, store } => {
                 self.known.insert((*peer, *epoch), (*store, place.epoch(*epoch)));
             }
@@ -89,15 +90,8 @@ impl JournalFold {
             Entry::Settled { peer, first, last } | Entry::HandedOver { peer, first, last } => {
                 self.queue.left(*peer, *first, *last);
             }
-            Entry::LedgerSeen { generation, seq, hash, .. } => {
-                self.generation = *generation;
-                self.seen.push((*generation, *seq, *hash));
-            }
-            Entry::Forgotten { number } => {
-                if let Some(order) = self.orders.get_mut(number) {
-                    order.forgotten = true;
-                }
-            }
+            Entry::LedgerSeen { generation, .. } => self.generation = *generation,
+            Entry::Forgotten { number } => self.own.forgotten(*number, alarms),
             // A mirror is a copy: what it holds counts where it was accepted, or once it is adopted.
             Entry::Mirrored { .. }
             | Entry::Adopted { .. }
@@ -115,26 +109,7 @@ impl JournalFold {
             Example::order(id, format!("stamped {stamp} by a peer that had seen {seen}"))
         });
         self.stamp_seen = seen.max(stamp);
-        let gives_up = placed.kind == OrderKind::Void && self.orders.contains_key(&number);
-        if gives_up {
-            return;
-        }
-        let again = self.orders.insert(number, OwnOrder { placed, answer: None, forgotten: false }).is_some();
-        alarms.check(Check::ExactlyOnce, !again, || Example::order(id, "was placed twice by its peer"));
-    }
-
-    fn answered(&mut self, answer: Answer, alarms: &mut Alarms) {
-        let id = OrderId { peer: self.node, number: answer.told.number };
-        let order = self.orders.get_mut(&answer.told.number);
-        alarms.check(Check::ToldIsDone, order.is_some(), || {
-            Example::order(id, "was answered and never placed")
-        });
-        let Some(order) = order else { return };
-        let before = order.answer.map(|before| before.told);
-        alarms.check(Check::ToldIsDone, before.is_none_or(|before| before == answer.told), || {
-            Example::order(id, "was told two different outcomes")
-        });
-        order.answer.get_or_insert(answer);
+        self.own.placed(placed, alarms);
     }
 
     fn accepted(&mut self, term: Term, order: Order) {

@@ -7,26 +7,30 @@ mod goods;
 mod journal;
 mod money;
 mod offices;
+mod own;
 mod queue;
 mod restores;
 mod sequence;
 mod sessions;
 
 pub(crate) use goods::Goods;
-pub(crate) use journal::{Answer, JournalFold, OwnOrder};
+pub(crate) use journal::{Answer, JournalFold};
 pub(crate) use money::Accounts;
 pub(crate) use offices::Offices;
-pub(crate) use queue::{Queue, Taken};
+pub(crate) use own::{Keep, Own, OwnOrder, Settled};
+pub(crate) use queue::Queue;
 pub(crate) use restores::Restores;
 pub(crate) use sequence::Sequence;
 pub(crate) use sessions::Sessions;
 
 use super::{Alarms, Check, Example};
+use serde::{Deserialize, Serialize};
+
 use crate::model::catalogue::{Catalogue, Good};
-use crate::model::row::{Place, Record};
+use crate::model::row::{Outcome, Place, Record};
 
 /// A ledger's state after some row.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct LedgerFold {
     /// Goods by product index.
     pub(crate) catalogue: Catalogue,
@@ -45,18 +49,20 @@ pub(crate) struct LedgerFold {
 }
 
 impl LedgerFold {
-    /// Takes one row in and raises an alarm for each invariant that it breaks.
-    pub(crate) fn apply(&mut self, place: &Place, record: &Record, alarms: &mut Alarms) {
+    /// Takes one row in and raises an alarm for each invariant that it breaks. Gives the outcome that the row is, if it is one.
+    pub(crate) fn apply(&mut self, place: &Place, record: &Record, alarms: &mut Alarms) -> Option<Outcome> {
+        let outcome = record.outcome(place.seq, place.time);
         if let Record::Stocked { name, unit_price, .. } = record {
             self.catalogue.0.push(Good { name: name.clone(), unit_price: *unit_price });
         }
         self.goods.apply(place, record, alarms);
-        self.accounts.apply(place, record, &self.catalogue, alarms);
+        self.accounts.apply(place, record, outcome.as_ref(), &self.catalogue, alarms);
         self.sessions.apply(place, record, alarms);
         self.offices.apply(place, record, alarms);
         self.sequence.apply(place, record, alarms);
         self.restores.apply(place, record, alarms);
         reserved(place, record, alarms);
+        outcome
     }
 
     /// What holds for the whole and not for a single row.

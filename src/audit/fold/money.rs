@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::audit::{Alarms, Check, Example};
 use crate::model::catalogue::Catalogue;
-use crate::model::row::{Place, Record, Slice};
+use crate::model::row::{Outcome, Place, Record, Slice};
 use crate::types::{Money, PeerId};
 
 /// What one peer paid and got, in minor units.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Account {
     /// For what it bought.
     pub(crate) paid: i64,
@@ -26,7 +28,7 @@ impl Account {
 }
 
 /// All accounts, by peer; 0 is the warehouse's, for its initial stock.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Accounts(pub(crate) BTreeMap<PeerId, Account>);
 
 impl Accounts {
@@ -34,6 +36,7 @@ impl Accounts {
         &mut self,
         place: &Place,
         record: &Record,
+        outcome: Option<&Outcome>,
         catalogue: &Catalogue,
         alarms: &mut Alarms,
     ) {
@@ -53,7 +56,7 @@ impl Accounts {
         }
         self.account(decision.order.id.peer).paid += amount;
         self.account(decision.trader).commission += commission;
-        let balances = told_balances(place, record, amount, commission, &gross);
+        let balances = outcome.is_some_and(|outcome| told_balances(outcome, amount, commission, &gross));
         alarms.check(Check::Money, balances, || {
             Example::row(place, "the buyer pays other than sellers and trader get")
         });
@@ -72,28 +75,26 @@ impl Accounts {
     }
 }
 
-fn gross(unit_price: Money, slices: &[Slice]) -> BTreeMap<PeerId, i64> {
-    let mut gross = BTreeMap::new();
+/// By seller: mostly one.
+fn gross(unit_price: Money, slices: &[Slice]) -> Vec<(PeerId, i64)> {
+    let mut gross: Vec<(PeerId, i64)> = Vec::new();
     for slice in slices {
-        *gross.entry(slice.lot.peer).or_default() += unit_price.0 * slice.quantity.0 as i64;
+        let (seller, price) = (slice.lot.peer, unit_price.0 * slice.quantity.0 as i64);
+        match gross.iter_mut().find(|(peer, _)| *peer == seller) {
+            Some((_, sum)) => *sum += price,
+            None => gross.push((seller, price)),
+        }
     }
     gross
 }
 
 /// What the buyer is told, and each seller's share, are these figures.
-fn told_balances(
-    place: &Place,
-    record: &Record,
-    amount: i64,
-    commission: i64,
-    gross: &BTreeMap<PeerId, i64>,
-) -> bool {
-    let Some(outcome) = record.outcome(place.seq, place.time) else { return false };
+fn told_balances(outcome: &Outcome, amount: i64, commission: i64, gross: &[(PeerId, i64)]) -> bool {
     let shares: i64 = outcome.shares.iter().map(|share| share.amount.0).sum();
     let sellers_agree = outcome.shares.len() == gross.len()
         && outcome
             .shares
             .iter()
-            .all(|share| gross.get(&share.peer).is_some_and(|gross| share.amount.0 <= *gross));
+            .all(|share| gross.iter().any(|(peer, gross)| *peer == share.peer && share.amount.0 <= *gross));
     outcome.amount.0 == amount && shares + commission == amount && sellers_agree
 }

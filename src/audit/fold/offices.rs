@@ -1,11 +1,13 @@
 //! Offices: V09, every write's term is the present grant at its place in the ledger, and an office has one holder.
 
+use serde::{Deserialize, Serialize};
+
 use crate::audit::{Alarms, Check, Example};
 use crate::model::row::{Place, Record};
 use crate::types::{Office, PeerId, Seq, Term};
 
 /// The holder of an office.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Holder {
     /// The peer.
     pub(crate) trader: PeerId,
@@ -16,7 +18,7 @@ pub(crate) struct Holder {
 }
 
 /// Both offices.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Offices {
     primary: Option<Holder>,
     secondary: Option<Holder>,

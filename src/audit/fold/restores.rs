@@ -1,11 +1,13 @@
 //! Restores: from which row on other rows were lost, and what of a journal belonged to those.
 
+use serde::{Deserialize, Serialize};
+
 use crate::audit::{Alarms, Check, Example};
 use crate::model::row::{Place, Record};
 use crate::types::{Epoch, Generation, Seq};
 
 /// The `restored` rows of a ledger, in their order. Whatever an earlier generation had from such a row on is lost.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Restores(Vec<(Seq, Generation)>);
 
 impl Restores {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::audit::{Alarms, Check, Example};
 use crate::model::row::{Decision, Place, Record};
 use crate::types::{Batch, Epoch, Number, PeerId, ProductId, QueueKey, Stamp, Term};
@@ -10,7 +12,7 @@ use crate::types::{Batch, Epoch, Number, PeerId, ProductId, QueueKey, Stamp, Ter
 const BATCHES_KEPT: u64 = 64;
 
 /// What the next row is compared with.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Sequence {
     block: u64,
     in_block: BTreeMap<ProductId, QueueKey>,

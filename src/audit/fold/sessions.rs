@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use crate::audit::{Alarms, Check, Example};
 use crate::model::row::{Place, Record};
-use crate::types::{Epoch, Generation, Hash, OrderId, PeerId};
+use crate::types::{Epoch, Generation, Hash, Number, OrderId, PeerId};
 
 /// A set of numbers from 1 that is mostly without gaps.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Numbers {
     upto: u32,
     above: BTreeSet<u32>,
@@ -16,6 +18,10 @@ pub(crate) struct Numbers {
 impl Numbers {
     /// Adds one; false if it was there.
     pub(crate) fn insert(&mut self, k: u32) -> bool {
+        if k == self.upto.saturating_add(1) && self.above.is_empty() {
+            self.upto = k;
+            return true;
+        }
         if k <= self.upto || !self.above.insert(k) {
             return false;
         }
@@ -47,7 +53,7 @@ impl Numbers {
 }
 
 /// One store of a peer.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SessionState {
     /// BLAKE3 of its token.
     pub(crate) store: Hash,
@@ -58,7 +64,7 @@ pub(crate) struct SessionState {
 }
 
 /// The sessions of all peers' stores.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Sessions {
     /// By peer and epoch.
     pub(crate) stores: BTreeMap<(PeerId, Epoch), SessionState>,
@@ -133,6 +139,17 @@ impl Sessions {
     pub(crate) fn has_outcome(&self, id: OrderId) -> bool {
         let session = self.stores.get(&(id.peer, id.number.epoch()));
         session.is_some_and(|session| session.decided.contains(id.number.k()))
+    }
+
+    /// Of orders whose numbers follow each other: how many have an outcome row, and those that have none.
+    pub(crate) fn of_run(&self, peer: PeerId, epoch: Epoch, first: u32, last: u32) -> (u64, Vec<OrderId>) {
+        let decided = self.stores.get(&(peer, epoch)).map(|session| &session.decided);
+        let behind = decided.map_or(0, Numbers::floor).saturating_add(1).max(first);
+        let there = |k: &u32| decided.is_some_and(|decided| decided.contains(*k));
+        let missing = (behind..=last).filter(|k| !there(k));
+        let missing: Vec<OrderId> =
+            missing.map(|k| OrderId { peer, number: Number::new(epoch, k) }).collect();
+        (u64::from(last - first) + 1 - missing.len() as u64, missing)
     }
 
     fn latest(&self, peer: PeerId) -> Option<Epoch> {

@@ -3,6 +3,7 @@
 mod journals;
 mod ledger;
 mod restores;
+mod resume;
 mod stores;
 
 use super::fixture::*;

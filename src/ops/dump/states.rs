@@ -4,7 +4,9 @@ use serde_json::Value;
 
 use super::filter::Selection;
 use super::{Dump, row, with_node};
-use crate::audit::{Alarms, BlockSource, Folded, JournalFold, LedgerFold, Logged, OwnOrder, Queue, Source};
+use crate::audit::{
+    Alarms, BlockSource, Folded, JournalFold, Keep, LedgerFold, Logged, OwnOrder, Queue, Source,
+};
 use crate::cli::{Filter, View};
 use crate::journal::BlockHeader;
 use crate::model::catalogue::Catalogue;
@@ -255,12 +257,12 @@ fn of_account((peer, account): (&PeerId, &Account)) -> Row {
 
 fn fold_ledger(dump: &mut Dump<'_>, source: &mut dyn BlockSource) -> Result<LedgerFold, Failure> {
     let mut fold = LedgerFold::default();
-    fold_log(dump, source, |place, record, alarms| fold.apply(place, &record, alarms))?;
+    fold_log(dump, source, |place, record, alarms| drop(fold.apply(place, &record, alarms)))?;
     Ok(fold)
 }
 
 fn fold_journal(dump: &mut Dump<'_>, source: &mut dyn BlockSource) -> Result<JournalFold, Failure> {
-    let mut fold = JournalFold::new(source.meta().node);
+    let mut fold = JournalFold::new(source.meta().node, Keep::All);
     fold_log(dump, source, |place, entry, alarms| fold.apply(place, &entry, alarms))?;
     Ok(fold)
 }
@@ -368,7 +370,7 @@ fn own_offices(fold: &JournalFold) -> Vec<Row> {
 }
 
 fn queue(queue: &Queue, catalogue: &Catalogue) -> Vec<Row> {
-    let waiting = queue.waiting().enumerate();
+    let waiting = queue.waiting().into_iter().enumerate();
     waiting
         .map(|(index, waiting)| {
             let order = &waiting.order;
@@ -388,7 +390,7 @@ fn queue(queue: &Queue, catalogue: &Catalogue) -> Vec<Row> {
 }
 
 fn orders(fold: &JournalFold, catalogue: &Catalogue) -> Vec<Row> {
-    fold.orders.values().map(|order| order_row(fold.node, order, catalogue)).collect()
+    fold.own.values().map(|order| order_row(fold.node, order, catalogue)).collect()
 }
 
 fn order_row(peer: PeerId, order: &OwnOrder, catalogue: &Catalogue) -> Row {

@@ -4,13 +4,12 @@
 //! `--json` or `--quiet` is given), and never anything on stdout. No crate is used for it: indicatif draws from threads
 //! and by a clock of its own, which a test cannot move, and brings five crates for one line of text.
 
-use std::cell::RefCell;
 use std::future::Future;
 use std::io::{IsTerminal as _, Write, stderr};
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::audit::{BlockSource, CheckpointVerdict, Folded, Source, SourceError, SourceMeta, StockCache};
+use crate::audit::{BlockSource, Blocks, Folded, Refold, Source, SourceError, SourceMeta, StockCache};
 use crate::cli::Global;
 use crate::journal::{BlockHeader, State, Tip};
 use crate::limits::{PROGRESS_AFTER, PROGRESS_EVERY};
@@ -23,14 +22,14 @@ const CLEAR: &str = "\r\x1b[K";
 
 /// The one line of a command; a clone is the same line.
 #[derive(Clone)]
-pub(crate) struct Progress(Option<Rc<RefCell<Shown>>>);
+pub(crate) struct Progress(Option<Arc<Mutex<Shown>>>);
 
 /// A line that somebody can see.
 struct Shown {
-    terminal: Box<dyn Write>,
+    terminal: Box<dyn Write + Send>,
     width: usize,
     /// Since the command began.
-    clock: Box<dyn Fn() -> Duration>,
+    clock: Box<dyn Fn() -> Duration + Send>,
     drawn_at: Option<Duration>,
 }
 
@@ -78,15 +77,19 @@ impl Progress {
         Progress(None)
     }
 
-    fn on(terminal: Box<dyn Write>, columns: usize, clock: Box<dyn Fn() -> Duration>) -> Progress {
+    fn on(
+        terminal: Box<dyn Write + Send>,
+        columns: usize,
+        clock: Box<dyn Fn() -> Duration + Send>,
+    ) -> Progress {
         let width = if columns > 1 { columns } else { WIDTH };
-        Progress(Some(Rc::new(RefCell::new(Shown { terminal, width, clock, drawn_at: None }))))
+        Progress(Some(Arc::new(Mutex::new(Shown { terminal, width, clock, drawn_at: None }))))
     }
 
     /// A part of the work; `total` where its end is known.
     pub(crate) fn part(&self, name: impl Into<String>, unit: &'static str, total: Option<u64>) -> Part {
         let shown = self.0.clone();
-        let began = shown.as_ref().map_or(Duration::ZERO, |shown| (shown.borrow().clock)());
+        let began = shown.as_ref().map_or(Duration::ZERO, |shown| (locked(shown).clock)());
         Part { shown, name: name.into(), unit, total, began }
     }
 
@@ -99,9 +102,14 @@ impl Progress {
     }
 }
 
+/// Nothing that holds the lock can leave the line half-way.
+fn locked(shown: &Mutex<Shown>) -> MutexGuard<'_, Shown> {
+    shown.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// What is being done; dropped, its line is removed.
 pub(crate) struct Part {
-    shown: Option<Rc<RefCell<Shown>>>,
+    shown: Option<Arc<Mutex<Shown>>>,
     name: String,
     unit: &'static str,
     total: Option<u64>,
@@ -140,7 +148,7 @@ impl Part {
     /// Draws where a line is due; the text is made of the time that this part took until now.
     fn draw(&self, text: impl FnOnce(Duration) -> Option<String>) {
         let Some(shown) = &self.shown else { return };
-        let mut shown = shown.borrow_mut();
+        let mut shown = locked(shown);
         let now = (shown.clock)();
         if shown.is_due(now)
             && let Some(text) = text(now.saturating_sub(self.began))
@@ -164,7 +172,7 @@ impl Part {
 impl Drop for Part {
     fn drop(&mut self) {
         if let Some(shown) = &self.shown {
-            shown.borrow_mut().remove();
+            locked(shown).remove();
         }
     }
 }
@@ -187,8 +195,6 @@ struct Watched {
     source: Source,
     progress: Progress,
 }
-
-type Blocks<'a> = Box<dyn Iterator<Item = Result<Vec<u8>, SourceError>> + 'a>;
 
 impl Watched {
     /// The rows from one to the end, as far as that is known.
@@ -257,9 +263,9 @@ impl BlockSource for Watched {
         self.source.cache()
     }
 
-    fn checkpoint_check(&mut self) -> Result<CheckpointVerdict, SourceError> {
-        let _part = self.whole("comparing its checkpoint");
-        self.source.checkpoint_check()
+    fn refold(&mut self) -> Result<Option<Refold>, String> {
+        let _part = self.whole("reading its checkpoint");
+        self.source.refold()
     }
 }
 

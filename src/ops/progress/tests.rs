@@ -1,19 +1,19 @@
-use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
 use crate::audit::fixture;
 
 /// A terminal of one line, as somebody sees it, and all that was ever on it.
 #[derive(Clone, Default)]
-struct Terminal(Rc<RefCell<(String, Vec<String>)>>);
+struct Terminal(Arc<Mutex<(String, Vec<String>)>>);
 
 impl Terminal {
     fn sees(&self) -> String {
-        self.0.borrow().0.clone()
+        self.0.lock().unwrap().0.clone()
     }
 
     fn saw(&self) -> Vec<String> {
-        self.0.borrow().1.clone()
+        self.0.lock().unwrap().1.clone()
     }
 }
 
@@ -22,7 +22,7 @@ impl Write for Terminal {
         let text = std::str::from_utf8(bytes).unwrap();
         let line = text.strip_prefix(CLEAR).expect("each time the line is written anew");
         assert!(!line.contains(['\r', '\n', '\x1b']), "{line:?}");
-        let mut seen = self.0.borrow_mut();
+        let mut seen = self.0.lock().unwrap();
         seen.0 = line.to_owned();
         seen.1.extend((!line.is_empty()).then(|| line.to_owned()));
         Ok(bytes.len())
@@ -33,11 +33,24 @@ impl Write for Terminal {
     }
 }
 
+/// The hand of a clock.
+struct Hand(Arc<AtomicU64>);
+
+impl Hand {
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn set(&self, milliseconds: u64) {
+        self.0.store(milliseconds, Ordering::Relaxed);
+    }
+}
+
 /// A line on a terminal of so many columns, and the hand of its clock, in milliseconds.
-fn line(columns: usize) -> (Progress, Terminal, Rc<Cell<u64>>) {
-    let (terminal, time) = (Terminal::default(), Rc::new(Cell::new(0)));
-    let now = Rc::clone(&time);
-    let clock = Box::new(move || Duration::from_millis(now.get()));
+fn line(columns: usize) -> (Progress, Terminal, Hand) {
+    let (terminal, time) = (Terminal::default(), Hand(Arc::default()));
+    let now = Arc::clone(&time.0);
+    let clock = Box::new(move || Duration::from_millis(now.load(Ordering::Relaxed)));
     (Progress::on(Box::new(terminal.clone()), columns, clock), terminal, time)
 }
 

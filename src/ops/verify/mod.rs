@@ -1,17 +1,21 @@
 //! `bazaar verify`: the documented invariants, as [`crate::audit`] checks them.
 //!
 //! In: stores on disk, running nodes, or both. Out: a line per check, with examples and the command that shows each, and
-//! an exit code: 5 if an invariant is broken, 6 if `--require-all` and a store was missing.
+//! an exit code: 5 if an invariant is broken, 6 if `--require-all` and a store was missing. With `--resume` what an earlier one
+//! looked at is not looked at again.
 
 mod report;
+mod resume;
 
 use std::io::{Write, stdout};
 use std::thread;
 use std::time::Duration;
 
+use resume::Resume;
+
 use super::live::Asking;
 use super::output::{Failure, exit};
-use crate::audit::{Audit, Check, Source, audit};
+use crate::audit::{Audit, Check, Source, audit_from};
 use crate::cli::{Global, Target, VerifyArgs};
 
 /// A live market may be read in the middle of a step: what was missing is looked for again after this.
@@ -41,13 +45,23 @@ fn run(
 ) -> Result<u8, Failure> {
     let live = sources.iter().any(|source| source.meta().live);
     let examples_max = if live { EXAMPLES_LIVE_MAX } else { args.max_examples };
-    let mut found = audit(&mut sources, examples_max)?;
+    let resume = args.resume.as_ref().map(|path| Resume::read(path, &mut sources)).transpose()?;
+    let mut look = |examples_max| {
+        let before = resume.as_ref().and_then(Resume::verified);
+        audit_from(before, resume.is_some(), &mut sources, examples_max)
+    };
+    let mut found = look(examples_max)?;
     if live && found.may_be_underway() {
         thread::sleep(SECOND_LOOK_AFTER);
-        found.confirm(&audit(&mut sources, EXAMPLES_LIVE_MAX)?);
+        let again = look(EXAMPLES_LIVE_MAX)?;
+        found.confirm(&again);
+        found.keep_of(again);
     }
     let wanted: Vec<Check> = Check::ALL.into_iter().filter(|check| args.wants(check.number())).collect();
-    report::print(&found, &wanted, args, global, out).map_err(Failure::writing)?;
+    report::print(&found, &wanted, args, global, resume.as_ref(), out).map_err(Failure::writing)?;
+    if let (Some(resume), Some(verified)) = (&resume, found.verified()) {
+        resume.write(verified)?;
+    }
     Ok(code(&found, &wanted, args.require_all))
 }
 

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use serde_json::{Value, json};
 
+use super::resume::Resume;
 use crate::audit::{Audit, Check, Example, Tally};
 use crate::cli::{Global, Target, VerifyArgs};
 use crate::journal::mend::word;
@@ -18,12 +19,23 @@ pub(super) fn print(
     wanted: &[Check],
     args: &VerifyArgs,
     global: &Global,
+    resume: Option<&Resume>,
     out: &mut dyn Write,
 ) -> io::Result<()> {
+    if let Some(note) = resume.and_then(|resume| resume.note.as_ref()).filter(|_| !global.quiet) {
+        writeln!(io::stderr(), "{note}")?;
+    }
     if global.json {
         let checks: Vec<Value> = wanted.iter().map(|check| object(found, *check, args)).collect();
         let pass = wanted.iter().all(|check| found.of(*check).failed == 0);
-        return writeln!(out, "{}", json!({"checks": checks, "pass": pass}));
+        let mut verdict = json!({"checks": checks, "pass": pass});
+        if let Some(resume) = resume {
+            verdict["resumed_from"] = resume.from.0.into();
+        }
+        return writeln!(out, "{verdict}");
+    }
+    if let Some(resume) = resume.filter(|resume| resume.from > Seq(0)) {
+        writeln!(out, "what was verified before ends with row {} of the ledger", resume.from)?;
     }
     let color = colored(global.color, &io::stdout());
     wanted.iter().try_for_each(|check| lines(found, *check, args, color, out))

@@ -1,4 +1,5 @@
 use super::*;
+use crate::audit::audit;
 use crate::audit::fixture::Market;
 use crate::model::row::Record;
 use crate::types::{Number, OrderId, PeerId};
@@ -29,4 +30,41 @@ fn the_verdict_names_the_command_that_shows_the_case() {
     assert_eq!(verdict["pass"], false);
     assert_eq!(verdict["checks"].as_array().unwrap().len(), 1);
     assert_eq!(verdict["checks"][0]["examples"][0]["command"], "bazaar dump --order 4-1 --data-dir here");
+}
+
+#[test]
+fn what_was_verified_is_not_looked_at_again() {
+    use clap::Parser as _;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("verified");
+    let line = ["bazaar", "verify", "--data-dir", "here", "--json", "--resume", file.to_str().unwrap()];
+    let cli = crate::cli::Cli::parse_from(line);
+    let crate::cli::Command::Verify(args) = cli.command else { unreachable!("verify") };
+    let verify = |market: &Market| {
+        let mut out = Vec::new();
+        let code = run(&args, &cli.global, market.stores(), &mut out)?;
+        let verdict: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        Ok::<_, Failure>((code, verdict["resumed_from"].as_u64().unwrap()))
+    };
+    let mut market = Market::lived();
+    let rows = |market: &Market| market.ledger.concat().len() as u64;
+    assert_eq!(verify(&market).unwrap(), (exit::DONE, 0), "there is no file yet");
+    let before = rows(&market);
+    market.trade(5, 3, &[(1, crate::audit::fixture::BUY, 0, 1)]);
+    assert_eq!(verify(&market).unwrap(), (exit::DONE, before));
+    assert_eq!(verify(&market).unwrap(), (exit::DONE, rows(&market)));
+    assert_eq!(verify(&Market::lived()).unwrap(), (exit::DONE, 0), "an older copy of the stores");
+
+    let kept = std::fs::read(&file).unwrap();
+    std::fs::write(&file, &kept[..kept.len() - 1]).unwrap();
+    assert_eq!(verify(&market).unwrap(), (exit::DONE, 0), "a damaged file");
+    market.ledger.pop();
+    let good = std::fs::read(&file).unwrap();
+    assert_eq!(verify(&market).unwrap(), (exit::BROKEN, 0));
+    assert_eq!(std::fs::read(&file).unwrap(), good, "what was not found sound is not kept");
+
+    std::fs::write(&file, "a letter to a friend").unwrap();
+    let refused = verify(&market).unwrap_err();
+    assert_eq!(refused.exit, exit::USAGE, "{refused:?}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "a letter to a friend");
 }
