@@ -48,6 +48,10 @@ pub(crate) const FRAME_BYTES: usize = 256 << 10;
 pub(crate) const FRAME_PEERS_MAX: usize = 512;
 /// The state goes into a segment if it is at most this part of the blocks.
 pub(crate) const SEGMENT_STATE_SHARE: u64 = 4;
+/// States within a segment are so many bytes of blocks apart at least,
+pub(crate) const STATE_APART_MIN: u64 = 4 << 20;
+/// and so many times their own size: what is folded to answer a question about an earlier row.
+pub(crate) const STATE_APART_SHARE: u64 = 16;
 /// Blocks that a segment has by now, removed from the store with one group.
 pub(crate) const SEALED_REMOVED_PER_GROUP: usize = 256;
 /// Bytes that are copied from file to file at a time.

@@ -107,8 +107,8 @@ impl Directory {
     pub(crate) fn read_all(&self) -> Result<(), StoreError> {
         for segment in &self.segments {
             let index = Index::read(&*self.files, &segment.name)?;
-            for frame in &index.frames {
-                segment::unpack(&*self.files, &segment.name, &frame.piece)?;
+            for piece in index.pieces() {
+                segment::unpack(&*self.files, &segment.name, piece)?;
             }
         }
         Ok(())
@@ -227,12 +227,12 @@ impl Directory {
 
     /// The newest state at or before `seq`, and where the log stood then.
     pub(crate) fn state_before(&self, seq: Seq) -> Result<Option<(Tip, State)>, StoreError> {
-        let until = self.segments.partition_point(|segment| segment.last <= seq);
+        let until = self.segments.partition_point(|segment| segment.first <= seq);
         for segment in self.segments[..until].iter().rev() {
             let index = self.index(segment)?;
-            if let Some(piece) = &index.state {
+            if let Some((tip, piece)) = index.state_before(seq) {
                 let raw = segment::unpack(&*self.files, &segment.name, piece)?;
-                return Ok(Some((index.end, segment::state(&raw)?)));
+                return Ok(Some((tip, segment::state(&raw)?)));
             }
         }
         Ok(self.base()?.filter(|(tip, _)| tip.seq <= seq))

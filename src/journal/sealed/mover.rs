@@ -1,6 +1,7 @@
 //! Moves blocks that a checkpoint covers from the trees into a segment. The segment is made by a thread of its own beside
 //! the writer, or at once where there are no threads; what changes the store is the writer's, a share with each group.
 
+use std::borrow::Cow;
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -12,9 +13,12 @@ use super::super::staging::Staging;
 use super::super::store::{Store, StoreError, StoreRead as _};
 use super::directory::name_of;
 use super::pruner::prune;
-use super::{Builder, Keep, SealedPart, Sealing, State, TieredRead};
-use crate::limits::{GROUP_BYTES_MAX, SEALED_BYTES_MAX, SEALED_REMOVED_PER_GROUP};
-use crate::model::fold::{Fold, Stored};
+use super::segment::bytes_of;
+use super::{Builder, Keep, SealedPart, Sealing, State, TieredRead, parts_of, state_of};
+use crate::limits::{
+    GROUP_BYTES_MAX, SEALED_BYTES_MAX, SEALED_REMOVED_PER_GROUP, STATE_APART_MIN, STATE_APART_SHARE,
+};
+use crate::model::fold::Fold;
 use crate::types::Seq;
 
 /// See the module's text.
@@ -211,37 +215,90 @@ fn make<F: Fold>(
     state: &State,
     least: u64,
 ) -> Result<Made, StoreError> {
-    let builder = fill::<F::Record>(read, Builder::new(part.end), until, F::LOG)?;
+    let mut filling = Filling::<F>::behind(read, part.end)?;
+    filling.fill(read, until)?;
+    let Filling { builder, folded, .. } = filling;
     let (bytes, end) = (builder.raw_bytes(), builder.end());
     if bytes < least || end == part.end {
         return Ok(Made::Nothing(bytes));
     }
-    let has_state = end == until && builder.has_room_for(state);
-    let file = builder.finish(if has_state { state } else { const { &State::new() } })?;
+    let at_end = match folded {
+        _ if end == until => Cow::Borrowed(state),
+        Some(folded) => Cow::Owned(state_of(&folded)?),
+        None => Cow::Owned(State::new()),
+    };
+    let has_room = builder.has_room_for(&at_end);
+    let file = builder.finish(if has_room { &at_end } else { const { &State::new() } })?;
     let begin = part.end.seq.next();
     read.files().put(&name_of(begin, end.seq, false), &file)?;
     let first = if part.first == Seq(0) { begin } else { part.first };
     Ok(Made::Segment(SealedPart { first, end }, bytes))
 }
 
-fn fill<R: Stored>(
-    read: &TieredRead,
-    mut builder: Builder,
-    until: Tip,
-    log: crate::model::fold::Tree,
-) -> Result<Builder, StoreError> {
-    loop {
-        let from = builder.end().seq.next().0.to_be_bytes();
-        let blocks = read.scan(log, &from, GROUP_BYTES_MAX)?;
-        for (_, block) in &blocks {
-            let beyond = BlockHeader::peek(block).is_ok_and(|header| header.last() > until.seq);
-            if beyond || builder.raw_bytes() >= SEALED_BYTES_MAX {
-                return Ok(builder);
+/// A segment that takes blocks, and what the log adds up to at its end.
+struct Filling<F> {
+    builder: Builder,
+    /// None if the segment before does not have the state at its end.
+    folded: Option<F>,
+    /// So many bytes of blocks are to lie between two states.
+    apart: u64,
+}
+
+impl<F: Fold> Filling<F> {
+    fn behind(read: &TieredRead, before: Tip) -> Result<Filling<F>, StoreError> {
+        let builder = Builder::new(before);
+        Ok(Filling { builder, folded: state_at(read, before)?, apart: STATE_APART_MIN })
+    }
+
+    /// Without a state at its beginning it has none on its way, and a question about one of its rows is folded from far
+    /// away. Then it may go on to `until`, where the state is known, and the next one has what this one lacks.
+    fn bytes_max(&self) -> u64 {
+        if self.folded.is_some() { SEALED_BYTES_MAX } else { 2 * SEALED_BYTES_MAX }
+    }
+
+    fn fill(&mut self, read: &TieredRead, until: Tip) -> Result<(), StoreError> {
+        loop {
+            let from = self.builder.end().seq.next().0.to_be_bytes();
+            let blocks = read.scan(F::LOG, &from, GROUP_BYTES_MAX)?;
+            for (_, block) in &blocks {
+                let beyond = BlockHeader::peek(block).is_ok_and(|header| header.last() > until.seq);
+                if beyond || self.builder.raw_bytes() >= self.bytes_max() {
+                    return Ok(());
+                }
+                self.add(block)?;
             }
-            builder.add::<R>(block)?;
-        }
-        if blocks.is_empty() {
-            return Ok(builder);
+            if blocks.is_empty() {
+                return Ok(());
+            }
         }
     }
+
+    fn add(&mut self, block: &[u8]) -> Result<(), StoreError> {
+        let far = self.builder.raw_bytes_since_state() >= self.apart;
+        if let Some(folded) = self.folded.as_ref().filter(|_| far) {
+            let state = state_of(folded)?;
+            self.apart = STATE_APART_MIN.max(bytes_of(&state).saturating_mul(STATE_APART_SHARE));
+            if self.builder.raw_bytes_since_state() >= self.apart {
+                self.builder.add_state(&state)?;
+            }
+        }
+        let block = self.builder.add::<F::Record>(block)?;
+        if let Some(folded) = &mut self.folded {
+            block.rows().for_each(|(seq, record)| folded.apply(seq, block.header.time, record));
+        }
+        Ok(())
+    }
+}
+
+/// What the log adds up to at `tip`, if a segment that ends there says it whole.
+fn state_at<F: Fold>(read: &TieredRead, tip: Tip) -> Result<Option<F>, StoreError> {
+    let mut folded = F::default();
+    if tip == Tip::default() {
+        return Ok(Some(folded));
+    }
+    let Some((_, state)) = read.sealed().state_before(tip.seq)?.filter(|(at, _)| *at == tip) else {
+        return Ok(None);
+    };
+    parts_of::<F>(&state)?.into_iter().for_each(|(_, part)| folded.restore(part));
+    Ok(Some(folded).filter(F::is_whole))
 }
