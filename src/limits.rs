@@ -54,6 +54,8 @@ pub(crate) const STATE_APART_MIN: u64 = 4 << 20;
 pub(crate) const STATE_APART_SHARE: u64 = 16;
 /// Blocks that a segment has by now, removed from the store with one group.
 pub(crate) const SEALED_REMOVED_PER_GROUP: usize = 256;
+/// A store that holds more than this outside of segments when its node is closed is read as sled has it.
+pub(crate) const CLOSED_BYTES_MAX: u64 = 96 << 20;
 /// Bytes that are copied from file to file at a time.
 pub(crate) const COPY_BYTES: usize = 1 << 20;
 /// Indexes and unpacked frames that a reader keeps at hand.

@@ -21,6 +21,7 @@
 mod archive;
 mod block;
 mod checkpoint;
+mod closed;
 mod copy;
 mod derived;
 mod dir;
@@ -69,7 +70,7 @@ pub(crate) use meta::BACKUP;
 pub use meta::Birth;
 pub(crate) use meta::Meta;
 pub use offline::Folded;
-pub(crate) use offline::{Offline, open_copy, open_with_archives};
+pub(crate) use offline::{Offline, open_as_closed, open_copy, open_with_archives};
 pub use open::{open, open_sealing};
 pub use pump::Pump;
 pub(crate) use reader::{ReadError, Reader};

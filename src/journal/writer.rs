@@ -19,6 +19,7 @@ use tokio::sync::watch;
 
 use super::block::{ChainWriter, Tip};
 use super::checkpoint::{Checkpoint, Parts, Phase, Writing};
+use super::closed;
 use super::guard::panic_text;
 use super::mark::MarkKeeper;
 use super::sealed::Mover;
@@ -27,7 +28,9 @@ use super::store::{Store, StoreError, StoreRead};
 use super::time::Time;
 use super::watchdog::Pulse;
 use super::{Durable, Fatal, Fault, Step, meta};
-use crate::limits::{CHECKPOINT_BYTES, CHECKPOINT_EVERY, CLOCK_RESERVE, GROUP_BYTES_MAX, MARK_EVERY};
+use crate::limits::{
+    CHECKPOINT_BYTES, CHECKPOINT_EVERY, CLOCK_RESERVE, CLOSED_BYTES_MAX, GROUP_BYTES_MAX, MARK_EVERY,
+};
 use crate::model::fold::Fold;
 use crate::types::Stamp;
 
@@ -159,8 +162,11 @@ impl<F: Fold> Writer<F> {
     pub(crate) fn run(mut self, done: mpsc::Sender<Durable>) {
         let outcome = catch_unwind(AssertUnwindSafe(|| self.serve()));
         self.pulse.end();
+        if let Ok(Ok(Stop::Close)) = outcome {
+            self.keep_closed();
+        }
         match outcome {
-            Ok(Ok(())) => drop(done.send(*self.publish.borrow())),
+            Ok(Ok(_)) => drop(done.send(*self.publish.borrow())),
             Ok(Err(error)) => (self.fatal)(Fault::of("journal", &error)),
             Err(panic) => {
                 let why = format!("journal: the store panicked: {}", panic_text(&*panic));
@@ -169,13 +175,14 @@ impl<F: Fold> Writer<F> {
         }
     }
 
-    fn serve(&mut self) -> Result<(), StoreError> {
+    /// Until told to stop; gives how.
+    fn serve(&mut self) -> Result<Stop, StoreError> {
         loop {
             let wake = self.staging.take(self.has_work(), self.deadline(), &mut self.backlog);
             match wake {
                 Wake::Work => self.turn().map(drop)?,
-                Wake::Stop(Stop::Abandon) => return Ok(()),
-                Wake::Stop(Stop::Close) => return self.finish().map(drop),
+                Wake::Stop(Stop::Abandon) => return Ok(Stop::Abandon),
+                Wake::Stop(Stop::Close) => return self.finish().map(|_| Stop::Close),
             }
         }
     }
@@ -204,6 +211,18 @@ impl<F: Fold> Writer<F> {
         while self.turn()? {}
         self.once(Writer::write_mark)?;
         Ok(*self.publish.borrow())
+    }
+
+    /// Keeps what the store holds for readers, after [`Writer::finish`]. They do without it if that fails.
+    pub(crate) fn keep_closed(&self) {
+        let (Durable { seq, hash, .. }, reader) = (*self.publish.borrow(), self.store.reader());
+        let image = || closed::image::<F::Record>(&*reader, F::LOG, CLOSED_BYTES_MAX);
+        let kept = catch_unwind(AssertUnwindSafe(|| self.store.keep_closed((seq, hash), &image)));
+        match kept {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::warn!("nothing is kept beside the store for readers: {error}"),
+            Err(panic) => tracing::warn!("nothing is kept beside the store: {}", panic_text(&*panic)),
+        }
     }
 
     /// One whole group, if there is one.

@@ -9,7 +9,7 @@ use super::archive::Archive;
 use super::segment::{self, Frame, Index, State};
 use super::{Files, Keep, SealedPart};
 use crate::limits::{SEGMENT_FRAMES_KEPT, SEGMENT_INDEXES_KEPT};
-use crate::types::{Number, PeerId, Seq};
+use crate::types::{Hash, Number, PeerId, Seq};
 
 /// The segments of the sealed part, oldest first.
 pub(crate) struct Directory {
@@ -101,6 +101,21 @@ impl Directory {
         let part = archive.part();
         let segments: Vec<Named> = archive.names()?.into_iter().filter_map(named).collect();
         Ok(Directory { files: archive, part, segments, base: None, kept: Mutex::default() })
+    }
+
+    /// The one segment there is, which must end with this row and hash.
+    pub(crate) fn of_one(
+        files: Arc<dyn Files>,
+        name: &str,
+        end: (Seq, Hash),
+    ) -> Result<Directory, StoreError> {
+        let index = Index::read(&*files, name)?;
+        if (index.end.seq, index.end.hash) != end {
+            return Err(StoreError::Damaged(format!("the segment {name} ends with another row")));
+        }
+        let part = SealedPart { first: index.before.seq.next(), end: index.end };
+        let segment = Named { name: name.to_owned(), first: part.first, last: index.end.seq, pruned: false };
+        Ok(Directory { files, part, segments: vec![segment], base: None, kept: Mutex::default() })
     }
 
     /// Reads and unpacks everything once.
