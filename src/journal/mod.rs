@@ -10,7 +10,8 @@
 //!   '------------- watch<Durable> ----------'        segments <-- blocks behind a checkpoint      offline readers: a copy
 //! ```
 //!
-//! The older part of a log moves into segments ([`Sealing`]); whoever reads sees one log.
+//! The older part of a log moves into segments ([`Sealing`]); whoever reads sees one log. A node that is closed leaves what
+//! its trees hold in one more file (`closed`), for readers alone.
 //!
 //! A simulation has no writer thread: [`start_by_hand`] gives a [`Pump`] instead, which works when it is told to, by the
 //! [`Time`] that it is given, over a [`MemoryDisk`].

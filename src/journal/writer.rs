@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::block::{ChainWriter, Tip};
-use super::checkpoint::{Checkpoint, Parts, Phase, Writing};
+use super::checkpoint::{self, Checkpoint, Parts, Phase, Writing};
 use super::closed;
 use super::guard::panic_text;
 use super::mark::MarkKeeper;
@@ -28,9 +28,7 @@ use super::store::{Store, StoreError, StoreRead};
 use super::time::Time;
 use super::watchdog::Pulse;
 use super::{Durable, Fatal, Fault, Step, meta};
-use crate::limits::{
-    CHECKPOINT_BYTES, CHECKPOINT_EVERY, CLOCK_RESERVE, CLOSED_BYTES_MAX, GROUP_BYTES_MAX, MARK_EVERY,
-};
+use crate::limits::{CHECKPOINT_EVERY, CLOCK_RESERVE, GROUP_BYTES_MAX, MARK_EVERY};
 use crate::model::fold::Fold;
 use crate::types::Stamp;
 
@@ -213,16 +211,10 @@ impl<F: Fold> Writer<F> {
         Ok(*self.publish.borrow())
     }
 
-    /// Keeps what the store holds for readers, after [`Writer::finish`]. They do without it if that fails.
+    /// Keeps what the store holds for readers, after [`Writer::finish`].
     pub(crate) fn keep_closed(&self) {
-        let (Durable { seq, hash, .. }, reader) = (*self.publish.borrow(), self.store.reader());
-        let image = || closed::image::<F::Record>(&*reader, F::LOG, CLOSED_BYTES_MAX);
-        let kept = catch_unwind(AssertUnwindSafe(|| self.store.keep_closed((seq, hash), &image)));
-        match kept {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => tracing::warn!("nothing is kept beside the store for readers: {error}"),
-            Err(panic) => tracing::warn!("nothing is kept beside the store: {}", panic_text(&*panic)),
-        }
+        let Durable { seq, hash, .. } = *self.publish.borrow();
+        closed::keep::<F::Record>(&*self.store, F::LOG, (seq, hash));
     }
 
     /// One whole group, if there is one.
@@ -307,8 +299,12 @@ impl<F: Fold> Writer<F> {
         if self.due.mark.is_some_and(|due| due <= now) {
             self.write_mark()?;
         }
-        let over = self.due.bytes_since_checkpoint >= CHECKPOINT_BYTES;
-        if over || self.due.checkpoint.is_some_and(|due| due <= now) {
+        let late = self.due.checkpoint.is_some_and(|due| due <= now);
+        let due = checkpoint::is_due(self.checkpoint.as_ref(), self.due.bytes_since_checkpoint, late);
+        if late && !due {
+            self.due.checkpoint = Some(now + CHECKPOINT_EVERY);
+        }
+        if due {
             self.due.checkpoint = None;
             let free = !self.staging.checkpointing.load(Ordering::Acquire);
             self.staging.checkpoint_due.fetch_or(free, Ordering::AcqRel);

@@ -19,15 +19,17 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Seek as _, Write as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::dir::{OWNER_FILE, sync_dir};
+use super::guard::panic_text;
 use super::look;
 use super::sealed::{Builder, DirFiles, Directory, Files, State, sealed_part};
 use super::sled_store::{LEFTOVER, SEALED};
-use super::store::{Pair, StoreError, StoreRead, key_seq, trees_of};
-use crate::limits::{COPY_BYTES, GROUP_BYTES_MAX};
+use super::store::{Pair, Store, StoreError, StoreRead, key_seq, trees_of};
+use crate::limits::{CLOSED_BYTES_MAX, COPY_BYTES, GROUP_BYTES_MAX};
 use crate::model::fold::{Stored, Tree};
 use crate::types::{Hash, Seq};
 
@@ -103,6 +105,17 @@ fn pairs_of_others(store: &dyn StoreRead, log: Tree, bytes_max: u64) -> Result<O
         others.push((*tree, pairs));
     }
     Ok(Some(others))
+}
+
+/// Keeps what the store holds for readers, who do without it if that fails.
+pub(super) fn keep<R: Stored>(store: &dyn Store, log: Tree, mark: (Seq, Hash)) {
+    let reader = store.reader();
+    let image = || image::<R>(&*reader, log, CLOSED_BYTES_MAX);
+    match catch_unwind(AssertUnwindSafe(|| store.keep_closed(mark, &image))) {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => tracing::warn!("nothing is kept beside the store for readers: {error}"),
+        Err(panic) => tracing::warn!("nothing is kept beside the store: {}", panic_text(&*panic)),
+    }
 }
 
 /// Writes the file of a store that nobody changes any more: aside, and by rename, so that it is whole or not there.

@@ -243,8 +243,6 @@ pub(crate) struct Builder {
     open: Option<Open>,
     index: Index,
     raw_bytes: u64,
-    /// How many there were at the last state.
-    raw_at_state: u64,
 }
 
 /// What is known of the frame that is being filled.
@@ -259,7 +257,7 @@ impl Builder {
     /// Of the blocks behind `before`.
     pub(crate) fn new(before: Tip) -> Builder {
         let index = Index { before, end: before, frames: Vec::new(), state: None, within: Vec::new() };
-        Builder { bytes: MAGIC.to_vec(), raw: Vec::new(), open: None, index, raw_bytes: 0, raw_at_state: 0 }
+        Builder { bytes: MAGIC.to_vec(), raw: Vec::new(), open: None, index, raw_bytes: 0 }
     }
 
     /// Bytes of the blocks in it.
@@ -320,17 +318,11 @@ impl Builder {
         bytes_of(state) <= self.raw_bytes / SEGMENT_STATE_SHARE
     }
 
-    /// Bytes of the blocks behind the last state.
-    pub(crate) fn raw_bytes_since_state(&self) -> u64 {
-        self.raw_bytes - self.raw_at_state
-    }
-
     /// Takes the state as of the last block.
     pub(crate) fn add_state(&mut self, state: &State) -> Result<(), StoreError> {
         self.close_frame()?;
         let piece = self.pack_state(state)?;
         self.index.within.push((self.index.end, piece));
-        self.raw_at_state = self.raw_bytes;
         Ok(())
     }
 
