@@ -225,3 +225,19 @@ fn what_is_too_large_is_not_written() {
     writer.write(&vec![add(1, 1); 400], crate::types::WallMicros(1), put).unwrap();
     assert!(made(101).is_none() && made(1 << 20).is_some());
 }
+
+/// Damage that changes neither length nor time is found by who reads the store itself, as `verify` does.
+#[test]
+fn who_checks_a_store_does_not_read_the_file() {
+    let (_dir, node) = lived();
+    let whole = content(&open_copy(&node).unwrap());
+    let db = OpenOptions::new().write(true).open(node.join("store").join("db")).unwrap();
+    let (length, time) = (db.metadata().unwrap().len(), db.metadata().unwrap().modified().unwrap());
+    db.write_all_at(&vec![0; length as usize], 0).unwrap();
+    db.set_modified(time).unwrap();
+    assert!(stands(&node));
+    assert_eq!(content(&open_as_closed(&node, &[]).unwrap()), whole);
+    for read in [open_copy(&node), super::super::open_with_archives(&node, &[])] {
+        assert!(read.is_err(), "sled's file is zeros");
+    }
+}
