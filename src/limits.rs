@@ -30,26 +30,40 @@ pub(crate) const COPY_CACHE_BYTES: u64 = 4 << 20;
 pub const STAGED_RECORDS_MAX: usize = 65_536;
 /// A peer's journal learns what the ledger held with the first entries after this time.
 pub(crate) const LEDGER_SEEN_EVERY_MS: u64 = 1_000;
-/// Checkpoint after this many bytes of blocks,
+/// Checkpoint after this many bytes of blocks, or [`CHECKPOINT_STATE_SHARE`] times the state's size, if that is more,
+pub(crate) const CHECKPOINT_BYTES_MIN: u64 = 16 << 20;
+/// but not after more than this,
 pub(crate) const CHECKPOINT_BYTES: u64 = 32 << 20;
-/// or after this much time with writes.
+/// or after this much time with writes, once there are as many bytes of blocks as the state has: a large state that is
+/// written anew for every few rows makes the store's file grow, and saves no time at the next start.
 pub(crate) const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
+/// See [`CHECKPOINT_BYTES_MIN`].
+pub(crate) const CHECKPOINT_STATE_SHARE: u64 = 3;
 /// Checkpoint chunks written with one group, so that a checkpoint delays no acknowledgement by much.
 pub(crate) const CHECKPOINT_CHUNKS_PER_GROUP: usize = 16;
+/// Chunks of the checkpoint before that are removed with one group: the next one waits until they are gone.
+pub(crate) const CHECKPOINT_REMOVED_PER_GROUP: usize = 128;
 /// Bytes of a journal's segments that are kept whole, unless another bound is given.
 pub(crate) const KEEP_BYTES: u64 = 2 << 30;
 /// Blocks of so many bytes behind the checkpoint are moved into a segment.
-pub(crate) const SEAL_BYTES: u64 = 8 << 20;
+pub(crate) const SEAL_BYTES: u64 = 4 << 20;
 /// A segment ends with the block that makes it this large, though more could be moved.
-pub(crate) const SEALED_BYTES_MAX: u64 = CHECKPOINT_BYTES;
+pub(crate) const SEALED_BYTES_MAX: u64 = 32 << 20;
 /// A frame of a segment ends with the block that makes it this large: what is unpacked to read one row.
 pub(crate) const FRAME_BYTES: usize = 256 << 10;
 /// A frame of more peers' orders does not list them.
 pub(crate) const FRAME_PEERS_MAX: usize = 512;
 /// The state goes into a segment if it is at most this part of the blocks.
 pub(crate) const SEGMENT_STATE_SHARE: u64 = 4;
+/// States within segments are so many bytes of blocks apart, or [`SEGMENT_STATE_SHARE`] times their own size, if that is
+/// more: what is folded to answer a question about an earlier row.
+pub(crate) const STATE_APART_MIN: u64 = 4 << 20;
+/// After a start the state at the end of the sealed part is folded from one that is so many bytes of blocks away at most.
+pub(crate) const CARRIED_BYTES_MAX: u64 = 2 * SEALED_BYTES_MAX;
 /// Blocks that a segment has by now, removed from the store with one group.
 pub(crate) const SEALED_REMOVED_PER_GROUP: usize = 256;
+/// A store that holds more than this outside of segments when its node is closed is read as sled has it.
+pub(crate) const CLOSED_BYTES_MAX: u64 = 96 << 20;
 /// Bytes that are copied from file to file at a time.
 pub(crate) const COPY_BYTES: usize = 1 << 20;
 /// Indexes and unpacked frames that a reader keeps at hand.

@@ -327,6 +327,16 @@ impl BlockSource for Memory {
 
 /// The disk of a node that has lived through these steps, with a checkpoint half way.
 pub(crate) fn disk<F: Fold>(node: u32, steps: &[Vec<F::Record>]) -> MemoryDisk {
+    disk_sealing::<F>(node, steps, Sealing::never(), |at| at == steps.len() / 2)
+}
+
+/// The same; what is behind the checkpoints, after these steps, moves into segments.
+fn disk_sealing<F: Fold>(
+    node: u32,
+    steps: &[Vec<F::Record>],
+    sealing: Sealing,
+    is_checkpoint: impl Fn(usize) -> bool,
+) -> MemoryDisk {
     let disk = MemoryDisk::new();
     let setup = Setup {
         dir: PathBuf::from("memory"),
@@ -334,7 +344,7 @@ pub(crate) fn disk<F: Fold>(node: u32, steps: &[Vec<F::Record>]) -> MemoryDisk {
         key: None,
         expect_cluster: None,
         mark: Some(disk.mark()),
-        sealing: Sealing::never(),
+        sealing,
         time: Arc::new(HandTime::default()),
         fatal: Arc::new(|fault| panic!("{fault}")),
     };
@@ -344,7 +354,7 @@ pub(crate) fn disk<F: Fold>(node: u32, steps: &[Vec<F::Record>]) -> MemoryDisk {
         let seqs = node.journal.next_seq().0..;
         seqs.zip(records).for_each(|(seq, record)| node.state.apply(Seq(seq), time, record));
         node.journal.stage(Step { records: records.clone(), time, clock, urgency: Urgency::Now });
-        if at == steps.len() / 2 {
+        if is_checkpoint(at) {
             node.journal.checkpoint(node.state.parts());
         }
         while pump.write_group().unwrap() {}
@@ -364,6 +374,15 @@ impl Market {
     pub(crate) fn disks(&self) -> Vec<MemoryDisk> {
         let mut disks = vec![disk::<market::Market>(0, &self.ledger)];
         disks.extend(self.journals.iter().map(|(peer, steps)| disk::<PeerState>(peer.0, steps)));
+        disks
+    }
+
+    /// The same, with most of each log in segments.
+    pub(crate) fn sealed_disks(&self) -> Vec<MemoryDisk> {
+        let (sealing, often) = (Sealing { bytes: 200, keep: None }, |at: usize| at.is_multiple_of(3));
+        let mut disks = vec![disk_sealing::<market::Market>(0, &self.ledger, sealing, often)];
+        let peers = self.journals.iter();
+        disks.extend(peers.map(|(peer, steps)| disk_sealing::<PeerState>(peer.0, steps, sealing, often)));
         disks
     }
 }

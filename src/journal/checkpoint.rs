@@ -15,7 +15,10 @@ use super::codec::{self, CodecError};
 use super::meta::{CHECKPOINT_KEY, CHECKPOINT_KEY_OF_FORMAT_1};
 use super::sealed::State;
 use super::store::{Store, StoreError, StoreRead, remove_from, tree_named, trees_of};
-use crate::limits::{BLOCK_BYTES_MAX, CHECKPOINT_CHUNKS_PER_GROUP};
+use crate::limits::{
+    BLOCK_BYTES_MAX, CHECKPOINT_BYTES, CHECKPOINT_BYTES_MIN, CHECKPOINT_CHUNKS_PER_GROUP,
+    CHECKPOINT_REMOVED_PER_GROUP, CHECKPOINT_STATE_SHARE,
+};
 use crate::model::fold::{Fold, Tree};
 use crate::model::format_1::OfFormat1 as _;
 use crate::types::{Hash, Seq};
@@ -72,6 +75,12 @@ impl Checkpoint {
         Tip { seq: self.seq, block: self.block, hash: self.hash }
     }
 
+    /// About its size. The last chunk of each tree is not counted: it may be small.
+    fn bytes(&self) -> u64 {
+        let chunks = self.trees.iter().map(|(_, chunks)| u64::from(chunks.count.saturating_sub(1)));
+        chunks.sum::<u64>() * BLOCK_BYTES_MAX as u64
+    }
+
     /// The checkpoint that the store names.
     pub(super) fn load(store: &dyn StoreRead) -> Result<Option<Checkpoint>, StoreError> {
         if let Some(bytes) = store.get(Tree::Meta, CHECKPOINT_KEY)? {
@@ -117,6 +126,13 @@ impl Checkpoint {
         }
         Ok(parts)
     }
+}
+
+/// Whether so many bytes of blocks behind `old` are worth another one. `late`: it was long ago.
+pub(super) fn is_due(old: Option<&Checkpoint>, bytes: u64, late: bool) -> bool {
+    let state = old.map_or(0, Checkpoint::bytes);
+    let most = state.saturating_mul(CHECKPOINT_STATE_SHARE).clamp(CHECKPOINT_BYTES_MIN, CHECKPOINT_BYTES);
+    bytes >= most || late && bytes >= state
 }
 
 fn damaged(tree: &str, what: &str) -> StoreError {
@@ -236,7 +252,7 @@ impl<P: Serialize> Writing<P> {
     }
 
     fn clean(&mut self, store: &mut dyn Store) -> Result<Phase, StoreError> {
-        for _ in 0..CHECKPOINT_CHUNKS_PER_GROUP {
+        for _ in 0..CHECKPOINT_REMOVED_PER_GROUP {
             while self.old.last().is_some_and(|(_, left)| *left == 0) {
                 self.old.pop();
             }
@@ -254,5 +270,30 @@ impl Open {
         self.chunks.add(&self.buffer);
         self.buffer.clear();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(chunks: u32) -> Checkpoint {
+        let chunks = Chunks { count: chunks + 1, hash: Hash::default() };
+        Checkpoint { trees: vec![("inventory".into(), chunks)], ..Checkpoint::default() }
+    }
+
+    /// A large state is not written anew for a few rows, however long ago it was written.
+    #[test]
+    fn a_checkpoint_is_due_when_it_is_worth_its_size() {
+        let mib = |n: u64| n << 20;
+        let large = |size: u64| of((mib(size) / BLOCK_BYTES_MAX as u64) as u32);
+        assert!(is_due(None, 0, true) && is_due(Some(&of(0)), 1, true));
+        assert!(!is_due(None, mib(16) - 1, false) && is_due(None, mib(16), false));
+        let five = large(5);
+        assert!(!is_due(Some(&five), mib(5) - 1, true) && is_due(Some(&five), mib(5), true));
+        assert!(!is_due(Some(&five), mib(15), false) && is_due(Some(&five), mib(16), false));
+        assert!(!is_due(Some(&large(8)), mib(23), false) && is_due(Some(&large(8)), mib(24), false));
+        let huge = large(40);
+        assert!(!is_due(Some(&huge), mib(31), true) && is_due(Some(&huge), mib(32), false));
     }
 }

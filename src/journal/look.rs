@@ -10,6 +10,7 @@ use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
 use super::OpenError;
+use super::closed;
 use super::dir::NodeDir;
 use super::sled_store::SEALED;
 
@@ -92,6 +93,7 @@ pub(super) fn in_store(node: &NodeDir) -> Result<(), OpenError> {
     }
     file(db)?;
     file(store.join("conf"))?;
+    file(closed::path(&store))?;
     directory(store.join("blobs"))?;
     directory(store.join(SEALED))?;
     snapshots(&store).map_err(OpenError::io(&store))?.into_iter().try_for_each(file)

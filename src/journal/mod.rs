@@ -10,7 +10,8 @@
 //!   '------------- watch<Durable> ----------'        segments <-- blocks behind a checkpoint      offline readers: a copy
 //! ```
 //!
-//! The older part of a log moves into segments ([`Sealing`]); whoever reads sees one log.
+//! The older part of a log moves into segments ([`Sealing`]); whoever reads sees one log. A node that is closed leaves what
+//! its trees hold in one more file (`closed`), for readers alone.
 //!
 //! A simulation has no writer thread: [`start_by_hand`] gives a [`Pump`] instead, which works when it is told to, by the
 //! [`Time`] that it is given, over a [`MemoryDisk`].
@@ -21,6 +22,7 @@
 mod archive;
 mod block;
 mod checkpoint;
+mod closed;
 mod copy;
 mod derived;
 mod dir;
@@ -69,7 +71,7 @@ pub(crate) use meta::BACKUP;
 pub use meta::Birth;
 pub(crate) use meta::Meta;
 pub use offline::Folded;
-pub(crate) use offline::{Offline, open_copy, open_with_archives};
+pub(crate) use offline::{Offline, open_as_closed, open_copy, open_with_archives};
 pub use open::{open, open_sealing};
 pub use pump::Pump;
 pub(crate) use reader::{ReadError, Reader};

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 
 use super::block::{Block, BlockHeader, Tip};
 use super::checkpoint::{Checkpoint, Parts};
+use super::closed::{self, ClosedRead};
 use super::derived;
 use super::dir::{Life, NodeDir, NodeJson};
 use super::guard::guarded;
@@ -23,7 +24,7 @@ use super::look;
 use super::meta::{self, FORMAT, Meta};
 use super::page_cache::agree_with_disk_or_warn;
 use super::reader::ReadError;
-use super::sealed::{Archive, State, TieredRead, join, parts_of, whole};
+use super::sealed::{Archive, Directory, State, TieredRead, join, parts_of, whole};
 use super::sled_store::{SEALED, SledStore, remove_leftovers};
 use super::store::{Pair, Store as _, StoreError, StoreRead, TREES};
 use super::{Mark, OpenError, mark};
@@ -42,6 +43,8 @@ pub(crate) struct Offline {
     /// The checkpoint that the store names.
     pub checkpoint: Option<Checkpoint>,
     store: Arc<TieredRead>,
+    /// What is not in segments yet, where there is an index of it.
+    tail: Option<Arc<Directory>>,
     /// Dropped last: the store in it is still open until then.
     _copy: Option<TempDir>,
 }
@@ -53,29 +56,76 @@ pub(crate) fn open_copy(dir: &Path) -> Result<Offline, OpenError> {
 
 /// The same; a ledger goes on from the end of these archives of it.
 pub(crate) fn open_with_archives(dir: &Path, archives: &[Arc<Archive>]) -> Result<Offline, OpenError> {
+    copy_and_open(&born(dir)?, archives)
+}
+
+/// The same, from what the node wrote down of its store when it was closed, if that still holds. Damage to sled's file that
+/// came later by itself is not seen.
+pub(crate) fn open_as_closed(dir: &Path, archives: &[Arc<Archive>]) -> Result<Offline, OpenError> {
+    let node = born(dir)?;
+    match closed_of(&node)? {
+        Some((mark, closed)) => open_closed(&node, mark, closed, archives),
+        None => copy_and_open(&node, archives),
+    }
+}
+
+fn born(dir: &Path) -> Result<NodeDir, OpenError> {
     let node = NodeDir::new(dir);
-    let mark = match node.life()? {
+    match node.life()? {
         Life::Unborn => return Err(OpenError::Absent(dir.to_owned())),
-        Life::Born(mark) => mark,
-    };
-    refuse_newer(dir, mark)?;
+        Life::Born(mark) => refuse_newer(dir, mark)?,
+    }
     look::in_store(&node)?;
+    Ok(node)
+}
+
+/// The mark, and what stands for the store. Both are read under the lock; neither can differ from what the disk has, since
+/// the process that wrote them synced them, saw no failure, and wrote nothing after that.
+fn closed_of(node: &NodeDir) -> Result<Option<(Mark, ClosedRead)>, OpenError> {
+    let _lock = lock_shared(node)?;
+    let mark = mark::read(&node.mark()).map_err(OpenError::io(&node.mark()))?;
+    Ok(mark.and_then(|mark| Some((mark, closed::open(&node.store(), (mark.seq, mark.hash))?))))
+}
+
+fn open_closed(
+    node: &NodeDir,
+    mark: Mark,
+    closed: ClosedRead,
+    archives: &[Arc<Archive>],
+) -> Result<Offline, OpenError> {
+    let tail = closed.blocks();
+    let (store, meta, checkpoint) =
+        read(Arc::new(closed), archives).map_err(OpenError::store(&node.store()))?;
+    let (node_json, mark) = (node.read_node_json(), Some((mark.seq, mark.hash)));
+    identity::agrees(node, node_json.as_ref(), &meta)?;
+    Ok(Offline { node_json, meta, mark, checkpoint, store, tail: Some(tail), _copy: None })
+}
+
+/// The log as a whole, who it is of, and its checkpoint.
+type Read = (Arc<TieredRead>, Meta, Option<Checkpoint>);
+
+fn read(store: Arc<dyn StoreRead>, archives: &[Arc<Archive>]) -> Result<Read, StoreError> {
+    let meta = meta::load(&*store)?;
+    let archives = if meta.log == Tree::Ledger { archives } else { &[] };
+    let store = join(store, &meta, archives)?;
+    let checkpoint = Checkpoint::load(&*store)?;
+    Ok((store, meta, checkpoint))
+}
+
+fn copy_and_open(node: &NodeDir, archives: &[Arc<Archive>]) -> Result<Offline, OpenError> {
+    let dir = node.path();
     let copy = TempDir::with_prefix("bazaar-").map_err(OpenError::io(&std::env::temp_dir()))?;
     let store = copy.path().join("store");
-    let mark = copy_locked(&node, &store)?.ok_or_else(|| OpenError::StoreWithoutMark(dir.to_owned()))?;
+    let mark = copy_locked(node, &store)?.ok_or_else(|| OpenError::StoreWithoutMark(dir.to_owned()))?;
     let (path, shown, archives) = (store, node.store(), archives.to_vec());
     let (store, meta, checkpoint) = guarded(&node.db(), OPEN_STALL_MAX, move || {
         let at = OpenError::store(&shown);
         let store = SledStore::open_copy(&path, &shown, &TREES).map_err(&at)?.reader();
-        let meta = meta::load(&*store).map_err(&at)?;
-        let archives = if meta.log == Tree::Ledger { &archives[..] } else { &[] };
-        let store = join(store, &meta, archives).map_err(&at)?;
-        let checkpoint = Checkpoint::load(&*store).map_err(&at)?;
-        Ok((store, meta, checkpoint))
+        read(store, &archives).map_err(&at)
     })?;
     let (node_json, mark) = (node.read_node_json(), Some((mark.seq, mark.hash)));
-    identity::agrees(&node, node_json.as_ref(), &meta)?;
-    Ok(Offline { node_json, meta, mark, checkpoint, store, _copy: Some(copy) })
+    identity::agrees(node, node_json.as_ref(), &meta)?;
+    Ok(Offline { node_json, meta, mark, checkpoint, store, tail: None, _copy: Some(copy) })
 }
 
 fn refuse_newer(dir: &Path, mark: Mark) -> Result<(), OpenError> {
@@ -85,12 +135,15 @@ fn refuse_newer(dir: &Path, mark: Mark) -> Result<(), OpenError> {
     }
 }
 
-/// Gives the mark as the disk has it: what the kernel showed of it before may be more than that.
-fn copy_locked(node: &NodeDir, to: &Path) -> Result<Option<Mark>, OpenError> {
+fn lock_shared(node: &NodeDir) -> Result<File, OpenError> {
     let db = node.db();
     let lock = lock_until(&db, true, Instant::now()).map_err(OpenError::io(&db))?;
-    let lock: File =
-        lock.ok_or_else(|| OpenError::InUse { dir: node.path().to_owned(), by: node.owner() })?;
+    lock.ok_or_else(|| OpenError::InUse { dir: node.path().to_owned(), by: node.owner() })
+}
+
+/// Gives the mark as the disk has it: what the kernel showed of it before may be more than that.
+fn copy_locked(node: &NodeDir, to: &Path) -> Result<Option<Mark>, OpenError> {
+    let lock = lock_shared(node)?;
     agree_with_disk_or_warn(node)?;
     let mark = mark::read(&node.mark()).map_err(OpenError::io(&node.mark()))?;
     copy_trees(&node.store(), to).map_err(OpenError::io(&node.store()))?;
@@ -109,6 +162,7 @@ fn copy_trees(from: &Path, to: &Path) -> io::Result<()> {
         let place: PathBuf = to.join(entry.file_name());
         match look::kind(&entry.path())? {
             look::Kind::Directory if entry.file_name() == SEALED => {}
+            look::Kind::File if entry.path() == closed::path(from) => {}
             look::Kind::Directory => copy_trees(&entry.path(), &place)?,
             look::Kind::File => drop(fs::copy(entry.path(), place)?),
             // What is not the store's is no loss to a reader.
@@ -132,7 +186,7 @@ impl Offline {
         }
         let store = whole(store)?;
         let (meta, checkpoint) = (meta::load(&*store)?, Checkpoint::load(&*store)?);
-        Ok(Some(Offline { node_json: None, meta, mark, checkpoint, store, _copy: None }))
+        Ok(Some(Offline { node_json: None, meta, mark, checkpoint, store, tail: None, _copy: None }))
     }
 
     /// Raw blocks in order, from the one that contains `from`. They are not checked but for their headers: what is
@@ -235,14 +289,17 @@ impl Offline {
         Ok(self.store.sealed().base()?)
     }
 
-    /// Runs of rows among which an order may show, oldest first; the last one is what is not in segments yet.
+    /// Runs of rows among which an order may show, oldest first; what is not in segments yet is one more.
     pub(crate) fn spans_of(&self, order: OrderId) -> Result<Vec<(Seq, Seq)>, ReadError> {
         let sealed = self.store.sealed();
         // A peer's own orders stand in its journal without its number.
         let mut names = vec![(order.peer, order.number)];
         names.extend((order.peer == self.meta.node).then_some((PeerId::default(), order.number)));
         let mut spans = sealed.spans_of(&names)?;
-        spans.push((sealed.last().next(), Seq(u64::MAX)));
+        match &self.tail {
+            Some(tail) => spans.extend(tail.spans_of(&names)?),
+            None => spans.push((sealed.last().next(), Seq(u64::MAX))),
+        }
         Ok(spans)
     }
 

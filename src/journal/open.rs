@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::block::Tip;
+use super::closed;
 use super::derived;
 use super::dir::{Life, NodeDir, NodeJson, make_private, sync_dir, sync_tree};
 use super::guard::guarded;
@@ -229,6 +230,8 @@ pub(super) fn open_store<F: Fold>(
         agree_with_disk(node)?;
         let mark = mark::read(&node.mark()).map_err(OpenError::io(&node.mark()))?;
         derived::rebuild::<F>(node, mark)?;
+        // Only now: up to here the store is as it was, and may be refused.
+        closed::remove(&node.store()).map_err(OpenError::io(&closed::path(&node.store())))?;
         drop(alone);
         match SledStore::open(&node.store(), trees_of(F::LOG), &mut keep) {
             Err(StoreError::Locked) if Instant::now() < deadline => {}

@@ -64,6 +64,7 @@ impl<F: Fold> Pump<F> {
         self.writer.finish_sync()?;
         self.writer.gather(true);
         let durable = self.writer.finish()?;
+        self.writer.keep_closed();
         // An error means that the handle is gone already.
         let _ = self.done.send(durable);
         Ok(durable)

@@ -13,12 +13,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::closed;
 use super::owner::Owner;
 use super::sealed::{DirFiles, Files};
 use super::space::{free_bytes, nodes_beside};
-use super::store::{Pair, Store, StoreError, StoreRead, check_size};
+use super::store::{Image, Pair, Store, StoreError, StoreRead, check_size};
 use crate::limits::{COPY_CACHE_BYTES, LOW_WATER_BYTES, SEGMENT_BYTES, STORE_CACHE_BYTES};
 use crate::model::fold::Tree;
+use crate::types::{Hash, Seq};
 
 /// In one line for people: what sled prints has its own places, bytes and traces in it. Those go to the log of those who
 /// ask for it.
@@ -236,6 +238,17 @@ impl Store for SledStore {
     fn inspect(&self) -> Result<(), StoreError> {
         self.look()?;
         refuse_blobs(&self.shared.path)
+    }
+
+    fn keep_closed(&self, mark: (Seq, Hash), image: &Image<'_>) -> Result<bool, StoreError> {
+        self.look()?;
+        let Some(image) = image()? else { return Ok(false) };
+        // Whoever reads sled's trees completes splits and merges that were begun: what that wrote must be in the file
+        // before its time is taken, and not come there when the store is dropped.
+        self.shared.db.flush()?;
+        self.file.sync_data()?;
+        closed::write(&self.shared.path, mark, &image)?;
+        Ok(true)
     }
 
     fn reader(&self) -> Arc<dyn StoreRead> {

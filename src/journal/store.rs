@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::sealed::Files;
 use crate::limits::{BLOCK_BYTES_MAX, LOW_WATER_BYTES};
 use crate::model::fold::Tree;
-use crate::types::Seq;
+use crate::types::{Hash, Seq};
 
 /// Every tree there is.
 pub(crate) const TREES: [Tree; 10] = [
@@ -111,9 +111,18 @@ pub trait Store: Send {
     fn inspect(&self) -> Result<(), StoreError> {
         Ok(())
     }
+    /// The node is closed, and nothing is written any more: what the trees hold may be kept beside them for readers, as of
+    /// this mark. Says whether it was.
+    fn keep_closed(&self, _mark: (Seq, Hash), _image: &Image<'_>) -> Result<bool, StoreError> {
+        Ok(false)
+    }
     /// The reading side.
     fn reader(&self) -> Arc<dyn StoreRead>;
 }
+
+/// Gives what the trees hold as bytes; none if that is too much.
+#[allow(unreachable_pub, reason = "a door's type: `Store` is one")]
+pub type Image<'a> = dyn Fn() -> Result<Option<Vec<u8>>, StoreError> + 'a;
 
 /// Refuses a value that would make pages so large that the store no longer syncs them.
 pub(crate) fn check_size(value: &[u8]) -> Result<(), StoreError> {

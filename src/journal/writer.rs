@@ -18,7 +18,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::block::{ChainWriter, Tip};
-use super::checkpoint::{Checkpoint, Parts, Phase, Writing};
+use super::checkpoint::{self, Checkpoint, Parts, Phase, Writing};
+use super::closed;
 use super::guard::panic_text;
 use super::mark::MarkKeeper;
 use super::sealed::Mover;
@@ -27,7 +28,7 @@ use super::store::{Store, StoreError, StoreRead};
 use super::time::Time;
 use super::watchdog::Pulse;
 use super::{Durable, Fatal, Fault, Step, meta};
-use crate::limits::{CHECKPOINT_BYTES, CHECKPOINT_EVERY, CLOCK_RESERVE, GROUP_BYTES_MAX, MARK_EVERY};
+use crate::limits::{CHECKPOINT_EVERY, CLOCK_RESERVE, GROUP_BYTES_MAX, MARK_EVERY};
 use crate::model::fold::Fold;
 use crate::types::Stamp;
 
@@ -159,8 +160,11 @@ impl<F: Fold> Writer<F> {
     pub(crate) fn run(mut self, done: mpsc::Sender<Durable>) {
         let outcome = catch_unwind(AssertUnwindSafe(|| self.serve()));
         self.pulse.end();
+        if let Ok(Ok(Stop::Close)) = outcome {
+            self.keep_closed();
+        }
         match outcome {
-            Ok(Ok(())) => drop(done.send(*self.publish.borrow())),
+            Ok(Ok(_)) => drop(done.send(*self.publish.borrow())),
             Ok(Err(error)) => (self.fatal)(Fault::of("journal", &error)),
             Err(panic) => {
                 let why = format!("journal: the store panicked: {}", panic_text(&*panic));
@@ -169,13 +173,14 @@ impl<F: Fold> Writer<F> {
         }
     }
 
-    fn serve(&mut self) -> Result<(), StoreError> {
+    /// Until told to stop; gives how.
+    fn serve(&mut self) -> Result<Stop, StoreError> {
         loop {
             let wake = self.staging.take(self.has_work(), self.deadline(), &mut self.backlog);
             match wake {
                 Wake::Work => self.turn().map(drop)?,
-                Wake::Stop(Stop::Abandon) => return Ok(()),
-                Wake::Stop(Stop::Close) => return self.finish().map(drop),
+                Wake::Stop(Stop::Abandon) => return Ok(Stop::Abandon),
+                Wake::Stop(Stop::Close) => return self.finish().map(|_| Stop::Close),
             }
         }
     }
@@ -204,6 +209,12 @@ impl<F: Fold> Writer<F> {
         while self.turn()? {}
         self.once(Writer::write_mark)?;
         Ok(*self.publish.borrow())
+    }
+
+    /// Keeps what the store holds for readers, after [`Writer::finish`].
+    pub(crate) fn keep_closed(&self) {
+        let Durable { seq, hash, .. } = *self.publish.borrow();
+        closed::keep::<F::Record>(&*self.store, F::LOG, (seq, hash));
     }
 
     /// One whole group, if there is one.
@@ -288,8 +299,12 @@ impl<F: Fold> Writer<F> {
         if self.due.mark.is_some_and(|due| due <= now) {
             self.write_mark()?;
         }
-        let over = self.due.bytes_since_checkpoint >= CHECKPOINT_BYTES;
-        if over || self.due.checkpoint.is_some_and(|due| due <= now) {
+        let late = self.due.checkpoint.is_some_and(|due| due <= now);
+        let due = checkpoint::is_due(self.checkpoint.as_ref(), self.due.bytes_since_checkpoint, late);
+        if late && !due {
+            self.due.checkpoint = Some(now + CHECKPOINT_EVERY);
+        }
+        if due {
             self.due.checkpoint = None;
             let free = !self.staging.checkpointing.load(Ordering::Acquire);
             self.staging.checkpoint_due.fetch_or(free, Ordering::AcqRel);

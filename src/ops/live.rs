@@ -15,7 +15,7 @@ use super::nodes::directory;
 use super::output::{Failure, exit};
 use super::progress::Progress;
 use super::rows::generation_id;
-use super::source::{open_archives, open_stores};
+use super::source::{InUse, open_archives, open_stores, open_stores_as_closed};
 use crate::audit::{BlockSource, Blocks, Fact, Source, SourceError, SourceMeta, StockCache};
 use crate::cli::Global;
 use crate::journal::{NodeDir, OpenError};
@@ -73,9 +73,26 @@ impl Asking {
 
     /// Stores on disk, a ledger's with its archives; of those in use their owners.
     pub(super) fn stores(&self, dirs: &[PathBuf], archives: &[PathBuf]) -> Result<Vec<Source>, Failure> {
-        let mut asked = Vec::new();
         let archived = open_archives(archives)?;
-        let sources = open_stores(dirs, &archived, &mut |dir, error| {
+        self.opened(|in_use| open_stores(dirs, &archived, in_use))
+    }
+
+    /// The same for who shows what is in them; see [`open_stores_as_closed`].
+    pub(super) fn stores_as_closed(
+        &self,
+        dirs: &[PathBuf],
+        archives: &[PathBuf],
+    ) -> Result<Vec<Source>, Failure> {
+        let archived = open_archives(archives)?;
+        self.opened(|in_use| open_stores_as_closed(dirs, &archived, in_use))
+    }
+
+    fn opened(
+        &self,
+        open: impl FnOnce(&mut InUse<'_>) -> Result<Vec<Source>, Failure>,
+    ) -> Result<Vec<Source>, Failure> {
+        let mut asked = Vec::new();
+        let sources = open(&mut |dir, error| {
             let owner = self.owner(dir, error)?;
             asked.extend(
                 owner.iter().map(|owner| format!("{} at {}", owner.meta().name(), owner.meta().origin)),

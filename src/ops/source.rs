@@ -9,7 +9,7 @@ use std::time::Instant;
 use super::nodes::directory;
 use super::output::{Failure, exit};
 use crate::audit::{CLIENT, Source, SourceError, StoredSource};
-use crate::journal::{self, Archive, OpenError};
+use crate::journal::{self, Archive, Offline, OpenError};
 use crate::limits::{BACKOFF_MIN, OWNER_RETRY_MAX};
 pub(crate) use crate::types::node_name;
 use crate::types::node_named;
@@ -79,26 +79,39 @@ pub(crate) fn open_stores(
     archives: &[Arc<Archive>],
     in_use: &mut InUse<'_>,
 ) -> Result<Vec<Source>, Failure> {
+    open_each(dirs, &|dir| journal::open_with_archives(dir, archives), in_use)
+}
+
+/// The same for who shows what is in a store rather than checks it: of a node that was closed, what it wrote down then will
+/// do.
+pub(crate) fn open_stores_as_closed(
+    dirs: &[PathBuf],
+    archives: &[Arc<Archive>],
+    in_use: &mut InUse<'_>,
+) -> Result<Vec<Source>, Failure> {
+    open_each(dirs, &|dir| journal::open_as_closed(dir, archives), in_use)
+}
+
+/// Opens one directory.
+type Opener<'a> = dyn Fn(&Path) -> Result<Offline, OpenError> + 'a;
+
+fn open_each(dirs: &[PathBuf], opener: &Opener<'_>, in_use: &mut InUse<'_>) -> Result<Vec<Source>, Failure> {
     let mut nodes = Vec::new();
     for dir in dirs {
         nodes.extend(node_dirs(dir)?.into_iter().filter(|node| !nodes.contains(node)).collect::<Vec<_>>());
     }
-    let mut open = |node: &PathBuf| open_or_ask(node, archives, in_use);
+    let mut open = |node: &PathBuf| open_or_ask(node, opener, in_use);
     let opened: Vec<Option<Source>> = nodes.iter().map(&mut open).collect::<Result<_, _>>()?;
     Ok(opened.into_iter().flatten().filter(|source| !source.meta().never_ordered()).collect())
 }
 
 /// A process that was just killed keeps its lock until its last sync returns, but does not answer any more; a process
 /// that starts does not answer yet. In both cases the directory is tried again.
-fn open_or_ask(
-    node: &Path,
-    archives: &[Arc<Archive>],
-    in_use: &mut InUse<'_>,
-) -> Result<Option<Source>, Failure> {
+fn open_or_ask(node: &Path, opener: &Opener<'_>, in_use: &mut InUse<'_>) -> Result<Option<Source>, Failure> {
     let deadline = Instant::now() + OWNER_RETRY_MAX;
     loop {
-        let error = match open_with(node, archives) {
-            Ok(source) => return Ok(Some(source)),
+        let error = match opener(node) {
+            Ok(store) => return Ok(Some(source_of(node, store))),
             Err(error) => error,
         };
         let asked = match error {
@@ -117,14 +130,13 @@ pub(crate) fn open_archives(paths: &[PathBuf]) -> Result<Vec<Arc<Archive>>, Fail
     paths.iter().map(|path| Archive::open(path).map_err(|error| directory(&error))).collect()
 }
 
-fn open_with(dir: &Path, archives: &[Arc<Archive>]) -> Result<Source, OpenError> {
-    let store = journal::open_with_archives(dir, archives)?;
-    Ok(Box::new(StoredSource::new(store, dir.display().to_string())))
+fn source_of(dir: &Path, store: Offline) -> Source {
+    Box::new(StoredSource::new(store, dir.display().to_string()))
 }
 
 /// Copies a stopped node's store and opens the copy.
 pub(crate) fn open_offline(dir: &Path) -> Result<Source, OpenError> {
-    Ok(Box::new(StoredSource::new(journal::open_copy(dir)?, dir.display().to_string())))
+    journal::open_copy(dir).map(|store| source_of(dir, store))
 }
 
 /// A store or a node that was read in part has told nothing for certain.

@@ -9,7 +9,7 @@ use super::archive::Archive;
 use super::segment::{self, Frame, Index, State};
 use super::{Files, Keep, SealedPart};
 use crate::limits::{SEGMENT_FRAMES_KEPT, SEGMENT_INDEXES_KEPT};
-use crate::types::{Number, PeerId, Seq};
+use crate::types::{Hash, Number, PeerId, Seq};
 
 /// The segments of the sealed part, oldest first.
 pub(crate) struct Directory {
@@ -103,12 +103,27 @@ impl Directory {
         Ok(Directory { files: archive, part, segments, base: None, kept: Mutex::default() })
     }
 
+    /// The one segment there is, which must end with this row and hash.
+    pub(crate) fn of_one(
+        files: Arc<dyn Files>,
+        name: &str,
+        end: (Seq, Hash),
+    ) -> Result<Directory, StoreError> {
+        let index = Index::read(&*files, name)?;
+        if (index.end.seq, index.end.hash) != end {
+            return Err(StoreError::Damaged(format!("the segment {name} ends with another row")));
+        }
+        let part = SealedPart { first: index.before.seq.next(), end: index.end };
+        let segment = Named { name: name.to_owned(), first: part.first, last: index.end.seq, pruned: false };
+        Ok(Directory { files, part, segments: vec![segment], base: None, kept: Mutex::default() })
+    }
+
     /// Reads and unpacks everything once.
     pub(crate) fn read_all(&self) -> Result<(), StoreError> {
         for segment in &self.segments {
             let index = Index::read(&*self.files, &segment.name)?;
-            for frame in &index.frames {
-                segment::unpack(&*self.files, &segment.name, &frame.piece)?;
+            for piece in index.pieces() {
+                segment::unpack(&*self.files, &segment.name, piece)?;
             }
         }
         Ok(())
@@ -227,12 +242,12 @@ impl Directory {
 
     /// The newest state at or before `seq`, and where the log stood then.
     pub(crate) fn state_before(&self, seq: Seq) -> Result<Option<(Tip, State)>, StoreError> {
-        let until = self.segments.partition_point(|segment| segment.last <= seq);
+        let until = self.segments.partition_point(|segment| segment.first <= seq);
         for segment in self.segments[..until].iter().rev() {
             let index = self.index(segment)?;
-            if let Some(piece) = &index.state {
+            if let Some((tip, piece)) = index.state_before(seq) {
                 let raw = segment::unpack(&*self.files, &segment.name, piece)?;
-                return Ok(Some((index.end, segment::state(&raw)?)));
+                return Ok(Some((tip, segment::state(&raw)?)));
             }
         }
         Ok(self.base()?.filter(|(tip, _)| tip.seq <= seq))

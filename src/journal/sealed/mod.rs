@@ -41,8 +41,8 @@ pub(super) use segment::Builder;
 pub(crate) use segment::State;
 pub(super) use segment::{parts_of, state_of};
 pub(super) use tiered::Tiered;
-pub(super) use tiered::join;
 pub(crate) use tiered::{TieredRead, whole};
+pub(super) use tiered::{join, sealed_part};
 
 use std::time::Duration;
 

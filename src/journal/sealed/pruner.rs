@@ -29,11 +29,11 @@ fn pruned<R: Stored>(files: &dyn Files, name: &str, index: &Arc<Index>) -> Resul
             }
             tip = Tip::after(&block.header, &block.seal);
             let extract = extractor.add(&block)?;
-            extract.map_or(Ok(()), |extract| builder.add::<R>(&extract))?;
+            extract.map_or(Ok(()), |extract| builder.add::<R>(&extract).map(drop))?;
         }
     }
     let rest = extractor.finish::<R>()?;
-    rest.map_or(Ok(()), |extract| builder.add::<R>(&extract))?;
+    rest.map_or(Ok(()), |extract| builder.add::<R>(&extract).map(drop))?;
     let state = match &index.state {
         Some(piece) => segment::state(&segment::unpack(files, name, piece)?)?,
         None => State::new(),

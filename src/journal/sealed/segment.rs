@@ -1,9 +1,12 @@
 //! One segment: a run of blocks as they were written, compressed in frames, and an index of what is where.
 //!
 //! ```text
-//! magic [8] | frame ... | state? | index | length of the index u32 | BLAKE3 of the index [32] | magic [8]
+//! magic [8] | frame or state ... | state? | index | length of the index u32 | BLAKE3 of the index [32] | magic [8]
 //! frame: LZ4 of ( length u32 | block ) ...      state: LZ4 of a checkpoint's chunks       numbers little endian
 //! ```
+//!
+//! The last state is that at the end; those before stand between two frames, each at the end of the first one. The index
+//! names these behind everything else, where builds before they came do not look.
 //!
 //! The index says of each frame which rows it holds, when they were written, which kinds and orders are among them, so
 //! that a reader takes from the disk what may answer its question. Each piece has the hash of its compressed bytes.
@@ -70,6 +73,8 @@ pub(crate) struct Index {
     pub frames: Vec<Frame>,
     /// The state at its end.
     pub state: Option<Piece>,
+    /// States on the way there, and where the log stood at each.
+    pub within: Vec<(Tip, Piece)>,
 }
 
 /// The rows before the frames, so that the index is read value by value: a frame may have many peers.
@@ -86,13 +91,17 @@ impl Index {
         let Index { before, end, state, .. } = *self;
         let mut bytes = codec::encode(&IndexHead { before, end, frames: self.frames.len() as u32, state })?;
         self.frames.iter().try_for_each(|frame| codec::encode_into(frame, &mut bytes))?;
+        if !self.within.is_empty() {
+            codec::encode_into(&self.within, &mut bytes)?;
+        }
         Ok(bytes)
     }
 
     fn decode(mut bytes: &[u8]) -> Result<Index, StoreError> {
         let IndexHead { before, end, frames, state } = codec::decode_first(&mut bytes)?;
         let frames = (0..frames).map(|_| codec::decode_first(&mut bytes)).collect::<Result<_, _>>()?;
-        Ok(Index { before, end, frames, state })
+        let within = if bytes.is_empty() { Vec::new() } else { codec::decode_first(&mut bytes)? };
+        Ok(Index { before, end, frames, state, within })
     }
 
     /// Reads the index of a segment.
@@ -114,6 +123,19 @@ impl Index {
     /// Wall clock of its latest block.
     pub(crate) fn latest(&self) -> WallMicros {
         self.frames.iter().map(|frame| frame.times.1).max().unwrap_or_default()
+    }
+
+    /// Everything that is compressed.
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = &Piece> {
+        let within = self.within.iter().map(|(_, piece)| piece);
+        self.frames.iter().map(|frame| &frame.piece).chain(within).chain(&self.state)
+    }
+
+    /// The newest state at or before `seq`, and where the log stood then.
+    pub(crate) fn state_before(&self, seq: Seq) -> Option<(Tip, &Piece)> {
+        let at_end = self.state.as_ref().map(|piece| (self.end, piece));
+        let within = self.within.iter().rev().map(|(tip, piece)| (*tip, piece));
+        at_end.into_iter().chain(within).find(|(tip, _)| tip.seq <= seq)
     }
 
     /// The frame that holds the row, or the first one behind it.
@@ -209,6 +231,11 @@ pub(crate) fn state_of<F: Fold>(fold: &F) -> Result<State, StoreError> {
     Ok(state)
 }
 
+/// Bytes of a state's chunks.
+pub(crate) fn bytes_of(state: &State) -> u64 {
+    state.iter().flat_map(|(_, chunks)| chunks).map(|chunk| chunk.len() as u64).sum()
+}
+
 /// A segment that is being made, in memory.
 pub(crate) struct Builder {
     bytes: Vec<u8>,
@@ -229,7 +256,7 @@ struct Open {
 impl Builder {
     /// Of the blocks behind `before`.
     pub(crate) fn new(before: Tip) -> Builder {
-        let index = Index { before, end: before, frames: Vec::new(), state: None };
+        let index = Index { before, end: before, frames: Vec::new(), state: None, within: Vec::new() };
         Builder { bytes: MAGIC.to_vec(), raw: Vec::new(), open: None, index, raw_bytes: 0 }
     }
 
@@ -243,11 +270,11 @@ impl Builder {
         self.index.end
     }
 
-    /// Takes the next block.
+    /// Takes the next block, and gives it as it was read.
     ///
     /// # Errors
     /// It is damaged, or does not follow the one before: nothing leaves the store that cannot be read.
-    pub(crate) fn add<R: Stored>(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+    pub(crate) fn add<R: Stored>(&mut self, bytes: &[u8]) -> Result<Block<R>, StoreError> {
         let damaged = |why: String| StoreError::Damaged(format!("a block that was to be sealed: {why}"));
         let block = Block::<R>::decode(bytes).map_err(|error| damaged(error.to_string()))?;
         if !self.index.end.links(&block.header, &block.seal) {
@@ -257,7 +284,10 @@ impl Builder {
         self.open.get_or_insert_with(|| Open::at(block.header.first, block.header.time)).note(&block);
         put_part(bytes, &mut self.raw);
         self.raw_bytes += bytes.len() as u64;
-        if self.raw.len() >= FRAME_BYTES { self.close_frame() } else { Ok(()) }
+        if self.raw.len() >= FRAME_BYTES {
+            self.close_frame()?;
+        }
+        Ok(block)
     }
 
     fn close_frame(&mut self) -> Result<(), StoreError> {
@@ -285,19 +315,30 @@ impl Builder {
 
     /// Whether a state of so many bytes is worth its place in a segment of this size.
     pub(crate) fn has_room_for(&self, state: &State) -> bool {
-        let bytes: usize = state.iter().flat_map(|(_, chunks)| chunks).map(Vec::len).sum();
-        (bytes as u64) <= self.raw_bytes / SEGMENT_STATE_SHARE
+        bytes_of(state) <= self.raw_bytes / SEGMENT_STATE_SHARE
+    }
+
+    /// Takes the state as of the last block.
+    pub(crate) fn add_state(&mut self, state: &State) -> Result<(), StoreError> {
+        self.close_frame()?;
+        let piece = self.pack_state(state)?;
+        self.index.within.push((self.index.end, piece));
+        Ok(())
+    }
+
+    fn pack_state(&mut self, state: &State) -> Result<Piece, StoreError> {
+        for (tree, chunks) in state {
+            codec::encode_into(&(tree.name(), chunks.len() as u32), &mut self.raw)?;
+            chunks.iter().for_each(|chunk| put_part(chunk, &mut self.raw));
+        }
+        self.pack()
     }
 
     /// The whole file. `state` is that at the end, if it is to be in it.
     pub(crate) fn finish(mut self, state: &State) -> Result<Vec<u8>, StoreError> {
         self.close_frame()?;
         if !state.is_empty() {
-            for (tree, chunks) in state {
-                codec::encode_into(&(tree.name(), chunks.len() as u32), &mut self.raw)?;
-                chunks.iter().for_each(|chunk| put_part(chunk, &mut self.raw));
-            }
-            self.index.state = Some(self.pack()?);
+            self.index.state = Some(self.pack_state(state)?);
         }
         let index = self.index.encode()?;
         self.bytes.extend_from_slice(&index);

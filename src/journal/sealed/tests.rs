@@ -106,6 +106,67 @@ fn a_segment_has_the_state_at_its_end() {
     assert!(tip.seq.0 > 900 && tip.seq.0 % 900 == 0, "{tip:?}");
 }
 
+/// A question about a row in the midst of a long segment is folded from near by.
+#[test]
+fn a_long_segment_has_states_on_its_way() {
+    let (disk, mut live) = (MemoryDisk::new(), Counts::default());
+    let (Recovered { mut journal, .. }, mut pump) = open(&disk);
+    let long = || Count::Note(vec![7; 12 << 10]);
+    let mut expected = Vec::new();
+    for at in 1..=10 {
+        let records: Vec<Count> = (0..100).map(|_| long()).collect();
+        for record in &records {
+            live.take(at, std::slice::from_ref(record));
+            expected.push(live.clone());
+        }
+        journal.stage(step(records, at));
+        while pump.write_group().unwrap() {}
+    }
+    journal.checkpoint(live.parts());
+    while pump.write_group().unwrap() {}
+    pump.close().unwrap();
+    let directory = sealed(&disk);
+    assert_eq!(disk.open().reader().files().names().unwrap().len(), 1);
+    let mut tips = Vec::new();
+    for at in 1..=live.last.0 {
+        let Some((tip, state)) = directory.state_before(Seq(at)).unwrap() else { continue };
+        let mut folded = Counts::default();
+        parts_of::<Counts>(&state).unwrap().into_iter().for_each(|(_, part)| folded.restore(part));
+        assert_eq!(folded, expected[tip.seq.0 as usize - 1], "{at}");
+        assert!(tip.seq <= Seq(at));
+        tips.push(tip.seq.0);
+    }
+    tips.dedup();
+    assert!(tips.len() >= 3 && tips.last() == Some(&live.last.0), "{tips:?}");
+    assert!(tips.windows(2).all(|pair| pair[1] - pair[0] < 400), "{tips:?}");
+    directory.read_all().unwrap();
+}
+
+/// What the next segment begins with is known: the one before has the state at its end, wherever it was cut.
+#[test]
+fn a_segment_that_does_not_reach_the_checkpoint_has_its_state() {
+    let (disk, mut live) = (MemoryDisk::new(), Counts::default());
+    let (Recovered { mut journal, .. }, mut pump) = open(&disk);
+    for at in 1..=30 {
+        let records: Vec<Count> = (0..100).map(|_| Count::Note(vec![7; 14 << 10])).collect();
+        live.take(at, &records);
+        journal.stage(step(records, at));
+        while pump.write_group().unwrap() {}
+    }
+    journal.checkpoint(live.parts());
+    while pump.write_group().unwrap() {}
+    pump.close().unwrap();
+    let directory = sealed(&disk);
+    let names = disk.open().reader().files().names().unwrap();
+    assert_eq!(names.len(), 2, "{names:?}");
+    let first: u64 = names[0].split('-').nth(1).unwrap().parse().unwrap();
+    let (tip, state) = directory.state_before(Seq(first)).unwrap().unwrap();
+    assert_eq!(tip.seq, Seq(first));
+    let mut folded = Counts::default();
+    parts_of::<Counts>(&state).unwrap().into_iter().for_each(|(_, part)| folded.restore(part));
+    assert_eq!(folded.notes, first);
+}
+
 /// At each event of a life with segments: the power goes, or the process is killed, and all that was published is there.
 #[test]
 fn a_cut_at_any_moment_leaves_the_log_whole() {

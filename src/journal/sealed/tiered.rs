@@ -4,12 +4,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use super::super::codec;
 use super::super::meta::{self, Meta, SEALED_KEY};
-use super::super::store::{Pair, Store, StoreError, StoreRead, key_seq};
+use super::super::store::{Image, Pair, Store, StoreError, StoreRead, key_seq};
 use super::archive::{Archive, Joined};
 use super::{Directory, Files, SealedPart};
 use crate::limits::SEALED_REMOVED_PER_GROUP;
 use crate::model::fold::Tree;
-use crate::types::Seq;
+use crate::types::{Hash, Seq};
 
 /// The reading side.
 pub(crate) struct TieredRead {
@@ -210,6 +210,10 @@ impl Store for Tiered {
 
     fn inspect(&self) -> Result<(), StoreError> {
         self.inner.inspect()
+    }
+
+    fn keep_closed(&self, mark: (Seq, Hash), image: &Image<'_>) -> Result<bool, StoreError> {
+        self.inner.keep_closed(mark, image)
     }
 
     fn reader(&self) -> Arc<dyn StoreRead> {

@@ -20,7 +20,7 @@ use super::sled_store::SledStore;
 use super::store::trees_of;
 use super::testing::{Count, Counts, add, birth, caught, never, step, until, wait};
 use super::*;
-use crate::limits::{BLOCK_BYTES_MAX, CHECKPOINT_BYTES, CLOCK_RESERVE, LOW_WATER_BYTES};
+use crate::limits::{BLOCK_BYTES_MAX, CHECKPOINT_BYTES_MIN, CLOCK_RESERVE, LOW_WATER_BYTES};
 use crate::model::fold::{Fold as _, Tree};
 use crate::types::{Hash, Stamp, Token, WallMicros};
 
@@ -270,7 +270,7 @@ fn checkpoints_leave_one_set_of_chunks() {
 fn a_checkpoint_is_due_by_what_all_lives_since_the_last_one_have_written() {
     const NOTES: usize = 50;
     let (disk, note) = (MemoryDisk::new(), BLOCK_BYTES_MAX * 3 / 4);
-    let more_than_half = CHECKPOINT_BYTES as usize / (NOTES * note) * 6 / 10;
+    let more_than_half = CHECKPOINT_BYTES_MIN as usize / (NOTES * note) * 6 / 10;
     let live = || {
         let mut journal = on(&disk).journal;
         for _ in 0..more_than_half {

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::{Dump, ledger, row};
 use crate::audit::{BlockSource, Folded, Queue, Source};
 use crate::model::catalogue::Catalogue;
+use crate::model::fold::Stored as _;
 use crate::model::peer::PeerState;
 use crate::model::peer::entry::{Entry, Told};
 use crate::model::row::{Place, Record};
@@ -160,31 +161,88 @@ fn in_journal(
     wanted: OrderId,
     steps: &mut Vec<Step>,
 ) -> Result<(), Failure> {
-    let (node, catalogue) = (source.meta().node, source.meta().catalogue.clone());
-    let mut held = Held::default();
-    for (first, mut last) in spans(dump, source, wanted)? {
-        let mut from = first;
-        if first > Seq(1) {
-            match source.folded(Seq(first.0 - 1))? {
-                Some(Folded::Journal(folded)) => held.go_on_from(&folded.state),
-                // What was passed over is not known: all rows are read.
-                _ => {
-                    steps.retain(|step| step.node != node);
-                    (held, from, last) = (Held::default(), Seq(1), Seq(u64::MAX));
-                }
-            }
-        }
-        dump.findings.readable_from(source, from, last, |place, entry: Entry| {
-            held.see(&entry, wanted);
-            for (event, facts) in events(node, &entry, wanted, &held, &catalogue) {
-                steps.push(Step { time: place.time, event, node, seq: place.seq, facts });
-            }
-        })?;
-        if last == Seq(u64::MAX) {
-            break;
+    let unreadable = dump.findings.unreadable;
+    let spans = if dump.args.scan { None } else { source.spans_of(wanted)? };
+    let found = match spans {
+        Some(spans) => in_spans(dump, source, wanted, &spans)?,
+        None => None,
+    };
+    match found {
+        Some(found) => steps.extend(found),
+        None => {
+            dump.findings.unreadable = unreadable;
+            in_all_rows(dump, source, wanted, steps)?;
         }
     }
     Ok(())
+}
+
+fn in_all_rows(
+    dump: &mut Dump<'_>,
+    source: &mut dyn BlockSource,
+    wanted: OrderId,
+    steps: &mut Vec<Step>,
+) -> Result<(), Failure> {
+    let (node, catalogue) = (source.meta().node, source.meta().catalogue.clone());
+    let mut held = Held::default();
+    dump.findings.readable(source, Seq(u64::MAX), |place, entry: Entry| {
+        held.see(&entry, wanted);
+        steps.extend(steps_of(node, place, &entry, wanted, &held, &catalogue));
+    })?;
+    Ok(())
+}
+
+/// Reads the rows that may show the order alone. What else waited is asked for where the order came to wait, since its
+/// rank depends on it. None if that is not at hand.
+fn in_spans(
+    dump: &mut Dump<'_>,
+    source: &mut dyn BlockSource,
+    wanted: OrderId,
+    spans: &[(Seq, Seq)],
+) -> Result<Option<Vec<Step>>, Failure> {
+    let (node, catalogue) = (source.meta().node, source.meta().catalogue.clone());
+    let mut shown = Vec::new();
+    for (first, last) in spans {
+        dump.findings.readable_from(source, *first, *last, |place, entry: Entry| {
+            if shows(&entry, node, wanted) {
+                shown.push((*place, entry));
+            }
+        })?;
+    }
+    let (mut held, mut steps) = (Held::default(), Vec::new());
+    for (place, entry) in &shown {
+        if let Entry::Accepted { .. } = entry {
+            let before = source.folded(Seq(place.seq.0.saturating_sub(1)))?;
+            let Some(Folded::Journal(before)) = before else { return Ok(None) };
+            held.go_on_from(&before.state);
+        }
+        held.see(entry, wanted);
+        steps.extend(steps_of(node, place, entry, wanted, &held, &catalogue));
+    }
+    Ok(Some(steps))
+}
+
+/// Whether the order is among those that the entry is about. A peer's own orders stand in its journal without its number.
+fn shows(entry: &Entry, node: PeerId, wanted: OrderId) -> bool {
+    let mut shows = false;
+    entry.orders(&mut |peer, first, last| {
+        let is_its = peer == wanted.peer || node == wanted.peer && peer == PeerId::default();
+        shows |= is_its && (first..=last).contains(&wanted.number);
+    });
+    shows
+}
+
+fn steps_of(
+    node: PeerId,
+    place: &Place,
+    entry: &Entry,
+    wanted: OrderId,
+    held: &Held,
+    catalogue: &Catalogue,
+) -> Vec<Step> {
+    let (time, seq) = (place.time, place.seq);
+    let events = events(node, entry, wanted, held, catalogue).into_iter();
+    events.map(|(event, facts)| Step { time, event, node, seq, facts }).collect()
 }
 
 /// What a journal knows of the order before some entry.
@@ -204,8 +262,8 @@ struct Held {
 }
 
 impl Held {
-    /// Rows were passed over; this is what they add up to. What was mirrored of the order is known: rows that show it are
-    /// not passed over.
+    /// Rows were passed over; this is what all before the next one add up to. What was mirrored of the order is known: rows
+    /// that show it are not passed over.
     fn go_on_from(&mut self, state: &PeerState) {
         (self.queue, self.terms) = Default::default();
         self.terms.extend(state.grant.map(|(_, term)| term));

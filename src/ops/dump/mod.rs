@@ -34,14 +34,14 @@ pub fn dump(args: &DumpArgs, global: &Global) -> Result<u8, Failure> {
     let asking = if streams { asking.unseen() } else { asking };
     let sources = match args.stores.target() {
         Target::Node(addr) => vec![asking.node(&addr.to_string())?],
-        Target::Dirs(dirs) => asking.stores(&dirs, args.stores.archives())?,
+        Target::Dirs(dirs) => asking.stores_as_closed(&dirs, args.stores.archives())?,
     };
     if args.follow && !sources.iter().any(|source| source.meta().live && source.meta().is_ledger()) {
         return Err(Failure::new(exit::USAGE, "--follow needs a running warehouse")
             .hint("start it, name it with --connect, or leave --follow out"));
     }
     let other = match &args.diff {
-        Some(dir) => asking.stores(std::slice::from_ref(dir), &[])?,
+        Some(dir) => asking.stores_as_closed(std::slice::from_ref(dir), &[])?,
         None => Vec::new(),
     };
     run(args, global, sources, other, &mut stdout())

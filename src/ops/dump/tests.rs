@@ -304,3 +304,29 @@ fn records_are_chosen_as_their_rows_would_be() {
         }
     }
 }
+
+/// Of a store with segments only the rows that may show an order are read; what they say is what all rows say.
+#[test]
+fn an_orders_life_is_the_same_from_segments() {
+    for market in [Market::lived(), Market::restored()] {
+        let disks = market.sealed_disks();
+        let of = |line: &str| dump_of(disks.iter().map(fixture::stored).collect(), Vec::new(), line).1;
+        assert!(of("meta").matches("sealed_to").count() > 2, "{}", of("meta"));
+        let mut orders: Vec<String> = of("ledger --format jsonl")
+            .lines()
+            .filter_map(|line| {
+                Some(serde_json::from_str::<Value>(line).unwrap()["order"].as_str()?.to_owned())
+            })
+            .collect();
+        orders.dedup();
+        assert!(orders.len() > 15, "{orders:?}");
+        let mut ranks = 0;
+        for order in orders {
+            let line = format!("--order {order} --format jsonl");
+            let life = of(&line);
+            ranks += life.matches("\"rank\"").count();
+            assert_eq!(life, of(&format!("{line} --scan")), "{order}");
+        }
+        assert!(ranks > 15, "{ranks}");
+    }
+}
