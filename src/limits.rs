@@ -70,10 +70,14 @@ pub(crate) const COPY_BYTES: usize = 1 << 20;
 pub(crate) const SEGMENT_INDEXES_KEPT: usize = 16;
 /// See [`SEGMENT_INDEXES_KEPT`].
 pub(crate) const SEGMENT_FRAMES_KEPT: usize = 4;
+/// Stores that a command opens at the same time.
+pub(crate) const OPEN_THREADS: usize = 4;
 /// Rows that `verify` takes apart at once,
 pub(crate) const VERIFY_BATCH: usize = 8_192;
 /// and batches of them that wait between two of its threads.
 pub(crate) const VERIFY_BATCHES_AHEAD: usize = 4;
+/// Own orders of a peer that follow each other and are kept in a row.
+pub(crate) const VERIFY_STRETCH_MAX: usize = 1 << 16;
 /// A log of so many rows is read by a thread of its own.
 pub(crate) const VERIFY_THREAD_ROWS: u64 = 10_000;
 /// Lazily written records (answered, settled) wait at most this long for a group to ride on.

@@ -184,7 +184,7 @@ impl<'a> Journal<'a> {
                 let generation = self.fold.generation.count.max(self.reached.0);
                 let last = told.iter().map(|told| told.seq).max().unwrap_or_default();
                 self.reached = self.reached.max((generation, last));
-                seen.map(|seen| (seen.generation, seen.seq, seen.hash))
+                seen.as_ref().map(|seen| (seen.generation, seen.seq, seen.hash))
             }
             Entry::LedgerSeen { generation, seq, hash, .. } => Some((*generation, *seq, *hash)),
             _ => None,

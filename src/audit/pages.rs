@@ -149,13 +149,14 @@ fn page<R: Logged>(bytes: &[u8], expected: (Seq, u64), wanted: impl Fn(&BlockHea
 
 fn sealed_page<R: Logged>(sealed: Sealed<'_>) -> Page<R> {
     let (header, seal) = (sealed.header, sealed.seal);
-    let readable = |record: R| record.implausible().map_or(Ok(record), Err);
     let mut rows = Vec::with_capacity(header.count.min(ROWS_EXPECTED_MAX) as usize);
-    rows.extend(
-        sealed
-            .rows::<R>()
-            .map(|(seq, record)| (seq, record.map_err(|error| error.to_string()).and_then(readable))),
-    );
+    for (seq, record) in sealed.rows::<R>() {
+        let row = match record {
+            Err(error) => Err(error.to_string()),
+            Ok(record) => record.implausible().map_or(Ok(record), Err),
+        };
+        rows.push((seq, row));
+    }
     let read = if header.is_extract() { u64::from(header.count) } else { rows.len() as u64 };
     for seq in header.first.0 + read..=header.last().0 {
         rows.push((Seq(seq), Err("cut off".into())));

@@ -111,9 +111,10 @@ pub(super) fn judge(name: &str, verdict: Option<Result<(), String>>, alarms: &mu
 
 /// Over all parts, in their order.
 fn hash_of<F: Fold>(fold: &F) -> Result<Hash, CodecError> {
-    let mut hash = Hash::default();
-    for (_, part) in fold.parts() {
-        hash = Hash::of(&[&hash.0[..], &journal::encode(&part)?].concat());
-    }
-    Ok(hash)
+    let (mut hash, mut failed) = (Hash::default(), None);
+    fold.each_part(&mut |_, part| match journal::encode(&part) {
+        Ok(part) => hash = Hash::of(&[&hash.0[..], &part].concat()),
+        Err(error) => failed = Some(error),
+    });
+    failed.map_or(Ok(hash), Err)
 }

@@ -149,7 +149,12 @@ impl Verified {
 
 /// A node's state, in parts.
 pub(super) fn parts<F: Fold>(state: &F) -> Option<Vec<Vec<u8>>> {
-    state.parts().iter().map(|(_, part)| codec::encode(part).ok()).collect()
+    let mut parts = Some(Vec::new());
+    state.each_part(&mut |_, part| match codec::encode(&part) {
+        Ok(part) => parts.iter_mut().for_each(|parts| parts.push(part.clone())),
+        Err(_) => parts = None,
+    });
+    parts
 }
 
 /// The same back.

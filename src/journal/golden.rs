@@ -89,8 +89,8 @@ macro_rules! keeps {
             fn apply(&mut self, _: Seq, _: WallMicros, record: &$record) {
                 self.0.push(record.clone());
             }
-            fn parts(&self) -> Vec<(Tree, $record)> {
-                self.0.iter().map(|record| ($tree, record.clone())).collect()
+            fn each_part(&self, give: &mut dyn FnMut(Tree, $record)) {
+                self.0.iter().for_each(|record| give($tree, record.clone()));
             }
             fn restore(&mut self, part: $record) {
                 self.0.push(part);

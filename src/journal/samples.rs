@@ -75,7 +75,7 @@ pub(crate) fn entries() -> Vec<Entry> {
     let seen = Some(Seen { generation, seq, hash, proof });
     vec![
         Entry::Placed(placed),
-        Entry::Answered { via: PeerId(6), told: vec![told], seen },
+        Entry::Answered { via: PeerId(6), told: vec![told], seen: seen.map(Box::new) },
         Entry::Opened { peer, epoch: Epoch(4) },
         Entry::Known { peer, epoch: Epoch(0), store: Hash([8; 32]) },
         Entry::Granted { office: Office::Secondary, term: Term(2) },
@@ -83,7 +83,7 @@ pub(crate) fn entries() -> Vec<Entry> {
         Entry::Accepted { term: Term(1), order: order(kind) },
         Entry::Settled { peer, first, last },
         Entry::HandedOver { peer, first, last },
-        Entry::LedgerSeen { generation, seq, hash, proof },
+        Entry::LedgerSeen { generation, seq, hash, proof: proof.map(Box::new) },
         Entry::Mirrored { trader: PeerId(5), term: Term(4), chunk: Seq(7), orders: vec![1, 2, 3] },
         Entry::Adopted { trader: PeerId(5), from: Term(4) },
         Entry::Trimmed { trader: PeerId(5), term: Term(4), below: Seq(8) },

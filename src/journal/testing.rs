@@ -62,11 +62,11 @@ impl Fold for Counts {
         self.order = self.order.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(content);
     }
 
-    fn parts(&self) -> Vec<(Tree, Part)> {
+    fn each_part(&self, give: &mut dyn FnMut(Tree, Part)) {
         let pairs: Vec<(u16, u64)> = self.counts.iter().map(|(name, count)| (*name, *count)).collect();
-        let counts = pairs.chunks(100).map(|chunk| (Tree::Inventory, Part::Counts(chunk.to_vec())));
+        pairs.chunks(100).for_each(|chunk| give(Tree::Inventory, Part::Counts(chunk.to_vec())));
         let Counts { notes, last, time, order, .. } = *self;
-        counts.chain([(Tree::Accounts, Part::Rest { notes, last, time, order })]).collect()
+        give(Tree::Accounts, Part::Rest { notes, last, time, order });
     }
 
     fn restore(&mut self, part: Part) {

@@ -77,8 +77,14 @@ pub trait Fold: Default + Send + 'static {
 
     /// Takes the record in. Deterministic; must not fail on any record that a node of this version wrote.
     fn apply(&mut self, seq: Seq, time: WallMicros, record: &Self::Record);
-    /// The whole state, in pieces, each with the tree it belongs to.
-    fn parts(&self) -> Vec<(Tree, Self::Part)>;
+    /// Gives the whole state, in pieces, each with the tree it belongs to.
+    fn each_part(&self, give: &mut dyn FnMut(Tree, Self::Part));
+    /// The same, all at once.
+    fn parts(&self) -> Vec<(Tree, Self::Part)> {
+        let mut parts = Vec::new();
+        self.each_part(&mut |tree, part| parts.push((tree, part)));
+        parts
+    }
     /// Takes one piece back into a state that started as the default value.
     fn restore(&mut self, part: Self::Part);
     /// Whether the parts that were taken back are all that this version keeps. Otherwise an earlier version wrote them, and

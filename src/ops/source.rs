@@ -1,6 +1,7 @@
 //! Stores on disk: which directories there are, and a copy of each as a source for [`crate::audit`].
 
 use std::fs;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -10,7 +11,7 @@ use super::nodes::directory;
 use super::output::{Failure, exit};
 use crate::audit::{CLIENT, Source, SourceError, StoredSource};
 use crate::journal::{self, Archive, Offline, OpenError};
-use crate::limits::{BACKOFF_MIN, OWNER_RETRY_MAX};
+use crate::limits::{BACKOFF_MIN, OPEN_THREADS, OWNER_RETRY_MAX};
 pub(crate) use crate::types::node_name;
 use crate::types::node_named;
 
@@ -93,24 +94,40 @@ pub(crate) fn open_stores_as_closed(
 }
 
 /// Opens one directory.
-type Opener<'a> = dyn Fn(&Path) -> Result<Offline, OpenError> + 'a;
+type Opener<'a> = dyn Fn(&Path) -> Result<Offline, OpenError> + Sync + 'a;
 
 fn open_each(dirs: &[PathBuf], opener: &Opener<'_>, in_use: &mut InUse<'_>) -> Result<Vec<Source>, Failure> {
     let mut nodes = Vec::new();
     for dir in dirs {
         nodes.extend(node_dirs(dir)?.into_iter().filter(|node| !nodes.contains(node)).collect::<Vec<_>>());
     }
-    let mut open = |node: &PathBuf| open_or_ask(node, opener, in_use);
-    let opened: Vec<Option<Source>> = nodes.iter().map(&mut open).collect::<Result<_, _>>()?;
+    let first = tried(&nodes, opener);
+    let mut open = |(node, first): (&PathBuf, _)| open_or_ask(node, first, opener, in_use);
+    let opened: Vec<Option<Source>> = nodes.iter().zip(first).map(&mut open).collect::<Result<_, _>>()?;
     Ok(opened.into_iter().flatten().filter(|source| !source.meta().never_ordered()).collect())
+}
+
+/// Tries to open all of them, some at a time: most of it is copying.
+fn tried(nodes: &[PathBuf], opener: &Opener<'_>) -> Vec<Result<Offline, OpenError>> {
+    let each = nodes.len().div_ceil(OPEN_THREADS.min(nodes.len()).max(1)).max(1);
+    thread::scope(|scope| {
+        let open = |nodes: &[PathBuf]| nodes.iter().map(|node| opener(node)).collect::<Vec<_>>();
+        let parts: Vec<_> = nodes.chunks(each).map(|nodes| scope.spawn(move || open(nodes))).collect();
+        parts.into_iter().flat_map(|part| part.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+    })
 }
 
 /// A process that was just killed keeps its lock until its last sync returns, but does not answer any more; a process
 /// that starts does not answer yet. In both cases the directory is tried again.
-fn open_or_ask(node: &Path, opener: &Opener<'_>, in_use: &mut InUse<'_>) -> Result<Option<Source>, Failure> {
+fn open_or_ask(
+    node: &Path,
+    mut tried: Result<Offline, OpenError>,
+    opener: &Opener<'_>,
+    in_use: &mut InUse<'_>,
+) -> Result<Option<Source>, Failure> {
     let deadline = Instant::now() + OWNER_RETRY_MAX;
     loop {
-        let error = match opener(node) {
+        let error = match tried {
             Ok(store) => return Ok(Some(source_of(node, store))),
             Err(error) => error,
         };
@@ -122,6 +139,7 @@ fn open_or_ask(node: &Path, opener: &Opener<'_>, in_use: &mut InUse<'_>) -> Resu
             return asked;
         }
         thread::sleep(BACKOFF_MIN);
+        tried = opener(node);
     }
 }
 

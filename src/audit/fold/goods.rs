@@ -1,6 +1,6 @@
 //! Goods and lots: V01 (what came in = what went out + what is there) and V02 (never negative).
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,11 +17,10 @@ pub(crate) struct ProductState {
     pub(crate) deposited: u64,
     /// Pieces sold.
     pub(crate) sold: u64,
-    /// What is left of each lot, by the sequence in which it came in.
-    lots: BTreeMap<u64, (OrderId, u64)>,
+    /// What is left of each lot, oldest first.
+    lots: VecDeque<(OrderId, u64)>,
     /// The sum over them.
     left: u64,
-    by_id: BTreeMap<OrderId, u64>,
 }
 
 impl ProductState {
@@ -35,34 +34,31 @@ impl ProductState {
         self.lots.len()
     }
 
-    fn put(&mut self, at: u64, lot: OrderId, pieces: u64) {
+    fn put(&mut self, lot: OrderId, pieces: u64) {
         if pieces > 0 {
             self.left += pieces;
-            self.lots.insert(at, (lot, pieces));
-            self.by_id.insert(lot, at);
+            self.lots.push_back((lot, pieces));
         }
     }
 
-    /// Takes a slice and says whether its lot was the oldest, or that it has not so much.
+    /// Takes a slice and says whether its lot was the oldest, or that it has not so much. Slices name the oldest lots, so
+    /// that the first one is nearly always the one.
     fn take(&mut self, slice: &Slice) -> Result<bool, String> {
         let (lot, pieces) = (slice.lot, slice.quantity);
         let at = self
-            .by_id
-            .get(&lot)
-            .copied()
+            .lots
+            .iter()
+            .position(|(id, _)| *id == lot)
             .ok_or_else(|| format!("lot {lot} has nothing left or never was"))?;
-        let left = self.lots.get(&at).map_or(0, |(_, left)| *left);
+        let left = self.lots[at].1;
         let rest =
             left.checked_sub(pieces.0).ok_or_else(|| format!("lot {lot} has {left} pieces, not {pieces}"))?;
         self.left -= pieces.0;
-        let oldest = self.lots.keys().next().copied() == Some(at);
+        self.lots[at].1 = rest;
         if rest == 0 {
-            self.lots.remove(&at);
-            self.by_id.remove(&lot);
-        } else {
-            self.lots.insert(at, (lot, rest));
+            self.lots.remove(at);
         }
-        Ok(oldest)
+        Ok(at == 0)
     }
 }
 
@@ -73,7 +69,7 @@ pub(crate) struct Goods(pub(crate) Vec<ProductState>);
 impl Goods {
     pub(super) fn apply(&mut self, place: &Place, record: &Record, alarms: &mut Alarms) {
         match record {
-            Record::Stocked { quantity, .. } => self.stocked(place, *quantity),
+            Record::Stocked { quantity, .. } => self.stocked(*quantity),
             Record::Deposit(decision) => self.deposit(place, decision, alarms),
             Record::Sale { decision, slices, .. } => self.sale(place, decision, slices, alarms),
             Record::Refusal { decision, reason } => self.refusal(place, decision, *reason, alarms),
@@ -94,9 +90,9 @@ impl Goods {
         self.0.get_mut(usize::from(product.0))
     }
 
-    fn stocked(&mut self, place: &Place, quantity: Quantity) {
+    fn stocked(&mut self, quantity: Quantity) {
         let mut product = ProductState { stocked: quantity.0, ..ProductState::default() };
-        product.put(place.seq.0, initial_lot(), quantity.0);
+        product.put(initial_lot(), quantity.0);
         self.0.push(product);
     }
 
@@ -108,7 +104,7 @@ impl Goods {
         });
         if let Some(product) = self.product(order.product) {
             product.deposited += order.quantity.0;
-            product.put(place.seq.0, order.id, order.quantity.0);
+            product.put(order.id, order.quantity.0);
         }
         self.stock_after(place, decision, alarms);
     }

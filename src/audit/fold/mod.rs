@@ -5,6 +5,7 @@
 
 mod goods;
 mod journal;
+mod kept;
 mod money;
 mod offices;
 mod own;

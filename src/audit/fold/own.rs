@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Answer;
+use super::kept::Kept;
 use crate::audit::doubts::{Doubt, Doubts};
 use crate::audit::runs::Taken;
 use crate::audit::{Alarms, Check, Example};
@@ -44,7 +45,7 @@ impl Settled {
 }
 
 /// An order that was placed, and is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct OwnOrder {
     /// As placed.
     pub(crate) placed: Placed,
@@ -52,9 +53,16 @@ pub(crate) struct OwnOrder {
     pub(crate) answer: Option<Answer>,
     /// The store gave it up: the ledger has an outcome of its number that the store never held.
     pub(crate) forgotten: bool,
-    settled: Option<Settled>,
+    /// Decided before it was told.
+    settled: Option<Box<Settled>>,
     /// The ledger has an outcome, and where is not known.
     settled_somewhere: bool,
+}
+
+impl OwnOrder {
+    pub(super) fn new(placed: Placed) -> OwnOrder {
+        OwnOrder { placed, answer: None, forgotten: false, settled: None, settled_somewhere: false }
+    }
 }
 
 /// See the module's text.
@@ -65,7 +73,7 @@ pub(crate) struct Own {
     /// Epoch of the store's last session, as far as its journal was read.
     opened: Option<Epoch>,
     highest: Number,
-    kept: BTreeMap<Number, OwnOrder>,
+    kept: Kept,
     /// Let go of.
     compared: Taken,
     /// Decided, and not placed yet: an older copy of the store may place such a number once more.
@@ -95,7 +103,7 @@ impl Own {
     }
 
     /// Those that are kept, by number.
-    pub(crate) fn values(&self) -> impl Iterator<Item = &OwnOrder> {
+    pub(crate) fn values(&self) -> Vec<&OwnOrder> {
         self.kept.values()
     }
 
@@ -111,7 +119,7 @@ impl Own {
     /// The journal says that an order was placed. A `void` may name one that was placed before.
     pub(super) fn placed(&mut self, placed: Placed, alarms: &mut Alarms) {
         let number = placed.number;
-        let known = self.kept.contains_key(&number) || self.is_compared(number);
+        let known = self.kept.get(number).is_some() || self.is_compared(number);
         if known && placed.kind == OrderKind::Void {
             return;
         }
@@ -123,21 +131,21 @@ impl Own {
         }
         self.highest = self.highest.max(number);
         let (settled, settled_somewhere) = (self.early.remove(&number), self.later.contains(self.id(number)));
-        let order = OwnOrder { placed, answer: None, forgotten: false, settled, settled_somewhere };
-        self.kept.insert(number, order);
+        let settled = settled.map(Box::new);
+        self.kept.insert(OwnOrder { settled, settled_somewhere, ..OwnOrder::new(placed) });
     }
 
     /// The peer was told of one of its orders.
     pub(super) fn answered(&mut self, answer: Answer, alarms: &mut Alarms) {
         let (number, keep) = (answer.told.number, self.keep);
-        let Some(order) = self.kept.get_mut(&number) else { return self.answered_late(answer, alarms) };
+        let Some(order) = self.kept.get_mut(number) else { return self.answered_late(answer, alarms) };
         let first = *order.answer.get_or_insert(answer);
         alarms.holds(Check::ToldIsDone, 1);
         alarms.check(Check::ToldIsDone, first.told == answer.told, || {
             Example::order(OrderId { peer: self.peer, number }, "was told two different outcomes")
         });
-        if order.settled.is_some() {
-            self.compare(number, alarms);
+        if let Some(settled) = order.settled.take() {
+            self.compare(&settled, alarms);
         } else if order.settled_somewhere {
             self.late.push(answer);
             self.passes(number);
@@ -160,10 +168,10 @@ impl Own {
 
     /// The store gave an order up.
     pub(super) fn forgotten(&mut self, number: Number, alarms: &mut Alarms) {
-        let Some(order) = self.kept.get_mut(&number) else { return };
+        let Some(order) = self.kept.get_mut(number) else { return };
         order.forgotten = true;
-        if order.settled.is_some() {
-            self.compare(number, alarms);
+        if let Some(settled) = order.settled.take() {
+            self.compare(&settled, alarms);
         } else if order.settled_somewhere {
             self.passes(number);
             alarms.holds(Check::ExactlyOnce, 1);
@@ -171,17 +179,18 @@ impl Own {
     }
 
     fn passes(&mut self, number: Number) {
-        self.kept.remove(&number);
+        self.kept.remove(number);
         self.compared.insert(self.id(number));
     }
 
     /// The ledger decided an order of this peer's.
     pub(crate) fn settled(&mut self, settled: &Settled, live: bool, alarms: &mut Alarms) {
         let number = settled.told.number;
-        if let Some(order) = self.kept.get_mut(&number) {
-            order.settled.get_or_insert(*settled);
+        if let Some(order) = self.kept.get_mut(number) {
             if order.answer.is_some() || order.forgotten || self.ended {
-                self.compare(number, alarms);
+                self.compare(settled, alarms);
+            } else {
+                order.settled.get_or_insert_with(|| Box::new(*settled));
             }
         } else if !self.is_compared(number) {
             self.unplaced(settled, live, alarms);
@@ -208,10 +217,9 @@ impl Own {
         }
     }
 
-    fn compare(&mut self, number: Number, alarms: &mut Alarms) {
-        let id = self.id(number);
-        let Some(order) = self.kept.get(&number).copied() else { return };
-        let OwnOrder { placed, answer, forgotten, settled: Some(settled), .. } = order else { return };
+    fn compare(&mut self, settled: &Settled, alarms: &mut Alarms) {
+        let (number, id) = (settled.told.number, self.id(settled.told.number));
+        let Some(OwnOrder { placed, answer, forgotten, .. }) = self.kept.get(number).cloned() else { return };
         self.passes(number);
         alarms.check(Check::ToldIsDone, same_order(&placed, &settled.order), || {
             // An outcome of a number that was given up is one of this very order, or somebody has ordered in the peer's
@@ -248,10 +256,10 @@ impl Own {
     /// Nothing more comes of the journal.
     pub(crate) fn finish(&mut self, live: bool, alarms: &mut Alarms) {
         self.ended = true;
-        let settled = self.kept.iter().filter(|(_, order)| order.settled.is_some());
-        let settled: Vec<Number> = settled.map(|(number, _)| *number).collect();
-        settled.into_iter().for_each(|number| self.compare(number, alarms));
-        let placed = |number: Number| self.kept.contains_key(&number) || self.is_compared(number);
+        let settled = self.values().into_iter().filter_map(|order| order.settled.clone());
+        let settled: Vec<Box<Settled>> = settled.collect();
+        settled.iter().for_each(|settled| self.compare(settled, alarms));
+        let placed = |number: Number| self.kept.get(number).is_some() || self.is_compared(number);
         let later = self.later.iter().map(|id| id.number).filter(|number| !placed(*number));
         let unplaced: Vec<Number> = self.early.keys().copied().chain(later).collect();
         unplaced.into_iter().for_each(|number| self.never_placed(number, live, alarms));
@@ -269,7 +277,7 @@ impl Own {
 
     /// What is in doubt: of answers, and of orders that were answered and that the ledger was not found to have decided.
     pub(crate) fn doubts(&self) -> impl Iterator<Item = Doubt> + '_ {
-        let undecided = self.kept.values().filter_map(|order| order.answer.as_ref());
+        let undecided = self.values().into_iter().filter_map(|order| order.answer.as_ref());
         let doubt = |answer: &Answer| {
             let what = "was answered, and the ledger has no outcome";
             let example = Example::order(self.id(answer.told.number), what);
@@ -280,7 +288,8 @@ impl Own {
 
     /// Numbers that were given up, and of which the ledger was found to have no outcome.
     pub(crate) fn given_up(&self) -> impl Iterator<Item = OrderId> + '_ {
-        self.kept.iter().filter(|(_, order)| order.forgotten).map(|(number, _)| self.id(*number))
+        let given_up = self.values().into_iter().filter(|order| order.forgotten);
+        given_up.map(|order| self.id(order.placed.number))
     }
 }
 

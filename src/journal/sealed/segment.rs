@@ -215,20 +215,24 @@ pub(crate) fn parts_of<F: Fold>(state: &State) -> Result<Vec<(Tree, F::Part)>, S
 
 /// A fold's state in chunks, as a checkpoint has it.
 pub(crate) fn state_of<F: Fold>(fold: &F) -> Result<State, StoreError> {
-    let mut state = State::new();
-    for (tree, part) in fold.parts() {
-        let bytes = codec::encode(&part)?;
-        let at = state.iter().position(|(found, _)| *found == tree).unwrap_or_else(|| {
-            state.push((tree, Vec::new()));
-            state.len() - 1
-        });
-        let chunks = &mut state[at].1;
-        match chunks.last_mut().filter(|chunk| chunk.len() + bytes.len() <= BLOCK_BYTES_MAX) {
-            Some(chunk) => chunk.extend_from_slice(&bytes),
-            None => chunks.push(bytes),
-        }
+    let (mut state, mut failed) = (State::new(), None);
+    fold.each_part(&mut |tree, part| match codec::encode(&part) {
+        Ok(bytes) => add_to(&mut state, tree, bytes),
+        Err(error) => failed = Some(error),
+    });
+    failed.map_or(Ok(state), |error| Err(error.into()))
+}
+
+fn add_to(state: &mut State, tree: Tree, bytes: Vec<u8>) {
+    let at = state.iter().position(|(found, _)| *found == tree).unwrap_or_else(|| {
+        state.push((tree, Vec::new()));
+        state.len() - 1
+    });
+    let chunks = &mut state[at].1;
+    match chunks.last_mut().filter(|chunk| chunk.len() + bytes.len() <= BLOCK_BYTES_MAX) {
+        Some(chunk) => chunk.extend_from_slice(&bytes),
+        None => chunks.push(bytes),
     }
-    Ok(state)
 }
 
 /// Bytes of a state's chunks.

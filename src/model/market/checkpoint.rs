@@ -108,33 +108,30 @@ impl Fold for Market {
         self.apply_outcome(seq, time, record);
     }
 
-    fn parts(&self) -> Vec<(Tree, Part)> {
-        let mut parts = Vec::new();
+    fn each_part(&self, give: &mut dyn FnMut(Tree, Part)) {
         for shelf in &self.shelves {
-            let Shelf { name, unit_price, stocked, deposited, sold, changed, .. } = shelf.clone();
-            parts.push((Tree::Inventory, Part::Good { name, unit_price, stocked, deposited, sold, changed }));
-            parts.extend(shelf.lots.iter().map(|lot| (Tree::Inventory, Part::Lot(*lot))));
+            let Shelf { unit_price, stocked, deposited, sold, changed, .. } = *shelf;
+            let name = shelf.name.clone();
+            give(Tree::Inventory, Part::Good { name, unit_price, stocked, deposited, sold, changed });
+            shelf.lots.iter().for_each(|lot| give(Tree::Inventory, Part::Lot(*lot)));
         }
-        parts.extend(
-            self.accounts.iter().map(|(peer, account)| (Tree::Accounts, Part::Account(*peer, *account))),
-        );
-        parts.push((Tree::Accounts, Part::Totals(self.totals.clone())));
+        self.accounts.iter().for_each(|(peer, account)| give(Tree::Accounts, Part::Account(*peer, *account)));
+        give(Tree::Accounts, Part::Totals(self.totals.clone()));
         for (&peer, session) in &self.sessions {
-            parts.push((Tree::Sessions, Part::Session { peer, epoch: session.epoch, store: session.store }));
+            give(Tree::Sessions, Part::Session { peer, epoch: session.epoch, store: session.store });
             for (&epoch, window) in &session.windows {
                 let (floor, decided) = (window.floor(), window.decided());
-                parts.push((Tree::Sessions, Part::Window { peer, epoch, floor, decided }));
-                parts.extend(window.kept().map(|kept| (Tree::Sessions, Part::Decided(kept.clone()))));
-                let forgotten = window.forgotten_words();
-                let part = |(at, word)| (Tree::Sessions, Part::ForgottenWord { peer, epoch, at, word });
-                parts.extend(forgotten.map(part));
+                give(Tree::Sessions, Part::Window { peer, epoch, floor, decided });
+                window.kept().for_each(|kept| give(Tree::Sessions, Part::Decided(kept.clone())));
+                for (at, word) in window.forgotten_words() {
+                    give(Tree::Sessions, Part::ForgottenWord { peer, epoch, at, word });
+                }
             }
         }
-        parts.push((Tree::Offices, Part::Offices(self.offices.clone())));
+        give(Tree::Offices, Part::Offices(self.offices.clone()));
         let Market { seq, clock, generation, .. } = *self;
         let keys = self.keys.clone();
-        parts.push((Tree::Offices, Part::Head { seq, clock, generation, keys }));
-        parts
+        give(Tree::Offices, Part::Head { seq, clock, generation, keys });
     }
 
     fn restore(&mut self, part: Part) {

@@ -66,7 +66,7 @@ pub enum Entry {
         /// What it told.
         told: Vec<Told>,
         /// The ledger that holds the outcomes, if the answer showed it.
-        seen: Option<Seen>,
+        seen: Option<Box<Seen>>,
     },
     /// 2: this peer's session was opened at the warehouse.
     Opened {
@@ -131,7 +131,7 @@ pub enum Entry {
         /// Hash of the block that ends there.
         hash: Hash,
         /// That the warehouse said so.
-        proof: Option<Proof>,
+        proof: Option<Box<Proof>>,
     },
     /// 10: orders that the partner has accepted, as it sent them: stored as bytes, read only if it dies.
     Mirrored {

@@ -390,7 +390,7 @@ fn queue(queue: &Queue, catalogue: &Catalogue) -> Vec<Row> {
 }
 
 fn orders(fold: &JournalFold, catalogue: &Catalogue) -> Vec<Row> {
-    fold.own.values().map(|order| order_row(fold.node, order, catalogue)).collect()
+    fold.own.values().into_iter().map(|order| order_row(fold.node, order, catalogue)).collect()
 }
 
 fn order_row(peer: PeerId, order: &OwnOrder, catalogue: &Catalogue) -> Row {

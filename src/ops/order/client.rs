@@ -125,7 +125,7 @@ impl Client {
         let shown = seen.copied().filter(|seen| seen.generation == generation);
         self.seen = shown.unwrap_or(Seen { generation, ..Seen::default() });
         let Seen { generation, seq, hash, proof } = self.seen;
-        self.record(Entry::LedgerSeen { generation, seq, hash, proof }).await;
+        self.record(Entry::LedgerSeen { generation, seq, hash, proof: proof.map(Box::new) }).await;
     }
 
     /// Takes in what the ledger was shown to hold. It is journaled with the next answer.
@@ -223,7 +223,7 @@ impl Client {
         let Outcome { id, kind, reason, filled, amount, seq, trader, .. } = *outcome;
         let told = Told { number: id.number, kind, reason, filled, amount, seq };
         let seen = Some(self.seen).filter(|seen| *seen != self.state.ledger_seen);
-        self.record(Entry::Answered { via: trader, told: vec![told], seen }).await;
+        self.record(Entry::Answered { via: trader, told: vec![told], seen: seen.map(Box::new) }).await;
     }
 
     /// Records that an order was asked for again.

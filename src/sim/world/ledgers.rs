@@ -125,7 +125,7 @@ impl World {
             Entry::LedgerSeen { generation, seq, .. } => (generation.count, *seq) > copied,
             Entry::Answered { told, seen, .. } => {
                 told.iter().any(|told| told.seq > copied.1)
-                    || seen.is_some_and(|seen| (seen.generation.count, seen.seq) > copied)
+                    || seen.as_ref().is_some_and(|seen| (seen.generation.count, seen.seq) > copied)
             }
             _ => false,
         };

@@ -68,8 +68,8 @@ impl Fold for Notes {
         self.hash = Hash::of(&[&self.hash.0[..], note].concat());
     }
 
-    fn parts(&self) -> Vec<(Tree, Part)> {
-        vec![(Tree::Accounts, Part(self.count, self.hash))]
+    fn each_part(&self, give: &mut dyn FnMut(Tree, Part)) {
+        give(Tree::Accounts, Part(self.count, self.hash));
     }
 
     fn restore(&mut self, Part(count, hash): Part) {

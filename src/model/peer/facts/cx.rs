@@ -64,7 +64,7 @@ impl Cx<'_> {
         self.ledger_kept = self.now();
         if self.ledger_seen != self.state.ledger_seen {
             let Seen { generation, seq, hash, proof } = self.ledger_seen;
-            self.record(Entry::LedgerSeen { generation, seq, hash, proof });
+            self.record(Entry::LedgerSeen { generation, seq, hash, proof: proof.map(Box::new) });
         }
     }
 

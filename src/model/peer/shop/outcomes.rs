@@ -27,7 +27,11 @@ impl Shop {
         for told in news.chunks(TOLD_PER_ENTRY) {
             // With the answers goes what proves them: a warehouse that is put back to before them is found out.
             let seen = Some(cx.ledger_seen).filter(|seen| *seen != cx.state.ledger_seen);
-            cx.record(Entry::Answered { via, told: told.iter().map(as_told).collect(), seen });
+            cx.record(Entry::Answered {
+                via,
+                told: told.iter().map(as_told).collect(),
+                seen: seen.map(Box::new),
+            });
         }
         self.floor_moved(cx);
     }

@@ -397,7 +397,7 @@ fn what_proves_an_answer_is_kept_with_it_and_once() {
         bench.say("home", told(answer));
         let recorded = bench.recorded();
         let [Entry::Answered { seen, .. }] = &recorded[..] else { panic!("{recorded:?}") };
-        assert_eq!(seen.map(|seen| seen.seq), kept);
+        assert_eq!(seen.as_ref().map(|seen| seen.seq), kept);
     }
 }
 

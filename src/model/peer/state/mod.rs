@@ -189,7 +189,7 @@ impl Fold for PeerState {
                 self.open.insert(placed.number, *placed);
             }
             Entry::Answered { told, seen, .. } => {
-                self.ledger_seen = seen.unwrap_or(self.ledger_seen);
+                self.ledger_seen = seen.as_deref().copied().unwrap_or(self.ledger_seen);
                 self.totals.outcomes += told.len() as u64;
                 for told in told {
                     self.answered += u64::from(self.open.remove(&told.number).is_some());
@@ -207,7 +207,8 @@ impl Fold for PeerState {
                 self.drop_accepted(*peer, *first, *last);
             }
             Entry::LedgerSeen { generation, seq, hash, proof } => {
-                self.ledger_seen = Seen { generation: *generation, seq: *seq, hash: *hash, proof: *proof };
+                let proof = proof.as_deref().copied();
+                self.ledger_seen = Seen { generation: *generation, seq: *seq, hash: *hash, proof };
             }
             Entry::Mirrored { trader, term, chunk, orders } => {
                 self.mirrors.entry((*trader, *term)).or_default().push_back((*chunk, orders.clone()));
@@ -224,27 +225,24 @@ impl Fold for PeerState {
         }
     }
 
-    fn parts(&self) -> Vec<(Tree, Part)> {
+    fn each_part(&self, give: &mut dyn FnMut(Tree, Part)) {
         let PeerState { opened, last, answered, grant, ledger_seen: seen, stamp, seq, .. } = *self;
         let (ledger_seen, proof) = ((seen.generation, seen.seq, seen.hash), seen.proof);
-        let head = Part::Head { opened, last, answered, grant, ledger_seen, proof, stamp, seq };
-        let mut parts = vec![(Tree::Orders, head), (Tree::Orders, Part::Totals(self.totals.clone()))];
-        parts.extend(self.licence.map(|licence| (Tree::Orders, Part::Licence(licence))));
-        parts.extend(self.open.values().map(|placed| (Tree::Orders, Part::Open(*placed))));
-        parts.extend(
-            self.known
-                .iter()
-                .map(|(peer, (epoch, store))| (Tree::Sessions, Part::Known(*peer, *epoch, *store))),
-        );
+        give(Tree::Orders, Part::Head { opened, last, answered, grant, ledger_seen, proof, stamp, seq });
+        give(Tree::Orders, Part::Totals(self.totals.clone()));
+        self.licence.iter().for_each(|licence| give(Tree::Orders, Part::Licence(*licence)));
+        self.open.values().for_each(|placed| give(Tree::Orders, Part::Open(*placed)));
+        for (peer, (epoch, store)) in &self.known {
+            give(Tree::Sessions, Part::Known(*peer, *epoch, *store));
+        }
         let mut queue: Vec<_> = self.accepted.values().collect();
         queue.sort_unstable_by_key(|accepted| accepted.order.key());
-        parts.extend(queue.into_iter().map(|it| (Tree::Queue, Part::Accepted(it.term, it.seq, it.order))));
+        queue.into_iter().for_each(|it| give(Tree::Queue, Part::Accepted(it.term, it.seq, it.order)));
         for ((trader, term), chunks) in &self.mirrors {
-            let part =
-                |(chunk, orders): &(Seq, Vec<u8>)| Part::Mirror(*trader, *term, *chunk, orders.clone());
-            parts.extend(chunks.iter().map(|chunk| (Tree::Mirror, part(chunk))));
+            for (chunk, orders) in chunks {
+                give(Tree::Mirror, Part::Mirror(*trader, *term, *chunk, orders.clone()));
+            }
         }
-        parts
     }
 
     fn restore(&mut self, part: Part) {
