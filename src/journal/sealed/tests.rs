@@ -3,10 +3,10 @@ use std::time::Duration;
 
 use super::super::block::{Block, Tip};
 use super::super::store::{StoreError, StoreRead as _};
-use super::super::testing::{Count, Counts, add, birth, never, step};
-use super::super::{HandTime, MemoryDisk, Pump, Recovered, Setup, Survive, start_by_hand};
+use super::super::testing::{Count, Counts, Part, add, birth, caught, never, step, until};
+use super::super::{HandTime, MemoryDisk, Pump, RealTime, Recovered, Setup, Survive, start, start_by_hand};
 use super::*;
-use crate::model::fold::{Fold as _, Stored as _, Tree};
+use crate::model::fold::{Fold, Stored as _, Tree};
 use crate::types::{Seq, WallMicros};
 
 fn open(disk: &MemoryDisk) -> (Recovered<Counts>, Pump<Counts>) {
@@ -247,6 +247,43 @@ fn a_frame_says_which_orders_it_may_show() {
     let error = builder.add::<Count>(b"no block").unwrap_err();
     assert!(error.to_string().contains("a block that was to be sealed"), "{error}");
     let _ = WallMicros(0);
+}
+
+/// A fold with a fault in it, which shows when a record is taken.
+#[derive(Default)]
+struct Faulty;
+
+impl Fold for Faulty {
+    type Record = Count;
+    type Part = Part;
+    const LOG: Tree = Tree::Ledger;
+
+    fn apply(&mut self, _: Seq, _: WallMicros, _: &Count) {
+        panic!("a fault in the fold");
+    }
+
+    fn parts(&self) -> Vec<(Tree, Part)> {
+        Counts::default().parts()
+    }
+
+    fn restore(&mut self, _: Part) {}
+}
+
+/// Otherwise the log stays in the trees from then on, and nobody is told.
+#[test]
+fn a_panic_while_a_segment_is_made_ends_the_node() {
+    let (disk, (fatal, said)) = (MemoryDisk::new(), caught());
+    let (dir, birth, time) = ("memory".into(), Some(birth()), Arc::<RealTime>::default());
+    let sealing = Sealing { bytes: 2 << 10, keep: None };
+    let setup = Setup { dir, birth, key: None, expect_cluster: None, mark: None, sealing, time, fatal };
+    let mut journal = start::<Faulty>(disk.open(), setup).unwrap().journal;
+    journal.stage(step(counts(900, 1), 1));
+    journal.checkpoint(Faulty.parts());
+    until("the fault is told", || !said.lock().unwrap().is_empty());
+    let fault = "journal: the store failed (the work on a segment panicked: a fault in the fold): this node ends, so that \
+                 nothing is said that is not stored";
+    assert_eq!(*said.lock().unwrap(), [fault]);
+    assert_eq!(disk.open().reader().files().names().unwrap(), [""; 0]);
 }
 
 /// Notes stay, all else goes; what is left reads as rows of their own places, and the chain goes on behind it.
