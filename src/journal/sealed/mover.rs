@@ -177,7 +177,7 @@ impl<F: Fold> Mover<F> {
             Ok(Made::Pruned(pruned)) => {
                 self.look = pruned;
                 // Others are read under other names from now on.
-                self.read.seal(self.read.sealed().part())?;
+                self.read.look_again()?;
             }
             // What was to be moved is where it was; once there is room it is tried again.
             Err(StoreError::Full(why)) => {
