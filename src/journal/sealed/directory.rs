@@ -35,7 +35,7 @@ struct Named {
 type FrameAt = (Seq, usize);
 
 /// What was read last.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Kept {
     indexes: VecDeque<(Seq, Arc<Index>)>,
     frames: VecDeque<(FrameAt, Arc<Vec<u8>>)>,
@@ -94,6 +94,21 @@ impl Directory {
             return Err(StoreError::Damaged(why));
         }
         Ok(Directory { files, part, segments, base, kept: Mutex::default() })
+    }
+
+    /// These segments and the next one, with which `part` is sealed. No other is looked at: the work is the same however
+    /// many there are.
+    ///
+    /// # Errors
+    /// The next one is missing.
+    pub(super) fn with_next(&self, part: SealedPart) -> Result<Directory, StoreError> {
+        let (first, last) = (self.part.end.seq.next(), part.end.seq);
+        let name = name_of(first, last, false);
+        self.files.length(&name)?;
+        let mut segments = self.segments.clone();
+        segments.push(Named { name, first, last, pruned: false });
+        let (files, base, kept) = (self.files.clone(), self.base.clone(), Mutex::new(self.kept().clone()));
+        Ok(Directory { files, part, segments, base, kept })
     }
 
     /// The segments of an archive on its own.

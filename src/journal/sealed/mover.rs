@@ -2,11 +2,13 @@
 //! the writer, or at once where there are no threads; what changes the store is the writer's, a share with each group.
 
 use std::borrow::Cow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use super::super::block::{Block, BlockHeader, Tip};
 use super::super::checkpoint::Checkpoint;
+use super::super::guard::panic_text;
 use super::super::meta;
 use super::super::staging::Staging;
 use super::super::store::{Store, StoreError, StoreRead as _, key_seq};
@@ -133,7 +135,7 @@ impl<F: Fold> Mover<F> {
         let (staging, slot) = (self.staging.clone(), Slot::default());
         self.phase = Phase::Making(slot.clone());
         let thread = thread::Builder::new().name("sealing".into()).spawn(move || {
-            let made = work();
+            let made = caught(work);
             *lock(&slot) = Some(made);
             staging.poke();
         });
@@ -175,7 +177,7 @@ impl<F: Fold> Mover<F> {
             Ok(Made::Pruned(pruned)) => {
                 self.look = pruned;
                 // Others are read under other names from now on.
-                self.read.seal(self.read.sealed().part())?;
+                self.read.look_again()?;
             }
             // What was to be moved is where it was; once there is room it is tried again.
             Err(StoreError::Full(why)) => {
@@ -203,6 +205,15 @@ impl<F: Fold> Mover<F> {
             self.phase = Phase::Over;
         }
     }
+}
+
+/// A panic is a failure like any other: with nothing in the slot the writer would wait for ever, and nobody would be told.
+fn caught<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    // Whatever it has left half-done is never looked at again.
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let why = format!("the work on a segment panicked: {}", panic_text(&*panic));
+        Err(StoreError::Failed(why))
+    })
 }
 
 fn lock<T>(slot: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

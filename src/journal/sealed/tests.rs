@@ -1,12 +1,13 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::super::block::{Block, Tip};
-use super::super::store::{StoreError, StoreRead as _};
-use super::super::testing::{Count, Counts, add, birth, never, step};
-use super::super::{HandTime, MemoryDisk, Pump, Recovered, Setup, Survive, start_by_hand};
+use super::super::store::{Pair, StoreError, StoreRead};
+use super::super::testing::{Count, Counts, Part, add, birth, caught, never, step, until};
+use super::super::{HandTime, MemoryDisk, Pump, RealTime, Recovered, Setup, Survive, start, start_by_hand};
 use super::*;
-use crate::model::fold::{Fold as _, Stored as _, Tree};
+use crate::model::fold::{Fold, Stored as _, Tree};
 use crate::types::{Seq, WallMicros};
 
 fn open(disk: &MemoryDisk) -> (Recovered<Counts>, Pump<Counts>) {
@@ -247,6 +248,116 @@ fn a_frame_says_which_orders_it_may_show() {
     let error = builder.add::<Count>(b"no block").unwrap_err();
     assert!(error.to_string().contains("a block that was to be sealed"), "{error}");
     let _ = WallMicros(0);
+}
+
+/// A store whose files are counted when they are listed.
+struct Counted(Arc<dyn StoreRead>, Arc<AtomicUsize>);
+
+impl StoreRead for Counted {
+    fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.0.get(tree, key)
+    }
+
+    fn floor(&self, tree: Tree, key: &[u8]) -> Result<Option<Pair>, StoreError> {
+        self.0.floor(tree, key)
+    }
+
+    fn scan(&self, tree: Tree, from: &[u8], bytes_max: usize) -> Result<Vec<Pair>, StoreError> {
+        self.0.scan(tree, from, bytes_max)
+    }
+
+    fn files(&self) -> Arc<dyn Files> {
+        Arc::new(Counted(self.0.clone(), self.1.clone()))
+    }
+
+    fn free_bytes(&self) -> Result<u64, StoreError> {
+        self.0.free_bytes()
+    }
+}
+
+impl Files for Counted {
+    fn names(&self) -> Result<Vec<String>, StoreError> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.files().names()
+    }
+
+    fn length(&self, name: &str) -> Result<u64, StoreError> {
+        self.0.files().length(name)
+    }
+
+    fn read(&self, name: &str, at: u64, length: usize) -> Result<Vec<u8>, StoreError> {
+        self.0.files().read(name, at, length)
+    }
+
+    fn put(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        self.0.files().put(name, bytes)
+    }
+
+    fn remove(&self, name: &str) -> Result<(), StoreError> {
+        self.0.files().remove(name)
+    }
+}
+
+/// Otherwise the work for one more segment grows with their number.
+#[test]
+fn one_more_segment_is_taken_in_without_a_list_of_all() {
+    let (disk, other) = (MemoryDisk::new(), MemoryDisk::new());
+    write(&disk, 12, 300);
+    let (from, to) = (disk.open().reader().files(), other.open().reader().files());
+    let listed = Arc::<AtomicUsize>::default();
+    let read = whole(Arc::new(Counted(other.open().reader(), listed.clone()))).unwrap();
+    let names = from.names().unwrap();
+    assert!(names.len() > 3, "{names:?}");
+    for name in &names {
+        let end = segment::Index::read(&*from, name).unwrap().end;
+        let part = SealedPart { first: Seq(1), end };
+        let error = read.seal(part).unwrap_err();
+        assert!(matches!(error, StoreError::Damaged(_)), "it is not there: {error}");
+        to.put(name, &from.read(name, 0, from.length(name).unwrap() as usize).unwrap()).unwrap();
+        listed.store(0, Ordering::Relaxed);
+        read.seal(part).unwrap();
+        assert_eq!(listed.load(Ordering::Relaxed), 0);
+        assert_eq!((read.sealed().part(), read.sealed().whole_from()), (part, Seq(1)));
+        let whole = Directory::open(to.clone(), part).unwrap().scan(Seq(1), usize::MAX);
+        assert_eq!(read.sealed().scan(Seq(1), usize::MAX), whole);
+    }
+}
+
+/// A fold with a fault in it, which shows when a record is taken.
+#[derive(Default)]
+struct Faulty;
+
+impl Fold for Faulty {
+    type Record = Count;
+    type Part = Part;
+    const LOG: Tree = Tree::Ledger;
+
+    fn apply(&mut self, _: Seq, _: WallMicros, _: &Count) {
+        panic!("a fault in the fold");
+    }
+
+    fn parts(&self) -> Vec<(Tree, Part)> {
+        Counts::default().parts()
+    }
+
+    fn restore(&mut self, _: Part) {}
+}
+
+/// Otherwise the log stays in the trees from then on, and nobody is told.
+#[test]
+fn a_panic_while_a_segment_is_made_ends_the_node() {
+    let (disk, (fatal, said)) = (MemoryDisk::new(), caught());
+    let (dir, birth, time) = ("memory".into(), Some(birth()), Arc::<RealTime>::default());
+    let sealing = Sealing { bytes: 2 << 10, keep: None };
+    let setup = Setup { dir, birth, key: None, expect_cluster: None, mark: None, sealing, time, fatal };
+    let mut journal = start::<Faulty>(disk.open(), setup).unwrap().journal;
+    journal.stage(step(counts(900, 1), 1));
+    journal.checkpoint(Faulty.parts());
+    until("the fault is told", || !said.lock().unwrap().is_empty());
+    let fault = "journal: the store failed (the work on a segment panicked: a fault in the fold): this node ends, so that \
+                 nothing is said that is not stored";
+    assert_eq!(*said.lock().unwrap(), [fault]);
+    assert_eq!(disk.open().reader().files().names().unwrap(), [""; 0]);
 }
 
 /// Notes stay, all else goes; what is left reads as rows of their own places, and the chain goes on behind it.

@@ -63,11 +63,20 @@ impl TieredRead {
         self.sealed.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// From now on this much of the log is read from segments.
+    /// From now on this much of the log is read from segments: one more than before.
     pub(crate) fn seal(&self, part: SealedPart) -> Result<(), StoreError> {
-        let sealed = Arc::new(Directory::open(self.inner.files(), part)?);
-        *self.sealed.write().unwrap_or_else(PoisonError::into_inner) = sealed;
+        self.read_from(self.sealed().with_next(part)?);
         Ok(())
+    }
+
+    /// Segments have other names by now.
+    pub(super) fn look_again(&self) -> Result<(), StoreError> {
+        self.read_from(Directory::open(self.inner.files(), self.sealed().part())?);
+        Ok(())
+    }
+
+    fn read_from(&self, sealed: Directory) {
+        *self.sealed.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(sealed);
     }
 
     /// The first blocks of the trees that a segment has, too.

@@ -57,7 +57,8 @@ pub(super) struct Replica {
     pairing: bool,
     pair_backoff: Backoff,
     pair_at: Option<Now>,
-    /// The secondary's term that is being brought up to date, and when that last went on.
+    /// The secondary's term that is being brought up to date, and when that last went on, or a stream ended on which it
+    /// was.
     syncing: Option<(Term, Now)>,
     /// Streams of the other trader to this one.
     incoming: BTreeMap<ConnId, Incoming>,

@@ -70,6 +70,10 @@ impl Replica {
             return self.incoming.remove(&conn).is_some();
         }
         tracing::info!(why, "the replicate stream broke");
+        if self.is_up_to_date() {
+            // However long the warehouse has not journaled the pair: only from now on does the secondary lag behind.
+            self.syncing = self.syncing.map(|(term, _)| (term, cx.now()));
+        }
         self.line.ended(cx.now());
         (self.seat, self.asked) = (None, None);
         true
@@ -218,7 +222,7 @@ impl Replica {
         }
     }
 
-    /// When the secondary last came nearer to being up to date; none if it need not.
+    /// When the secondary last came nearer to being up to date, or last was it; none if it need not.
     pub(in crate::model::peer) fn syncing_since(&self, facts: &Facts) -> Option<Now> {
         let waits = facts.is_primary() && !facts.roster.paired;
         let seat = facts.roster.secondary.as_ref().filter(|seat| waits && seat.present)?;
@@ -231,9 +235,13 @@ impl Replica {
     pub(in crate::model::peer) fn stuck_secondary(&self, facts: &Facts) -> Option<(PeerId, Term)> {
         let since = self.syncing_since(facts)?;
         let seat = facts.roster.secondary.as_ref()?;
-        let synced = self.line.is_up() && self.acked > 0 && self.is_synced();
         let stuck = facts.now().ms_since(since) >= facts.me.suspect_after_ms;
-        (stuck && !synced).then_some((seat.peer, seat.term))
+        (stuck && !self.is_up_to_date()).then_some((seat.peer, seat.term))
+    }
+
+    /// The other trader has acknowledged, on a stream that is up, all that it was sent.
+    fn is_up_to_date(&self) -> bool {
+        self.line.is_up() && self.acked > 0 && self.is_synced()
     }
 
     fn is_synced(&self) -> bool {

@@ -231,6 +231,39 @@ fn a_secondary_that_goes_on_is_not_passed_over_and_nor_is_one_whose_pair_is_not_
     assert_eq!(bench.calls("fence"), 0, "that is the warehouse's affair");
 }
 
+/// Until its stream broke it was up to date: the wait for the warehouse was not its own.
+#[test]
+fn a_secondary_that_was_up_to_date_has_suspect_after_from_the_break_of_its_stream_on() {
+    let mut bench = syncing();
+    bench.say("replicate", greeted());
+    assert_eq!(bench.say("replicate", durable()), ["call warehouse pair terms 3 4"]);
+    // A heartbeat, with which it is looked for who is overdue, comes 3 s after the break.
+    bench.after(22_000);
+    bench.broken("replicate");
+    bench.after(4_999);
+    assert_eq!(bench.calls("fence"), 0);
+    bench.after(1);
+    assert_eq!(bench.calls("fence term 4 by 4"), 1, "it does not come back");
+}
+
+#[test]
+fn a_secondary_that_owes_something_has_no_new_time_when_its_stream_breaks() {
+    for acknowledges in [false, true] {
+        let mut bench = syncing();
+        bench.say("from-10", trade(None, &[order(10, 1)]));
+        bench.say("replicate", greeted());
+        if acknowledges {
+            bench.say("replicate", durable());
+        }
+        bench.after(3_000);
+        bench.broken("replicate");
+        bench.after(1_999);
+        assert_eq!(bench.calls("fence"), 0);
+        bench.after(1);
+        assert_eq!(bench.calls("fence term 4 by 4"), 1, "{acknowledges}");
+    }
+}
+
 #[test]
 fn a_pair_of_an_ended_term_is_not_asked_for() {
     let mut bench = syncing();

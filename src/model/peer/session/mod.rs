@@ -19,6 +19,8 @@ pub(super) struct Session {
     begun: bool,
     /// The session is being asked for.
     opening: bool,
+    /// A new token is being stored. Until it is there nothing is asked: the answer would be of the store as it was.
+    renewing: bool,
     backoff: Backoff,
     /// When it is to be asked for.
     open_at: Option<Now>,
@@ -38,6 +40,7 @@ impl Session {
         Session {
             begun: false,
             opening: false,
+            renewing: false,
             backoff,
             open_at: Some(now),
             control,
@@ -49,7 +52,7 @@ impl Session {
     }
 
     pub(super) fn due(&self) -> Option<Now> {
-        let hint = (self.hinted && !self.opening).then_some(self.hint_not_before);
+        let hint = (self.hinted && !self.is_asking()).then_some(self.hint_not_before);
         self.open_at.into_iter().chain(self.control.due()).chain(hint).min()
     }
 
@@ -73,11 +76,15 @@ impl Session {
 
     fn follow_hint(&mut self, cx: &mut Cx<'_>) {
         // One that comes while the warehouse is being asked may tell of something that it was not shown.
-        if self.hinted && !self.opening && cx.now() >= self.hint_not_before {
+        if self.hinted && !self.is_asking() && cx.now() >= self.hint_not_before {
             self.hinted = false;
             self.hint_not_before = cx.now().after_ms(self.hints.next_ms());
             self.ask(cx);
         }
+    }
+
+    fn is_asking(&self) -> bool {
+        self.opening || self.renewing
     }
 
     /// The warehouse has said newer offices: the next hint is the first one again.
@@ -101,7 +108,7 @@ impl Session {
 
     /// Asks for the session, whether or not it is open: the answer has the offices, too.
     fn ask(&mut self, cx: &mut Cx<'_>) {
-        if std::mem::replace(&mut self.opening, true) {
+        if self.renewing || std::mem::replace(&mut self.opening, true) {
             return;
         }
         let (peer, store) = (cx.me.id, cx.me.secret.store_id());
@@ -153,6 +160,7 @@ impl Session {
         cx.adopt_clock(answer.clock);
         let (peer, epoch) = (answer.opened.peer, answer.opened.epoch);
         if answer.opened.is_ahead_of(cx.state.last) {
+            self.renewing = true;
             return be_reborn(cx, answer.opened.highest);
         }
         live_in(cx, epoch);
@@ -175,17 +183,20 @@ impl Session {
     /// store for this peer's. In office it waits: a new session would end the term, and a trader places nothing.
     pub(super) fn renew_when_spent(&mut self, cx: &mut Cx<'_>) {
         let spent = cx.state.numbers_left(cx.me.epoch) == 0 && cx.state.open.is_empty();
-        if !spent || !cx.session_open || cx.state.grant.is_some() || cx.is_going() {
+        // An answer that is under way is of the store as it was.
+        if !spent || self.opening || !cx.session_open || cx.state.grant.is_some() || cx.is_going() {
             return;
         }
         tracing::warn!(last = %cx.state.last, "the numbers of this epoch are spent: this store takes a new session");
         (cx.session_open, cx.present) = (false, false);
-        self.control.cut(cx);
+        self.control.close(cx);
+        self.renewing = true;
         cx.turn.at_once(Because::TellsNothing, Effect::RenewToken);
     }
 
     /// The store has another token: as a new store it asks for a session of its own.
     pub(super) fn token_came(&mut self, cx: &mut Cx<'_>) {
+        self.renewing = false;
         self.open_at = Some(cx.now());
     }
 

@@ -122,6 +122,51 @@ fn an_old_copy_of_a_store_takes_a_new_token() {
     );
 }
 
+const ASKED: &str = "call warehouse open 4 generation 0";
+
+/// A peer whose numbers are spent, as they were before its session was open.
+fn spent() -> Bench {
+    let mut bench = Bench::with(|parts| parts.state.last = Number::new(Epoch(0), Number::K_MAX));
+    bench.idle();
+    bench
+}
+
+/// The new token comes, and it is the one that the next question shows.
+fn asks_with_new_token(bench: &mut Bench) {
+    let fresh = Token([99; 32]);
+    assert_eq!(bench.turn([Input::Token(fresh)]), [ASKED]);
+    assert_eq!(bench.opened_with.as_ref().map(|opening| opening.store), Some(fresh.store_id()));
+}
+
+/// Otherwise the answer is of the store that this one is no more, and brings it into a session without a number.
+#[test]
+fn a_store_whose_numbers_are_spent_asks_for_no_session_before_its_new_token_is_there() {
+    let mut bench = spent();
+    let lines = bench.came("open", Ok(open_answer(0, 0, 0)));
+    assert!(lines.ends_with(&["hang up control".to_owned(), "renew token".to_owned()]), "{lines:?}");
+    assert_eq!(bench.after(5_000), [""; 0], "the disk may be slow");
+    // Another node tells meanwhile that there are newer offices.
+    let roster = Some(Box::new(offices(3, Some((6, 1)), None)));
+    assert_eq!(bench.say("home", told(TradeAnswer { roster, ..TradeAnswer::default() })), [""; 0]);
+    assert_eq!(bench.after(5_000), [""; 0]);
+    asks_with_new_token(&mut bench);
+}
+
+/// What is under way was asked with the old token.
+#[test]
+fn a_store_whose_numbers_are_spent_waits_for_the_answer_to_what_it_has_asked() {
+    let mut bench = Bench::in_market(offices(2, Some((6, 1)), Some((8, 9))));
+    let roster = Some(Box::new(offices(3, Some((6, 1)), Some((8, 9)))));
+    let lines = bench.say("home", told(TradeAnswer { roster, ..TradeAnswer::default() }));
+    assert_eq!(lines, [ASKED]);
+    bench.peer.facts.state.last = Number::new(Epoch(0), Number::K_MAX);
+    bench.journal.last = bench.peer.facts.state.last;
+    assert_eq!(bench.after(1_000), [""; 0]);
+    let lines = bench.came("open", Ok(opened(0, offices(3, Some((6, 1)), Some((8, 9))))));
+    assert!(lines.ends_with(&["hang up control".to_owned(), "renew token".to_owned()]), "{lines:?}");
+    asks_with_new_token(&mut bench);
+}
+
 #[test]
 fn after_a_restore_the_line_home_is_dialed_anew_and_the_generation_is_journaled() {
     let mut bench = Bench::in_market(offices(2, Some((6, 1)), None));
@@ -163,6 +208,11 @@ fn only_the_last_token_opens_and_only_once() {
     assert_eq!(bench.calls("open"), 1);
 }
 
+/// What the warehouse was shown of the ledger when it was last asked for the session.
+fn shown_of_ledger(bench: &Bench) -> Option<Seen> {
+    bench.opened_with.as_ref().and_then(|opening| opening.seen.as_deref().copied())
+}
+
 /// A hello of peer 10, with proof that it has seen so much of the ledger.
 fn witness(seq: u64) -> Box<Hello> {
     let end = (Seq(seq), Hash::of(&[3]));
@@ -180,12 +230,12 @@ fn a_trader_shows_the_warehouse_what_a_peer_has_seen_of_the_ledger() {
     let bare = Box::new(Hello { ledger: (Seq(90), Hash::of(&[4])), ..*hello(12) });
     assert!(!bench.greeted("bare", trade(Some(bare), &[])).contains(&asked), "without proof it is nothing");
     assert!(bench.greeted("witness", trade(Some(witness(9)), &[])).contains(&asked));
-    let shown = bench.opened_with.unwrap();
+    let shown = shown_of_ledger(&bench).unwrap();
     assert_eq!((shown.seq, shown.proof.is_some()), (Seq(9), true));
     bench.came("open", Ok(opened(0, offices(2, Some((ME, 3)), None))));
     bench.broken("control");
     assert!(bench.after(10).contains(&asked));
-    assert_eq!(bench.opened_with, None, "once: of itself this peer has seen nothing");
+    assert_eq!(shown_of_ledger(&bench), None, "once: of itself this peer has seen nothing");
 }
 
 /// Of another restore it tells nothing of this ledger, however much that one held.
@@ -199,7 +249,7 @@ fn what_a_peer_has_seen_of_another_ledger_is_no_reason_to_ask() {
     assert_eq!(bench.calls("open"), 0);
     bench.broken("control");
     bench.after(10);
-    assert_eq!((bench.calls("open"), bench.opened_with), (1, None));
+    assert_eq!((bench.calls("open"), shown_of_ledger(&bench)), (1, None));
 }
 
 /// A peer out of office shows it with the question that a newer roster is a reason for.
@@ -210,7 +260,7 @@ fn what_others_have_seen_of_the_ledger_goes_with_the_next_question() {
     assert!(!bench.greeted("witness", trade(Some(witness(9)), &[])).contains(&asked));
     let newer = Box::new(Hello { roster: offices(3, None, Some((6, 1))), ..*hello(12) });
     assert!(bench.greeted("newer", trade(Some(newer), &[])).contains(&asked));
-    assert_eq!(bench.opened_with.map(|shown| shown.seq), Some(Seq(9)));
+    assert_eq!(shown_of_ledger(&bench).map(|shown| shown.seq), Some(Seq(9)));
 }
 
 /// Two restores of one backup: what the other one was told is not in this ledger, though it may be as long.

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
-use crate::model::call::{Answer, Ask, CallError};
+use crate::model::call::{Answer, Ask, CallError, Opening};
 use crate::model::evidence::Seen;
 use crate::model::fold::Fold as _;
 use crate::model::hello::Dialed;
@@ -51,8 +51,8 @@ pub(super) struct Bench {
     pub(super) happened: Vec<String>,
     /// Where the token was shown.
     pub(super) shown: BTreeSet<String>,
-    /// What the warehouse was shown of the ledger when it was last asked for the session.
-    pub(super) opened_with: Option<Seen>,
+    /// How the warehouse was last asked for the session.
+    pub(super) opened_with: Option<Opening>,
     /// What of the ledger went with the last answer, by a call or on a stream.
     pub(super) answered_with: Option<Seen>,
     /// Links that the peer dialed, until they are answered.
@@ -193,7 +193,7 @@ impl Bench {
                 Effect::Reply(reply, _) => assert!(self.replies.remove(&reply), "answered twice: {line}"),
                 Effect::Call { call, ask, .. } => {
                     if let Ask::Open(opening) = &ask {
-                        self.opened_with = opening.seen.as_deref().copied();
+                        self.opened_with = Some(opening.clone());
                     }
                     self.calls.insert(call, ask.to_string());
                 }
