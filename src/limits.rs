@@ -73,7 +73,7 @@ pub(crate) const SEGMENT_FRAMES_KEPT: usize = 4;
 /// Stores that a command opens at the same time.
 pub(crate) const OPEN_THREADS: usize = 4;
 /// Rows that `verify` takes apart at once,
-pub(crate) const VERIFY_BATCH: usize = 8_192;
+pub(crate) const VERIFY_BATCH: usize = 4_096;
 /// and batches of them that wait between two of its threads.
 pub(crate) const VERIFY_BATCHES_AHEAD: usize = 4;
 /// Own orders of a peer that follow each other and are kept in a row.

@@ -24,7 +24,7 @@ type Position = (u64, Seq);
 
 /// What all journals hear of some rows of the ledger, and one of them of its own orders.
 pub(super) struct Digest {
-    /// The last row, and how often the ledger was restored before the first one.
+    /// The last row, and how often the ledger was restored before it.
     pub upto: Position,
     /// Last row and hash of each block.
     pub blocks: Arc<Vec<(Seq, Hash)>>,

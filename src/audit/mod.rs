@@ -267,7 +267,6 @@ impl Auditing<'_> {
         whole: bool,
     ) -> Result<(), SourceError> {
         let Some(last) = pages.last().map(Page::last) else { return Ok(()) };
-        let upto = (ledger.restores.generation().count, last);
         let (mut blocks, mut settled) = (Vec::with_capacity(pages.len()), Vec::new());
         for page in pages {
             if let Page::Sealed { header, seal, rows } = page {
@@ -278,7 +277,7 @@ impl Auditing<'_> {
                 }
             }
         }
-        self.journals.take(upto, blocks, settled)
+        self.journals.take((ledger.restores.generation().count, last), blocks, settled)
     }
 
     fn rows(

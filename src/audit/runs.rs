@@ -54,9 +54,9 @@ impl Taken {
         })
     }
 
-    /// Drops the orders of all epochs but this one.
-    pub(crate) fn retain_epoch(&mut self, epoch: Epoch) {
-        self.0.retain(|(_, other), _| *other == epoch);
+    /// Drops the orders of all epochs before this one.
+    pub(crate) fn retain_from(&mut self, epoch: Epoch) {
+        self.0.retain(|(_, other), _| *other >= epoch);
     }
 }
 

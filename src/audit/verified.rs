@@ -15,8 +15,7 @@ use super::doubts::Doubts;
 use super::fold::{JournalFold, LedgerFold};
 use super::journals::LookUp;
 use super::{Check, Source, SourceError};
-use crate::codec::{self, CodecError};
-use crate::journal::Tip;
+use crate::journal::{self, CodecError, Tip};
 use crate::model::fold::Fold;
 use crate::types::{Generation, Hash, PeerId, Seq};
 
@@ -95,7 +94,7 @@ impl Verified {
 
     /// As bytes.
     pub(crate) fn encode(&self) -> Result<Vec<u8>, VerifiedError> {
-        let raw = codec::encode(self)?;
+        let raw = journal::encode(self)?;
         let mut rest = (raw.len() as u64).to_le_bytes().to_vec();
         rest.extend(lz4_flex::block::compress(&raw));
         Ok([&MAGIC[..], &Hash::of(&rest).0, &rest].concat())
@@ -114,7 +113,7 @@ impl Verified {
             return Err(VerifiedError::Damaged);
         }
         let raw = lz4_flex::block::decompress(packed, length as usize).map_err(|_| VerifiedError::Damaged)?;
-        codec::decode_whole(&raw).map_err(|_| VerifiedError::Damaged)
+        journal::decode_whole(&raw).map_err(|_| VerifiedError::Damaged)
     }
 
     /// Whether these logs are the same ones, as far as they were looked at; says why not.
@@ -150,7 +149,7 @@ impl Verified {
 /// A node's state, in parts.
 pub(super) fn parts<F: Fold>(state: &F) -> Option<Vec<Vec<u8>>> {
     let mut parts = Some(Vec::new());
-    state.each_part(&mut |_, part| match codec::encode(&part) {
+    state.each_part(&mut |_, part| match journal::encode(&part) {
         Ok(part) => parts.iter_mut().for_each(|parts| parts.push(part.clone())),
         Err(_) => parts = None,
     });
@@ -161,7 +160,7 @@ pub(super) fn parts<F: Fold>(state: &F) -> Option<Vec<Vec<u8>>> {
 pub(super) fn state<F: Fold>(parts: &[Vec<u8>]) -> Option<F> {
     let mut state = F::default();
     for part in parts {
-        state.restore(codec::decode(part).ok()?);
+        state.restore(journal::decode(part).ok()?);
     }
     Some(state)
 }

@@ -54,7 +54,7 @@ mod watchdog;
 mod writer;
 
 pub use crate::codec::CodecError;
-pub(crate) use crate::codec::{decode, encode};
+pub(crate) use crate::codec::{decode, decode_whole, encode};
 pub(crate) use archive::archive;
 pub use block::{Block, BlockHeader, ChainWriter, Seal, Summary, Tip};
 pub(crate) use block::{BlockError, Sealed};

@@ -77,6 +77,12 @@ impl Kept {
         self.shorten();
     }
 
+    /// The one with the lowest number.
+    pub(super) fn first(&self) -> Option<&OwnOrder> {
+        let ends = [self.row.front().and_then(Option::as_ref), self.beside.values().next()];
+        ends.into_iter().flatten().min_by_key(|order| order.placed.number)
+    }
+
     /// All of them, by number.
     pub(super) fn values(&self) -> Vec<&OwnOrder> {
         let mut orders: Vec<&OwnOrder> = self.row.iter().flatten().chain(self.beside.values()).collect();
@@ -112,6 +118,7 @@ mod tests {
                     model.remove(&number);
                 }
                 prop_assert_eq!(kept.values(), model.values().collect::<Vec<_>>());
+                prop_assert_eq!(kept.first(), model.values().next());
                 prop_assert_eq!(kept.get(number), model.get(&number));
                 prop_assert_eq!(kept.get_mut(number), model.get_mut(&number));
             }

@@ -107,12 +107,19 @@ impl Own {
         self.kept.values()
     }
 
+    /// Lets go of the order with the lowest number, if that is final.
+    pub(crate) fn pass_first(&mut self, is_final: impl Fn(&OwnOrder) -> bool) -> Option<OwnOrder> {
+        let first = self.kept.first().filter(|order| is_final(order))?.clone();
+        self.passes(first.placed.number);
+        Some(first)
+    }
+
     /// A new session: the store's numbers are of that epoch from now on.
     pub(super) fn opened(&mut self, epoch: Epoch) {
         if self.opened != Some(epoch) {
             self.opened = Some(epoch);
             self.early.clear();
-            self.later.retain_epoch(epoch);
+            self.later.retain_from(epoch);
         }
     }
 
@@ -313,4 +320,81 @@ fn same_order(placed: &Placed, order: &Order) -> bool {
         || placed.kind == OrderKind::Void
         || (placed.stamp, placed.kind, placed.product, placed.quantity)
             == (order.stamp, order.kind, order.product, order.quantity)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::row::OutcomeKind;
+    use crate::types::{Generation, Money, ProductId, Quantity, Seq, Stamp, WallMicros};
+
+    fn placed(number: Number) -> Placed {
+        let (kind, product) = (OrderKind::Buy { partial: false }, ProductId(0));
+        Placed { number, stamp: Stamp(1), kind, product, quantity: Quantity(2) }
+    }
+
+    fn told(number: Number) -> Told {
+        let (kind, filled, amount) = (OutcomeKind::Bought, Quantity(2), Money(200));
+        Told { number, kind, reason: None, filled, amount, seq: Seq(9) }
+    }
+
+    fn answer(number: Number) -> Answer {
+        let (told_at, generation) = (WallMicros(0), Generation::default());
+        Answer { told: told(number), via: PeerId(6), told_at, generation }
+    }
+
+    fn settled(number: Number) -> Settled {
+        let Placed { stamp, kind, product, quantity, .. } = placed(number);
+        let id = OrderId { peer: PeerId(4), number };
+        Settled { order: Order { id, stamp, kind, product, quantity }, told: told(number) }
+    }
+
+    /// The ledger may have been read far beyond what the journal was read to: over several restores at once.
+    #[test]
+    fn an_outcome_of_an_epoch_that_is_opened_after_others_is_not_missed() {
+        let (mut own, mut alarms) = (Own::new(PeerId(4), Keep::Uncompared), Alarms::new(5));
+        let number = Number::new(Epoch(3), 1);
+        own.opened(Epoch(0));
+        own.settled(&settled(number), false, &mut alarms);
+        (1..=3).for_each(|epoch| own.opened(Epoch(epoch)));
+        own.placed(placed(number), &mut alarms);
+        own.answered(answer(number), &mut alarms);
+        own.finish(false, &mut alarms);
+        assert_eq!((own.doubts().count(), own.take_late()), (0, vec![answer(number)]), "it is looked up");
+        assert!(alarms.is_clean());
+    }
+
+    /// In whatever order journal and ledger are read, an order is compared once, and then only its number is kept.
+    #[test]
+    fn an_order_is_compared_when_it_was_placed_decided_and_told() {
+        let number = Number::new(Epoch(0), 1);
+        for decided_at in 0..3 {
+            let (mut own, mut alarms) = (Own::new(PeerId(4), Keep::Uncompared), Alarms::new(5));
+            own.opened(Epoch(0));
+            for at in 0..3 {
+                if at == decided_at {
+                    own.settled(&settled(number), false, &mut alarms);
+                }
+                match at {
+                    0 => own.placed(placed(number), &mut alarms),
+                    1 => own.answered(answer(number), &mut alarms),
+                    _ => {}
+                }
+            }
+            assert!(own.values().is_empty() && alarms.is_clean(), "decided at {decided_at}");
+            assert_eq!((own.doubts().count(), own.take_late().len()), (0, 0));
+            assert_eq!(alarms.of(Check::Durable).checked, 1);
+        }
+    }
+
+    #[test]
+    fn an_outcome_that_the_journal_never_placed_is_an_alarm_at_its_end() {
+        let (mut own, mut alarms) = (Own::new(PeerId(4), Keep::Uncompared), Alarms::new(5));
+        own.opened(Epoch(1));
+        for epoch in [0, 1, 2] {
+            own.settled(&settled(Number::new(Epoch(epoch), 7)), false, &mut alarms);
+        }
+        own.finish(false, &mut alarms);
+        assert_eq!(alarms.of(Check::ToldIsDone).failed, 1, "of its own epoch, not of another store's");
+    }
 }

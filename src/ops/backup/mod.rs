@@ -48,16 +48,23 @@ pub fn backup(args: &BackupArgs, global: &Global) -> Result<u8, Failure> {
     if key.is_none() && !global.quiet {
         eprintln!("{NO_KEY}");
     }
+    let archived = source.archived_to();
     let (copied, written) = copy(source.as_mut(), &args.out, key, &[BACKUP])?;
     let clock = copied.clock;
     written.finish(clock)?;
     let Copied { last, generation, .. } = copied;
     let (out, seconds) = (args.out.display().to_string(), began.elapsed().as_secs_f64());
+    let rows = last.0 - archived.0;
     let object = json!({
-        "cluster": cluster, "rows": last.0, "last_seq": last.0, "generation": generation.count, "out": out,
-        "seconds": seconds,
+        "cluster": cluster, "rows": rows, "last_seq": last.0, "archived_to": archived.0,
+        "generation": generation.count, "out": out, "seconds": seconds,
     });
-    let line = format!("{last} rows of cluster {cluster}, up to row {last}, are in {out} ({seconds:.2} s)");
+    let lacks = match archived {
+        Seq(0) => String::new(),
+        to => format!("; those up to {to} are in archives that were not named"),
+    };
+    let line =
+        format!("{rows} rows of cluster {cluster}, up to row {last}, are in {out} ({seconds:.2} s){lacks}");
     say(global, &object, &line)
 }
 

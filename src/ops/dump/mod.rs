@@ -7,6 +7,7 @@ mod diff;
 mod filter;
 mod ledger;
 mod life;
+mod orders;
 mod states;
 mod summary;
 
@@ -120,6 +121,30 @@ impl Findings {
         until: Seq,
         mut take: impl FnMut(&Place, R),
     ) -> Result<Seq, Failure> {
+        let take = |place: &Place, record: R| {
+            take(place, record);
+            true
+        };
+        self.readable_between(source, from, until, take)
+    }
+
+    /// The same from the first row on, until `take` wants no more.
+    fn readable_while<R: Logged>(
+        &mut self,
+        source: &mut dyn BlockSource,
+        until: Seq,
+        take: impl FnMut(&Place, R) -> bool,
+    ) -> Result<Seq, Failure> {
+        self.readable_between(source, Seq(1), until, take)
+    }
+
+    fn readable_between<R: Logged>(
+        &mut self,
+        source: &mut dyn BlockSource,
+        from: Seq,
+        until: Seq,
+        mut take: impl FnMut(&Place, R) -> bool,
+    ) -> Result<Seq, Failure> {
         let mut last = Seq(0);
         for row in rows(source, from) {
             let (place, record) = row?;
@@ -127,7 +152,11 @@ impl Findings {
             match record {
                 _ if last > until => break,
                 _ if last < from => {}
-                Ok(record) => take(&place, record),
+                Ok(record) => {
+                    if !take(&place, record) {
+                        break;
+                    }
+                }
                 Err(_) => self.unreadable += 1,
             }
         }

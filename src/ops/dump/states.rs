@@ -1,12 +1,8 @@
 //! State as rows: what a ledger or a journal adds up to, now or at an earlier row.
 
-use serde_json::Value;
-
 use super::filter::Selection;
-use super::{Dump, row, with_node};
-use crate::audit::{
-    Alarms, BlockSource, Folded, JournalFold, Keep, LedgerFold, Logged, OwnOrder, Queue, Source,
-};
+use super::{Dump, orders, row, with_node};
+use crate::audit::{Alarms, BlockSource, Folded, JournalFold, Keep, LedgerFold, Logged, Queue, Source};
 use crate::cli::{Filter, View};
 use crate::journal::BlockHeader;
 use crate::model::catalogue::Catalogue;
@@ -14,7 +10,7 @@ use crate::model::market::{Account, Market, Shelf};
 use crate::model::row::Place;
 use crate::model::session::Session;
 use crate::ops::output::{Column, Failure, Row, Show, exit};
-use crate::types::{Number, Office, OrderId, OrderKind, PeerId, Seq};
+use crate::types::{Number, Office, PeerId, Seq};
 
 const fn text(key: &'static str) -> Column {
     Column { key, show: Show::Text }
@@ -104,13 +100,20 @@ pub(super) fn run(dump: &mut Dump<'_>, sources: &mut [Source], view: View) -> Re
     let several = chosen.len() > 1;
     let mut rows = Vec::new();
     let mut goods = Vec::new();
+    if view == View::Orders {
+        let known = chosen.iter().flat_map(|source| source.meta().catalogue.0.iter());
+        goods.extend(known.map(|good| good.name.clone()));
+        return print(dump, view, several, &goods, |dump, selection, columns| {
+            orders::run(dump, chosen, selection, columns)
+        });
+    }
     for source in chosen {
         let node = source.meta().node;
         let (catalogue, state) = state(dump, source.as_mut(), view)?;
         goods.extend(catalogue.0.into_iter().map(|good| good.name));
         rows.extend(state.into_iter().map(|row| if several { with_node(node, row) } else { row }));
     }
-    print(dump, view, several, &goods, rows)
+    print(dump, view, several, &goods, |dump, selection, columns| dump.print(selection, columns, rows))
 }
 
 fn nobody_has(view: View, peers_only: bool) -> Failure {
@@ -127,7 +130,7 @@ fn print(
     view: View,
     several: bool,
     goods: &[String],
-    rows: Vec<Row>,
+    print: impl FnOnce(&mut Dump<'_>, &Selection<'_>, &[Column]) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let mut columns = columns(view);
     // A peer's orders are all its own: it was chosen by its node, and the rows do not repeat it.
@@ -138,7 +141,7 @@ fn print(
     if several {
         columns.insert(0, text("node"));
     }
-    dump.print(&selection, &columns, rows)
+    print(dump, &selection, &columns)
 }
 
 fn state(
@@ -172,8 +175,7 @@ fn state(
     let rows = match view {
         View::Queue => queue(&fold.queue, &catalogue),
         View::Sessions => known_sessions(&fold),
-        View::Offices => own_offices(&fold),
-        _ => orders(&fold, &catalogue),
+        _ => own_offices(&fold),
     };
     Ok((catalogue, rows))
 }
@@ -205,7 +207,7 @@ fn at_hand(
     Ok(Some((goods, rows)))
 }
 
-fn until(dump: &Dump<'_>) -> Seq {
+pub(super) fn until(dump: &Dump<'_>) -> Seq {
     dump.args.at.unwrap_or(Seq(u64::MAX))
 }
 
@@ -262,7 +264,7 @@ fn fold_ledger(dump: &mut Dump<'_>, source: &mut dyn BlockSource) -> Result<Ledg
 }
 
 fn fold_journal(dump: &mut Dump<'_>, source: &mut dyn BlockSource) -> Result<JournalFold, Failure> {
-    let mut fold = JournalFold::new(source.meta().node, Keep::All);
+    let mut fold = JournalFold::new(source.meta().node, Keep::Unanswered);
     fold_log(dump, source, |place, entry, alarms| fold.apply(place, &entry, alarms))?;
     Ok(fold)
 }
@@ -387,36 +389,4 @@ fn queue(queue: &Queue, catalogue: &Catalogue) -> Vec<Row> {
             ])
         })
         .collect()
-}
-
-fn orders(fold: &JournalFold, catalogue: &Catalogue) -> Vec<Row> {
-    fold.own.values().into_iter().map(|order| order_row(fold.node, order, catalogue)).collect()
-}
-
-fn order_row(peer: PeerId, order: &OwnOrder, catalogue: &Catalogue) -> Row {
-    let placed = &order.placed;
-    let state = match order {
-        OwnOrder { answer: Some(_), .. } => "answered",
-        OwnOrder { forgotten: true, .. } => "forgotten",
-        OwnOrder { .. } => "placed",
-    };
-    let mut members: Vec<(&str, Value)> = vec![
-        ("number", placed.number.0.into()),
-        ("order", OrderId { peer, number: placed.number }.to_string().into()),
-        ("stamp", placed.stamp.0.into()),
-        ("kind", placed.kind.name().into()),
-    ];
-    if placed.kind != OrderKind::Void {
-        members.push(("product", catalogue.name(placed.product).into()));
-        members.push(("asked", placed.quantity.0.into()));
-    }
-    members.push(("state", state.into()));
-    if let Some(answer) = &order.answer {
-        members.push(("outcome", answer.told.kind.name().into()));
-        members.push(("filled", answer.told.filled.0.into()));
-        members.push(("amount", answer.told.amount.0.into()));
-        members.push(("told_at", answer.told_at.to_string().into()));
-        members.push(("via", answer.via.0.into()));
-    }
-    members.into_iter().map(|(key, value)| (key.to_string(), value)).collect()
 }

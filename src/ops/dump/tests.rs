@@ -8,8 +8,10 @@ use crate::audit::fixture::{self, Market};
 use crate::cli::{Cli, Command};
 use crate::journal::golden;
 use crate::model::fold::Tree;
+use crate::model::peer::entry::Entry;
 use crate::ops::rows::LEDGER_COLUMNS;
 use crate::ops::source::open_offline;
+use crate::types::Number;
 
 fn dump_of(sources: Vec<Source>, other: Vec<Source>, line: &str) -> (Result<u8, Failure>, String) {
     let cli = Cli::parse_from(["bazaar", "dump"].into_iter().chain(line.split_whitespace()));
@@ -100,6 +102,30 @@ fn orders_are_the_peers_own_view() {
     ];
     assert_eq!(keys, documented);
     assert_eq!(rows("orders")[0]["node"], "peer-1");
+}
+
+/// As a look at all of them at once has them, whatever is answered late or never.
+#[test]
+fn orders_come_in_the_order_of_their_numbers() {
+    let mut market = Market::lived();
+    let steps = market.journals.get_mut(&PeerId(1)).unwrap();
+    let answers = |step: &Vec<Entry>, number: u64| matches!(&step[0], Entry::Answered { told, .. } if told[0].number == Number(number));
+    // Number 2 is never answered, number 3 after all the others.
+    steps.retain(|step| !answers(step, 2));
+    let late = steps.iter().position(|step| answers(step, 3)).unwrap();
+    let late = steps.remove(late);
+    steps.push(late);
+    let all = dump_of(market.stores(), Vec::new(), "orders --peer 1 --format jsonl").1;
+    let all: Vec<Value> = all.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let numbers: Vec<u64> = all.iter().map(|order| order["number"].as_u64().unwrap()).collect();
+    assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>());
+    let states: Vec<&Value> = all.iter().map(|order| &order["state"]).collect();
+    assert!(states[1] == "placed" && states[2] == "answered", "{states:?}");
+    let last = dump_of(market.stores(), Vec::new(), "orders --peer 1 --format jsonl --reverse --limit 2").1;
+    let last: Vec<Value> = last.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(last, [all[all.len() - 1].clone(), all[all.len() - 2].clone()]);
+    let first = dump_of(market.stores(), Vec::new(), "orders --format jsonl --limit 3").1;
+    assert_eq!(first.lines().count(), 3);
 }
 
 #[test]
