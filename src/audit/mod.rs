@@ -6,8 +6,8 @@
 //! hide in both. `dump` shows the same folds as rows.
 //!
 //! Peers' journals and the warehouse's ledger are read in step, each log once, so that what must be kept of orders is what
-//! is under way, however long the logs are ([`journals`]). Each long log is taken apart by a thread of its own
-//! ([`reading`]). What only all of them together can tell is judged at the end (a hand-over may be under way in a live
+//! is under way, however long the logs are (`journals`). Each long log is taken apart by a thread of its own
+//! (`reading`). What only all of them together can tell is judged at the end (a hand-over may be under way in a live
 //! market, hence the second look of `verify`).
 
 mod alarms;
