@@ -200,7 +200,8 @@ fn at_hand(
     let until = until(dump);
     let Some(Folded::Ledger(folded)) = source.folded(until)? else { return Ok(None) };
     let Some(rows) = rows(&folded.state) else { return Ok(None) };
-    if folded.tip.seq <= until {
+    // A log whose block ends with that very row may go on.
+    if folded.tip.seq < until {
         dump.findings.ended(source.meta(), folded.tip.seq);
     }
     let goods = folded.state.goods().map(|(name, price)| (name.to_owned(), price)).collect();

@@ -104,6 +104,18 @@ fn orders_are_the_peers_own_view() {
     assert_eq!(rows("orders")[0]["node"], "peer-1");
 }
 
+/// The row may be the last one of its block: that the log goes on is no finding then.
+#[test]
+fn the_state_at_every_row_is_shown_without_a_warning() {
+    let market = Market::lived();
+    for at in 4..=market.ledger.concat().len() {
+        let ledger = fixture::disk::<crate::model::market::Market>(0, &market.ledger);
+        let (code, text) =
+            dump_of(vec![fixture::stored(&ledger)], Vec::new(), &format!("inventory --at {at}"));
+        assert_eq!(code, Ok(exit::DONE), "row {at}: {text}");
+    }
+}
+
 /// As a look at all of them at once has them, whatever is answered late or never.
 #[test]
 fn orders_come_in_the_order_of_their_numbers() {
