@@ -64,7 +64,6 @@ fn read<'a>(
 #[derive(Default)]
 pub(super) struct Journals<'a> {
     readers: Vec<Reader<'a>>,
-    nodes: Vec<PeerId>,
     by_node: BTreeMap<PeerId, usize>,
 }
 
@@ -84,7 +83,6 @@ impl<'a> Journals<'a> {
             let before = Before { journal: before.remove(&node), passed };
             let journal = Box::new(Journal::new(source.as_mut(), keep, live, before, alarms.again()));
             journals.by_node.insert(node, journals.readers.len());
-            journals.nodes.push(node);
             journals.readers.push(match long {
                 false => Reader::Here(journal),
                 true => {

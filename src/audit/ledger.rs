@@ -119,17 +119,18 @@ impl Ledger {
         let pages = Box::new(pages(source, passed.next()));
         thread::scope(|scope| {
             let batches = reading::ahead(scope, long, Box::new(LedgerReading { pages, chain, alarms }));
-            let mut refolded = refolder(scope, long, refold);
+            let (mut refolded, mut trusted) = (refolder(scope, long, refold), true);
             for batch in batches {
                 let batch = batch?;
                 auditing.pages(&batch, fold, whole)?;
                 *passed = batch.last().map_or(*passed, Page::last);
-                // A row that is not as it should be may not fit the state that the node would have.
+                // A row that is not as it should be may not fit the state that the node would have, and none behind it.
                 let readable = |page: &Page<Record>| match page {
                     Page::Sealed { rows, .. } => rows.iter().all(|(_, row)| row.is_ok()),
                     Page::Unreadable { .. } => false,
                 };
-                if auditing.alarms.is_clean() && batch.iter().all(readable) {
+                trusted &= auditing.alarms.is_clean() && batch.iter().all(readable);
+                if trusted {
                     refolded(batch);
                 }
             }

@@ -79,3 +79,26 @@ fn caches_are_compared_at_their_own_row() {
     wrong.confirm(&look(true, &|_| {}));
     assert_eq!(wrong.failed(), [Check::Caches], "stock that is wrong at its row was never right");
 }
+
+/// The node's own fold trusts its rows: what stands behind one that it was not given does not fit it.
+#[test]
+fn the_rows_behind_a_damaged_one_are_not_folded_as_the_node_would() {
+    use crate::model::fold::Tree;
+    let mut market = Market::lived();
+    for _ in 0..1_000 {
+        let sell = OrderKind::Sell;
+        market.trade(
+            5,
+            3,
+            &[(2, sell, 1, 3), (4, BUY, 1, 3), (3, sell, 0, 1), (1, BUY, 0, 1), (3, sell, 0, 1)],
+        );
+        market.trade(5, 3, &[(1, BUY, 0, 1)]);
+    }
+    let disk = disk::<crate::model::market::Market>(0, &market.ledger);
+    let (key, mut block) =
+        disk.open().reader().floor(Tree::Ledger, &3_000_u64.to_be_bytes()).unwrap().unwrap();
+    let middle = block.len() / 2;
+    block[middle] ^= 1;
+    disk.open().put(Tree::Ledger, &key, &block).unwrap();
+    assert!(audit(&mut [stored(&disk)], 5).unwrap().failed().contains(&Check::Readable));
+}
