@@ -85,18 +85,18 @@ fn caches_are_compared_at_their_own_row() {
 fn the_rows_behind_a_damaged_one_are_not_folded_as_the_node_would() {
     use crate::model::fold::Tree;
     let mut market = Market::lived();
-    for _ in 0..1_000 {
+    for at in 0..1_500 {
         let sell = OrderKind::Sell;
-        market.trade(
-            5,
-            3,
-            &[(2, sell, 1, 3), (4, BUY, 1, 3), (3, sell, 0, 1), (1, BUY, 0, 1), (3, sell, 0, 1)],
-        );
-        market.trade(5, 3, &[(1, BUY, 0, 1)]);
+        market.trade(5, 3, &[(2, sell, 1, 3), (4, BUY, 1, 2), (3, sell, 0, 2), (1, BUY, 0, 1)]);
+        // Nothing that the ledger adds up to lacks a refusal.
+        if at == 500 {
+            market.trade(5, 3, &[(4, BUY, 2, 1_000_000)]);
+        }
     }
+    let refused =
+        market.ledger.concat().iter().rposition(|record| record.kind() == "refusal").unwrap() as u64 + 1;
     let disk = disk::<crate::model::market::Market>(0, &market.ledger);
-    let (key, mut block) =
-        disk.open().reader().floor(Tree::Ledger, &3_000_u64.to_be_bytes()).unwrap().unwrap();
+    let (key, mut block) = disk.open().reader().floor(Tree::Ledger, &refused.to_be_bytes()).unwrap().unwrap();
     let middle = block.len() / 2;
     block[middle] ^= 1;
     disk.open().put(Tree::Ledger, &key, &block).unwrap();
