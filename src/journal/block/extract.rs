@@ -8,6 +8,10 @@
 //!
 //! Rows, blocks and hashes are those of the run, kinds and peers those of what stays. All records of an extract are from
 //! the run's last block, whose time it has.
+//!
+//! Extracts are made of a whole segment at a time. Its hashes stand at both ends; between two of its extracts stand zeros.
+//! No hash of blocks that are gone can be computed again, so that one there would show nothing, and takes more room than
+//! what stays.
 
 use super::header::{BlockHeader, CHECK_BYTES, Head, Summary};
 use super::{Block, Link, Seal, Tip, check, varint};
@@ -59,15 +63,17 @@ pub(super) fn record<'a>(records: &mut &'a [u8]) -> Option<(u64, &'a [u8])> {
 
 /// Makes extracts of blocks that follow one another.
 pub(crate) struct Extractor {
+    /// What the last extract said that it ends with.
     before: Tip,
     end: Tip,
     time: WallMicros,
+    upto: Tip,
 }
 
 impl Extractor {
-    /// Of the blocks behind `before`.
-    pub(crate) fn new(before: Tip) -> Extractor {
-        Extractor { before, end: before, time: WallMicros::default() }
+    /// Of the blocks behind `before`, of which the last one ends at `upto`.
+    pub(crate) fn new(before: Tip, upto: Tip) -> Extractor {
+        Extractor { before, end: before, time: WallMicros::default(), upto }
     }
 
     /// Takes the next block; gives an extract if a record of it stays, for it and all before it since the last one.
@@ -80,7 +86,7 @@ impl Extractor {
 
     /// An extract of the blocks since the last one, of which nothing stays; none if there are none.
     pub(crate) fn finish<R: Stored>(&mut self) -> Result<Option<Vec<u8>>, CodecError> {
-        if self.end == self.before { Ok(None) } else { self.close::<R>(&[]).map(Some) }
+        if self.end.seq == self.before.seq { Ok(None) } else { self.close::<R>(&[]).map(Some) }
     }
 
     fn close<R: Stored>(&mut self, kept: &[(Seq, &R)]) -> Result<Vec<u8>, CodecError> {
@@ -101,10 +107,11 @@ impl Extractor {
         summary.put(&mut out);
         out.extend_from_slice(&self.before.hash.0);
         out.extend_from_slice(&records);
+        let hash = if self.end == self.upto { self.end.hash } else { Hash::default() };
         let digest = Hash::of(&out);
-        out.extend_from_slice(&self.end.hash.0);
-        out.extend_from_slice(&check(self.end.hash, digest));
-        self.before = self.end;
+        out.extend_from_slice(&hash.0);
+        out.extend_from_slice(&check(hash, digest));
+        self.before = Tip { hash, ..self.end };
         Ok(out)
     }
 }

@@ -156,3 +156,37 @@ fn a_header_says_which_kinds_and_peers_are_in_the_block() {
     assert!(summaries[1].may_hold(Summary::bit(2)) && !summaries[1].may_hold(Summary::bit(3)));
     assert_eq!(Summary::bit(200), Summary::bit(31), "kinds to come share the last bit");
 }
+
+/// Hashes of blocks that are gone take more room than what is left, and show nothing.
+#[test]
+fn between_two_extracts_no_hash_is_kept() {
+    let of = |at: u8| if at.is_multiple_of(3) { Count::Note(vec![at; 700]) } else { add(at.into(), 1) };
+    for last in [28, 30] {
+        let (mut writer, mut whole) = (ChainWriter::new(Tip::default()), Vec::new());
+        for at in 1..=last {
+            let put = |_: Seq, block: &[u8]| {
+                whole.push(Block::<Count>::decode(block).unwrap());
+                Ok::<(), CodecError>(())
+            };
+            writer.write(&[of(at)], WallMicros(at.into()), put).unwrap();
+        }
+        let (before, upto) = (Tip::after(&whole[0].header, &whole[0].seal), writer.tip());
+        let mut extractor = Extractor::new(before, upto);
+        let kept = whole[1..].iter().filter_map(|block| extractor.add(block).unwrap());
+        let mut extracts: Vec<Vec<u8>> = kept.collect();
+        extracts.extend(extractor.finish::<Count>().unwrap());
+        let (mut tip, mut left, mut hashes) = (before, Vec::new(), Vec::new());
+        for bytes in &extracts {
+            let block = Block::<Count>::decode(bytes).unwrap();
+            assert!(tip.links(&block.header, &block.seal), "{:?} after {tip:?}", block.header);
+            tip = Tip::after(&block.header, &block.seal);
+            hashes.push(tip.hash);
+            left.extend(block.rows().map(|(seq, note)| (seq, block.header.time, note.clone())));
+        }
+        let notes = (1..=last).filter(|at| at.is_multiple_of(3));
+        let expected: Vec<_> = notes.map(|at| (Seq(at.into()), WallMicros(at.into()), of(at))).collect();
+        assert_eq!((left, tip), (expected, upto));
+        assert_eq!(hashes.pop(), Some(upto.hash));
+        assert_eq!(hashes, vec![Hash::default(); extracts.len() - 1]);
+    }
+}

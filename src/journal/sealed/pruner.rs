@@ -18,7 +18,8 @@ pub(super) fn prune<R: Stored>(read: &TieredRead, keep: Keep) -> Result<bool, St
 }
 
 fn pruned<R: Stored>(files: &dyn Files, name: &str, index: &Arc<Index>) -> Result<Vec<u8>, StoreError> {
-    let (mut builder, mut extractor) = (Builder::new(index.before), Extractor::new(index.before));
+    let mut builder = Builder::new(index.before);
+    let mut extractor = Extractor::new(index.before, index.end);
     let mut tip = index.before;
     for frame in &index.frames {
         let raw = segment::unpack(files, name, &frame.piece)?;
