@@ -38,6 +38,9 @@ pub enum Fault {
     /// A write or sync failed or stalls.
     #[error("{0}: this node ends, so that nothing is said that is not stored")]
     Failed(String),
+    /// A fault in this program.
+    #[error("{0}: this node ends, so that nothing is said that is not stored")]
+    Bug(String),
     /// Another process owns the directory.
     #[error("{0}: this node ends, so that one owner is left")]
     Taken(String),
@@ -48,6 +51,7 @@ impl Fault {
     pub(super) fn of(by: &str, error: &StoreError) -> Fault {
         match error {
             StoreError::Taken(_) => Fault::Taken(format!("{by}: {error}")),
+            StoreError::Panicked(_) | StoreError::Value(_) => Fault::Bug(format!("{by}: {error}")),
             _ => Fault::Failed(format!("{by}: {error}")),
         }
     }
@@ -60,6 +64,9 @@ impl Fault {
         match self {
             Fault::Failed(_) => {
                 "mend the disk, or free space on it, then start again: what was acknowledged is there"
+            }
+            Fault::Bug(_) => {
+                "start again: what was acknowledged is there; if it comes again, report it with the node's log"
             }
             Fault::Taken(_) => {
                 "let one process run on the directory, and keep it where flock works (no network share)"
@@ -212,5 +219,18 @@ impl<F: Fold> Drop for Journal<F> {
             self.staging.stop(Stop::Abandon);
             drop(writer.join());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Who is told to mend a disk that is well looks in the wrong place.
+    #[test]
+    fn a_panic_is_no_fault_of_the_disk() {
+        let of = |error: StoreError| Fault::of("journal", &error).hint();
+        assert!(of(StoreError::Panicked("the store panicked: why".into())).contains("report it"));
+        assert!(of(StoreError::Failed("fdatasync: Input/output error".into())).contains("the disk"));
     }
 }

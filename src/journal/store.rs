@@ -55,6 +55,9 @@ pub enum StoreError {
     /// Another process has the store open, or reads its files. Nothing was changed.
     #[error("another process has the store")]
     Locked,
+    /// A fault in this program, caught where it would have left the store half-way.
+    #[error("{0}")]
+    Panicked(String),
     /// Any other failure.
     #[error("the store failed ({0})")]
     Failed(String),

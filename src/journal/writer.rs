@@ -167,8 +167,8 @@ impl<F: Fold> Writer<F> {
             Ok(Ok(_)) => drop(done.send(*self.publish.borrow())),
             Ok(Err(error)) => (self.fatal)(Fault::of("journal", &error)),
             Err(panic) => {
-                let why = format!("journal: the store panicked: {}", panic_text(&*panic));
-                (self.fatal)(Fault::Failed(why));
+                let error = StoreError::Panicked(format!("the store panicked: {}", panic_text(&*panic)));
+                (self.fatal)(Fault::of("journal", &error));
             }
         }
     }

@@ -212,7 +212,7 @@ fn caught<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreErr
     // Whatever it has left half-done is never looked at again.
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let why = format!("the work on a segment panicked: {}", panic_text(&*panic));
-        Err(StoreError::Failed(why))
+        Err(StoreError::Panicked(why))
     })
 }
 

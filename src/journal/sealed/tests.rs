@@ -354,8 +354,8 @@ fn a_panic_while_a_segment_is_made_ends_the_node() {
     journal.stage(step(counts(900, 1), 1));
     journal.checkpoint(Faulty.parts());
     until("the fault is told", || !said.lock().unwrap().is_empty());
-    let fault = "journal: the store failed (the work on a segment panicked: a fault in the fold): this node ends, so that \
-                 nothing is said that is not stored";
+    let fault = "journal: the work on a segment panicked: a fault in the fold: this node ends, so that nothing is said \
+                 that is not stored";
     assert_eq!(*said.lock().unwrap(), [fault]);
     assert_eq!(disk.open().reader().files().names().unwrap(), [""; 0]);
 }

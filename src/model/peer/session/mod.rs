@@ -11,7 +11,7 @@ use crate::model::evidence::Seen;
 use crate::model::message::{ControlDown, ControlUp, Message};
 use crate::model::peer::entry::Entry;
 use crate::model::step::{Because, ConnId, Effect, Exit};
-use crate::types::{Epoch, Generation, Now, Number, Seq};
+use crate::types::{Epoch, Generation, Now, Seq};
 
 /// See the module's text.
 pub(super) struct Session {
@@ -160,8 +160,9 @@ impl Session {
         cx.adopt_clock(answer.clock);
         let (peer, epoch) = (answer.opened.peer, answer.opened.epoch);
         if answer.opened.is_ahead_of(cx.state.last) {
-            self.renewing = true;
-            return be_reborn(cx, answer.opened.highest);
+            let highest = answer.opened.highest;
+            tracing::error!(%highest, last = %cx.state.last, "this store is an old copy: it takes a new session");
+            return self.renew(cx);
         }
         live_in(cx, epoch);
         if cx.state.opened != Some((peer, epoch)) {
@@ -178,9 +179,17 @@ impl Session {
         self.dial_control(cx);
     }
 
-    /// Once a turn. The numbers of the epoch are spent and none of them is open: a new token makes this a new store, whose
-    /// numbers count from 1 in a later epoch. The control stream goes first: while it is up the warehouse takes no other
-    /// store for this peer's. In office it waits: a new session would end the term, and a trader places nothing.
+    /// A new token makes this a new store, whose numbers count from 1 in a later epoch, so that none is used twice. The
+    /// control stream goes first: while it is up the warehouse takes no other store for this peer's.
+    fn renew(&mut self, cx: &mut Cx<'_>) {
+        (cx.session_open, cx.present) = (false, false);
+        self.control.close(cx);
+        self.renewing = true;
+        cx.turn.at_once(Because::TellsNothing, Effect::RenewToken);
+    }
+
+    /// Once a turn. The numbers of the epoch are spent and none of them is open. In office it waits: a new session would
+    /// end the term, and a trader places nothing.
     pub(super) fn renew_when_spent(&mut self, cx: &mut Cx<'_>) {
         let spent = cx.state.numbers_left(cx.me.epoch) == 0 && cx.state.open.is_empty();
         // An answer that is under way is of the store as it was.
@@ -188,10 +197,7 @@ impl Session {
             return;
         }
         tracing::warn!(last = %cx.state.last, "the numbers of this epoch are spent: this store takes a new session");
-        (cx.session_open, cx.present) = (false, false);
-        self.control.close(cx);
-        self.renewing = true;
-        cx.turn.at_once(Because::TellsNothing, Effect::RenewToken);
+        self.renew(cx);
     }
 
     /// The store has another token: as a new store it asks for a session of its own.
@@ -270,13 +276,6 @@ impl Session {
     pub(super) fn conns(&self) -> impl Iterator<Item = ConnId> {
         self.control.conn().into_iter()
     }
-}
-
-/// The warehouse has decided numbers that this store never placed: it is an old copy. A new token makes it a new store,
-/// hence a new epoch, so that no number is used twice.
-fn be_reborn(cx: &mut Cx<'_>, highest: Number) {
-    tracing::error!(%highest, last = %cx.state.last, "this store is an old copy: it takes a new session");
-    cx.turn.at_once(Because::TellsNothing, Effect::RenewToken);
 }
 
 /// A term lives in one process, so the one that an earlier process of this store held is over, whatever the warehouse

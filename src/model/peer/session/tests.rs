@@ -122,6 +122,18 @@ fn an_old_copy_of_a_store_takes_a_new_token() {
     );
 }
 
+/// A copy of this store has taken numbers meanwhile. While the control stream is up the warehouse takes no other store for
+/// this peer's, and this one would not ask.
+#[test]
+fn a_store_found_to_be_an_old_copy_hangs_up_before_it_asks_with_its_new_token() {
+    let mut bench = Bench::in_market(offices(2, Some((6, 1)), Some((8, 9))));
+    let roster = Some(Box::new(offices(3, Some((6, 1)), Some((8, 9)))));
+    assert_eq!(bench.say("home", told(TradeAnswer { roster, ..TradeAnswer::default() })), [ASKED]);
+    assert_eq!(bench.came("open", Ok(open_answer(0, 17, 0))), ["hang up control", "renew token"]);
+    assert_eq!(bench.after(5_000), [""; 0], "nothing before the token is on disk");
+    asks_with_new_token(&mut bench);
+}
+
 const ASKED: &str = "call warehouse open 4 generation 0";
 
 /// A peer whose numbers are spent, as they were before its session was open.
