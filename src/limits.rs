@@ -301,6 +301,33 @@ pub(crate) const ORPHAN_MAX: Duration = Duration::from_millis(800);
 /// Time in which all nodes of `up` must be serving.
 pub(crate) const START_MAX: Duration = Duration::from_secs(30);
 
+/// Fewest peers of a soak: one may be away while two hold the offices and another stands for one.
+pub(crate) const SOAK_NODES_MIN: u32 = 3;
+/// Orders per second that a soak's clients place at most: beyond it they are what is measured.
+pub(crate) const SOAK_RATE_MAX: u32 = 20_000;
+/// Clients of a soak: at least so many,
+pub(crate) const SOAK_CLIENTS_MIN: u32 = 8;
+/// one for so many orders per second,
+pub(crate) const SOAK_ORDERS_PER_CLIENT: u32 = 50;
+/// and at most so many.
+pub(crate) const SOAK_CLIENTS_MAX: u32 = 64;
+/// All stores of a soak are checked this often, or six times in a short run,
+pub(crate) const SOAK_CHECK_EVERY: Duration = Duration::from_secs(300);
+/// but not more often than this.
+pub(crate) const SOAK_CHECK_EVERY_MIN: Duration = Duration::from_secs(10);
+/// A check that cannot read a node, since it is away, is begun again for this long.
+pub(crate) const SOAK_CHECK_RETRY_MAX: Duration = Duration::from_secs(30);
+/// Trade goes on within this after a fault has ended, or the run has failed.
+pub(crate) const SOAK_RECOVERY_MAX: Duration = Duration::from_secs(30);
+/// What was placed has its outcome within this after the load has ended.
+pub(crate) const SOAK_DRAIN_MAX: Duration = Duration::from_secs(60);
+/// How long no sample counts for a slope, or a third of a shorter run: caches fill, files take their first size.
+pub(crate) const SOAK_WARM_UP_MAX: Duration = Duration::from_secs(1_200);
+/// Size of the disk that a soak fills.
+pub(crate) const SOAK_DISK_MIB: u64 = 512;
+/// Examples of one kind of failure that a verdict names.
+pub(crate) const SOAK_EXAMPLES_MAX: usize = 20;
+
 const _: () = {
     assert!(GOSSIP_EVERY_MS < MEMBERSHIP_QUIET_MS / 4, "who waits for quiet has heard the news of others");
     assert!(

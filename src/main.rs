@@ -65,6 +65,7 @@ fn run(cli: &Cli) -> Result<u8, Failure> {
         Command::Archive(args) => ops::archive::archive(args, &cli.global),
         Command::Restore(args) => ops::backup::restore(args, &cli.global),
         Command::Simulate(args) => ops::simulate::run(args, &cli.global),
+        Command::Soak(args) => ops::soak::run(args, &cli.global),
         Command::Bench(args) => ops::bench::run(args, &cli.global),
         Command::BenchLoad(args) => ops::bench::load(args),
         Command::Completions { shell } => ops::manual::completions(*shell, &mut std::io::stdout()),

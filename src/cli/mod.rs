@@ -10,6 +10,7 @@ mod market;
 mod node;
 mod simulate;
 mod size;
+mod soak;
 mod usage;
 mod value;
 
@@ -30,6 +31,7 @@ pub(crate) use node::{
     BASE_PORT, JoinArgs, KeepFlags, LogFormat, NodeFlags, PeerArgs, ShopperFlags, WarehouseArgs,
 };
 pub(crate) use simulate::SimulateArgs;
+pub(crate) use soak::{FaultKind, KeepStores, SoakArgs};
 pub(crate) use usage::Stop;
 pub(crate) use value::{NodeAddr, Pieces};
 
@@ -169,6 +171,13 @@ pub enum Command {
   bazaar simulate --seeds 1..10000 --jobs 8 --until-failure --json
   bazaar simulate --seed 42 --trace              everything that happens, line by line")]
     Simulate(SimulateArgs),
+    /// Run a market under load and faults for as long as you like, and judge it
+    #[command(before_help = "Examples:
+  bazaar soak                                        ten minutes, all kinds of faults
+  bazaar soak --duration 24h --rate 500 --report soak-1
+  bazaar soak --replay soak-1 --report soak-2        the same faults at the same times
+  bazaar soak --faults kill,pause --until-failure    until something is wrong")]
+    Soak(Box<SoakArgs>),
     /// Measure throughput and latency
     #[command(before_help = "Examples:
   bazaar bench warehouse --duration 10s --batch 256

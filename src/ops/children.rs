@@ -105,6 +105,11 @@ fn first_line(process: &mut Process) -> std::sync::mpsc::Receiver<String> {
 }
 
 impl Starting {
+    /// Its process id of the operating system.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.pid()
+    }
+
     /// Waits until it serves.
     ///
     /// # Errors

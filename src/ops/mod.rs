@@ -3,6 +3,7 @@
 pub mod archive;
 pub mod backup;
 pub mod bench;
+pub(crate) mod chart;
 pub(crate) mod children;
 pub mod dump;
 mod generation;
@@ -22,6 +23,7 @@ pub mod room;
 pub(crate) mod rows;
 mod runtime;
 pub mod simulate;
+pub mod soak;
 pub(crate) mod source;
 pub mod status;
 pub mod up;

@@ -122,6 +122,11 @@ impl Part {
         self.draw(|took| Some(self.text(count()?, took)));
     }
 
+    /// How it goes, in words. Asked for only where a line is due.
+    pub(crate) fn says(&self, text: impl FnOnce() -> String) {
+        self.draw(|_| Some(text()));
+    }
+
     /// Waits for work that takes about so long.
     pub(crate) async fn wait<T>(&self, work: impl Future<Output = T>, about: Duration) -> T {
         let mut work = std::pin::pin!(work);

@@ -7,7 +7,7 @@ use crate::types::PeerId;
 
 /// A trader's end and what came after. Times are Unix microseconds.
 #[derive(Clone, Debug)]
-pub(super) struct Failover {
+pub(crate) struct Failover {
     /// The trader that died.
     from: PeerId,
     /// The trader that took over.
@@ -47,7 +47,7 @@ impl Failover {
     }
 
     /// For people.
-    pub(super) fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         let ms = |value: Option<f64>| value.map_or("?".to_owned(), |ms| format!("{ms:.0}"));
         let Replayed { settled, duplicates, lost } = self.replayed;
         format!(
@@ -57,7 +57,7 @@ impl Failover {
         )
     }
 
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         json!({
             "from": self.from.0,
             "to": self.to.map(|peer| peer.0),
@@ -71,11 +71,11 @@ impl Failover {
 
 /// The failovers of a run, the oldest first.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Failovers(Vec<Failover>);
+pub(crate) struct Failovers(Vec<Failover>);
 
 impl Failovers {
     /// A trader ended. Its partner may have noticed before the system told us.
-    pub(super) fn ended(&mut self, trader: PeerId, at: u64) {
+    pub(crate) fn ended(&mut self, trader: PeerId, at: u64) {
         match self.last_of(trader, |failover| failover.reaped.is_none()) {
             Some(failover) => failover.reaped = Some(at),
             None => self.0.push(Failover { reaped: Some(at), ..Failover::killed(trader, at) }),
@@ -83,7 +83,7 @@ impl Failovers {
     }
 
     /// A trader was suspected.
-    pub(super) fn suspected(&mut self, trader: PeerId, at: u64) {
+    pub(crate) fn suspected(&mut self, trader: PeerId, at: u64) {
         match self.last_of(trader, |failover| failover.to.is_none()) {
             Some(failover) => {
                 failover.detected.get_or_insert(at);
@@ -93,14 +93,14 @@ impl Failovers {
     }
 
     /// The first order was decided after a trader's end.
-    pub(super) fn took_over(&mut self, by: PeerId, trader: PeerId, at: u64) {
+    pub(crate) fn took_over(&mut self, by: PeerId, trader: PeerId, at: u64) {
         if let Some(failover) = self.last_of(trader, |_| true) {
             (failover.to, failover.took_over) = (Some(by), Some(at));
         }
     }
 
     /// The orders that a dead trader had accepted have their outcomes. Gives the line to print.
-    pub(super) fn replayed(&mut self, trader: PeerId, replayed: Replayed) -> Option<String> {
+    pub(crate) fn replayed(&mut self, trader: PeerId, replayed: Replayed) -> Option<String> {
         let failover = self.last_of(trader, |_| true)?;
         failover.replayed = replayed;
         Some(failover.line())
@@ -110,7 +110,12 @@ impl Failovers {
         self.0.iter_mut().rev().find(|failover| failover.from == trader && is(failover))
     }
 
-    pub(super) fn json(&self) -> Vec<Value> {
+    /// Milliseconds until each trader was suspected, and from then until trade went on, as far as both are known.
+    pub(crate) fn times(&self) -> impl Iterator<Item = (f64, f64)> + '_ {
+        self.0.iter().filter_map(|failover| Some((failover.detected_ms()?, failover.took_over_ms()?)))
+    }
+
+    pub(crate) fn json(&self) -> Vec<Value> {
         self.0.iter().map(Failover::json).collect()
     }
 }

@@ -9,14 +9,14 @@ mod close;
 mod command;
 mod count;
 mod dir;
-mod failovers;
+pub(super) mod failovers;
 mod fleet;
 mod lines;
 mod plan;
 mod ports;
 mod signals;
 mod summary;
-mod watch;
+pub(super) mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal as _;

@@ -9,7 +9,7 @@ use crate::types::PeerId;
 use crate::wire::client::Node;
 
 /// What a node told, or that it tells nothing any more.
-pub(super) enum News {
+pub(crate) enum News {
     /// Something happened.
     Happened(Happening),
     /// What had happened before it was watched.
@@ -19,7 +19,7 @@ pub(super) enum News {
 }
 
 /// Watches a node until its stream ends.
-pub(super) fn node(peer: PeerId, addr: String, news: mpsc::Sender<News>) {
+pub(crate) fn node(peer: PeerId, addr: String, news: mpsc::Sender<News>) {
     tokio::spawn(async move {
         if let Ok(node) = Node::connect(&addr, CALL_DEADLINE).await
             && let Ok(mut happenings) = node.events().await

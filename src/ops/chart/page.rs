@@ -1,0 +1,97 @@
+//! A page of pictures and tables in one file.
+
+use std::fmt::Write as _;
+
+/// Looks the same with a light and a dark ground: the pictures have a white one of their own.
+const STYLE: &str = "body{font:15px/1.45 system-ui,sans-serif;max-width:980px;margin:2em auto;padding:0 1em;\
+color:#222;background:#fff}h1{font-size:1.5em}h2{font-size:1.1em;margin-top:2em}svg{max-width:100%;height:auto;\
+border:1px solid #ddd;margin:.5em 0}table{border-collapse:collapse;font-size:.9em}th,td{text-align:left;\
+padding:.15em .9em .15em 0;border-bottom:1px solid #e5e5e5;vertical-align:top}td.n{text-align:right;\
+font-variant-numeric:tabular-nums}.ok{color:#00695c;font-weight:600}.bad{color:#b3261e;font-weight:600}\
+.key{display:inline-block;width:.9em;height:.9em;margin:0 .3em 0 1em;vertical-align:-.1em;opacity:.45}";
+
+/// Rows under a head. Cells that begin with a digit or a minus stand to the right.
+pub(crate) struct Table {
+    pub head: Vec<String>,
+    pub rows: Vec<Vec<String>>,
+}
+
+/// What is on the page so far.
+pub(crate) struct Page(String);
+
+impl Page {
+    pub(crate) fn new(title: &str) -> Page {
+        let title = escaped(title);
+        Page(format!(
+            "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>\
+             <style>{STYLE}</style></head><body>\n<h1>{title}</h1>\n"
+        ))
+    }
+
+    fn add(&mut self, text: std::fmt::Arguments<'_>) {
+        // A string takes whatever is written.
+        let _ = writeln!(self.0, "{text}");
+    }
+
+    pub(crate) fn section(&mut self, title: &str) {
+        self.add(format_args!("<h2>{}</h2>", escaped(title)));
+    }
+
+    /// A line, well or not.
+    pub(crate) fn verdict(&mut self, good: bool, text: &str) {
+        let class = if good { "ok" } else { "bad" };
+        self.add(format_args!("<p class=\"{class}\">{}</p>", escaped(text)));
+    }
+
+    pub(crate) fn text(&mut self, text: &str) {
+        self.add(format_args!("<p>{}</p>", escaped(text)));
+    }
+
+    /// Names of colours.
+    pub(crate) fn legend(&mut self, kinds: &[(String, String)]) {
+        let key = |(colour, name): &(String, String)| {
+            format!("<span class=\"key\" style=\"background:{colour}\"></span>{}", escaped(name))
+        };
+        self.add(format_args!("<p>{}</p>", kinds.iter().map(key).collect::<String>()));
+    }
+
+    pub(crate) fn svg(&mut self, svg: &str) {
+        self.add(format_args!("{svg}"));
+    }
+
+    pub(crate) fn table(&mut self, table: &Table) {
+        let head: String = table.head.iter().map(|cell| format!("<th>{}</th>", escaped(cell))).collect();
+        let cell = |cell: &String| {
+            let number = cell.starts_with(|it: char| it.is_ascii_digit() || it == '-');
+            format!("<td{}>{}</td>", if number { " class=\"n\"" } else { "" }, escaped(cell))
+        };
+        let row = |row: &Vec<String>| format!("<tr>{}</tr>\n", row.iter().map(cell).collect::<String>());
+        let rows: String = table.rows.iter().map(row).collect();
+        self.add(format_args!("<table><tr>{head}</tr>\n{rows}</table>"));
+    }
+
+    /// The whole text.
+    pub(crate) fn finish(mut self) -> String {
+        self.add(format_args!("</body></html>"));
+        self.0
+    }
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_stands_in_a_cell_stays_in_it() {
+        let mut page = Page::new("a <b>");
+        page.table(&Table { head: vec!["x".into()], rows: vec![vec!["<script>".into(), "-3".into()]] });
+        let text = page.finish();
+        assert!(text.contains("a &lt;b&gt;") && text.contains("&lt;script&gt;") && !text.contains("<script"));
+        assert!(text.contains("<td class=\"n\">-3</td>") && text.trim_end().ends_with("</html>"));
+        assert!(!text.contains("http"), "it needs no network");
+    }
+}

@@ -1,0 +1,185 @@
+//! What goes wrong, done to the nodes from outside, and how long it takes until trade goes on.
+
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use super::cluster::{Cluster, Node};
+use super::disk::SmallDisk;
+use super::links::Cut;
+use super::load::Count;
+use super::schedule::Planned;
+use crate::cli::FaultKind;
+use crate::limits::{BACKOFF_MIN, CALL_DEADLINE, SOAK_RECOVERY_MAX};
+use crate::ops::output::Failure;
+use crate::types::{PeerId, node_name};
+
+/// What a kind needs that is not there, if anything: such a kind is left out, by name.
+pub(super) fn lacks(kind: FaultKind, disk: &Result<SmallDisk, String>) -> Option<String> {
+    match kind {
+        FaultKind::SlowDisk => lacks_strace(),
+        FaultKind::DiskFull => disk.as_ref().err().cloned(),
+        _ => None,
+    }
+}
+
+/// strace delays the syncs of a running process.
+fn lacks_strace() -> Option<String> {
+    let version = Command::new("strace").arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    if !version.is_ok_and(|status| status.success()) {
+        return Some("strace is not installed".to_owned());
+    }
+    let scope = std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_default();
+    let free = scope.trim().is_empty() || scope.trim() == "0" || rustix::process::getuid().is_root();
+    (!free).then(|| "strace may not attach to other processes (kernel.yama.ptrace_scope)".to_owned())
+}
+
+/// A fault that was played.
+pub(super) struct Fault {
+    pub planned: Planned,
+    /// Seconds after the begin of the load.
+    pub at_s: f64,
+    /// How long an order waited at most that was due while it lasted: so long trade stood still for somebody. None: some
+    /// client was not answered, long after the fault's end, what was due then.
+    pub recovered: Option<Duration>,
+    /// Nodes that did not come back, and why.
+    pub lost: Vec<(PeerId, Failure)>,
+}
+
+impl Fault {
+    /// Its nodes, for people.
+    pub(super) fn nodes(&self) -> String {
+        let names: Vec<String> = self.planned.nodes().map(node_name).collect();
+        match (self.planned.kind(), names.as_slice()) {
+            (Some(FaultKind::RestartAll), _) => "all".to_owned(),
+            (Some(FaultKind::Partition), [one, others @ ..]) if others.len() > 1 => format!("{one} from all"),
+            (Some(FaultKind::Partition), [one, other]) => format!("{one} from {other}"),
+            _ => names.join(" "),
+        }
+    }
+
+    pub(super) fn json(&self) -> Value {
+        json!({
+            "at_s": (self.at_s * 1_000.0).round() / 1_000.0,
+            "kind": self.planned.kind,
+            "node": self.nodes(),
+            "for_ms": self.planned.for_ms,
+            "recovered_ms": self.recovered.map(|it| it.as_millis() as u64),
+        })
+    }
+}
+
+/// Does it, undoes it after its time, and waits until trade goes on for all clients.
+pub(super) async fn play(
+    planned: Planned,
+    cluster: Arc<Cluster>,
+    (count, mut floor): (Count, watch::Receiver<Instant>),
+    load_began: Instant,
+) -> Fault {
+    let (began, at_s) = (Instant::now(), load_began.elapsed().as_secs_f64());
+    let lasts = Duration::from_millis(planned.for_ms);
+    let (doing, done) = (Arc::clone(&cluster), planned.clone());
+    let undo = blocking(move || begin(&doing, &done)).await.unwrap_or(Undo::Nothing);
+    tokio::time::sleep(lasts).await;
+    let lost = blocking(move || end(&cluster, undo)).await.unwrap_or_default();
+    let ended = Instant::now();
+    let served = floor.wait_for(|floor| *floor >= ended);
+    let served = tokio::time::timeout(SOAK_RECOVERY_MAX, served).await.is_ok_and(|it| it.is_ok());
+    let recovered = served.then(|| count.look().longest_wait(began, ended));
+    Fault { planned, at_s, recovered, lost }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    tokio::task::spawn_blocking(work).await.ok()
+}
+
+/// What makes it well again.
+enum Undo {
+    Nothing,
+    Start(Vec<PeerId>),
+    GoOn(PeerId),
+    Heal(Vec<(PeerId, PeerId)>),
+    Clear,
+    Hurry(Option<Child>),
+}
+
+fn begin(cluster: &Cluster, planned: &Planned) -> Undo {
+    let nodes: Vec<PeerId> = planned.nodes().collect();
+    let Some((first, others)) = nodes.split_first() else { return Undo::Nothing };
+    match planned.kind() {
+        Some(FaultKind::Kill | FaultKind::RestartAll) => {
+            nodes.iter().for_each(|node| cluster.kill(*node));
+            Undo::Start(nodes)
+        }
+        Some(FaultKind::Pause) => {
+            cluster.node(*first).into_iter().for_each(Node::pause);
+            Undo::GoOn(*first)
+        }
+        Some(FaultKind::Partition) => {
+            let pairs: Vec<_> = others.iter().map(|other| (*first, *other)).collect();
+            cluster.links.cut(&pairs, if planned.reset { Cut::Reset } else { Cut::Silent });
+            Undo::Heal(pairs)
+        }
+        Some(FaultKind::DiskFull) => {
+            cluster.disk.iter().for_each(SmallDisk::fill);
+            Undo::Clear
+        }
+        Some(FaultKind::SlowDisk) => {
+            Undo::Hurry(cluster.node(*first).and_then(|node| slow(node, planned.late_ms)))
+        }
+        None => Undo::Nothing,
+    }
+}
+
+/// Each sync of the node is late.
+fn slow(node: &Node, late_ms: u64) -> Option<Child> {
+    let inject = format!("inject=fdatasync,fsync,sync_file_range:delay_enter={}", late_ms * 1_000);
+    let mut command = Command::new("strace");
+    command.args([
+        "-f",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        "trace=fdatasync,fsync,sync_file_range",
+        "-e",
+        &inject,
+    ]);
+    command.args(["-p", &node.pid()?.to_string()]);
+    // A node that is gone has no syncs to delay.
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok()
+}
+
+/// Gives the nodes that did not come back.
+fn end(cluster: &Cluster, undo: Undo) -> Vec<(PeerId, Failure)> {
+    match undo {
+        Undo::Nothing => {}
+        Undo::GoOn(node) => cluster.node(node).into_iter().for_each(Node::go_on),
+        Undo::Heal(pairs) => cluster.links.heal(&pairs),
+        Undo::Clear => cluster.disk.iter().for_each(SmallDisk::clear),
+        Undo::Hurry(strace) => strace.into_iter().for_each(detach),
+        Undo::Start(nodes) => {
+            let start = |node: PeerId| cluster.start_node(node).err().map(|why| (node, why));
+            return nodes.into_iter().filter_map(start).collect();
+        }
+    }
+    Vec::new()
+}
+
+/// strace lets the process go where it is told to end, and not where it is killed.
+fn detach(mut strace: Child) {
+    if let Some(pid) = Pid::from_raw(strace.id() as i32) {
+        // It has ended with its node.
+        let _ = kill_process(pid, Signal::INT);
+    }
+    let began = Instant::now();
+    while began.elapsed() < CALL_DEADLINE && !matches!(strace.try_wait(), Ok(Some(_))) {
+        std::thread::sleep(BACKOFF_MIN);
+    }
+    // It has ended, or is not heard of again.
+    let _ = (strace.kill(), strace.wait());
+}

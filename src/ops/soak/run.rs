@@ -1,0 +1,402 @@
+//! The run itself: one loop that plays the schedule, looks at everything at its times, and takes in what comes back.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::books::Books;
+use super::cluster::Cluster;
+use super::faults::{self, Fault};
+use super::history::Lines;
+use super::load::{Count, Load};
+use super::page::Interval;
+use super::schedule::{Planned, SCHEDULE};
+use super::verdict::Seen;
+use super::verify::{Verified, verify};
+use super::{Plan, failed, line, samples};
+use crate::cli::{Global, SoakArgs};
+use crate::limits::{INBOX_MAX, SOAK_CHECK_EVERY, SOAK_CHECK_EVERY_MIN, SOAK_DRAIN_MAX, START_MAX};
+use crate::model::happening::What;
+use crate::node::wall_now;
+use crate::ops::live::Asking;
+use crate::ops::market;
+use crate::ops::output::{Failure, exit};
+use crate::ops::progress::Part;
+use crate::ops::retry;
+use crate::ops::source::open_offline;
+use crate::ops::up::failovers::Failovers;
+use crate::ops::up::watch::{self as watcher, News};
+use crate::types::{PeerId, node_name};
+
+const HISTORY: &str = "history.jsonl";
+/// How often the offices are looked at while the market comes up.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// A check that ended, with the books that it went on with.
+struct Checked {
+    verified: Verified,
+    books: Books,
+}
+
+/// See the module's text.
+pub(super) struct Run {
+    plan: Plan,
+    cluster: Arc<Cluster>,
+    count: Count,
+    floor: watch::Receiver<Instant>,
+    stop: watch::Sender<bool>,
+    load: JoinHandle<()>,
+    began: Instant,
+    seen: Seen,
+    failovers: Failovers,
+    /// None while a check has them.
+    books: Option<Books>,
+    checking: Option<JoinHandle<Checked>>,
+    playing: JoinSet<Fault>,
+    news: (mpsc::Sender<News>, mpsc::Receiver<News>),
+    history: Lines,
+    schedule: Lines,
+    report: PathBuf,
+    global: Global,
+    terminal: Part,
+}
+
+async fn paired(addr: &str) -> Result<bool, Failure> {
+    let report = market::report(addr, START_MAX).await;
+    report.map(|report| report.roster.paired).map_err(|error| market::unreachable(addr, &error))
+}
+
+impl Run {
+    /// Starts the market and the load, plays the schedule until time is up, and ends the load.
+    pub(super) async fn start(
+        plan: Plan,
+        args: &SoakArgs,
+        global: &Global,
+        report: &Path,
+    ) -> Result<Run, Failure> {
+        let (mut plan, lines) =
+            (plan, |name: &str| Lines::create(&report.join(name)).map_err(failed(report)));
+        let (history, schedule) = (lines(HISTORY)?, lines(SCHEDULE)?);
+        let cluster = Arc::new(Cluster::new(report, args.nodes, plan.disk.take())?);
+        let starting = Arc::clone(&cluster);
+        blocking(move || starting.start()).await??;
+        let warehouse = cluster.node(PeerId::WAREHOUSE).map(|node| node.addr()).unwrap_or_default();
+        if !retry::until(LOOK_EVERY, START_MAX, async || paired(&warehouse).await).await? {
+            return Err(Failure::new(exit::UNDETERMINED, "no pair of traders came into office"));
+        }
+        let addrs = cluster.nodes().map(|node| node.addr()).collect();
+        let load = Load::open(&warehouse, addrs, args.rate).await?;
+        let (count, floor, books) = (load.count(), load.floor(), Some(Books::new(load.ids())));
+        let (stop, stopped) = watch::channel(false);
+        let mut run = Run {
+            seen: Seen { left_out: plan.left_out.clone(), ..Seen::default() },
+            plan,
+            cluster,
+            count,
+            floor,
+            stop,
+            load: tokio::spawn(load.run(stopped)),
+            began: Instant::now(),
+            failovers: Failovers::default(),
+            books,
+            checking: None,
+            playing: JoinSet::new(),
+            news: mpsc::channel(INBOX_MAX),
+            history,
+            schedule,
+            report: report.to_owned(),
+            global: global.clone(),
+            terminal: line(global),
+        };
+        run.watch();
+        run.play(args).await?;
+        run.end_load().await;
+        Ok(run)
+    }
+
+    fn at_s(&self) -> f64 {
+        self.began.elapsed().as_secs_f64()
+    }
+
+    /// What happens at the nodes says when a trader was suspected and taken over.
+    fn watch(&self) {
+        for node in self.cluster.nodes() {
+            watcher::node(node.id, node.addr(), self.news.0.clone());
+        }
+    }
+
+    async fn play(&mut self, args: &SoakArgs) -> Result<(), Failure> {
+        let caught = |kind| signal(kind).map_err(|error| Failure::new(exit::FAILURE, error.to_string()));
+        let (mut int, mut term) = (caught(SignalKind::interrupt())?, caught(SignalKind::terminate())?);
+        let check_every = (args.duration / 6).clamp(SOAK_CHECK_EVERY_MIN, SOAK_CHECK_EVERY);
+        let mut looks = tokio::time::interval(samples::every(args.duration));
+        let mut checks = tokio::time::interval_at((self.began + check_every).into(), check_every);
+        let mut next = self.plan.next();
+        while !self.is_over(args) {
+            let due = next.as_ref().map_or(args.duration, |fault| Duration::from_millis(fault.at_ms));
+            let wake = self.began + if args.until_failure { due } else { due.min(args.duration) };
+            tokio::select! {
+                _ = looks.tick() => self.look(),
+                _ = checks.tick() => self.check(),
+                Some(fault) = self.playing.join_next() => self.played(fault),
+                checked = ended(&mut self.checking) => self.checked(checked),
+                Some(news) = self.news.1.recv() => self.heard(news),
+                () = tokio::time::sleep_until(wake.into()) => {
+                    if let Some(fault) = next.take_if(|_| self.began.elapsed() >= due) {
+                        self.begin(fault);
+                        next = self.plan.next();
+                    }
+                }
+                _ = int.recv() => self.seen.interrupted = true,
+                _ = term.recv() => self.seen.interrupted = true,
+            }
+        }
+        // Ending takes a while; the next one ends at once, and the nodes with this process.
+        tokio::spawn(async move {
+            int.recv().await;
+            std::process::exit(i32::from(exit::INTERRUPTED));
+        });
+        Ok(())
+    }
+
+    fn is_over(&self, args: &SoakArgs) -> bool {
+        let wrong = !self.seen.broken.is_empty() || !self.seen.missed.is_empty();
+        let over = if args.until_failure { wrong } else { self.began.elapsed() >= args.duration };
+        over || self.seen.interrupted
+    }
+
+    // ---- faults
+
+    fn begin(&mut self, fault: Planned) {
+        self.schedule.add(&fault);
+        self.schedule.flush();
+        let roster = self.count.look().roster.clone();
+        let silences = matches!(fault.kind.as_str(), "kill" | "pause");
+        for node in fault.nodes().filter(|node| silences && roster.held_by(*node).is_some()) {
+            self.failovers.ended(node, wall_now().0);
+        }
+        self.playing.spawn(faults::play(
+            fault,
+            Arc::clone(&self.cluster),
+            (self.count.clone(), self.floor.clone()),
+            self.began,
+        ));
+    }
+
+    fn played(&mut self, fault: Result<Fault, tokio::task::JoinError>) {
+        let Ok(fault) = fault else {
+            return self.seen.unclear.push("a fault was not played to its end".to_owned());
+        };
+        for (node, why) in &fault.lost {
+            let (kind, at) = (&fault.planned.kind, fault.at_s);
+            self.seen.broken.push(format!(
+                "{} did not come back after {kind} at {at:.1} s: {}",
+                node_name(*node),
+                why.what
+            ));
+        }
+        if fault.recovered.is_none() {
+            let (kind, at) = (&fault.planned.kind, fault.at_s);
+            self.seen
+                .missed
+                .push(format!("trade did not go on after {kind} of {} at {at:.1} s", fault.nodes()));
+        }
+        self.history.event("fault", fault.json());
+        self.seen.faults.push(fault);
+    }
+
+    // ---- looking
+
+    fn look(&mut self) {
+        let (at_s, last) = (self.at_s(), self.seen.intervals.last().map_or(0.0, |it| it.at_s));
+        for sample in self.seen.samples.take(&self.cluster, at_s) {
+            self.history.event("sample", sample);
+        }
+        let interval = {
+            let mut count = self.count.look();
+            let (told, ms) = (count.interval_us.len() as f64, |us: u64| us as f64 / 1_000.0);
+            let of = &count.interval_us;
+            let (p50_ms, p99_ms) = (ms(of.value_at_quantile(0.5)), ms(of.value_at_quantile(0.99)));
+            let (max_ms, open) = (ms(of.max()), count.open as f64);
+            count.interval_us.reset();
+            Interval { at_s, per_s: told / (at_s - last).max(0.001), p50_ms, p99_ms, max_ms, open }
+        };
+        let Interval { per_s, p50_ms, p99_ms, max_ms, open, .. } = interval;
+        self.history.event("load", json!({
+            "at_s": at_s, "per_s": per_s, "p50_ms": p50_ms, "p99_ms": p99_ms, "max_ms": max_ms, "open": open,
+        }));
+        self.seen.intervals.push(interval);
+        self.history.flush();
+        self.mind_the_dead();
+        let wrong = std::mem::take(&mut self.count.look().wrong);
+        self.seen.told_wrong += wrong.len() as u64;
+        self.seen.broken.extend(wrong);
+        self.terminal.says(|| self.status());
+    }
+
+    /// A node that ends by itself has failed. It is started again, so that the run goes on.
+    fn mind_the_dead(&mut self) {
+        for (node, why) in self.cluster.ended_by_themselves() {
+            self.seen.broken.push(why.what.clone());
+            self.history
+                .event("ended", json!({ "at_s": self.at_s(), "node": node_name(node), "why": why.what }));
+            let cluster = Arc::clone(&self.cluster);
+            // If it does not come back it is found dead at the end.
+            tokio::task::spawn_blocking(move || drop(cluster.start_node(node)));
+        }
+    }
+
+    fn status(&self) -> String {
+        let count = self.count.look();
+        let check = match self.seen.checks.last() {
+            None => "none yet".to_owned(),
+            Some(check) => {
+                let found = if check.is_ok() { "ok" } else { "NOT ok" };
+                format!("{found} {:.0} s ago", self.at_s() - check.at_s)
+            }
+        };
+        let seconds = self.began.elapsed().as_secs();
+        let (told, open, unsure, resolved) = (count.told, count.open, count.unsure, count.resolved);
+        let per_s = self.seen.intervals.last().map_or(0.0, |it| it.per_s);
+        let grown =
+            self.seen.trends(|sample| sample.rss).into_values().map(|it| it.slope_per_h).fold(0.0, f64::max);
+        format!(
+            "soak {}:{:02}  orders {told} ({per_s:.0}/s)  open {open}  unsure {unsure} resolved {resolved}  faults {}  \
+             check {check}  memory {:+.1} MiB/h",
+            seconds / 60,
+            seconds % 60,
+            self.seen.faults.len(),
+            grown / (1 << 20) as f64,
+        )
+    }
+
+    fn heard(&mut self, news: News) {
+        match news {
+            News::Happened(it) => match it.what {
+                What::Suspected(trader) => self.failovers.suspected(trader, it.time),
+                What::TookOver(trader) => self.failovers.took_over(it.peer, trader, it.time),
+                _ => {}
+            },
+            News::Report(..) => {}
+            News::Gone(node, addr) => watcher::node(node, addr, self.news.0.clone()),
+        }
+    }
+
+    // ---- checks
+
+    fn check(&mut self) {
+        let Some(mut books) = self.books.take() else { return };
+        let (at_s, market, file) = (self.at_s(), self.cluster.dir.clone(), self.report.join("verified"));
+        let warehouse = self.cluster.node(PeerId::WAREHOUSE).map(|node| node.addr()).unwrap_or_default();
+        let (count, global) =
+            (self.count.clone(), Global { quiet: true, json: false, ..self.global.clone() });
+        self.checking = Some(tokio::task::spawn_blocking(move || {
+            let verified = verify(&market, Some(&file), at_s);
+            books.hear(std::mem::take(&mut count.look().to_compare));
+            // A warehouse that is away is read the next time.
+            let ledger = Asking::new(&global, false).and_then(|asking| asking.node(&warehouse));
+            let _ = ledger.map(|mut ledger| books.read(&mut ledger).is_ok());
+            Checked { verified, books }
+        }));
+    }
+
+    fn checked(&mut self, checked: Result<Checked, tokio::task::JoinError>) {
+        self.checking = None;
+        let Ok(Checked { verified, books }) = checked else {
+            return self.seen.unclear.push("a check was not made to its end".to_owned());
+        };
+        self.history.event("check", verified.json());
+        if verified.is_broken() {
+            self.seen.broken.push(format!("check at {:.0} s: {}", verified.at_s, verified.why()));
+        }
+        self.seen.checks.push(verified);
+        self.books = Some(books);
+    }
+
+    // ---- the end
+
+    async fn end_load(&mut self) {
+        self.seen.elapsed = self.began.elapsed();
+        // Each of them ends within its time.
+        while let Some(fault) = self.playing.join_next().await {
+            self.played(fault);
+        }
+        if let Some(checking) = self.checking.take() {
+            self.checked(checking.await);
+        }
+        self.stop.send_replace(true);
+        let within = SOAK_DRAIN_MAX + Duration::from_secs(5);
+        if tokio::time::timeout(within, &mut self.load).await.is_err() {
+            self.load.abort();
+        }
+        self.look();
+    }
+
+    /// Ends the nodes, looks at all their stores once more, and judges.
+    pub(super) fn finish(mut self, runtime: &Runtime, args: &SoakArgs) -> Result<Seen, Failure> {
+        self.seen.broken.extend(self.cluster.stop());
+        // Nobody tells anything any more, and nobody is watched.
+        self.news.1.close();
+        runtime.block_on(async { tokio::task::yield_now().await });
+        if let Some(disk) = &self.cluster.disk {
+            let dir = self.cluster.dir.join(node_name(PeerId(args.nodes)));
+            disk.keep(&dir).map_err(failed(&dir))?;
+        }
+        let last = verify(&self.cluster.dir, None, self.at_s());
+        if last.is_broken() {
+            self.seen.broken.push(format!("the last check: {}", last.why()));
+        }
+        self.history.event("check", last.json());
+        self.seen.checks.push(last);
+        self.compare();
+        let count = self.count.look();
+        let (due, told, open, resolved) = (count.due, count.told, count.open, count.resolved);
+        let latency_us = Some(count.latency_us.clone());
+        drop(count);
+        let opened = self.cluster.nodes().map(|node| (node.id, node.opened())).collect();
+        let (detected_ms, took_over_ms) = self.failovers.times().unzip();
+        self.history.flush();
+        self.seen
+            .unclear
+            .extend(self.history.failed.take().map(|why| format!("the history is not whole: {why}")));
+        let mut seen =
+            Seen { due, told, open, resolved, latency_us, opened, detected_ms, took_over_ms, ..self.seen };
+        seen.judge(args);
+        Ok(seen)
+    }
+
+    /// What clients were told against the stopped warehouse's store.
+    fn compare(&mut self) {
+        let Some(mut books) = self.books.take() else { return };
+        books.hear(std::mem::take(&mut self.count.look().to_compare));
+        let warehouse = self.cluster.dir.join(node_name(PeerId::WAREHOUSE));
+        let read = open_offline(&warehouse)
+            .map_err(|error| error.to_string())
+            .and_then(|mut ledger| books.read(&mut ledger).map_err(|error| error.to_string()));
+        match read {
+            Ok(()) => self.seen.lost = books.close(),
+            Err(why) => self.seen.unclear.push(format!("what was told could not be compared: {why}")),
+        }
+        (self.seen.compared, self.seen.told_wrong) = (books.compared, self.seen.told_wrong + books.wrong);
+        self.seen.broken.append(&mut books.examples);
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| Failure::new(exit::FAILURE, error.to_string()))
+}
+
+/// The end of a check; never, while there is none.
+async fn ended(checking: &mut Option<JoinHandle<Checked>>) -> Result<Checked, tokio::task::JoinError> {
+    match checking {
+        Some(checking) => checking.await,
+        None => std::future::pending().await,
+    }
+}
