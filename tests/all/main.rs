@@ -25,6 +25,7 @@ mod resign;
 mod restore;
 mod returning;
 mod room;
+mod soak;
 mod supervised;
 mod vacant;
 mod worst_days;

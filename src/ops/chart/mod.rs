@@ -60,11 +60,17 @@ pub(crate) fn colour_of(kind: usize) -> String {
 }
 
 impl Chart<'_> {
+    /// Its lines with their colours, where there are several.
+    fn legend(&self) -> Vec<(String, String)> {
+        let lines = self.lines.iter().enumerate().filter(|_| self.lines.len() > 1);
+        lines.map(|(at, line)| (colour_of(at), line.name.clone())).collect()
+    }
+
     /// As an SVG element.
     ///
     /// # Errors
     /// It cannot be drawn; says why.
-    pub(crate) fn svg(&self) -> Result<String, String> {
+    fn svg(&self) -> Result<String, String> {
         let mut svg = String::new();
         let drawn = self.draw(SVGBackend::with_string(&mut svg, SIZE).into_drawing_area());
         drawn.map(|()| svg).map_err(|error| error.to_string())
@@ -77,7 +83,6 @@ impl Chart<'_> {
         area.fill(&WHITE)?;
         let highest = self.highest();
         let mut chart = ChartBuilder::on(&area)
-            .caption(format!("{} ({})", self.title, self.unit), ("sans-serif", 15).into_font().color(&INK))
             .margin(8)
             .x_label_area_size(24)
             .y_label_area_size(64)
@@ -98,21 +103,12 @@ impl Chart<'_> {
         for (at, line) in self.lines.iter().enumerate() {
             let colour = COLOURS[at % COLOURS.len()];
             let points = thinned(&line.points);
-            let series = if self.dots {
-                chart.draw_series(points.iter().map(|point| Circle::new(*point, 3, colour.filled())))?
+            if self.dots {
+                chart.draw_series(points.iter().map(|point| Circle::new(*point, 3, colour.filled())))?;
             } else {
-                chart.draw_series(LineSeries::new(points, colour.stroke_width(1)))?
-            };
-            series
-                .label(line.name.as_str())
-                .legend(move |(x, y)| Rectangle::new([(x, y - 4), (x + 10, y + 4)], colour.filled()));
+                chart.draw_series(LineSeries::new(points, colour.stroke_width(1)))?;
+            }
         }
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::UpperLeft)
-            .background_style(WHITE.mix(0.85))
-            .label_font(("sans-serif", 12).into_font().color(&INK))
-            .draw()?;
         area.present()
     }
 
@@ -163,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_has_its_lines_bands_and_legend() {
+    fn a_picture_has_its_lines_and_bands() {
         let svg = chart(false);
         assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"));
         assert!(
@@ -177,7 +173,7 @@ mod tests {
     #[test]
     fn nothing_to_show_is_an_empty_picture() {
         let chart = Chart { title: "t", unit: "u", lines: Vec::new(), bands: &[], dots: false, seconds: 0.0 };
-        assert!(chart.svg().unwrap().contains("t (u)"));
+        assert!(chart.svg().unwrap().contains("0:00"));
     }
 
     #[test]

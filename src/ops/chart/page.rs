@@ -2,13 +2,16 @@
 
 use std::fmt::Write as _;
 
+use super::Chart;
+
 /// Looks the same with a light and a dark ground: the pictures have a white one of their own.
 const STYLE: &str = "body{font:15px/1.45 system-ui,sans-serif;max-width:980px;margin:2em auto;padding:0 1em;\
 color:#222;background:#fff}h1{font-size:1.5em}h2{font-size:1.1em;margin-top:2em}svg{max-width:100%;height:auto;\
 border:1px solid #ddd;margin:.5em 0}table{border-collapse:collapse;font-size:.9em}th,td{text-align:left;\
 padding:.15em .9em .15em 0;border-bottom:1px solid #e5e5e5;vertical-align:top}td.n{text-align:right;\
 font-variant-numeric:tabular-nums}.ok{color:#00695c;font-weight:600}.bad{color:#b3261e;font-weight:600}\
-.key{display:inline-block;width:.9em;height:.9em;margin:0 .3em 0 1em;vertical-align:-.1em;opacity:.45}";
+.key{display:inline-block;width:.9em;height:.9em;margin:0 .3em 0 1em;vertical-align:-.1em}.band{opacity:.4}\
+h3{font-size:.95em;margin:1.2em 0 .2em}p{margin:.3em 0}";
 
 /// Rows under a head. Cells that begin with a digit or a minus stand to the right.
 pub(crate) struct Table {
@@ -49,14 +52,28 @@ impl Page {
 
     /// Names of colours.
     pub(crate) fn legend(&mut self, kinds: &[(String, String)]) {
-        let key = |(colour, name): &(String, String)| {
-            format!("<span class=\"key\" style=\"background:{colour}\"></span>{}", escaped(name))
-        };
-        self.add(format_args!("<p>{}</p>", kinds.iter().map(key).collect::<String>()));
+        self.keys("band", kinds);
     }
 
-    pub(crate) fn svg(&mut self, svg: &str) {
+    fn keys(&mut self, class: &str, names: &[(String, String)]) {
+        let key = |(colour, name): &(String, String)| {
+            format!("<span class=\"key {class}\" style=\"background:{colour}\"></span>{}", escaped(name))
+        };
+        if !names.is_empty() {
+            self.add(format_args!("<p>{}</p>", names.iter().map(key).collect::<String>()));
+        }
+    }
+
+    /// A picture under its name, with the colours of its lines.
+    ///
+    /// # Errors
+    /// It cannot be drawn; says why.
+    pub(crate) fn chart(&mut self, chart: &Chart<'_>) -> Result<(), String> {
+        let svg = chart.svg()?;
+        self.add(format_args!("<h3>{} ({})</h3>", escaped(chart.title), escaped(chart.unit)));
+        self.keys("line", &chart.legend());
         self.add(format_args!("{svg}"));
+        Ok(())
     }
 
     pub(crate) fn table(&mut self, table: &Table) {

@@ -51,18 +51,18 @@ pub(super) fn page(seen: &Seen) -> Result<String, String> {
     );
     let chart = |title, unit, lines, dots| {
         let seconds = seen.elapsed.as_secs_f64();
-        Chart { title, unit, lines, bands: &bands, dots, seconds }.svg()
+        Chart { title, unit, lines, bands: &bands, dots, seconds }
     };
     let of = |name: &str, value: fn(&Interval) -> f64| {
         let points = seen.intervals.iter().map(|it| (it.at_s, value(it))).collect();
         Line { name: name.to_owned(), points }
     };
-    page.svg(&chart("answered", "orders/s", vec![of("orders/s", |it| it.per_s)], false)?);
+    page.chart(&chart("answered", "orders/s", vec![of("orders/s", |it| it.per_s)], false))?;
     let latencies = vec![of("p50", |it| it.p50_ms), of("p99", |it| it.p99_ms), of("longest", |it| it.max_ms)];
-    page.svg(&chart("latency from when an order was due", "ms", latencies, false)?);
-    page.svg(&chart("orders without an outcome", "orders", vec![of("open", |it| it.open)], false)?);
+    page.chart(&chart("latency from when an order was due", "ms", latencies, false))?;
+    page.chart(&chart("orders without an outcome", "orders", vec![of("open", |it| it.open)], false))?;
     let recovered = kinds.iter().map(|kind| Line { name: kind.clone(), points: recovered(seen, kind) });
-    page.svg(&chart("until trade went on after a fault", "ms", recovered.collect(), true)?);
+    page.chart(&chart("until trade went on after a fault", "ms", recovered.collect(), true))?;
     page.section("Nodes");
     let nodes: [(&str, &str, Of); 4] = [
         ("memory", "MiB", |sample: &Sample| sample.rss / MIB),
@@ -72,11 +72,11 @@ pub(super) fn page(seen: &Seen) -> Result<String, String> {
     ];
     for (title, unit, of) in nodes {
         let lines = seen.samples.series(of).map(|(node, points)| Line { name: node_name(node), points });
-        page.svg(&chart(title, unit, lines.collect(), false)?);
+        page.chart(&chart(title, unit, lines.collect(), false))?;
     }
     let opened =
         seen.opened.iter().map(|(node, points)| Line { name: node_name(*node), points: points.clone() });
-    page.svg(&chart("from start until it serves", "ms", opened.collect(), true)?);
+    page.chart(&chart("from start until it serves", "ms", opened.collect(), true))?;
     growth(&mut page, seen);
     listed(&mut page, seen);
     Ok(page.finish())

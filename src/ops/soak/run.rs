@@ -59,6 +59,8 @@ pub(super) struct Run {
     books: Option<Books>,
     checking: Option<JoinHandle<Checked>>,
     playing: JoinSet<Fault>,
+    /// Nodes that had ended by themselves.
+    returning: JoinSet<(PeerId, Result<(), Failure>)>,
     news: (mpsc::Sender<News>, mpsc::Receiver<News>),
     history: Lines,
     schedule: Lines,
@@ -107,6 +109,7 @@ impl Run {
             books,
             checking: None,
             playing: JoinSet::new(),
+            returning: JoinSet::new(),
             news: mpsc::channel(INBOX_MAX),
             history,
             schedule,
@@ -145,6 +148,7 @@ impl Run {
                 _ = looks.tick() => self.look(),
                 _ = checks.tick() => self.check(),
                 Some(fault) = self.playing.join_next() => self.played(fault),
+                Some(returned) = self.returning.join_next() => self.returned(returned),
                 checked = ended(&mut self.checking) => self.checked(checked),
                 Some(news) = self.news.1.recv() => self.heard(news),
                 () = tokio::time::sleep_until(wake.into()) => {
@@ -247,8 +251,17 @@ impl Run {
             self.history
                 .event("ended", json!({ "at_s": self.at_s(), "node": node_name(node), "why": why.what }));
             let cluster = Arc::clone(&self.cluster);
-            // If it does not come back it is found dead at the end.
-            tokio::task::spawn_blocking(move || drop(cluster.start_node(node)));
+            self.returning.spawn_blocking(move || (node, cluster.start_node(node)));
+        }
+    }
+
+    fn returned(&mut self, returned: Result<(PeerId, Result<(), Failure>), tokio::task::JoinError>) {
+        match returned {
+            Ok((node, Err(why))) => {
+                self.seen.broken.push(format!("{} does not start again: {}", node_name(node), why.what));
+            }
+            Ok((_, Ok(()))) => {}
+            Err(_) => self.seen.unclear.push("a node was not started to its end".to_owned()),
         }
     }
 
@@ -326,6 +339,9 @@ impl Run {
         // Each of them ends within its time.
         while let Some(fault) = self.playing.join_next().await {
             self.played(fault);
+        }
+        while let Some(returned) = self.returning.join_next().await {
+            self.returned(returned);
         }
         if let Some(checking) = self.checking.take() {
             self.checked(checking.await);

@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn what_persists_has_a_larger_error() {
         let drawn = of(|at| if (at as u64).is_multiple_of(2) { 1e6 } else { 0.0 });
-        let wanders = of(|at| if (at / 50.0) as u64 % 2 == 0 { 1e6 } else { 0.0 });
+        let wanders = of(|at| if ((at / 50.0) as u64).is_multiple_of(2) { 1e6 } else { 0.0 });
         assert!(wanders.slope_error > 4.0 * drawn.slope_error, "{wanders:?} {drawn:?}");
         let steps = of(|at| 20e6 + (at / 20.0).floor() * 1e6);
         assert!(steps.is_above(8 << 20), "{steps:?}");
