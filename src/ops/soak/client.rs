@@ -17,6 +17,9 @@ use crate::types::{Number, Order, OrderId, OrderKind, PeerId, ProductId, Quantit
 use crate::wire::client::dial::{Dialed, Dialer};
 use crate::wire::outbox::Outbox;
 
+/// A client that has waited so long for an answer asks who holds the offices.
+const ANSWER_MAX: Duration = Duration::from_millis(200);
+
 /// An order without an outcome.
 struct Open {
     order: Order,
@@ -104,8 +107,10 @@ impl Client {
         self.line.as_ref().map(|line| line.conn)
     }
 
-    pub(super) fn is_served(&self) -> bool {
-        self.line.as_ref().is_some_and(|line| line.is_up)
+    /// It has a trader that answers: a line may be up whose other end stands still.
+    pub(super) fn is_served(&self, now: Instant) -> bool {
+        let waits = self.open.first_key_value().is_some_and(|(_, open)| now >= open.due + ANSWER_MAX);
+        self.line.as_ref().is_some_and(|line| line.is_up) && !waits
     }
 
     /// Dials the trader at `addr` unless the line leads there.

@@ -279,7 +279,7 @@ impl Load {
             }
             self.clients[at].send(&mut self.clock, now);
         }
-        if self.clients.iter().any(|client| !client.is_served()) && now >= self.looked_at {
+        if self.clients.iter().any(|client| !client.is_served(now)) && now >= self.looked_at {
             self.looked_at = now + LOOK_EVERY;
             self.ask_for_roster();
         }
