@@ -23,17 +23,21 @@ fn main() -> ExitCode {
     let color = colored(cli.global.color, &std::io::stderr());
     match run(&cli) {
         Ok(exit) => ExitCode::from(exit),
-        Err(failure) => {
-            complain(&failure.render(color));
-            ExitCode::from(failure.exit)
-        }
+        Err(failure) => ended(&failure, color),
     }
+}
+
+fn ended(failure: &Failure, color: bool) -> ExitCode {
+    complain(&failure.render(color));
+    ExitCode::from(failure.exit)
 }
 
 fn say(text: &str, exit: u8) -> ExitCode {
     if exit == 0 {
-        // A reader that went away is no failure.
-        let _ = std::io::stdout().write_all(text.as_bytes());
+        let mut out = std::io::stdout();
+        if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+            return ended(&Failure::writing(error), false);
+        }
     } else {
         complain(text);
     }

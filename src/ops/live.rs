@@ -12,7 +12,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::market;
 use super::nodes::directory;
-use super::output::{Failure, exit};
+use super::output::{Failure, exit, note};
 use super::progress::Progress;
 use super::rows::generation_id;
 use super::source::{InUse, open_archives, open_stores, open_stores_as_closed};
@@ -154,7 +154,7 @@ impl Asking {
 
     pub(super) fn note(&self, text: &str) {
         if !self.quiet {
-            eprintln!("{text}");
+            note(text);
         }
     }
 }

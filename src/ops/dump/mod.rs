@@ -15,7 +15,7 @@ use std::io::{self, BufWriter, IsTerminal as _, Write, stdout};
 
 use self::filter::Selection;
 use super::live::Asking;
-use super::output::{Column, Failure, Printer, Row, Shape, colored, exit};
+use super::output::{Column, Failure, Printer, Row, Shape, colored, exit, note};
 use crate::audit::{Alarms, BlockSource, Logged, Source, SourceMeta, rows};
 use crate::cli::{DumpArgs, Format, Global, Target, View};
 use crate::model::row::Place;
@@ -172,13 +172,13 @@ impl Findings {
 
     fn report(&self, quiet: bool) -> u8 {
         for lost in self.lost.iter().filter(|_| !quiet) {
-            eprintln!("warning: {lost}");
+            note(format_args!("warning: {lost}"));
         }
         if self.unreadable > 0 && !quiet {
-            eprintln!("warning: {} rows could not be read", self.unreadable);
+            note(format_args!("warning: {} rows could not be read", self.unreadable));
         }
         if !self.broken.is_empty() && !quiet {
-            eprintln!("warning: these rows break {}; see bazaar verify", self.broken.join(", "));
+            note(format_args!("warning: these rows break {}; see bazaar verify", self.broken.join(", ")));
         }
         match self {
             Findings { unreadable: 1.., .. } => exit::UNDETERMINED,
@@ -232,7 +232,7 @@ impl Dump<'_> {
             wanted.reverse();
         }
         if wanted.len() > limit && !self.quiet {
-            eprintln!("{limit} of {} rows; more with --limit", wanted.len());
+            note(format_args!("{limit} of {} rows; more with --limit", wanted.len()));
         }
         wanted.truncate(limit);
         self.emit(columns, &wanted)

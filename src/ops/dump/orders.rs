@@ -12,7 +12,7 @@ use super::filter::Selection;
 use super::{Dump, Findings, states, with_node};
 use crate::audit::{Alarms, BlockSource, Folded, JournalFold, Keep, OwnOrder, Source};
 use crate::model::catalogue::Catalogue;
-use crate::ops::output::{Column, Failure, Printer, Row};
+use crate::ops::output::{Column, Failure, Printer, Row, note};
 use crate::types::{Number, OrderId, OrderKind, PeerId, Seq};
 
 /// Rows on their way out.
@@ -81,7 +81,7 @@ pub(super) fn run(
     let full = rows.is_full();
     let printed = rows.finish()?;
     if full && printed >= limit && !dump.quiet {
-        eprintln!("the first {limit} rows; more with --limit, the last ones with --reverse");
+        note(format_args!("the first {limit} rows; more with --limit, the last ones with --reverse"));
     }
     Ok(())
 }

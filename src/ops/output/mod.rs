@@ -4,12 +4,14 @@
 //! Rows are JSON objects with a fixed order of keys; table and CSV show columns of the same objects, so that no format
 //! can say what another does not.
 
+mod lines;
 mod members;
 mod printer;
 
 use std::io::{self, IsTerminal};
 
 use clap::ColorChoice;
+pub(crate) use lines::{note, print, print_line};
 pub(crate) use members::{CsvLines, JsonLines, Lines, Members};
 pub(crate) use printer::{Column, Printer, Row, Shape, Show};
 
@@ -65,7 +67,7 @@ impl Failure {
     }
 
     /// Writing to stdout failed. That its reader went away is no failure of ours.
-    pub(crate) fn writing(error: io::Error) -> Failure {
+    pub fn writing(error: io::Error) -> Failure {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Failure::new(exit::DONE, ""),
             _ => Failure::new(exit::FAILURE, format!("cannot write to stdout: {error}")),

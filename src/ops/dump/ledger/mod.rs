@@ -14,7 +14,7 @@ use super::{Dump, Findings};
 use crate::audit::{BlockSource, Folded, Page, Pager, ReadRow, rows};
 use crate::model::catalogue::Catalogue;
 use crate::model::row::Record;
-use crate::ops::output::{Column, Failure, Printer, Row, Shape};
+use crate::ops::output::{Column, Failure, Printer, Row, Shape, note};
 use crate::ops::rows::{LEDGER_COLUMNS, ledger_row, unreadable_row};
 use crate::types::Seq;
 
@@ -65,7 +65,7 @@ pub(super) fn run(dump: &mut Dump<'_>, source: &mut dyn BlockSource) -> Result<(
     }
     let more = forward(&show, source, limit, printer, findings)?;
     if more && table && !dump.quiet {
-        eprintln!("the first {limit} rows; more with --limit, the last ones with --reverse");
+        note(format_args!("the first {limit} rows; more with --limit, the last ones with --reverse"));
     }
     Ok(())
 }
