@@ -5,6 +5,8 @@
 //!
 //! Beside `bazaar bench`, which measures whole processes over gRPC, this says which part moved.
 
+#![allow(clippy::print_stdout)]
+
 use std::error::Error;
 use std::hint::black_box;
 use std::path::Path;

@@ -143,12 +143,14 @@ pub(crate) struct Tally {
 pub(crate) struct Alarms {
     tallies: [Tally; 12],
     examples_max: usize,
+    /// Rows looked at.
+    rows: u64,
 }
 
 impl Alarms {
     /// Keeps at most so many examples per check.
     pub(crate) fn new(examples_max: usize) -> Alarms {
-        Alarms { tallies: Default::default(), examples_max }
+        Alarms { tallies: Default::default(), examples_max, rows: 0 }
     }
 
     /// How many cases held, by check.
@@ -166,6 +168,16 @@ impl Alarms {
         self.tallies[usize::from(check.number()) - 1].checked += cases;
     }
 
+    /// Counts rows that are looked at.
+    pub(super) fn looked_at(&mut self, rows: usize) {
+        self.rows += rows as u64;
+    }
+
+    /// How many there were.
+    pub(super) fn rows(&self) -> u64 {
+        self.rows
+    }
+
     /// Whether nothing failed so far.
     pub(super) fn is_clean(&self) -> bool {
         self.tallies.iter().all(|tally| tally.failed == 0)
@@ -173,6 +185,7 @@ impl Alarms {
 
     /// Adds what was found elsewhere, its examples behind those that are here.
     pub(super) fn add(&mut self, other: Alarms) {
+        self.rows += other.rows;
         for (tally, found) in self.tallies.iter_mut().zip(other.tallies) {
             tally.checked += found.checked;
             tally.failed += found.failed;

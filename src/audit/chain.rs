@@ -35,6 +35,7 @@ impl Chain {
         match page {
             Page::Sealed { header, seal, rows } => {
                 self.block(header, seal, alarms);
+                alarms.looked_at(rows.len());
                 alarms.holds(Check::Readable, rows.iter().filter(|(_, row)| row.is_ok()).count() as u64);
                 rows.iter().for_each(|(seq, row)| self.unreadable(*seq, row, alarms));
             }

@@ -92,6 +92,11 @@ impl Audit {
         self.alarms.of(check)
     }
 
+    /// Rows that were looked at.
+    pub(crate) fn rows(&self) -> u64 {
+        self.alarms.rows()
+    }
+
     /// A second look, of which what it found was confirmed, is where a later audit goes on from.
     pub(crate) fn keep_of(&mut self, again: Audit) {
         self.verified = again.verified;

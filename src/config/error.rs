@@ -1,9 +1,11 @@
 //! What can be wrong with the configuration files. Nothing was started or written when one of these is returned.
 
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::journal::mend::word;
 use crate::limits::{PEERS_MAX, PRODUCT_NAME_MAX, PRODUCTS_MAX, STOCK_MAX, UNIT_PRICE_MAX};
 use crate::types::{Money, PeerId};
 
@@ -29,6 +31,8 @@ pub enum ConfigError {
         column: usize,
         /// What the parser met.
         why: String,
+        /// It is JSON, and says something else than is expected.
+        is_json: bool,
     },
     /// There is no entry for the number of nodes asked for.
     #[error("{} has no entry for {nodes} nodes, only for {}", file.display(), list(entries))]
@@ -157,7 +161,8 @@ impl ConfigError {
     pub fn hint(&self) -> String {
         match self {
             ConfigError::Unreadable { .. } => "name another directory with --config-dir".into(),
-            ConfigError::Malformed { file, .. } => format!("mend that place in {}", file.display()),
+            ConfigError::Malformed { file, is_json: true, .. } => format!("write it like {}", shape(file)),
+            ConfigError::Malformed { file, .. } => format!("mend that place in {}", word(file)),
             ConfigError::NoEntry { .. } => {
                 "add one, or leave the files out: bazaar up --buyers 3 --sellers 2".into()
             }
@@ -175,7 +180,7 @@ impl ConfigError {
                 format!("add a link, for instance from {from} to {to}")
             }
             ConfigError::GoodsCount { .. } => {
-                r#"list goods like {"fish": {"quantity": 43, "price": 1}}"#.to_string()
+                format!("list goods like {STOCK}")
             }
             ConfigError::GoodName { .. } => {
                 format!("use 1 to {PRODUCT_NAME_MAX} bytes without '=', spaces or a leading '-'")
@@ -183,6 +188,21 @@ impl ConfigError {
             ConfigError::TooManyPieces { .. } => "stock fewer".into(),
             ConfigError::Price { .. } => "write prices like 3 or 3.50".into(),
         }
+    }
+}
+
+const STOCK: &str = r#"{"fish": {"quantity": 43, "price": 1}}"#;
+
+/// What a file of that name looks like.
+fn shape(file: &Path) -> &'static str {
+    match file.file_name().and_then(OsStr::to_str) {
+        Some("topology.json") => {
+            r#"{"3": {"1": [2], "2": [1, 3], "3": [2]}}: of each number of peers, each peer's neighbours"#
+        }
+        Some("config_buyers_sellers.json") => {
+            r#"{"3": {"buyers": [1], "sellers": [2]}}: of each number of peers, who does what"#
+        }
+        _ => STOCK,
     }
 }
 

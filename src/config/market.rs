@@ -9,7 +9,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::ConfigError;
-use super::file::{self, Entries, File};
+use super::file::{self, Entries, File, Object};
 use crate::types::{PeerId, Role};
 
 /// The peers of a market, by ascending id.
@@ -46,8 +46,8 @@ pub(crate) fn market(dir: &Path, nodes: u32) -> Result<Market, ConfigError> {
     }
     let topology = file::read::<Entries<Vec<u32>>>(dir, "topology.json")?;
     let links = links(&topology.path, nodes, entry(&topology, nodes)?)?;
-    let lists = file::read::<Lists>(dir, "config_buyers_sellers.json")?;
-    let roles = roles(&lists.path, nodes, entry(&lists, nodes)?, &links)?;
+    let lists = file::read::<Object<Lists>>(dir, "config_buyers_sellers.json")?;
+    let roles = roles(&lists.path, nodes, &entry(&lists, nodes)?.0, &links)?;
     Ok(plan(&links, &roles))
 }
 
@@ -241,13 +241,25 @@ mod tests {
             (r#"{"3": {"1": [2], "2": []}}"#, none, "lists 2 peers"),
             (r#"{"3": {"1": [2], "2": [3], "x": []}}"#, none, "\"x\""),
             (r#"{"6": {}, "7": {}}"#, none, "no entry for 3 nodes, only for 6, 7"),
-            ("{\n  \"3\": [\n}", none, "topology.json:2:7"),
+            ("{\n  \"3\": [\n}", none, "topology.json:2:8: invalid type: sequence, expected an object"),
+            ("[1, 2]", none, "topology.json:1:1: "),
+            (r#"{"3": {"1": 2}}"#, none, "topology.json:1:13: invalid type: integer `2`"),
+            (r#"{"3": {"1": [-2]}}"#, none, "expected a whole number"),
+            (
+                line,
+                r#"{"3": [1]}"#,
+                "config_buyers_sellers.json:1:7: invalid type: sequence, expected an object",
+            ),
         ];
         for (topology, lists, named) in cases {
             let error = market_of(topology, lists, 3).unwrap_err();
             assert!(error.to_string().contains(named), "{error} lacks {named}");
             assert!(!error.hint().is_empty());
         }
+        let hint = |topology, lists| market_of(topology, lists, 3).unwrap_err().hint();
+        assert!(hint("[1, 2]", none).contains(r#"{"3": {"1": [2], "2": [1, 3]"#));
+        assert!(hint(line, "[1]").contains(r#"{"3": {"buyers": [1], "sellers": [2]}}"#));
+        assert!(hint("{", none).contains("mend that place"), "no JSON");
         assert!(matches!(market(Path::new("data"), 1), Err(ConfigError::TooFewPeers { nodes: 1 })));
     }
 }

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{ConfigError, file};
+use super::ConfigError;
+use super::file::{self, Object};
 use crate::limits::{PRODUCT_NAME_MAX, PRODUCTS_MAX, STOCK_MAX, UNIT_PRICE_MAX};
 use crate::types::{Money, Quantity};
 
@@ -28,12 +29,12 @@ struct Item {
 
 /// Reads `stock.json`; the goods keep the order of the file, which makes them product 0, 1, ...
 pub(crate) fn stock(dir: &Path) -> Result<Vec<Good>, ConfigError> {
-    let file = file::read::<Item>(dir, "stock.json")?;
+    let file = file::read::<Object<Item>>(dir, "stock.json")?;
     let goods = file.entries.0.len();
     if goods == 0 || goods > PRODUCTS_MAX {
         return Err(ConfigError::GoodsCount { file: file.path, goods });
     }
-    file.entries.0.iter().map(|(name, item)| good(&file.path, name, item)).collect()
+    file.entries.0.iter().map(|(name, item)| good(&file.path, name, &item.0)).collect()
 }
 
 fn good(file: &Path, name: &str, item: &Item) -> Result<Good, ConfigError> {
@@ -99,6 +100,31 @@ mod tests {
         for bad in ["3.505", "-1", "1e3", "10000.01", ""] {
             assert_eq!(minor_units(bad), None, "{bad}");
         }
+    }
+
+    /// Some editors begin every file with it.
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_a_file() {
+        let goods = stock_of("\u{feff}{\"fish\": {\"quantity\": 1, \"price\": 1}}").unwrap();
+        assert_eq!(goods[0].name, "fish");
+    }
+
+    #[test]
+    fn columns_are_characters_and_count_from_1() {
+        for (text, place) in [
+            ("", "stock.json:1:1"),
+            ("{\n\"fish\": [1]}", "stock.json:2:9"),
+            ("{\"käse\": [1]}", "stock.json:1:10"),
+            ("{\"fish\":\n  3}", "stock.json:2:3"),
+            ("{\"fish\":\n", "stock.json:2:1"),
+        ] {
+            let error = stock_of(text).unwrap_err();
+            assert!(error.to_string().contains(&format!("{place}: ")), "{text:?}: {error}");
+        }
+        assert_eq!(
+            stock_of("[]").unwrap_err().hint(),
+            r#"write it like {"fish": {"quantity": 43, "price": 1}}"#
+        );
     }
 
     #[test]

@@ -12,10 +12,10 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::market;
 use super::nodes::directory;
-use super::output::{Failure, exit};
+use super::output::{Failure, exit, note};
 use super::progress::Progress;
 use super::rows::generation_id;
-use super::source::{InUse, open_archives, open_stores, open_stores_as_closed};
+use super::source::{InUse, of_one_market, open_archives, open_stores, open_stores_as_closed};
 use crate::audit::{BlockSource, Blocks, Fact, Source, SourceError, SourceMeta, StockCache};
 use crate::cli::Global;
 use crate::journal::{NodeDir, OpenError};
@@ -99,6 +99,7 @@ impl Asking {
             );
             Ok(owner)
         })?;
+        of_one_market(&sources)?;
         if !asked.is_empty() {
             self.note(&format!("in use, so the running node was asked: {}", asked.join(", ")));
         }
@@ -154,7 +155,7 @@ impl Asking {
 
     pub(super) fn note(&self, text: &str) {
         if !self.quiet {
-            eprintln!("{text}");
+            note(text);
         }
     }
 }

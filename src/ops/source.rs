@@ -143,6 +143,18 @@ fn open_or_ask(
     }
 }
 
+/// Refuses stores of several markets: what one of them says of its orders is not in the ledger of the other.
+pub(crate) fn of_one_market(sources: &[Source]) -> Result<(), Failure> {
+    let mut known = sources.iter().map(|source| source.meta()).filter(|meta| !meta.cluster.is_empty());
+    let Some(first) = known.next() else { return Ok(()) };
+    let Some(other) = known.find(|meta| meta.cluster != first.cluster) else { return Ok(()) };
+    let what = format!(
+        "these stores are of two markets: {} is of cluster {}, {} of cluster {}",
+        first.origin, first.cluster, other.origin, other.cluster
+    );
+    Err(Failure::new(exit::DIRECTORY, what).hint("name directories of one market only with --data-dir"))
+}
+
 /// The archives of that name, each once.
 pub(crate) fn open_archives(paths: &[PathBuf]) -> Result<Vec<Arc<Archive>>, Failure> {
     paths.iter().map(|path| Archive::open(path).map_err(|error| directory(&error))).collect()
@@ -207,7 +219,11 @@ mod tests {
 
     /// A closed store with these steps, and a checkpoint half way.
     fn store<F: Fold>(dir: &Path, node: u32, steps: &[Vec<F::Record>]) {
-        let birth = Birth::new("3f2a", PeerId(node), "", Token([7; 32]));
+        store_of::<F>("3f2a", dir, node, steps);
+    }
+
+    fn store_of<F: Fold>(cluster: &str, dir: &Path, node: u32, steps: &[Vec<F::Record>]) {
+        let birth = Birth::new(cluster, PeerId(node), "", Token([7; 32]));
         let fatal = std::sync::Arc::new(|fault| panic!("{fault}"));
         let mut recovered = open::<F>(dir, Some(birth), None, "127.0.0.1:0", fatal).unwrap();
         for (at, records) in steps.iter().enumerate() {
@@ -234,6 +250,23 @@ mod tests {
                 opened => return opened.unwrap(),
             }
         }
+    }
+
+    /// The peers' orders of one market are not in the ledger of another one: V04 failed 511 times.
+    #[test]
+    fn stores_of_two_markets_are_not_held_against_each_other() {
+        let (dir, market) = (tempfile::tempdir().unwrap(), fixture::Market::lived());
+        let [one, other] = [("3f2a", "a"), ("9b1c", "b")].map(|(cluster, name)| {
+            let at = dir.path().join(name).join("warehouse");
+            store_of::<Market>(cluster, &at, 0, &market.ledger);
+            at
+        });
+        let refused = of_one_market(&[opened(&one), opened(&other)]).unwrap_err();
+        assert_eq!(refused.exit, exit::DIRECTORY);
+        let (one_at, other_at) = (one.display(), other.display());
+        let named = format!("{one_at} is of cluster 3f2a, {other_at} of cluster 9b1c");
+        assert!(refused.what.ends_with(&named), "{refused:?}");
+        assert_eq!(of_one_market(&[opened(&one), opened(&one)]), Ok(()));
     }
 
     #[test]

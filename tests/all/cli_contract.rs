@@ -245,6 +245,15 @@ fn a_peer_of_another_market_is_refused() {
     let ended = market.run(&["up", "--base-port", "0", "--buyers", "1", "--sellers", "1", "--requests", "1"]);
     ended.refused(7, &other.cluster_id());
 
+    // Nor are honest stores held against another market's ledger.
+    for command in ["verify", "dump"] {
+        let (dir, peer) = (market.node_dir("warehouse"), market.node_dir("peer-4"));
+        let line = [command, "--data-dir", dir.to_str().unwrap(), "--data-dir", peer.to_str().unwrap()];
+        let ended =
+            market.run(&line).refused(7, &format!("{} is of cluster {}", dir.display(), market.cluster_id()));
+        ended.refused(7, &format!("{} of cluster {}", peer.display(), other.cluster_id()));
+    }
+
     // By hand nobody told it which market it is in: the warehouse does.
     let up = other.start(&["--buyers", "0", "--sellers", "0", "--fresh"]);
     let dir = market.node_dir("peer-1");

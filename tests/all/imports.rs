@@ -197,3 +197,22 @@ fn nothing_is_unsafe() {
         assert!(!code.contains("unsafe "), "{}", source.path);
     }
 }
+
+/// They panic where the reader of a pipe went away or the disk is full, which ended a market with exit 101.
+#[test]
+fn nothing_prints_in_a_way_that_can_panic() {
+    let mut wrong = Vec::new();
+    // What the bounds of a bench come to is printed by tests alone.
+    for source in sources().iter().filter(|source| !source.path.ends_with("/bounds.rs")) {
+        let macros = ["print!", "println!", "eprint!", "eprintln!"].into_iter();
+        let used = macros.filter(|name| has_word(&source.code, name));
+        wrong.extend(used.map(|name| format!("{} uses {name}", source.path)));
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// Whether a name stands there that is no longer name's end.
+fn has_word(code: &str, word: &str) -> bool {
+    let begins = |at: usize| !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
+    code.match_indices(word).any(|(at, _)| begins(at))
+}

@@ -1,5 +1,11 @@
 //! All integration tests in one binary: it links once. Modules are named by the danger that they test.
-#![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    unreachable_pub
+)]
 
 mod by_hand;
 mod cli_contract;
@@ -27,5 +33,6 @@ mod returning;
 mod room;
 mod soak;
 mod supervised;
+mod terminal;
 mod vacant;
 mod worst_days;

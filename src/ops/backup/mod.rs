@@ -13,7 +13,7 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::market::ClusterJson;
-use super::output::{Failure, exit};
+use super::output::{Failure, exit, note};
 use super::progress::Progress;
 use super::rows::generation_id;
 use super::source::open_offline;
@@ -46,7 +46,7 @@ pub fn backup(args: &BackupArgs, global: &Global) -> Result<u8, Failure> {
     let cluster = source.meta().cluster.clone();
     let key = source.key().or_else(|| running_key(args));
     if key.is_none() && !global.quiet {
-        eprintln!("{NO_KEY}");
+        note(NO_KEY);
     }
     let archived = source.archived_to();
     let (copied, written) = copy(source.as_mut(), &args.out, key, &[BACKUP])?;

@@ -26,7 +26,7 @@ use crate::node::life::{Stop, end_with_parent};
 use crate::node::wall_now;
 use crate::ops::children::usage_of;
 use crate::ops::histogram::{histogram_out, latencies};
-use crate::ops::output::{Failure, exit};
+use crate::ops::output::{Failure, exit, print_line};
 use crate::ops::runtime::runtime;
 use crate::types::{
     Batch, Epoch, Generation, Number, Office, Order, OrderId, OrderKind, PeerId, ProcessId, ProductId,
@@ -47,7 +47,7 @@ pub fn load(args: &BenchLoadArgs) -> Result<u8, Failure> {
     }
     // One thread: what the load costs is taken from what it measures.
     let counted = runtime()?.block_on(async { Trader::open(args).await?.run(args).await })?;
-    println!("{counted}");
+    print_line(counted)?;
     Ok(exit::DONE)
 }
 

@@ -28,7 +28,7 @@ use tempfile::TempDir;
 use self::figures::Figures;
 pub use self::load::load;
 use self::raw::Raw;
-use super::output::{Failure, exit};
+use super::output::{Failure, exit, note};
 use super::progress::Progress;
 use super::runtime::runtime;
 use crate::cli::{BenchArgs, BenchFlags, BenchTarget, Global};
@@ -89,7 +89,7 @@ fn rates(target: &BenchTarget, global: &Global) -> Result<u8, Failure> {
     let figures = Figures { run, raw, flags: flags.clone() };
     figures.print(global).map_err(Failure::writing)?;
     let Some(floor) = figures.missed_floor() else { return Ok(exit::DONE) };
-    eprintln!("missed: {:.0} orders/s, at least {floor} are promised", figures.orders_per_s());
+    note(format_args!("missed: {:.0} orders/s, at least {floor} are promised", figures.orders_per_s()));
     Ok(exit::THRESHOLD)
 }
 
@@ -98,7 +98,7 @@ async fn unless_interrupted<T>(run: impl Future<Output = Result<T, Failure>>) ->
     tokio::select! {
         done = run => done.map(Some),
         _ = tokio::signal::ctrl_c() => {
-            eprintln!("interrupted: no figures");
+            note("interrupted: no figures");
             Ok(None)
         }
     }

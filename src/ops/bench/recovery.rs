@@ -12,7 +12,7 @@ use serde_json::json;
 use super::nodes::{self, Nodes, report};
 use super::{Place, market, unless_interrupted, warehouse};
 use crate::cli::{BenchFlags, Global, RecoveryFlags};
-use crate::ops::output::{Failure, exit, rounded};
+use crate::ops::output::{Failure, exit, note, rounded};
 use crate::ops::progress::{Part, Progress};
 use crate::ops::runtime::runtime;
 
@@ -58,7 +58,7 @@ async fn kills(place: &Place, flags: &RecoveryFlags, global: &Global) -> Result<
         let serving = began.elapsed();
         let (line, rss_mib) = said(&warehouse);
         if !global.quiet && !global.json {
-            eprintln!("killed at row {rows}: serves after {} ms: {line}", serving.as_millis());
+            note(format_args!("killed at row {rows}: serves after {} ms: {line}", serving.as_millis()));
         }
         kills.push(Recovered { serving, rows, line, rss_mib });
         wanted = rows + ROWS_BETWEEN;

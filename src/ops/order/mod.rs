@@ -8,13 +8,11 @@ mod ask;
 mod client;
 mod words;
 
-use std::io::Write as _;
-
 use self::ask::{Answer, Asker, Limits};
 use self::client::{Client, Past};
 use self::words::{Done, Wanted};
 use super::market::{self, ClusterJson};
-use super::output::{Failure, exit, nearest};
+use super::output::{Failure, exit, nearest, note, print_line};
 use super::retry::Backoff;
 use super::runtime::runtime;
 use crate::cli::{BuyArgs, Global, OrderFlags, Pieces, SellArgs};
@@ -52,8 +50,18 @@ fn order(pieces: &Pieces, kind: OrderKind, flags: &OrderFlags, global: &Global) 
         }
     })?;
     let text = if global.json { serde_json::Value::Object(done.json()).to_string() } else { done.line() };
-    writeln!(std::io::stdout(), "{text}").map_err(Failure::writing)?;
-    Ok(done.exit())
+    Ok(said(print_line(&text), &text, done.exit()))
+}
+
+/// The order is done, whether or not that can be printed: scripts are to see what became of it, and people read it where
+/// errors are.
+fn said(printed: Result<(), Failure>, text: &str, code: u8) -> u8 {
+    if let Err(failure) = printed
+        && !failure.what.is_empty()
+    {
+        note(format_args!("{failure}\n{text}"));
+    }
+    code
 }
 
 /// What this command is to do.
@@ -255,7 +263,7 @@ impl Errand<'_> {
     /// For people, beside the result.
     fn note(&self, text: &str) {
         if !self.global.quiet {
-            eprintln!("{text}");
+            note(text);
         }
     }
 

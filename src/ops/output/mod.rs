@@ -4,12 +4,16 @@
 //! Rows are JSON objects with a fixed order of keys; table and CSV show columns of the same objects, so that no format
 //! can say what another does not.
 
+mod fit;
+mod lines;
 mod members;
 mod printer;
 
 use std::io::{self, IsTerminal};
 
 use clap::ColorChoice;
+pub(crate) use fit::{Fit, Ranked, clipped, padded, terminal};
+pub(crate) use lines::{note, print, print_line};
 pub(crate) use members::{CsvLines, JsonLines, Lines, Members};
 pub(crate) use printer::{Column, Printer, Row, Shape, Show};
 
@@ -65,7 +69,7 @@ impl Failure {
     }
 
     /// Writing to stdout failed. That its reader went away is no failure of ours.
-    pub(crate) fn writing(error: io::Error) -> Failure {
+    pub fn writing(error: io::Error) -> Failure {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Failure::new(exit::DONE, ""),
             _ => Failure::new(exit::FAILURE, format!("cannot write to stdout: {error}")),
@@ -80,6 +84,21 @@ impl Failure {
         let error = if color { "\x1b[1;31merror:\x1b[0m" } else { "error:" };
         let hint = self.hint.as_ref().map(|hint| format!("  hint: {hint}\n")).unwrap_or_default();
         format!("{error} {}\n{hint}", self.what)
+    }
+}
+
+impl Failure {
+    /// The same as one object for scripts, in a line; empty when there is nothing to say.
+    pub fn json(&self) -> String {
+        if self.what.is_empty() {
+            return String::new();
+        }
+        let (what, why) = match self.what.split_once(": ") {
+            Some((what, why)) => (what, Some(why)),
+            None => (self.what.as_str(), None),
+        };
+        let error = serde_json::json!({ "what": what, "why": why, "hint": self.hint, "exit": self.exit });
+        format!("{}\n", serde_json::json!({ "error": error }))
     }
 }
 
@@ -132,6 +151,19 @@ pub(crate) fn rounded(value: f64, digits: i32) -> f64 {
     (value * scale).round() / scale
 }
 
+/// `1,234,567`.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3 + 1);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// The known name that is nearest to what was typed, if one is near enough to be meant.
 pub(crate) fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let scored = known.into_iter().map(|name| (strsim::jaro_winkler(typed, name), name));
@@ -147,14 +179,25 @@ mod tests {
     fn a_gone_reader_is_a_quiet_end() {
         let failure = Failure::writing(io::ErrorKind::BrokenPipe.into());
         assert_eq!((failure.exit, failure.render(true).as_str()), (exit::DONE, ""));
+        assert_eq!(failure.json(), "");
     }
 
     #[test]
     fn failures_say_what_and_the_mend() {
         let failure = Failure::new(exit::FAILURE, "port 7706 is taken by pid 4242").hint("stop it");
         assert_eq!(failure.render(false), "error: port 7706 is taken by pid 4242\n  hint: stop it\n");
+        let object: serde_json::Value = serde_json::from_str(&failure.json()).unwrap();
+        let error = serde_json::json!({
+            "what": "port 7706 is taken by pid 4242", "why": null, "hint": "stop it", "exit": 1
+        });
+        assert_eq!(object, serde_json::json!({ "error": error }));
         let chained = Failure::from(anyhow::anyhow!("refused").context("cannot reach :7700"));
         assert_eq!((chained.exit, chained.what.as_str()), (1, "cannot reach :7700: refused"));
+        let object: serde_json::Value = serde_json::from_str(&chained.json()).unwrap();
+        assert_eq!(
+            (&object["error"]["what"], &object["error"]["why"]),
+            (&"cannot reach :7700".into(), &"refused".into())
+        );
         assert_eq!(Failure::from(anyhow::Error::from(failure.clone())), failure);
     }
 

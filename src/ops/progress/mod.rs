@@ -13,6 +13,7 @@ use crate::audit::{BlockSource, Blocks, Folded, Refold, Source, SourceError, Sou
 use crate::cli::Global;
 use crate::journal::{BlockHeader, State, Tip};
 use crate::limits::{PROGRESS_AFTER, PROGRESS_EVERY};
+use crate::ops::output::grouped;
 use crate::types::{OrderId, SecretKey, Seq};
 
 /// Columns of a terminal that does not tell.
@@ -180,19 +181,6 @@ impl Drop for Part {
             locked(shown).remove();
         }
     }
-}
-
-/// `1,234,567`.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() * 4 / 3 + 1);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// A source whose blocks are counted.

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::books::Books;
-use super::cluster::Cluster;
+use super::cluster::{Cluster, Node};
 use super::faults::{self, Fault};
 use super::history::Lines;
 use super::load::{Count, Load};
@@ -31,7 +31,7 @@ use crate::ops::progress::Part;
 use crate::ops::retry;
 use crate::ops::source::open_offline;
 use crate::ops::up::failovers::Failovers;
-use crate::ops::up::watch::{self as watcher, News};
+use crate::ops::up::watch::{News, Watches};
 use crate::types::{PeerId, node_name};
 
 const HISTORY: &str = "history.jsonl";
@@ -61,7 +61,8 @@ pub(super) struct Run {
     playing: JoinSet<Fault>,
     /// Nodes that had ended by themselves.
     returning: JoinSet<(PeerId, Result<(), Failure>)>,
-    news: (mpsc::Sender<News>, mpsc::Receiver<News>),
+    watches: Watches,
+    news: mpsc::Receiver<News>,
     history: Lines,
     schedule: Lines,
     report: PathBuf,
@@ -96,6 +97,7 @@ impl Run {
         let load = Load::open(&warehouse, addrs, args.rate).await?;
         let (count, floor, books) = (load.count(), load.floor(), Some(Books::new(load.ids())));
         let (stop, stopped) = watch::channel(false);
+        let (sender, news) = mpsc::channel(INBOX_MAX);
         let mut run = Run {
             seen: Seen { left_out: plan.left_out.clone(), ..Seen::default() },
             plan,
@@ -110,7 +112,8 @@ impl Run {
             checking: None,
             playing: JoinSet::new(),
             returning: JoinSet::new(),
-            news: mpsc::channel(INBOX_MAX),
+            watches: Watches::new(sender),
+            news,
             history,
             schedule,
             report: report.to_owned(),
@@ -128,9 +131,9 @@ impl Run {
     }
 
     /// What happens at the nodes says when a trader was suspected and taken over.
-    fn watch(&self) {
+    fn watch(&mut self) {
         for node in self.cluster.nodes() {
-            watcher::node(node.id, node.addr(), self.news.0.clone());
+            self.watches.begin(node.id, &node.addr());
         }
     }
 
@@ -150,7 +153,7 @@ impl Run {
                 Some(fault) = self.playing.join_next() => self.played(fault),
                 Some(returned) = self.returning.join_next() => self.returned(returned),
                 checked = ended(&mut self.checking) => self.checked(checked),
-                Some(news) = self.news.1.recv() => self.heard(news),
+                Some(news) = self.news.recv() => self.heard(news),
                 () = tokio::time::sleep_until(wake.into()) => {
                     if let Some(fault) = next.take_if(|_| self.began.elapsed() >= due) {
                         self.begin(fault);
@@ -297,7 +300,11 @@ impl Run {
                 _ => {}
             },
             News::Report(..) => {}
-            News::Gone(node, addr) => watcher::node(node, addr, self.news.0.clone()),
+            News::Gone(node, watch) if self.watches.is_present(node, watch) => {
+                let addr = self.cluster.node(node).map(Node::addr).unwrap_or_default();
+                self.watches.begin(node, &addr);
+            }
+            News::Gone(..) => {}
         }
     }
 
@@ -358,7 +365,7 @@ impl Run {
     pub(super) fn finish(mut self, runtime: &Runtime, args: &SoakArgs) -> Result<Seen, Failure> {
         self.seen.broken.extend(self.cluster.stop());
         // Nobody tells anything any more, and nobody is watched.
-        self.news.1.close();
+        self.news.close();
         runtime.block_on(async { tokio::task::yield_now().await });
         if let Some(disk) = &self.cluster.disk {
             let dir = self.cluster.dir.join(node_name(PeerId(args.nodes)));

@@ -4,26 +4,29 @@ use super::summary::{Summary, Times};
 use super::{End, Up, count};
 use crate::limits::PROGRESS_MAX;
 use crate::ops::children;
-use crate::ops::output::{Failure, exit};
+use crate::ops::output::{Failure, exit, print, print_line};
 use crate::types::{Office, PeerId};
 
 impl Up<'_> {
-    pub(super) async fn close(mut self, end: End) -> Result<u8, Failure> {
+    /// Ends the nodes in order, however the run ended, and says what it came to.
+    pub(super) async fn close(mut self, end: Result<End, Failure>) -> Result<u8, Failure> {
         let (timeout, elapsed) = (self.global.timeout, self.started.elapsed());
         self.fleet.quiesce(timeout).await;
         let times = Times { started_at: self.started_at, elapsed };
         let summary =
             Summary::gather(&self.fleet, &self.roster, self.failovers.clone(), times, timeout).await;
         self.fleet.stop_peers(&self.traders());
+        let told = self.last_words();
         let counted = count::count(&self.fleet, self.first_seq).await;
         self.fleet.stop_warehouse();
+        let end = end?;
         if end == End::Refused {
             return Err(children::said_last(self.fleet.warehouse(), "ended", exit::DIRECTORY));
         }
-        self.print(&summary.counted(counted?));
+        let printed = told.and(self.print(&summary.counted(counted?)));
         match end {
             End::Stuck => Err(stuck()),
-            _ => Ok(exit::DONE),
+            _ => printed.map(|()| exit::DONE),
         }
     }
 
@@ -34,11 +37,11 @@ impl Up<'_> {
         seats.map(|seat| seat.peer).collect()
     }
 
-    fn print(&self, summary: &Summary) {
-        if self.global.json {
-            println!("{}", summary.json());
-        } else if !self.global.quiet {
-            print!("{}", summary.table());
+    fn print(&self, summary: &Summary) -> Result<(), Failure> {
+        match self.global.quiet {
+            _ if self.global.json => print_line(summary.json()),
+            true => Ok(()),
+            false => print(summary.table()),
         }
     }
 }

@@ -66,8 +66,8 @@ impl<'a> Fleet<'a> {
 
     /// Starts the peers: all at once on known ports, one after the other on free ones, since each is told the addresses
     /// of those before it (a link that one side knows is a link). The highest ids first: the peer that comes first is
-    /// elected.
-    pub(super) fn start_peers(&mut self) -> Result<(), Failure> {
+    /// elected. `serves` is told of each as soon as it does.
+    pub(super) fn start_peers(&mut self, mut serves: impl FnMut(PeerId, &str)) -> Result<(), Failure> {
         let mut addrs = self.plan.addrs(self.args.base_port);
         let mut starting = Vec::new();
         for peer in self.plan.peers.iter().rev() {
@@ -75,6 +75,7 @@ impl<'a> Fleet<'a> {
             let started = start(&self.dir, peer.id, &line)?;
             if self.args.base_port == 0 {
                 let child = started.ready()?;
+                serves(peer.id, &child.addr);
                 addrs.insert(peer.id, child.addr.clone());
                 self.peers.insert(peer.id, child);
             } else {
@@ -82,7 +83,9 @@ impl<'a> Fleet<'a> {
             }
         }
         for (peer, started) in starting {
-            self.peers.insert(peer, started.ready()?);
+            let child = started.ready()?;
+            serves(peer, &child.addr);
+            self.peers.insert(peer, child);
         }
         self.write_cluster()
     }

@@ -16,6 +16,7 @@ mod plan;
 mod ports;
 mod signals;
 mod summary;
+mod told;
 pub(super) mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,8 +31,9 @@ use self::failovers::Failovers;
 use self::fleet::{Death, Fleet};
 use self::plan::Plan;
 use self::signals::Signals;
-use self::watch::News;
-use super::output::{Failure, exit};
+use self::told::Told;
+use self::watch::{News, Watches};
+use super::output::{Failure, exit, note, print_line};
 use super::runtime::runtime_with_thread;
 use super::source::node_name;
 use crate::cli::{Global, Restart, UpArgs};
@@ -52,7 +54,7 @@ pub fn run(args: &UpArgs, global: &Global) -> Result<u8, Failure> {
     ports::check(&plan, args.base_port)?;
     if !global.quiet {
         let (version, nodes) = (env!("CARGO_PKG_VERSION"), plan.peers.len() + 1);
-        eprintln!("bazaar {version}  starting {nodes} nodes in {}", dir.name());
+        note(format_args!("bazaar {version}  starting {nodes} nodes in {}", dir.name()));
     }
     runtime_with_thread()?.block_on(async {
         let signals = Signals::new()?;
@@ -79,7 +81,8 @@ struct Up<'a> {
     global: &'a Global,
     fleet: Fleet<'a>,
     news: mpsc::Receiver<News>,
-    sender: mpsc::Sender<News>,
+    watches: Watches,
+    told: Told,
     roster: Roster,
     /// Buyers that have placed their requests and heard of them.
     done: BTreeSet<PeerId>,
@@ -112,15 +115,19 @@ impl<'a> Up<'a> {
             Failure::new(exit::UNREACHABLE, format!("the warehouse does not answer: {error}"))
                 .hint("see its log, or give it more time with --timeout")
         })?;
-        fleet.start_peers()?;
         let (sender, news) = mpsc::channel(4096);
+        let mut watches = Watches::new(sender);
+        // From their first order on: a peer trades while the next one starts.
+        fleet.start_peers(|peer, addr| watches.begin(peer, addr))?;
+        watches.begin(PeerId::WAREHOUSE, &fleet.warehouse().addr);
         let talk = !global.quiet && !global.json && (std::io::stdout().is_terminal() || global.verbose > 0);
         let mut up = Up {
             args,
             global,
             fleet,
             news,
-            sender,
+            watches,
+            told: Told::default(),
             roster: Roster::default(),
             done: BTreeSet::new(),
             lives: BTreeMap::new(),
@@ -133,17 +140,14 @@ impl<'a> Up<'a> {
             goods: before.goods.into_iter().map(|(name, _)| name).collect(),
             notify: Notify::from_env(),
         };
-        up.listen().await;
+        up.catch_up().await;
         up.header();
         up.notify.ready(&up.status());
         Ok(up)
     }
 
-    /// Watches every node, and asks once what it missed before.
-    async fn listen(&mut self) {
-        for (node, addr) in self.fleet.addrs() {
-            watch::node(node, addr, self.sender.clone());
-        }
+    /// Asks once what the warehouse told before it was watched.
+    async fn catch_up(&mut self) {
         if let Ok(report) = self.fleet.ask(PeerId::WAREHOUSE, self.global.timeout).await {
             self.see_roster(report.roster);
         }
@@ -151,7 +155,11 @@ impl<'a> Up<'a> {
 
     // ---- trading
 
-    async fn trade(&mut self, signals: Signals) -> End {
+    /// Trades until the end.
+    ///
+    /// # Errors
+    /// What is told cannot be printed.
+    async fn trade(&mut self, signals: Signals) -> Result<End, Failure> {
         let Signals { mut int, mut term, mut child } = signals;
         let deadline = self.args.duration.map(|duration| self.started + duration);
         let may_stick = self.args.shopper.requests.is_some();
@@ -161,33 +169,37 @@ impl<'a> Up<'a> {
             let stuck = (self.progress + PROGRESS_MAX).into();
             tokio::select! {
                 biased;
-                _ = int.recv() => break End::Done,
-                _ = term.recv() => break End::Done,
-                () = at(deadline) => break End::Done,
+                _ = int.recv() => break Ok(End::Done),
+                _ = term.recv() => break Ok(End::Done),
+                () = at(deadline) => break Ok(End::Done),
                 _ = child.recv() => {
                     self.bury();
                     if self.fleet.warehouse_refused() {
-                        break End::Refused;
+                        break Ok(End::Refused);
                     }
                 }
                 _ = alive.tick() => self.notify.alive(&self.status()),
-                Some(news) = self.news.recv() => self.hear(news),
-                () = sleep_until(stuck), if may_stick => break End::Stuck,
+                Some(news) = self.news.recv() => {
+                    if let Err(unheard) = self.hear(news) {
+                        break Err(unheard);
+                    }
+                }
+                () = sleep_until(stuck), if may_stick => break Ok(End::Stuck),
             }
             if self.all_done() && self.settled().await {
-                break End::Done;
+                break Ok(End::Done);
             }
         };
         self.notify.stopping();
-        if end == End::Done {
+        if !matches!(end, Ok(End::Stuck | End::Refused)) {
             signals::leave_at_once_next_time(int);
         }
         end
     }
 
-    fn hear(&mut self, news: News) {
+    fn hear(&mut self, news: News) -> Result<(), Failure> {
         match news {
-            News::Happened(happening) => self.happened(happening),
+            News::Happened(happening) => self.happened(*happening)?,
             News::Report(peer, report) => {
                 self.lives.insert(peer, report.process.random);
                 if report.shopping.done && report.shopping.open == 0 && report.shopping.placed > 0 {
@@ -198,26 +210,33 @@ impl<'a> Up<'a> {
                 }
             }
             // The system tells of a node that ended; a stream that was cut is taken up again.
-            News::Gone(node, addr) => {
-                if !self.fleet.is_dead(node) && self.fleet.addr(node) == Some(&addr) {
-                    watch::node(node, addr, self.sender.clone());
+            News::Gone(node, watch) => {
+                if !self.fleet.is_dead(node) && self.watches.is_present(node, watch) {
+                    self.watch(node);
                 }
             }
         }
+        Ok(())
     }
 
-    fn happened(&mut self, happening: Happening) {
+    fn watch(&mut self, node: PeerId) {
+        if let Some(addr) = self.fleet.addr(node) {
+            self.watches.begin(node, addr);
+        }
+    }
+
+    fn happened(&mut self, happening: Happening) -> Result<(), Failure> {
         let Happening { time, peer, what } = happening;
         match what {
             What::Told(order, outcome) => {
                 self.progress = Instant::now();
-                if self.talk {
+                if self.talk && self.told.is_news(order.id) {
                     let told = lines::told(self.fleet.plan(), &self.goods, &order, &outcome);
-                    println!("{} {told}", self.clock());
+                    print_line(format_args!("{} {told}", self.clock()))?;
                 }
             }
             What::Line(line) if self.talk && line.starts_with("Dear") => {
-                println!("{} trader {peer:<3} {line}", self.clock());
+                print_line(format_args!("{} trader {peer:<3} {line}", self.clock()))?;
             }
             What::Line(_) => {}
             What::Roster(roster) => self.see_roster(roster),
@@ -232,6 +251,17 @@ impl<'a> Up<'a> {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// What the nodes told until they ended.
+    fn last_words(&mut self) -> Result<(), Failure> {
+        while let Ok(news) = self.news.try_recv() {
+            if let News::Happened(happening) = news {
+                self.happened(*happening)?;
+            }
+        }
+        Ok(())
     }
 
     fn see_roster(&mut self, roster: Roster) {
@@ -298,15 +328,13 @@ impl<'a> Up<'a> {
 
     fn revive(&mut self, node: PeerId) {
         let revived = self.fleet.revive(node).and_then(|pid| {
-            if let Some(addr) = self.fleet.addr(node) {
-                watch::node(node, addr.to_owned(), self.sender.clone());
-            }
+            self.watch(node);
             self.tell(&format!("up        {} started again (pid {pid})", node_name(node)));
             self.done.remove(&node);
             self.fleet.write_cluster()
         });
         if let Err(failure) = revived {
-            eprint!("{}", failure.render(false));
+            note(failure.render(false).trim_end());
         }
     }
 
@@ -319,7 +347,7 @@ impl<'a> Up<'a> {
 
     fn tell(&self, line: &str) {
         if !self.global.quiet {
-            eprintln!("{} {line}", self.clock());
+            note(format_args!("{} {line}", self.clock()));
         }
     }
 
@@ -333,7 +361,7 @@ impl<'a> Up<'a> {
 
     fn header(&self) {
         if !self.global.quiet && !self.global.json {
-            eprint!("{}", lines::header(&self.fleet));
+            note(lines::header(&self.fleet).trim_end());
         }
     }
 }

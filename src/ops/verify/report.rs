@@ -8,7 +8,7 @@ use super::resume::Resume;
 use crate::audit::{Audit, Check, Example, Tally};
 use crate::cli::{Global, Target, VerifyArgs};
 use crate::journal::mend::word;
-use crate::ops::output::colored;
+use crate::ops::output::{colored, grouped};
 use crate::types::Seq;
 
 /// Missing stores named before the rest is only counted.
@@ -38,7 +38,27 @@ pub(super) fn print(
         writeln!(out, "what was verified before ends with row {} of the ledger", resume.from)?;
     }
     let color = colored(global.color, &io::stdout());
-    wanted.iter().try_for_each(|check| lines(found, *check, args, color, out))
+    wanted.iter().try_for_each(|check| lines(found, *check, args, color, out))?;
+    writeln!(out, "{}", verdict(found, wanted, color))
+}
+
+/// The last line: `ok: 12 checks, 1,234,567 rows`, or which checks failed, and how often.
+fn verdict(found: &Audit, wanted: &[Check], color: bool) -> String {
+    let failed = wanted.iter().filter(|check| found.of(**check).failed > 0);
+    let failed: Vec<String> =
+        failed.map(|check| format!("{} ({})", check.id(), grouped(found.of(*check).failed))).collect();
+    if !failed.is_empty() {
+        return format!("{} {}", painted("FAILED:", "1;31", color), failed.join(", "));
+    }
+    let unchecked = wanted.iter().filter(|check| found.unchecked(**check)).count();
+    let without = if unchecked > 0 { format!(", {unchecked} not checked") } else { String::new() };
+    let (made, rows) = (wanted.len() - unchecked, grouped(found.rows()));
+    let checks = if made == 1 { "check" } else { "checks" };
+    format!("{} {made} {checks}, {rows} rows{without}", painted("ok:", "32", color))
+}
+
+fn painted(word: &str, code: &str, color: bool) -> String {
+    if color { format!("\x1b[{code}m{word}\x1b[0m") } else { word.to_owned() }
 }
 
 fn object(found: &Audit, check: Check, args: &VerifyArgs) -> Value {
@@ -71,11 +91,11 @@ fn lines(found: &Audit, check: Check, args: &VerifyArgs, color: bool, out: &mut 
     let lost = lost(tally);
     let (word, code, detail) = match result(found, check) {
         "not_checked" => ("not checked:", "33", format!("needs {lacks}")),
-        "ok" if lacks.is_empty() => ("ok", "32", format!("{} checked{lost}", tally.checked)),
-        "ok" => ("ok", "32", format!("{} checked{lost}, without {lacks}", tally.checked)),
-        _ => ("FAILED", "1;31", format!("{} of {}{lost}", tally.failed, tally.checked)),
+        "ok" if lacks.is_empty() => ("ok", "32", format!("{} checked{lost}", grouped(tally.checked))),
+        "ok" => ("ok", "32", format!("{} checked{lost}, without {lacks}", grouped(tally.checked))),
+        _ => ("FAILED", "1;31", format!("{} of {}{lost}", grouped(tally.failed), grouped(tally.checked))),
     };
-    let word = if color { format!("\x1b[{code}m{word}\x1b[0m") } else { word.to_string() };
+    let word = painted(word, code, color);
     writeln!(out, "{}  {:<14}  {word} {detail}", check.id(), check.title())?;
     for example in tally.examples.iter().take(args.max_examples) {
         writeln!(out, "       {}\n         {}", example.what, command(example, args))?;
@@ -85,7 +105,7 @@ fn lines(found: &Audit, check: Check, args: &VerifyArgs, color: bool, out: &mut 
 
 /// `, 3 lost with the restore of row 120`.
 fn lost(tally: &Tally) -> String {
-    let of = |(row, count): (&Seq, &u64)| format!(", {count} lost with the restore of row {row}");
+    let of = |(row, count): (&Seq, &u64)| format!(", {} lost with the restore of row {row}", grouped(*count));
     tally.lost.iter().map(of).collect()
 }
 

@@ -68,3 +68,32 @@ fn what_was_verified_is_not_looked_at_again() {
     assert_eq!(refused.exit, exit::USAGE, "{refused:?}");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "a letter to a friend");
 }
+
+/// The last line is the one that people look at.
+#[test]
+fn the_verdict_is_the_last_line() {
+    let verdict = |line: &str, market: &Market| {
+        let cli = crate::cli::Cli::parse_from_args(line.split(' ').map(Into::into)).unwrap();
+        let crate::cli::Command::Verify(args) = &cli.command else { unreachable!("verify") };
+        let mut out = Vec::new();
+        let code = run(args, &cli.global, market.sources(), &mut out).unwrap();
+        (code, String::from_utf8(out).unwrap().lines().last().unwrap().to_owned())
+    };
+    let mut market = Market::lived();
+    // At its end each peer has seen the ledger.
+    let rows = market.journals.len()
+        + market.ledger.concat().len()
+        + market.journals.values().flatten().map(Vec::len).sum::<usize>();
+    let ok = format!("ok: 11 checks, {rows} rows, 1 not checked");
+    assert_eq!(verdict("bazaar verify", &market), (exit::DONE, ok));
+    let ok = format!("ok: 1 check, {rows} rows");
+    assert_eq!(verdict("bazaar verify --check V03", &market), (exit::DONE, ok));
+    let sales = market.ledger.iter_mut().flatten().filter_map(|record| match record {
+        Record::Sale { decision, .. } => Some(decision),
+        _ => None,
+    });
+    sales.skip(1).take(1).for_each(|sale| sale.order.id = OrderId { peer: PeerId(4), number: Number(1) });
+    let (code, line) = verdict("bazaar verify --check V03,V08", &market);
+    assert_eq!(code, exit::BROKEN);
+    assert!(line.starts_with("FAILED: V03 ("), "{line}");
+}
