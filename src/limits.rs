@@ -294,6 +294,12 @@ pub(crate) const CLOSE_MAX: Duration = Duration::from_millis(50);
 pub(crate) const PROGRESS_AFTER: Duration = Duration::from_secs(2);
 /// and again after this.
 pub(crate) const PROGRESS_EVERY: Duration = Duration::from_millis(100);
+/// `up` says that nobody can trade once that has been so for this long, then after twice the time, up to
+pub(crate) const MISSING_SAY_FIRST: Duration = Duration::from_secs(3);
+/// this.
+pub(crate) const MISSING_SAY_EVERY_MAX: Duration = Duration::from_secs(60);
+/// A call of a client command that would have less time than this is not begun: it would say nothing but that.
+pub(crate) const CALL_MIN: Duration = Duration::from_millis(20);
 /// `up` and `buy`: no progress for this long is exit 6.
 pub(crate) const PROGRESS_MAX: Duration = Duration::from_secs(30);
 /// A node whose parent is gone stops cleanly within this, or at once after it.

@@ -87,17 +87,17 @@ pub struct UpArgs {
 }
 
 impl UpArgs {
-    /// Who is in the market.
-    pub(crate) fn shape(&self) -> Shape {
+    /// Who is in the market, whose last run had so many peers: unless another number is asked for, no fewer.
+    pub(crate) fn shape(&self, before: u32) -> Shape {
         match (self.buyers, self.sellers) {
             (Some(buyers), Some(sellers)) => Shape::Ring { buyers, sellers },
-            _ => Shape::Configured { nodes: self.nodes.unwrap_or(NODES) },
+            _ => Shape::Configured { nodes: self.nodes.unwrap_or(NODES.max(before)) },
         }
     }
 
     /// What no single flag's parser can see.
     pub(super) fn check(&self) -> Result<(), value::ValueError> {
-        match self.shape() {
+        match self.shape(0) {
             Shape::Ring { buyers, sellers } if buyers + sellers + 2 > PEERS_MAX => Err(value::ValueError {
                 why: format!(
                     "--buyers {buyers} and --sellers {sellers} with two traders exceed {PEERS_MAX} peers"

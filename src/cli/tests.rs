@@ -19,7 +19,8 @@ fn the_command_tree_is_sound() {
 #[test]
 fn up_has_the_documented_defaults() {
     let Command::Up(up) = parse("bazaar up").unwrap().command else { panic!("not up") };
-    assert_eq!(up.shape(), Shape::Configured { nodes: 6 });
+    assert_eq!(up.shape(0), Shape::Configured { nodes: 6 });
+    assert_eq!(up.shape(7), Shape::Configured { nodes: 7 }, "a market of seven, and nobody asked for six");
     assert_eq!((up.base_port, up.market.commission_percent), (7700, 5));
     assert_eq!(
         (up.shopper.quantity.to_string(), up.shopper.deposit.to_string()),
@@ -29,7 +30,7 @@ fn up_has_the_documented_defaults() {
     let Command::Up(up) = parse("bazaar up --buyers 3 --sellers 2").unwrap().command else {
         panic!("not up")
     };
-    assert_eq!(up.shape(), Shape::Ring { buyers: 3, sellers: 2 });
+    assert_eq!(up.shape(0), Shape::Ring { buyers: 3, sellers: 2 });
 }
 
 #[test]

@@ -17,7 +17,9 @@ use super::grpc::Grpc;
 use super::life::{Settings, Stop, announce, end_with_parent, stop_at_signals, wire_runtime};
 use super::notify::Notify;
 use crate::journal::{self, Birth, Journal, OpenError, Reader, Recovered, Sealing, exit_on_failure};
-use crate::limits::{BACKOFF_MAX, BACKOFF_MIN, CALL_DEADLINE, CLOSE_MAX, EVENTS_MAX, INBOX_MAX};
+use crate::limits::{
+    BACKOFF_MAX, BACKOFF_MIN, CALL_DEADLINE, CLOSE_MAX, EVENTS_MAX, INBOX_MAX, NOTIFY_EVERY,
+};
 use crate::model::call::Catalogue;
 use crate::model::catalogue;
 use crate::model::clock::Clock;
@@ -390,13 +392,25 @@ pub(crate) fn birth_in(catalogue: &Catalogue, node: PeerId, role: &str, token: T
 /// Asks for the catalogue until the warehouse answers or time is up.
 async fn catalogue_within(addr: &str, limit: Duration) -> Result<Catalogue, CallError> {
     let began = tokio::time::Instant::now();
-    let mut wait = BACKOFF_MIN;
+    let (mut wait, mut said_at) = (BACKOFF_MIN, None);
     loop {
         let asked = async { Node::connect(addr, CALL_DEADLINE).await?.catalogue().await };
         match asked.await {
-            Ok(catalogue) => return Ok(catalogue),
+            Ok(catalogue) => {
+                if said_at.is_some() {
+                    tracing::info!("the warehouse serves at {addr}");
+                }
+                return Ok(catalogue);
+            }
             Err(error) if began.elapsed() > limit => return Err(error),
-            Err(_) => tokio::time::sleep(wait).await,
+            Err(error) => {
+                if said_at.is_none_or(|at| began.elapsed() >= at + NOTIFY_EVERY) {
+                    said_at = Some(began.elapsed());
+                    let left = limit.saturating_sub(began.elapsed()).as_secs();
+                    tracing::warn!("waiting for the warehouse at {addr}, {left} s more: {error}");
+                }
+                tokio::time::sleep(wait).await;
+            }
         }
         wait = (wait * 2).min(BACKOFF_MAX);
     }

@@ -24,6 +24,7 @@ mod links;
 mod logs;
 mod market;
 mod membership;
+mod missing;
 mod names;
 mod owners;
 mod power_cut;

@@ -17,10 +17,14 @@ pub(crate) use self::named::{Named, named_peer};
 pub(crate) use self::reports::{Reports, reports};
 use super::output::{Failure, exit};
 use crate::cli::ConnectFlags;
+use crate::journal::mend;
 use crate::model::report::Report;
-use crate::types::PeerId;
+use crate::types::{PeerId, node_name};
 use crate::wire::client::{CallError, Node};
 use crate::wire::status::Cause;
+
+/// Others are asked only for a better hint.
+const OTHERS_ASKED_MAX: Duration = Duration::from_secs(1);
 
 /// The node at `addr` cannot be reached or does not answer, so nothing was sent to it.
 pub(crate) fn unreachable(addr: &str, error: &CallError) -> Failure {
@@ -34,6 +38,32 @@ pub(crate) fn unreachable(addr: &str, error: &CallError) -> Failure {
         _ => Failure::new(exit::UNREACHABLE, format!("{addr} does not serve: {error}"))
             .hint("see how the market is with bazaar status"),
     }
+}
+
+/// The warehouse cannot be reached. Where other nodes of its market answer, the market is up but for it.
+pub(crate) async fn warehouse_away(
+    flags: &ConnectFlags,
+    addr: &str,
+    error: &CallError,
+    timeout: Duration,
+) -> Failure {
+    let failure = unreachable(addr, error);
+    let others = match error {
+        CallError::Unreachable { .. } => everybody(flags, timeout.min(OTHERS_ASKED_MAX)).await.ok(),
+        _ => None,
+    };
+    if others.is_none_or(|others| others.answered.is_empty()) {
+        return failure;
+    }
+    let dir = flags.data_dir.join(node_name(PeerId::WAREHOUSE));
+    failure.hint(match &flags.connect {
+        None => format!(
+            "the market is up without its warehouse; start that again: bazaar warehouse --data-dir {} --listen {}",
+            mend::word(&dir),
+            addr
+        ),
+        Some(_) => "the market is up without its warehouse; start that again where it was".to_owned(),
+    })
 }
 
 fn absent(market: &Path) -> Failure {

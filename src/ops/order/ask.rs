@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::client::Client;
+use crate::limits::CALL_MIN;
 use crate::model::market::NotTaken;
 use crate::model::offices::Roster;
 use crate::model::row::Outcome;
@@ -32,8 +33,9 @@ impl Limits {
         self.end.saturating_duration_since(Instant::now())
     }
 
+    /// No time is left to ask anybody.
     pub(super) fn over(&self) -> bool {
-        self.left().is_zero()
+        self.left() < CALL_MIN
     }
 
     /// Bound of a call that begins now, in whole milliseconds.
@@ -89,8 +91,13 @@ impl Asker {
         loop {
             match self.next(client).await {
                 Ok(node) => return Ok(node),
-                Err(why) if self.limits.over() => return Err(why),
-                Err(_) => self.pause().await,
+                Err(why) => {
+                    // What was said before counts, not that the last call had no time.
+                    self.pause().await;
+                    if self.limits.over() {
+                        return Err(why);
+                    }
+                }
             }
         }
     }
@@ -123,10 +130,10 @@ impl Asker {
                     }
                 },
             };
+            self.pause().await;
             if self.limits.over() {
                 return Answer::Open { sent, why };
             }
-            self.pause().await;
         }
     }
 
@@ -157,7 +164,7 @@ impl Asker {
         home.map(|seat| seat.addr.clone()).ok_or_else(|| "no trader is in office".to_owned())
     }
 
-    /// Waits after a failure. Then all traders may be asked again, by a new roster.
+    /// Waits after a failure, but not beyond the time that is left. Then all traders may be asked again, by a new roster.
     async fn pause(&mut self) {
         self.backoff.pause(self.limits.left()).await;
         (self.outdated, self.referred) = (true, false);
@@ -182,6 +189,7 @@ fn is_final(why: NotTaken) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::Stamp;
 
     #[test]
     fn a_referral_is_a_reason_to_ask_the_warehouse_once_a_round() {
@@ -189,6 +197,29 @@ mod tests {
         let mut asker = Asker::new("127.0.0.1:1", limits, Roster::default());
         assert!(asker.refer() && asker.outdated);
         assert!(!asker.refer(), "two nodes would send us to and fro");
+    }
+
+    /// The last call had no time, and said that no answer came within 0 ns.
+    #[test]
+    fn what_is_said_in_the_end_is_what_was_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let cluster = "3f2a".to_owned();
+        let catalogue = crate::model::call::Catalogue {
+            clock: Stamp(1),
+            cluster,
+            consistency: String::new(),
+            generation: crate::types::Generation::default(),
+            goods: Vec::new(),
+        };
+        let limits = Limits::new(Duration::from_millis(300), Duration::from_secs(5));
+        // Port 1 is nobody's here.
+        let mut asker = Asker::new("127.0.0.1:1", limits, Roster::default());
+        let why = crate::ops::runtime::runtime().unwrap().block_on(async {
+            let mut client = Client::open(dir.path(), &catalogue).unwrap();
+            asker.reach(&mut client).await.map(drop).unwrap_err()
+        });
+        assert!(!why.contains("within") && !why.is_empty(), "{why}");
+        assert!(limits.over());
     }
 
     #[test]

@@ -85,10 +85,19 @@ impl Errand<'_> {
 
     async fn by_client(&self) -> Result<Done, Failure> {
         let addr = market::warehouse_addr(&self.flags.market, self.limits.call()).await?;
-        let warehouse = Node::connect(&addr, self.limits.call())
-            .await
-            .map_err(|error| market::unreachable(&addr, &error))?;
-        let catalogue = warehouse.catalogue().await.map_err(|error| market::unreachable(&addr, &error))?;
+        let found = async {
+            let warehouse = Node::connect(&addr, self.limits.call()).await?;
+            let catalogue = warehouse.catalogue().await?;
+            Ok((warehouse, catalogue))
+        };
+        let (warehouse, catalogue) = match found.await {
+            Ok(found) => found,
+            Err(error) => {
+                return Err(
+                    market::warehouse_away(&self.flags.market, &addr, &error, self.limits.call()).await
+                );
+            }
+        };
         let product = product(&catalogue.goods, &self.wanted.good)?;
         let market = &self.flags.market.data_dir;
         let of_market = ClusterJson::find(market).map(|json| json.cluster);

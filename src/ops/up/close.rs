@@ -38,9 +38,8 @@ impl Up<'_> {
     }
 
     fn print(&self, summary: &Summary) -> Result<(), Failure> {
-        match self.global.quiet {
-            _ if self.global.json => print_line(summary.json()),
-            true => Ok(()),
+        match self.global.json {
+            true => print_line(summary.json()),
             false => print(summary.table()),
         }
     }

@@ -50,7 +50,7 @@ impl MarketDir {
             return self.clear(&names);
         }
         self.check_warehouse(&names)?;
-        let before = self.highest(&names);
+        let before = MarketDir::peers_before(&self.dir);
         let asked = plan.peers.len() as u32;
         if before > asked {
             let what =
@@ -61,11 +61,15 @@ impl MarketDir {
         Ok(())
     }
 
-    /// The highest id of the peers that the last run started. Others may have joined it: they are not ours to start.
-    fn highest(&self, names: &[String]) -> u32 {
-        let told =
-            ClusterJson::read(&self.dir).map(|json| json.nodes.into_iter().map(|node| node.node).collect());
-        let peers: Vec<String> = told.unwrap_or_else(|| names.to_vec());
+    /// The highest id of the peers that the last run started, 0 without one. Others may have joined it: they are not ours
+    /// to start.
+    pub(super) fn peers_before(dir: &Path) -> u32 {
+        let told = ClusterJson::read(dir).map(|json| json.nodes.into_iter().map(|node| node.node).collect());
+        let there = || {
+            let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+            entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+        };
+        let peers: Vec<String> = told.unwrap_or_else(there);
         peers.iter().filter_map(|name| peer_id(name)).max().map_or(0, |peer| peer.0)
     }
 

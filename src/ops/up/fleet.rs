@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use super::dir::MarketDir;
 use super::plan::Plan;
 use crate::cli::UpArgs;
 use crate::config::PeerPlan;
-use crate::journal::NodeDir;
+use crate::journal::{NodeDir, mend};
 use crate::limits::{DRAIN_MAX, HAND_OVER_MAX};
 use crate::model::report::Report;
 use crate::ops::children::{self, Child, Starting};
@@ -175,13 +176,7 @@ impl<'a> Fleet<'a> {
 
     /// Starts a dead node again at its address, where others know it. Gives its process id.
     pub(super) fn revive(&mut self, node: PeerId) -> Result<u32, Failure> {
-        let line = match self.plan.peer(node) {
-            None => self.commands().warehouse(&self.warehouse.addr),
-            Some(peer) => {
-                let addrs = self.peers.iter().map(|(peer, child)| (*peer, child.addr.clone())).collect();
-                self.commands().peer(peer, &self.warehouse.addr, &addrs)
-            }
-        };
+        let line = self.line(node);
         let child = start(&self.dir, node, &line)?.ready()?;
         let pid = child.pid();
         if node == PeerId::WAREHOUSE {
@@ -191,6 +186,27 @@ impl<'a> Fleet<'a> {
         }
         self.dead.remove(&node);
         Ok(pid)
+    }
+
+    /// A node's command line, where it was.
+    fn line(&self, node: PeerId) -> Vec<OsString> {
+        match self.plan.peer(node) {
+            None => self.commands().warehouse(&self.warehouse.addr),
+            Some(peer) => {
+                let addrs = self.peers.iter().map(|(peer, child)| (*peer, child.addr.clone())).collect();
+                self.commands().peer(peer, &self.warehouse.addr, &addrs)
+            }
+        }
+    }
+
+    /// The command that starts a node again, as it is typed.
+    pub(super) fn command(&self, node: PeerId) -> String {
+        let line = self.line(node);
+        let typed = |word: &OsString| match word.to_str() {
+            Some(flag) if flag.starts_with("--") => flag.to_owned(),
+            _ => mend::word(Path::new(word)),
+        };
+        format!("bazaar {}", line.iter().map(typed).collect::<Vec<_>>().join(" "))
     }
 
     // ---- closing

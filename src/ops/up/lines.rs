@@ -7,7 +7,7 @@ use super::plan::Plan;
 use crate::journal::NodeDir;
 use crate::model::row::{Outcome, OutcomeKind, Share};
 use crate::ops::children::Child;
-use crate::types::{Order, PeerId};
+use crate::types::{Money, Order, PeerId};
 
 /// The nodes and where they listen.
 pub(super) fn header(fleet: &Fleet<'_>) -> String {
@@ -26,10 +26,10 @@ pub(super) fn header(fleet: &Fleet<'_>) -> String {
 }
 
 /// One order's line.
-pub(super) fn told(plan: &Plan, goods: &[String], order: &Order, outcome: &Outcome) -> String {
+pub(super) fn told(plan: &Plan, goods: &[(String, Money)], order: &Order, outcome: &Outcome) -> String {
     let peer = order.id.peer;
     let role = plan.peer(peer).map_or("peer", |it| it.role.name());
-    let good = goods.get(order.product.0 as usize).map_or("?", String::as_str);
+    let good = goods.get(order.product.0 as usize).map_or("?", |(name, _)| name);
     let names: Vec<String> = outcome.shares.iter().map(seller).collect();
     let what = match outcome.kind {
         OutcomeKind::Bought | OutcomeKind::PartlyBought => {

@@ -12,6 +12,7 @@ mod dir;
 pub(super) mod failovers;
 mod fleet;
 mod lines;
+mod missing;
 mod plan;
 mod ports;
 mod signals;
@@ -29,6 +30,7 @@ use tokio::time::sleep_until;
 use self::dir::MarketDir;
 use self::failovers::Failovers;
 use self::fleet::{Death, Fleet};
+use self::missing::Missing;
 use self::plan::Plan;
 use self::signals::Signals;
 use self::told::Told;
@@ -37,19 +39,21 @@ use super::output::{Failure, exit, note, print_line};
 use super::runtime::runtime_with_thread;
 use super::source::node_name;
 use crate::cli::{Global, Restart, UpArgs};
+use crate::config;
 use crate::limits::PROGRESS_MAX;
 use crate::model::happening::{Happening, What};
 use crate::model::offices::Roster;
 use crate::node::notify::Notify;
 use crate::node::wall_now;
-use crate::types::{PeerId, Role, Seq, WallMicros};
+use crate::types::{Money, PeerId, Role, Seq, WallMicros};
 
 /// Runs a market.
 ///
 /// # Errors
 /// A node cannot be started, the ledger cannot be counted, or nothing happened for 30 s.
 pub fn run(args: &UpArgs, global: &Global) -> Result<u8, Failure> {
-    let plan = Plan::new(args)?;
+    let before = if args.fresh { 0 } else { MarketDir::peers_before(&args.data_dir) };
+    let plan = Plan::new(args, before)?;
     let dir = MarketDir::take(&args.data_dir, &plan, args.fresh)?;
     ports::check(&plan, args.base_port)?;
     if !global.quiet {
@@ -97,8 +101,9 @@ struct Up<'a> {
     progress: Instant,
     /// Orders are printed as they are told.
     talk: bool,
-    goods: Vec<String>,
+    goods: Vec<(String, Money)>,
     notify: Notify,
+    missing: Missing,
 }
 
 impl<'a> Up<'a> {
@@ -137,11 +142,13 @@ impl<'a> Up<'a> {
             first_seq: before.ledger.0,
             progress: Instant::now(),
             talk,
-            goods: before.goods.into_iter().map(|(name, _)| name).collect(),
+            goods: before.goods,
             notify: Notify::from_env(),
+            missing: Missing::default(),
         };
         up.catch_up().await;
         up.header();
+        up.say_other_stock();
         up.notify.ready(&up.status());
         Ok(up)
     }
@@ -184,6 +191,7 @@ impl<'a> Up<'a> {
                         break Err(unheard);
                     }
                 }
+                () = at(self.missing.due()) => self.say_missing().await,
                 () = sleep_until(stuck), if may_stick => break Ok(End::Stuck),
             }
             if self.all_done() && self.settled().await {
@@ -267,6 +275,7 @@ impl<'a> Up<'a> {
     fn see_roster(&mut self, roster: Roster) {
         if roster.newer_than(&self.roster) {
             self.roster = roster;
+            self.missing.note(self.lacks().is_some(), Instant::now());
         }
     }
 
@@ -309,6 +318,7 @@ impl<'a> Up<'a> {
                 self.revive(death.node);
             }
         }
+        self.missing.note(self.lacks().is_some(), Instant::now());
     }
 
     fn say_death(&mut self, death: &Death) {
@@ -357,6 +367,19 @@ impl<'a> Up<'a> {
         let dead = nodes - living + usize::from(self.fleet.is_dead(PeerId::WAREHOUSE));
         let addr = self.fleet.addr(PeerId::WAREHOUSE).unwrap_or_default();
         format!("{nodes} nodes, {dead} dead, warehouse at {addr}")
+    }
+
+    /// A market keeps its goods and prices; a stock.json that was changed since is not heeded, which is said.
+    fn say_other_stock(&self) {
+        let Ok(stock) = config::stock(&self.args.market.config_dir) else { return };
+        let wanted = stock.into_iter().map(|good| (good.name, good.unit_price));
+        if !wanted.eq(self.goods.iter().cloned()) {
+            let file = self.args.market.config_dir.join("stock.json");
+            self.tell(&format!(
+                "up        this market keeps its own goods and prices; {} has others, which --fresh would take",
+                file.display()
+            ));
+        }
     }
 
     fn header(&self) {

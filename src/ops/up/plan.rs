@@ -17,11 +17,11 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Reads the configuration, or lays a ring.
-    pub(super) fn new(args: &UpArgs) -> Result<Plan, Failure> {
+    /// Reads the configuration, or lays a ring. The market's last run had so many peers.
+    pub(super) fn new(args: &UpArgs, before: u32) -> Result<Plan, Failure> {
         // The stock is read by the warehouse; what is wrong with it is said before anything starts.
         config::stock(&args.market.config_dir)?;
-        let market = match args.shape() {
+        let market = match args.shape(before) {
             Shape::Configured { nodes } => config::market(&args.market.config_dir, nodes)?,
             Shape::Ring { buyers, sellers } => config::ring(buyers, sellers),
         };

@@ -209,6 +209,11 @@ impl Up<'_> {
         });
     }
 
+    /// What it has said so far on stderr.
+    pub fn stderr(&self) -> String {
+        self.running.as_ref().unwrap().stderr()
+    }
+
     pub fn pid(&self) -> u32 {
         self.running.as_ref().unwrap().pid()
     }

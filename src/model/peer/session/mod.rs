@@ -142,7 +142,8 @@ impl Session {
                     Err(CallError::Refused { text, .. }) => {
                         tracing::warn!(text, "the warehouse opens no session for this store");
                     }
-                    other => tracing::info!(?other, "the session could not be opened yet"),
+                    Err(why) => tracing::info!(%why, "the session could not be opened yet"),
+                    Ok(_) => tracing::warn!("the warehouse answers another question than was asked"),
                 }
                 self.open_at = Some(cx.now().after_ms(self.backoff.next_ms()));
             }
@@ -306,7 +307,13 @@ fn enter_generation(cx: &mut Cx<'_>, generation: Generation, seen: Option<Box<Se
     if generation == cx.ledger_seen.generation {
         return;
     }
-    tracing::warn!(%generation, epoch = %cx.me.epoch, "the warehouse was restored; this peer goes on with a new session");
+    let epoch = cx.me.epoch;
+    match cx.ledger_seen.seq {
+        Seq(0) => tracing::info!(%generation, "this market's warehouse was restored, before this peer came"),
+        _ => {
+            tracing::warn!(%generation, %epoch, "the warehouse was restored; this peer goes on with a new session")
+        }
+    }
     // With a proof, so that the generation is no bare claim where this peer meets a rival of it.
     let shown = seen.filter(|seen| seen.generation == generation);
     cx.ledger_seen = shown.map_or(Seen { generation, ..Seen::default() }, |seen| *seen);
