@@ -17,31 +17,38 @@ fn main() -> ExitCode {
             if stop.exit != 0 {
                 ops::nodes::refused(&args);
             }
-            return say(&stop.text, stop.exit);
+            let json = args.iter().take_while(|arg| *arg != "--").any(|arg| arg == "--json");
+            return match &stop.refusal {
+                Some(refusal) => ended(refusal, json, false),
+                None => say(&stop.text, stop.exit),
+            };
         }
     };
     let color = colored(cli.global.color, &std::io::stderr());
     match run(&cli) {
         Ok(exit) => ExitCode::from(exit),
-        Err(failure) => ended(&failure, color),
+        Err(failure) => {
+            let what = cli.settings.iter().fold(failure.what, |what, setting| setting.named_in(&what));
+            ended(&Failure { what, ..failure }, cli.global.json, color)
+        }
     }
 }
 
-fn ended(failure: &Failure, color: bool) -> ExitCode {
-    complain(&failure.render(color));
+fn ended(failure: &Failure, json: bool, color: bool) -> ExitCode {
+    complain(&if json { failure.json() } else { failure.render(color) });
     ExitCode::from(failure.exit)
 }
 
 fn say(text: &str, exit: u8) -> ExitCode {
-    if exit == 0 {
-        let mut out = std::io::stdout();
-        if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-            return ended(&Failure::writing(error), false);
-        }
-    } else {
+    if exit != 0 {
         complain(text);
+        return ExitCode::from(exit);
     }
-    ExitCode::from(exit)
+    let mut out = std::io::stdout();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => ExitCode::from(exit),
+        Err(error) => ended(&Failure::writing(error), false, false),
+    }
 }
 
 /// A stderr that cannot be written, as on a full disk, changes no exit code: `eprint` would panic.

@@ -74,7 +74,7 @@ pub(crate) enum Target {
 #[derive(Args, Clone, Debug)]
 pub struct StoreFlags {
     /// Directory of a node or of a whole market; of a running node, its owner is asked (repeatable)
-    #[arg(long, value_name = "DIR", num_args = 1.., default_value = MARKET_DIR, env = "BAZAAR_DATA_DIR")]
+    #[arg(long, value_name = "DIR", default_value = MARKET_DIR, env = "BAZAAR_DATA_DIR")]
     data_dir: Vec<PathBuf>,
     /// A running node, instead of a directory
     #[arg(long, value_name = "ADDR", value_parser = value::addr)]
@@ -153,7 +153,7 @@ impl DumpArgs {
     }
 
     /// What no single flag's parser can see.
-    pub(super) fn check(&self) -> Result<(), ValueError> {
+    pub(super) fn check(&self, json: bool) -> Result<(), ValueError> {
         let (view, mend) = (self.view.name(), "leave it out".to_string());
         let state = !matches!(self.view, View::Ledger | View::Meta | View::Summary);
         if self.at.is_some() && !state {
@@ -177,7 +177,39 @@ impl DumpArgs {
                 mend: "swap them".into(),
             });
         }
-        Ok(())
+        self.check_idle(json)
+    }
+
+    /// Refuses flags that would do nothing.
+    fn check_idle(&self, json: bool) -> Result<(), ValueError> {
+        let view = self.view.name();
+        if let Some(format) = self.format.and_then(|format| format.to_possible_value()).filter(|_| json) {
+            let name = format.get_name();
+            let why = format!("--json prints one object, and --format {name} prints {name}");
+            return Err(ValueError { why, mend: "leave one of them out".into() });
+        }
+        if !matches!(self.view, View::Summary | View::Meta) {
+            return Ok(());
+        }
+        let life = self.view == View::Summary && self.filter.order.is_some();
+        let of_rows = [("--reverse", self.reverse), ("--limit", self.limit.is_some())];
+        let given = self
+            .filter
+            .given()
+            .into_iter()
+            .chain(of_rows)
+            .find(|(flag, given)| *given && (!life || *flag != "--order"));
+        match given {
+            Some((flag, _)) if life => {
+                let why = format!("{flag} does nothing beside --order, which shows one order's life");
+                Err(ValueError { why, mend: format!("leave {flag} out") })
+            }
+            Some((flag, _)) => Err(ValueError {
+                why: format!("{flag} chooses rows, and {view} has none to choose from"),
+                mend: format!("name a view that is made of rows, as in: bazaar dump ledger {flag} ..."),
+            }),
+            None => Ok(()),
+        }
     }
 }
 
@@ -217,6 +249,24 @@ pub struct Filter {
     pub kind: Vec<String>,
 }
 
+impl Filter {
+    /// Its flags, and whether each was given.
+    pub(crate) fn given(&self) -> [(&'static str, bool); 10] {
+        [
+            ("--from", self.from.is_some()),
+            ("--to", self.to.is_some()),
+            ("--since", self.since.is_some()),
+            ("--until", self.until.is_some()),
+            ("--peer", self.peer.is_some()),
+            ("--order", self.order.is_some()),
+            ("--trader", self.trader.is_some()),
+            ("--product", self.product.is_some()),
+            ("--term", self.term.is_some()),
+            ("--kind", !self.kind.is_empty()),
+        ]
+    }
+}
+
 /// `bazaar verify`.
 #[derive(Args, Clone, Debug)]
 pub struct VerifyArgs {
@@ -244,6 +294,14 @@ impl VerifyArgs {
     /// Whether check `number` (1 for V01) is asked for.
     pub(crate) fn wants(&self, number: u8) -> bool {
         (self.check.is_empty() || self.check.contains(&number)) && !self.skip.contains(&number)
+    }
+
+    /// What no single flag's parser can see.
+    pub(super) fn checked(&self) -> Result<(), ValueError> {
+        match (1..=12).any(|number| self.wants(number)) {
+            true => Ok(()),
+            false => value::refuse("--skip leaves no check to be made", "leave it out, or skip fewer"),
+        }
     }
 }
 

@@ -7,11 +7,13 @@ mod bench;
 mod inspect;
 mod keep;
 mod market;
+mod meant;
 mod node;
 mod simulate;
 mod size;
 mod usage;
 mod value;
+mod variable;
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
@@ -32,6 +34,7 @@ pub(crate) use node::{
 pub(crate) use simulate::SimulateArgs;
 pub(crate) use usage::Stop;
 pub(crate) use value::{NodeAddr, Pieces};
+pub(crate) use variable::Setting;
 
 /// A peer-to-peer marketplace whose nodes can be killed at any instruction and lose nothing.
 #[derive(Clone, Debug, Parser)]
@@ -43,6 +46,9 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+    /// Variables that values came from.
+    #[arg(skip)]
+    pub settings: Vec<Setting>,
 }
 
 const EXAMPLES: &str = "Examples:
@@ -144,7 +150,7 @@ pub enum Command {
     /// Check invariants V01 to V12 from the records alone
     #[command(before_help = "Examples:
   bazaar verify
-  bazaar verify --data-dir bazaar-data/warehouse bazaar-data/peer-4
+  bazaar verify --data-dir bazaar-data/warehouse --data-dir bazaar-data/peer-4
   bazaar verify --check V03,V04 --max-examples 20")]
     Verify(VerifyArgs),
     /// Copy the warehouse's ledger, also of a running market
@@ -208,7 +214,7 @@ pub(crate) fn command() -> clap::Command {
         if hidden { arg.hide(true) } else { arg }
     };
     let tree = Cli::command().mut_subcommand("peer", |peer| peer.mut_args(hide));
-    tree.mut_subcommand("join", |join| join.mut_args(hide))
+    variable::without_empty(tree.mut_subcommand("join", |join| join.mut_args(hide)))
 }
 
 /// The ready file that a node's command line names, whatever else is wrong with it: clap gives up at the first mistake.
@@ -225,11 +231,14 @@ impl Cli {
     /// Reads what was typed, program name first. On `Err` print it and exit with its code: that includes `--help`.
     pub fn parse_from_args(args: impl IntoIterator<Item = OsString>) -> Result<Cli, Stop> {
         let args: Vec<_> = args.into_iter().collect();
-        let matches = command().try_get_matches_from(&args).map_err(|error| usage::stop(&error, &args))?;
-        let cli = Cli::from_arg_matches(&matches).map_err(|error| usage::stop(&error, &args))?;
+        let mut tree = command();
+        let matches = tree.try_get_matches_from_mut(&args).map_err(|error| usage::stop(&error, &args))?;
+        let mut cli = Cli::from_arg_matches(&matches).map_err(|error| usage::stop(&error, &args))?;
+        cli.settings = variable::used(&tree, &matches);
         match &cli.command {
             Command::Up(up) => up.check().map_err(usage::refused)?,
-            Command::Dump(dump) => dump.check().map_err(usage::refused)?,
+            Command::Dump(dump) => dump.check(cli.global.json).map_err(usage::refused)?,
+            Command::Verify(verify) => verify.checked().map_err(usage::refused)?,
             _ => {}
         }
         Ok(cli)

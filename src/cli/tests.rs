@@ -70,6 +70,23 @@ fn bad_values_are_refused_by_name() {
         ("bazaar simulate --seed 1 --jobs 0", "'0' for '--jobs"),
         ("bazaar simulate", "--seed"),
         ("bazaar statsu", "status"),
+        ("bazaar stop", "Ctrl-C"),
+        ("bazaar buy fish 3", "hint: bazaar buy fish=3"),
+        ("bazaar buy fish=3 salt=2", "one good an order"),
+        (
+            "bazaar dump --data-dir a b",
+            "hint: each directory has a flag of its own: --data-dir a --data-dir b",
+        ),
+        ("bazaar verify --data-dir a b", "--data-dir a --data-dir b"),
+        ("bazaar buy fish --since 1h", "hint: bazaar buy --help"),
+        (
+            "bazaar dump --kind sale",
+            "hint: name a view that is made of rows, as in: bazaar dump ledger --kind",
+        ),
+        ("bazaar dump meta --reverse", "--reverse chooses rows"),
+        ("bazaar dump --order 4-1 --kind sale", "--kind does nothing beside --order"),
+        ("bazaar dump ledger --json --format csv", "--json prints one object, and --format csv prints csv"),
+        ("bazaar verify --check V01 --skip V01", "leaves no check"),
         ("bazaar peer", "hint: bazaar peer --help"),
     ];
     for (line, named) in cases {
@@ -98,7 +115,7 @@ fn lists_may_be_repeated_or_joined() {
     };
     assert!(verify.wants(3) && !verify.wants(4) && !verify.wants(5));
     let Command::Dump(dump) =
-        parse("bazaar dump orders --data-dir a b --data-dir c --kind buy,sell").unwrap().command
+        parse("bazaar dump --data-dir a --data-dir b orders --data-dir c --kind buy,sell").unwrap().command
     else {
         panic!("not dump")
     };

@@ -164,9 +164,9 @@ pub(crate) fn said_last(child: &Child, how: &str, code: u8) -> Failure {
     let (what, hint) = match tail {
         Some(tail) => match tail.split_once("\n  hint: ") {
             Some((what, hint)) => (what.to_owned(), hint.to_owned()),
-            None => (tail, format!("see {}", log.display())),
+            None => (tail, format!("see {}", mend::word(&log))),
         },
-        None => ("its log does not say why".to_owned(), format!("see {}", log.display())),
+        None => ("its log does not say why".to_owned(), format!("see {}", mend::word(&log))),
     };
     Failure::new(code, format!("{} {how}: {what}", child.name)).hint(hint)
 }

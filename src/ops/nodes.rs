@@ -122,8 +122,10 @@ fn begin_log(flags: &NodeFlags, dir: &Path, global: &Global) {
         1 => "debug",
         _ => "trace",
     };
-    let filter = tracing_subscriber::EnvFilter::try_from_env("BAZAAR_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(format!("warn,sled=off,bazaar={level}")));
+    let told = std::env::var("BAZAAR_LOG").ok().filter(|told| !told.is_empty());
+    let filter = told
+        .and_then(|told| tracing_subscriber::EnvFilter::try_new(told).ok())
+        .unwrap_or_else(|| tracing_subscriber::EnvFilter::new(format!("warn,sled=off,bazaar={level}")));
     let bounds = log::Bounds { size: flags.log.log_size.0, files: flags.log.log_files };
     let style = match flags.log_format {
         LogFormat::Json => log::Style::Json,

@@ -3,11 +3,13 @@
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
+use serde_json::Value;
 
-use super::market::{Ended, Market, Running, SOON, alone, bazaar, kill, parent, shell, until};
+use super::market::{Ended, Market, Running, SOON, alone, bazaar, kill, parent, run, shell, until};
 
 const QUICK: [&str; 8] = ["up", "--base-port", "0", "--buyers", "1", "--sellers", "1", "--interval=20ms"];
 
@@ -116,4 +118,73 @@ fn what_cannot_be_written_to_a_full_disk_is_a_failure() {
     command.args(["buy", "fish=0"]).stdout(Stdio::null());
     let full = File::options().write(true).open("/dev/full").unwrap();
     assert_eq!(command.stderr(full).status().unwrap().code(), Some(2));
+}
+
+// ---- errors
+
+/// The one object on stderr.
+#[track_caller]
+fn error_of(ended: &Ended) -> Value {
+    let object: Value = serde_json::from_str(&ended.stderr).unwrap_or_else(|why| panic!("{why}: {ended:?}"));
+    assert_eq!(ended.stdout, "");
+    assert_eq!(object["error"]["exit"], ended.code);
+    object["error"].clone()
+}
+
+#[test]
+fn with_json_an_error_is_one_object() {
+    let cwd = tempfile::tempdir().unwrap();
+    let error =
+        |line: &str, code| error_of(&run(cwd.path(), &line.split(' ').collect::<Vec<_>>()).expect(code));
+    let typed = error("buy fish=0 --json", 2);
+    assert_eq!(typed["why"], "an order has at least 1 piece");
+    assert!(typed["what"].as_str().unwrap().contains("'fish=0'"), "{typed}");
+    assert_eq!(error("--json up --nodes 1", 2)["what"], "--nodes 1");
+    let absent = error("verify --json --data-dir nowhere", 2);
+    assert_eq!((&absent["what"], &absent["why"]), (&"nowhere holds no data".into(), &Value::Null));
+    assert!(absent["hint"].as_str().unwrap().contains("--data-dir"), "{absent}");
+    assert!(error("status --json --connect 127.0.0.1:1", 3)["why"].is_string());
+    error("--json stop", 2);
+}
+
+/// Scripts and units of supervisors leave variables empty that they have no value for.
+#[test]
+fn a_variable_that_is_empty_is_not_set() {
+    let cwd = tempfile::tempdir().unwrap();
+    let mut names = Vec::new();
+    for file in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli")).unwrap() {
+        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+        let found = text.split("env = \"").skip(1).filter_map(|rest| rest.split('"').next());
+        names.extend(found.map(str::to_owned));
+    }
+    assert!(names.len() > 20 && names.contains(&"BAZAAR_SEED".to_owned()), "{names:?}");
+    for line in ["up --nodes 1", "buy =3", "dump --from 2 --to 1", "peer --id 0"] {
+        let mut command = bazaar(cwd.path());
+        command.args(line.split(' ')).envs(names.iter().map(|name| (name, "")));
+        let ended = Running::start(command).wait(SOON);
+        assert_eq!(ended.stderr, run(cwd.path(), &line.split(' ').collect::<Vec<_>>()).stderr, "{line}");
+    }
+}
+
+#[test]
+fn an_error_names_the_variable_that_its_value_came_from() {
+    let cwd = tempfile::tempdir().unwrap();
+    for (name, value, line, named) in [
+        ("BAZAAR_QUANTITY", "3-1", "up", "'3-1' for '--quantity <RANGE>' from BAZAAR_QUANTITY: "),
+        ("BAZAAR_TIMEOUT", "0s", "status", "'0s' for '--timeout <TIME>' from BAZAAR_TIMEOUT: "),
+        ("BAZAAR_DATA_DIR", "nowhere", "dump", "nowhere (from BAZAAR_DATA_DIR) holds no data"),
+        ("BAZAAR_CONFIG_DIR", "absent", "up --base-port 0", "absent/stock.json (from BAZAAR_CONFIG_DIR): "),
+        ("BAZAAR_CONNECT", "127.0.0.1:1", "status", "127.0.0.1:1 (from BAZAAR_CONNECT)"),
+    ] {
+        let mut command = bazaar(cwd.path());
+        command.args(line.split(' ')).env(name, value);
+        let ended = Running::start(command).wait(SOON);
+        assert!(ended.stderr.contains(named), "{name}: {ended:?}");
+    }
+    let typed =
+        bazaar(cwd.path()).args(["up", "--quantity=2-1"]).env("BAZAAR_QUANTITY", "3-1").output().unwrap();
+    assert!(
+        !String::from_utf8(typed.stderr).unwrap().contains("BAZAAR_QUANTITY"),
+        "what was typed is at fault"
+    );
 }

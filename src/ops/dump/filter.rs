@@ -19,21 +19,16 @@ pub(super) struct Selection<'a> {
 impl<'a> Selection<'a> {
     /// Checks that rows with these columns can be judged.
     pub(super) fn new(filter: &'a Filter, columns: &[Column]) -> Result<Selection<'a>, Failure> {
-        let given = [
-            (filter.from.is_some(), "--from", "seq"),
-            (filter.to.is_some(), "--to", "seq"),
-            (filter.since.is_some(), "--since", "time"),
-            (filter.until.is_some(), "--until", "time"),
-            (filter.peer.is_some(), "--peer", "peer"),
-            (filter.order.is_some(), "--order", "number"),
-            (filter.trader.is_some(), "--trader", "trader"),
-            (filter.product.is_some(), "--product", "product"),
-            (filter.term.is_some(), "--term", "term"),
-            (!filter.kind.is_empty(), "--kind", "kind"),
-        ];
+        let key = |flag: &'static str| match flag {
+            "--from" | "--to" => "seq",
+            "--since" | "--until" => "time",
+            "--order" => "number",
+            flag => flag.trim_start_matches('-'),
+        };
         let lacks = |key: &str| !columns.iter().any(|column| column.key == key);
-        match given.iter().find(|(given, _, key)| *given && lacks(key)) {
-            Some((_, flag, key)) => {
+        match filter.given().iter().find(|(flag, given)| *given && lacks(key(flag))) {
+            Some((flag, _)) => {
+                let key = key(flag);
                 let what = format!("{flag} does not apply here: these rows have no {key}");
                 Err(Failure::new(exit::USAGE, what).hint(format!("leave {flag} out")))
             }

@@ -85,6 +85,21 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// The same as one object for scripts, in a line; empty when there is nothing to say.
+    pub fn json(&self) -> String {
+        if self.what.is_empty() {
+            return String::new();
+        }
+        let (what, why) = match self.what.split_once(": ") {
+            Some((what, why)) => (what, Some(why)),
+            None => (self.what.as_str(), None),
+        };
+        let error = serde_json::json!({ "what": what, "why": why, "hint": self.hint, "exit": self.exit });
+        format!("{}\n", serde_json::json!({ "error": error }))
+    }
+}
+
 /// A cause chain becomes one line; what is already a failure or a refused configuration keeps its code and hint.
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Failure {
@@ -162,14 +177,25 @@ mod tests {
     fn a_gone_reader_is_a_quiet_end() {
         let failure = Failure::writing(io::ErrorKind::BrokenPipe.into());
         assert_eq!((failure.exit, failure.render(true).as_str()), (exit::DONE, ""));
+        assert_eq!(failure.json(), "");
     }
 
     #[test]
     fn failures_say_what_and_the_mend() {
         let failure = Failure::new(exit::FAILURE, "port 7706 is taken by pid 4242").hint("stop it");
         assert_eq!(failure.render(false), "error: port 7706 is taken by pid 4242\n  hint: stop it\n");
+        let object: serde_json::Value = serde_json::from_str(&failure.json()).unwrap();
+        let error = serde_json::json!({
+            "what": "port 7706 is taken by pid 4242", "why": null, "hint": "stop it", "exit": 1
+        });
+        assert_eq!(object, serde_json::json!({ "error": error }));
         let chained = Failure::from(anyhow::anyhow!("refused").context("cannot reach :7700"));
         assert_eq!((chained.exit, chained.what.as_str()), (1, "cannot reach :7700: refused"));
+        let object: serde_json::Value = serde_json::from_str(&chained.json()).unwrap();
+        assert_eq!(
+            (&object["error"]["what"], &object["error"]["why"]),
+            (&"cannot reach :7700".into(), &"refused".into())
+        );
         assert_eq!(Failure::from(anyhow::Error::from(failure.clone())), failure);
     }
 
