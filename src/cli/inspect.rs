@@ -117,18 +117,24 @@ pub struct DumpArgs {
     /// Look at every row, instead of the node's checkpoint and what came after it
     #[arg(long)]
     pub scan: bool,
-    /// Stay, and print new rows of a running node as they become durable
-    #[arg(long, conflicts_with_all = ["reverse", "at", "diff"])]
+    /// Stay, and print new rows of a running node as they become durable; earlier ones with --tail or --from (ledger)
+    #[arg(short, long, conflicts_with_all = ["reverse", "at", "diff"])]
     pub follow: bool,
     /// Newest first
     #[arg(long)]
     pub reverse: bool,
     /// The last so many rows, in their order (ledger)
-    #[arg(long, value_name = "N", conflicts_with_all = ["reverse", "limit", "follow"])]
+    #[arg(short = 'n', long, value_name = "N", conflicts_with_all = ["reverse", "limit"])]
     pub tail: Option<usize>,
     /// At most so many rows [default: 50 in a table, else no limit]
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
+    /// These columns only, in this order; of a table or of CSV
+    #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
+    pub columns: Vec<String>,
+    /// All columns of a table, whether or not they fit the terminal
+    #[arg(long, conflicts_with = "columns")]
+    pub wide: bool,
     /// How rows are printed [default: table]
     #[arg(long, value_name = "FORMAT", value_enum)]
     pub format: Option<Format>,
@@ -188,11 +194,26 @@ impl DumpArgs {
             let why = format!("--json prints one object, and --format {name} prints {name}");
             return Err(ValueError { why, mend: "leave one of them out".into() });
         }
+        let table = !json && self.format.unwrap_or_default() == Format::Table;
+        if self.wide && !table {
+            return value::refuse("--wide is for tables: other formats have all columns", "leave it out");
+        }
+        if !self.columns.is_empty() && !table && self.format != Some(Format::Csv) {
+            return value::refuse(
+                "--columns is for a table or CSV: an object has all keys",
+                "add --format csv",
+            );
+        }
         if !matches!(self.view, View::Summary | View::Meta) {
             return Ok(());
         }
         let life = self.view == View::Summary && self.filter.order.is_some();
-        let of_rows = [("--reverse", self.reverse), ("--limit", self.limit.is_some())];
+        let of_rows = [
+            ("--reverse", self.reverse),
+            ("--limit", self.limit.is_some()),
+            ("--columns", !self.columns.is_empty()),
+            ("--wide", self.wide),
+        ];
         let given = self
             .filter
             .given()

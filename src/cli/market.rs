@@ -208,4 +208,7 @@ pub struct StatusArgs {
     /// Keep showing it until Ctrl-C
     #[arg(long)]
     pub watch: bool,
+    /// How often --watch looks
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = value::period, requires = "watch")]
+    pub interval: Duration,
 }

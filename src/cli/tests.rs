@@ -86,7 +86,11 @@ fn bad_values_are_refused_by_name() {
         ("bazaar dump meta --reverse", "--reverse chooses rows"),
         ("bazaar dump --order 4-1 --kind sale", "--kind does nothing beside --order"),
         ("bazaar dump ledger --json --format csv", "--json prints one object, and --format csv prints csv"),
+        ("bazaar status --interval 2s", "--watch"),
+        ("bazaar status --watch --interval 0s", "must be above 0"),
         ("bazaar verify --check V01 --skip V01", "leaves no check"),
+        ("bazaar dump ledger --wide --format csv", "--wide is for tables"),
+        ("bazaar dump ledger --columns seq --json", "hint: add --format csv"),
         ("bazaar peer", "hint: bazaar peer --help"),
     ];
     for (line, named) in cases {

@@ -3,7 +3,7 @@
 //! Keys, their order and their rules are a contract with scripts; a key is absent where it does not apply. Money is in
 //! minor units.
 
-use super::output::{Column, Members, Row, Show};
+use super::output::{Column, Members, Ranked, Row, Show};
 use crate::model::catalogue::Catalogue;
 use crate::model::row::{Decision, OutcomeKind, Place, Record, Slice, split};
 use crate::types::{Generation, Money, OrderKind, PeerId, ProductId, Quantity, Stamp, Term};
@@ -15,7 +15,7 @@ const fn column(key: &'static str, show: Show) -> Column {
 /// All keys of a ledger row, in their order; `error` only in rows that cannot be read.
 pub(crate) const LEDGER_COLUMNS: [Column; 33] = [
     column("seq", Show::Number),
-    column("time", Show::Text),
+    column("time", Show::Time),
     column("clock", Show::Number),
     column("kind", Show::Text),
     column("peer", Show::Number),
@@ -47,6 +47,26 @@ pub(crate) const LEDGER_COLUMNS: [Column; 33] = [
     column("generation", Show::Number),
     column("generation_id", Show::Text),
     column("error", Show::Text),
+];
+
+/// What of a row matters most to who reads it on a terminal, with the cells that it usually takes.
+pub(crate) const LEDGER_RANKS: [Ranked; 16] = [
+    ("seq", 7),
+    ("kind", 8),
+    ("order", 8),
+    ("product", 8),
+    ("time", 18),
+    ("filled", 6),
+    ("amount", 9),
+    ("error", 20),
+    ("reason", 6),
+    ("outcome", 13),
+    ("office", 9),
+    ("trader", 6),
+    ("peer", 5),
+    ("asked", 5),
+    ("stock_after", 11),
+    ("sellers", 12),
 ];
 
 /// The texts that all rows of a block share.

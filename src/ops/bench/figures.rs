@@ -103,7 +103,7 @@ impl Figures {
             [column("process", Show::Text), column("cpu_s", Show::Number), column("rss_mib", Show::Number)];
         let mut printer = Printer::new(&mut out, shape, &columns);
         self.run.processes.iter().try_for_each(|it| printer.row(&object(process(it))))?;
-        printer.finish()
+        printer.finish().map(drop)
     }
 }
 

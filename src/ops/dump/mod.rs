@@ -15,7 +15,9 @@ use std::io::{self, BufWriter, IsTerminal as _, Write, stdout};
 
 use self::filter::Selection;
 use super::live::Asking;
-use super::output::{Column, Failure, Printer, Row, Shape, colored, exit, note};
+use super::output::{
+    Column, Failure, Fit, Printer, Ranked, Row, Shape, colored, exit, nearest, note, terminal,
+};
 use crate::audit::{Alarms, BlockSource, Logged, Source, SourceMeta, rows};
 use crate::cli::{DumpArgs, Format, Global, Target, View};
 use crate::model::row::Place;
@@ -45,15 +47,17 @@ pub fn dump(args: &DumpArgs, global: &Global) -> Result<u8, Failure> {
         Some(dir) => asking.stores_as_closed(std::slice::from_ref(dir), &[])?,
         None => Vec::new(),
     };
-    run(args, global, sources, other, &mut stdout())
+    let width = terminal().map(|(columns, _)| columns);
+    run(args, global, (sources, other), width, &mut stdout())
 }
 
-/// Prints what `args` ask for of `sources`; `other` are the stores that `--diff` names. Gives the exit code.
+/// Prints what `args` ask for of the first sources; the others are the stores that `--diff` names. `width` is that of the
+/// terminal, if stdout is one. Gives the exit code.
 fn run(
     args: &DumpArgs,
     global: &Global,
-    mut sources: Vec<Source>,
-    mut other: Vec<Source>,
+    (mut sources, mut other): (Vec<Source>, Vec<Source>),
+    width: Option<usize>,
     out: &mut dyn Write,
 ) -> Result<u8, Failure> {
     sources.sort_by_key(|source| source.meta().node);
@@ -62,6 +66,7 @@ fn run(
         args,
         shape: shape(args, global),
         quiet: global.quiet,
+        width: width.filter(|_| !args.wide),
         out: &mut out,
         findings: Findings::default(),
     };
@@ -83,6 +88,8 @@ struct Dump<'a> {
     args: &'a DumpArgs,
     shape: Shape,
     quiet: bool,
+    /// A table is to fit into so many cells.
+    width: Option<usize>,
     out: &'a mut dyn Write,
     findings: Findings,
 }
@@ -231,19 +238,68 @@ impl Dump<'_> {
         if self.args.reverse {
             wanted.reverse();
         }
-        if wanted.len() > limit && !self.quiet {
-            note(format_args!("{limit} of {} rows; more with --limit", wanted.len()));
-        }
+        let all = wanted.len();
         wanted.truncate(limit);
-        self.emit(columns, &wanted)
+        self.table(columns, self.fit(&[]), &wanted)?;
+        if all > limit && !self.quiet {
+            let which = if self.args.reverse { "last" } else { "first" };
+            note(format_args!("the {which} {limit} rows of {all}; more with --limit"));
+        }
+        Ok(())
     }
 
-    /// Prints all of `rows`.
+    /// Prints all of `rows`, with all columns.
     fn emit(&mut self, columns: &[Column], rows: &[Row]) -> Result<(), Failure> {
-        let mut printer = Printer::new(self.out, self.shape, columns);
-        let printed = rows.iter().try_for_each(|row| printer.row(row));
-        printed.and_then(|()| printer.finish()).map_err(Failure::writing)
+        self.table(columns, None, rows)
     }
+
+    fn table(&mut self, columns: &[Column], fit: Option<Fit>, rows: &[Row]) -> Result<(), Failure> {
+        let columns = self.columns(columns)?;
+        let mut printer = Printer::new(self.out, self.shape, &columns).fitting(fit);
+        let printed = rows.iter().try_for_each(|row| printer.row(row));
+        let left_out = printed.and_then(|()| printer.finish()).map_err(Failure::writing)?;
+        say_left_out(&left_out, self.quiet);
+        Ok(())
+    }
+
+    /// The columns that are shown: those that `--columns` names, or all of these.
+    fn columns(&self, all: &[Column]) -> Result<Vec<Column>, Failure> {
+        let find = |name: &String| {
+            let known = || all.iter().map(|column| column.key);
+            all.iter().find(|column| column.key == name).copied().ok_or_else(|| {
+                let failure = Failure::new(exit::USAGE, format!("--columns: there is no column {name}"));
+                failure.hint(match nearest(name, known()) {
+                    Some(near) => format!("did you mean {near}?"),
+                    None => format!("there are {}", known().collect::<Vec<_>>().join(",")),
+                })
+            })
+        };
+        if self.args.columns.is_empty() {
+            Ok(all.to_vec())
+        } else {
+            self.args.columns.iter().map(find).collect()
+        }
+    }
+
+    /// How a table is to fit. Columns that were asked for by name are shown.
+    fn fit(&self, ranks: &'static [Ranked]) -> Option<Fit> {
+        self.width.filter(|_| self.args.columns.is_empty()).map(|width| Fit { width, ranks })
+    }
+}
+
+/// Columns that are named where they do not fit; more of them would not fit either.
+const NAMED_MAX: usize = 4;
+
+/// Below a table that fits since it does not show all.
+fn say_left_out(columns: &[&str], quiet: bool) {
+    if columns.is_empty() || quiet {
+        return;
+    }
+    let which = match columns.len() {
+        ..=NAMED_MAX => columns.join(", "),
+        many => format!("{many} columns"),
+    };
+    note(format_args!("left out to fit: {which}; --wide shows all, --columns A,B,C what it names"));
 }
 
 /// A row made in the order of its keys.

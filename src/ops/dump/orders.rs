@@ -9,7 +9,7 @@ use std::io;
 use serde_json::Value;
 
 use super::filter::Selection;
-use super::{Dump, Findings, states, with_node};
+use super::{Dump, Findings, say_left_out, states, with_node};
 use crate::audit::{Alarms, BlockSource, Folded, JournalFold, Keep, OwnOrder, Source};
 use crate::model::catalogue::Catalogue;
 use crate::ops::output::{Column, Failure, Printer, Row, note};
@@ -47,12 +47,13 @@ impl Rows<'_> {
         self.failed.is_err() || self.last.is_none() && self.printed >= self.limit
     }
 
-    fn finish(mut self) -> Result<usize, Failure> {
+    fn finish(mut self, quiet: bool) -> Result<usize, Failure> {
         for row in self.last.take().unwrap_or_default().iter().rev() {
             self.printed += 1;
             self.failed = self.failed.and_then(|()| self.printer.row(row));
         }
-        self.failed.and_then(|()| self.printer.finish()).map_err(Failure::writing)?;
+        let left_out = self.failed.and_then(|()| self.printer.finish()).map_err(Failure::writing)?;
+        say_left_out(&left_out, quiet);
         Ok(self.printed)
     }
 }
@@ -66,7 +67,8 @@ pub(super) fn run(
 ) -> Result<(), Failure> {
     let (limit, until, several) = (dump.limit(), states::until(dump), chosen.len() > 1);
     let last = dump.args.reverse.then(VecDeque::new);
-    let printer = Printer::new(dump.out, dump.shape, columns);
+    let (columns, fit) = (dump.columns(columns)?, dump.fit(&[]));
+    let printer = Printer::new(dump.out, dump.shape, &columns).fitting(fit);
     let mut rows = Rows { printer, selection, limit, printed: 0, last, failed: Ok(()) };
     for source in chosen {
         if rows.is_full() {
@@ -79,9 +81,10 @@ pub(super) fn run(
         })?;
     }
     let full = rows.is_full();
-    let printed = rows.finish()?;
+    let printed = rows.finish(dump.quiet)?;
     if full && printed >= limit && !dump.quiet {
-        note(format_args!("the first {limit} rows; more with --limit, the last ones with --reverse"));
+        let which = if dump.args.reverse { "last" } else { "first" };
+        note(format_args!("the {which} {limit} rows; more with --limit"));
     }
     Ok(())
 }

@@ -72,7 +72,7 @@ fn columns(view: View) -> Vec<Column> {
             text("outcome"),
             number("filled"),
             money("amount"),
-            text("told_at"),
+            Column { key: "told_at", show: Show::Time },
             number("via"),
         ],
     }
@@ -97,6 +97,9 @@ pub(super) fn run(dump: &mut Dump<'_>, sources: &mut [Source], view: View) -> Re
         let what = "--at is a sequence of one node's log, and several are named";
         return Err(Failure::new(exit::USAGE, what).hint("name one node's directory with --data-dir"));
     }
+    if let (Some(at), [source]) = (dump.args.at, &mut chosen[..]) {
+        reaches(source.as_mut(), at)?;
+    }
     let several = chosen.len() > 1;
     let mut rows = Vec::new();
     let mut goods = Vec::new();
@@ -114,6 +117,20 @@ pub(super) fn run(dump: &mut Dump<'_>, sources: &mut [Source], view: View) -> Re
         rows.extend(state.into_iter().map(|row| if several { with_node(node, row) } else { row }));
     }
     print(dump, view, several, &goods, |dump, selection, columns| dump.print(selection, columns, rows))
+}
+
+/// Refuses a row that there is not yet: what there is now would be shown as what there was then.
+fn reaches(source: &mut dyn BlockSource, at: Seq) -> Result<(), Failure> {
+    let block = source.blocks_back(Seq(u64::MAX)).and_then(|mut blocks| blocks.next()).transpose()?;
+    let last = block.and_then(|block| BlockHeader::peek(&block).ok()).map(|header| header.last());
+    let marked = source.meta().mark.map(|(seq, _)| seq);
+    match last.max(marked) {
+        Some(end) if at > end => {
+            let what = format!("--at {at}: the log of {} ends with row {end}", source.meta().name());
+            Err(Failure::new(exit::USAGE, what).hint(format!("use --at {end} or less, or leave it out")))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn nobody_has(view: View, peers_only: bool) -> Failure {

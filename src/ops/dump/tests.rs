@@ -17,7 +17,7 @@ fn dump_of(sources: Vec<Source>, other: Vec<Source>, line: &str) -> (Result<u8, 
     let cli = Cli::parse_from(["bazaar", "dump"].into_iter().chain(line.split_whitespace()));
     let Command::Dump(args) = cli.command else { unreachable!("dump") };
     let mut out = Vec::new();
-    let code = run(&args, &cli.global, sources, other, &mut out);
+    let code = run(&args, &cli.global, (sources, other), None, &mut out);
     (code, String::from_utf8(out).unwrap())
 }
 
@@ -65,6 +65,10 @@ fn what_no_row_can_have_is_refused() {
     assert!(usage("ledger --kind sael").what.contains("sael"));
     assert!(usage("inventory --trader 5").what.contains("--trader"));
     assert!(usage("orders --at 3").what.contains("--at"));
+    let end = rows("ledger").len();
+    let beyond = usage(&format!("inventory --at {}", end + 1));
+    assert!(beyond.what.ends_with(&format!("ends with row {end}")), "{beyond:?}");
+    rows(&format!("inventory --at {end}"));
 }
 
 #[test]
@@ -367,4 +371,47 @@ fn an_orders_life_is_the_same_from_segments() {
         }
         assert!(ranks > 15, "{ranks}");
     }
+}
+
+/// It began with the first row of the ledger, however long that was.
+#[test]
+fn a_follower_begins_at_the_end() {
+    let all = rows("ledger");
+    assert!(rows("ledger --follow").is_empty());
+    assert_eq!(rows("ledger -f -n 3"), all[all.len() - 3..]);
+    assert_eq!(rows("ledger --follow --tail 1000"), all);
+    assert_eq!(rows("ledger --follow --from 5"), all[4..]);
+    let sales = rows("ledger --kind sale");
+    assert_eq!(rows("ledger --follow --tail 2 --kind sale"), sales[sales.len() - 2..]);
+    assert!(dump("ledger --follow").starts_with("seq "), "the heading comes at once");
+}
+
+/// Rows of 200 cells were broken in the middle of words.
+#[test]
+fn a_table_on_a_terminal_fits_it() {
+    let table = |line: &str, width| {
+        let Command::Dump(args) =
+            Cli::parse_from(["bazaar", "dump"].into_iter().chain(line.split(' '))).command
+        else {
+            unreachable!("dump")
+        };
+        let global = Cli::parse_from(["bazaar", "status"]).global;
+        let mut out = Vec::new();
+        run(&args, &global, (Market::lived().sources(), Vec::new()), width, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    };
+    let widest = |text: &str| text.lines().map(|line| line.chars().count()).max().unwrap();
+    for line in ["ledger", "ledger --follow --tail 50", "ledger --reverse", "sessions", "orders"] {
+        assert!(widest(&table(line, Some(80))) <= 80, "{line}: {}", table(line, Some(80)));
+    }
+    let narrow = table("ledger", Some(80));
+    assert!(["seq", "kind", "order", "product", "amount"].iter().all(|key| narrow.contains(key)), "{narrow}");
+    assert!(widest(&table("ledger --wide", Some(80))) > 80);
+    assert!(table("summary", Some(20)).contains("value"), "a fact without its value is none");
+    assert!(widest(&table("ledger", None)) > 80, "a file is no terminal");
+    let named = table("ledger --columns kind,seq --limit 1", Some(80));
+    assert_eq!(named, "kind     seq\nstocked    1\n");
+    assert_eq!(dump("ledger --columns kind,seq --format csv --limit 1"), "kind,seq\nstocked,1\n");
+    assert_eq!(dump("inventory --columns on_hand --format csv").lines().next(), Some("on_hand"));
+    assert_eq!(usage("ledger --columns knd").hint.as_deref(), Some("did you mean kind?"));
 }

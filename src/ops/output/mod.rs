@@ -4,6 +4,7 @@
 //! Rows are JSON objects with a fixed order of keys; table and CSV show columns of the same objects, so that no format
 //! can say what another does not.
 
+mod fit;
 mod lines;
 mod members;
 mod printer;
@@ -11,6 +12,7 @@ mod printer;
 use std::io::{self, IsTerminal};
 
 use clap::ColorChoice;
+pub(crate) use fit::{Fit, Ranked, clipped, padded, terminal};
 pub(crate) use lines::{note, print, print_line};
 pub(crate) use members::{CsvLines, JsonLines, Lines, Members};
 pub(crate) use printer::{Column, Printer, Row, Shape, Show};

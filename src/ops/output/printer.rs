@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use serde_json::{Map, Value};
 
+use super::fit::{Fit, displayed, padded};
 use crate::types::Money;
 
 /// One row; keys in the order of the contract.
@@ -33,6 +34,8 @@ pub(crate) enum Shape {
 pub(crate) enum Show {
     /// As text, to the left.
     Text,
+    /// A time; where it must fit, without its year and in milliseconds.
+    Time,
     /// As a number, to the right.
     Number,
     /// Minor units as 3.00, to the right.
@@ -64,6 +67,10 @@ pub(crate) struct Printer<'a> {
     batch: usize,
     /// Header, or beginning of the object, is out.
     begun: bool,
+    /// A table is to fit a terminal.
+    fit: Option<Fit>,
+    /// Columns that do not.
+    left_out: Vec<&'static str>,
 }
 
 impl<'a> Printer<'a> {
@@ -71,13 +78,41 @@ impl<'a> Printer<'a> {
     pub(crate) fn new(out: &'a mut dyn Write, shape: Shape, columns: &[Column]) -> Printer<'a> {
         let widths = columns.iter().map(|column| column.key.len()).collect();
         let columns = columns.to_vec();
-        Printer { out, shape, columns, waiting: Vec::new(), widths, batch: TABLE_BATCH, begun: false }
+        Printer {
+            out,
+            shape,
+            columns,
+            waiting: Vec::new(),
+            widths,
+            batch: TABLE_BATCH,
+            begun: false,
+            fit: None,
+            left_out: Vec::new(),
+        }
     }
 
-    /// Prints every row at once: for rows that come as things happen.
+    /// Leaves columns of a table out that are beyond a line's end.
+    pub(crate) fn fitting(mut self, fit: Option<Fit>) -> Self {
+        self.fit = fit.filter(|_| matches!(self.shape, Shape::Table { .. }));
+        self
+    }
+
+    /// Prints every row at once: for rows that come as things happen. Columns are as wide as they usually are.
     pub(crate) fn unbuffered(mut self) -> Self {
         self.batch = 1;
+        if let Some(fit) = self.fit {
+            self.widths = self.columns.iter().map(|column| fit.usual(*column)).collect();
+            self.leave_out_what_does_not_fit(fit);
+        }
         self
+    }
+
+    /// Prints what stands above the rows, which may be long in coming.
+    pub(crate) fn begin_now(&mut self) -> io::Result<()> {
+        if let Shape::Table { .. } = self.shape {
+            self.begin()?;
+        }
+        self.out.flush()
     }
 
     /// Takes one row.
@@ -121,14 +156,15 @@ impl<'a> Printer<'a> {
         if self.batch == 1 { self.out.flush() } else { Ok(()) }
     }
 
-    /// Prints what waits, and what must stand around the rows even if there were none.
-    pub(crate) fn finish(mut self) -> io::Result<()> {
+    /// Prints what waits, and what must stand around the rows even if there were none. Gives the columns that were left
+    /// out.
+    pub(crate) fn finish(mut self) -> io::Result<Vec<&'static str>> {
         self.print_waiting()?;
         self.begin()?;
         if let Shape::Object { .. } = self.shape {
             writeln!(self.out, "]}}")?;
         }
-        self.out.flush()
+        self.out.flush().map(|()| self.left_out)
     }
 
     fn begin(&mut self) -> io::Result<()> {
@@ -149,11 +185,14 @@ impl<'a> Printer<'a> {
         if !self.begun && self.batch > 1 {
             self.leave_out_empty_columns();
         }
-        let rows = std::mem::take(&mut self.waiting);
-        for row in &rows {
+        for row in &self.waiting {
             let cells = self.widths.iter_mut().zip(row);
-            cells.for_each(|(width, text)| *width = text.chars().count().max(*width));
+            cells.for_each(|(width, text)| *width = displayed(text).max(*width));
         }
+        if let Some(fit) = self.fit.filter(|_| !self.begun && self.batch > 1) {
+            self.leave_out_what_does_not_fit(fit);
+        }
+        let rows = std::mem::take(&mut self.waiting);
         if !rows.is_empty() {
             self.begin()?;
         }
@@ -165,21 +204,34 @@ impl<'a> Printer<'a> {
         let used: Vec<bool> = (0..self.columns.len())
             .map(|column| self.waiting.is_empty() || self.waiting.iter().any(|row| !row[column].is_empty()))
             .collect();
-        keep(&mut self.columns, &used);
-        keep(&mut self.widths, &used);
-        self.waiting.iter_mut().for_each(|row| keep(row, &used));
+        self.keep(&used);
+    }
+
+    fn leave_out_what_does_not_fit(&mut self, fit: Fit) {
+        let shown = fit.choose(&self.columns, &self.widths);
+        let out = self.columns.iter().zip(&shown).filter(|(_, shown)| !**shown);
+        self.left_out = out.map(|(column, _)| column.key).collect();
+        self.keep(&shown);
+    }
+
+    fn keep(&mut self, used: &[bool]) {
+        keep(&mut self.columns, used);
+        keep(&mut self.widths, used);
+        self.waiting.iter_mut().for_each(|row| keep(row, used));
     }
 
     fn cells(&self, row: &Row, for_people: bool) -> Vec<String> {
-        self.columns.iter().map(|column| cell(row, *column, for_people)).collect()
+        let short = self.fit.is_some();
+        let cell = |column: &Column| match (column.show, cell(row, *column, for_people)) {
+            (Show::Time, time) if short => short_time(&time),
+            (_, cell) => cell,
+        };
+        self.columns.iter().map(cell).collect()
     }
 
     fn line(&self, cells: &[String]) -> String {
         let padded = self.columns.iter().zip(&self.widths).zip(cells).map(|((column, width), cell)| {
-            match column.show {
-                Show::Text | Show::Sellers => format!("{cell:<width$}"),
-                Show::Number | Show::Money => format!("{cell:>width$}"),
-            }
+            padded(cell, *width, matches!(column.show, Show::Number | Show::Money))
         });
         padded.collect::<Vec<_>>().join("  ").trim_end().to_string()
     }
@@ -210,6 +262,14 @@ fn cell(row: &Row, column: Column, for_people: bool) -> String {
         (Some(value), Show::Sellers) => sellers(value, for_people),
         (Some(Value::String(text)), _) => text.clone(),
         (Some(value), _) => value.to_string(),
+    }
+}
+
+/// `11-25 10:00:00.000` of `2026-11-25T10:00:00.000000Z`.
+fn short_time(time: &str) -> String {
+    match (time.get(5..10), time.get(11..23)) {
+        (Some(day), Some(clock)) => format!("{day} {clock}"),
+        _ => time.to_owned(),
     }
 }
 
@@ -261,6 +321,30 @@ mod tests {
     fn a_table_leaves_out_what_no_row_has() {
         let rows = [json!({"product": "boar", "unit_price": 300})];
         assert_eq!(print(Shape::Table { color: false }, &rows), "product  unit_price\nboar           3.00\n");
+    }
+
+    #[test]
+    fn a_table_that_must_fit_leaves_columns_out_and_says_which() {
+        let row = json!({"product": "käse", "unit_price": 300, "on_hand": 111});
+        let fit = Some(Fit { width: 20, ranks: &[("on_hand", 9), ("product", 9)] });
+        let print = |shape| {
+            let mut out = Vec::new();
+            let mut printer = Printer::new(&mut out, shape, &COLUMNS).fitting(fit);
+            printer.row(row.as_object().unwrap()).unwrap();
+            let left_out = printer.finish().unwrap();
+            (String::from_utf8(out).unwrap(), left_out)
+        };
+        let (text, left_out) = print(Shape::Table { color: false });
+        assert_eq!((text.as_str(), left_out), ("product  on_hand\nkäse         111\n", vec!["unit_price"]));
+        assert!(print(Shape::Csv).1.is_empty(), "scripts get all");
+
+        let mut out = Vec::new();
+        let printer = Printer::new(&mut out, Shape::Table { color: false }, &COLUMNS);
+        let mut printer = printer.fitting(fit).unbuffered();
+        printer.begin_now().unwrap();
+        printer.row(row.as_object().unwrap()).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), "product      on_hand\nkäse             111\n");
+        assert_eq!(short_time("2026-11-25T10:00:00.123456Z"), "11-25 10:00:00.123");
     }
 
     #[test]

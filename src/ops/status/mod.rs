@@ -4,16 +4,18 @@
 //! well, 5 views disagree or a known node does not answer, 3 nobody answers or the market is not ready to trade. News
 //! needs a moment to spread, so views that disagree are looked at again before that is said.
 
+mod screen;
 mod views;
 
 use std::io::{self, IsTerminal as _, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use self::screen::{Pace, Screen};
 use self::views::Views;
 use super::market::{self, Reports};
-use super::output::{Column, Failure, Printer, Row, Shape, Show, colored, exit};
+use super::output::{Column, Failure, Printer, Row, Shape, Show, colored, exit, print, terminal};
 use super::runtime::runtime;
 use crate::cli::{Global, StatusArgs};
 use crate::model::report::Report;
@@ -22,8 +24,8 @@ use crate::types::{Money, Office, PeerId, Quantity};
 
 /// Time that news is given to reach everybody.
 const SECOND_LOOK_AFTER: Duration = Duration::from_millis(500);
-/// `--watch` looks this often.
-const WATCH_EVERY: Duration = Duration::from_secs(1);
+/// Where `--watch` shows what it sees, if not on a terminal.
+const PAGE: Screen = Screen { columns: 80, lines: usize::MAX };
 
 /// Shows the market once, or until Ctrl-C.
 ///
@@ -54,24 +56,23 @@ async fn once(args: &StatusArgs, global: &Global) -> Result<u8, Failure> {
 /// Shows it again and again; that nobody answers for a while does not end it.
 async fn watch(args: &StatusArgs, global: &Global) -> Result<u8, Failure> {
     let on_terminal = io::stdout().is_terminal() && !global.json;
-    let mut ticks = tokio::time::interval(WATCH_EVERY);
+    let (mut ticks, mut pace) = (tokio::time::interval(args.interval), Pace::default());
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let mut screen = Vec::new();
-        match look(args, global).await {
-            Ok(picture) => picture.print(global, &mut screen).map_err(Failure::writing)?,
-            Err(failure) if failure.exit == exit::UNREACHABLE => screen.extend(failure.render(false).bytes()),
+        let seen = match look(args, global).await {
+            Ok(picture) => picture.seen(global, &mut pace),
+            Err(failure) if failure.exit == exit::UNREACHABLE && global.json => failure.json(),
+            Err(failure) if failure.exit == exit::UNREACHABLE => failure.render(false),
             Err(failure) => return Err(failure),
-        }
-        let mut out = io::stdout().lock();
+        };
         let (before, after) = match (on_terminal, global.json) {
-            // Home, the screen line by line, and away with what was below: no flicker.
+            // Home, and away with what was there.
             (true, _) => ("\x1b[H\x1b[2J", ""),
             (false, true) => ("", ""),
             (false, false) => ("", "\n"),
         };
-        let written = write!(out, "{before}").and_then(|()| out.write_all(&screen));
-        written.and_then(|()| write!(out, "{after}")).and_then(|()| out.flush()).map_err(Failure::writing)?;
+        print(format_args!("{before}{seen}{after}"))?;
     }
 }
 
@@ -131,6 +132,21 @@ impl Picture {
         self.reports.answered.values().next().map_or("", |report| &report.cluster)
     }
 
+    /// What `--watch` shows of it.
+    fn seen(&self, global: &Global, pace: &mut Pace) -> String {
+        if global.json {
+            return format!("{}\n", self.json());
+        }
+        let page = terminal().map_or(PAGE, |(columns, lines)| Screen { columns, lines });
+        let pace = pace.of(Instant::now(), screen::ledger(self));
+        screen::lines(self, pace, page).iter().map(|line| format!("{line}\n")).collect()
+    }
+
+    fn generation_line(&self) -> Option<String> {
+        let report = self.stock().filter(|report| report.generation.count > 0)?;
+        Some(format!("generation {} of the ledger, which was restored from a backup", report.generation))
+    }
+
     fn print(&self, global: &Global, out: &mut impl Write) -> io::Result<()> {
         if global.json {
             return writeln!(out, "{}", self.json());
@@ -143,12 +159,8 @@ impl Picture {
         for line in self.views.lines() {
             writeln!(out, "{line}")?;
         }
-        if let Some(report) = self.stock().filter(|report| report.generation.count > 0) {
-            writeln!(
-                out,
-                "generation {} of the ledger, which was restored from a backup",
-                report.generation
-            )?;
+        if let Some(line) = self.generation_line() {
+            writeln!(out, "{line}")?;
         }
         let silent: Vec<String> = self.reports.silent.keys().map(|node| node_name(*node)).collect();
         match self.exit() {
@@ -204,7 +216,7 @@ impl Picture {
 fn table(out: &mut impl Write, shape: Shape, columns: &[Column], rows: Vec<Row>) -> io::Result<()> {
     let mut printer = Printer::new(out, shape, columns);
     rows.iter().try_for_each(|row| printer.row(row))?;
-    printer.finish()
+    printer.finish().map(drop)
 }
 
 fn cells(members: &[(&str, String)]) -> Row {
@@ -324,7 +336,7 @@ mod tests {
         Roster { seq: Seq(5), primary: Some(seat(6)), ..Roster::default() }
     }
 
-    fn report(peer: u32, role: &str) -> Report {
+    pub(super) fn report(peer: u32, role: &str) -> Report {
         Report {
             peer: PeerId(peer),
             role: role.into(),
@@ -339,7 +351,7 @@ mod tests {
         }
     }
 
-    fn picture(silent: &[u32]) -> Picture {
+    pub(super) fn picture(silent: &[u32]) -> Picture {
         let oldest = Some(OrderId { peer: PeerId(4), number: Number(3) });
         let trader = Report { oldest, oldest_waiting_ms: 120, queue_depth: 2, ..report(6, "idle") };
         let answered = [report(0, "warehouse"), report(4, "buyer"), trader];

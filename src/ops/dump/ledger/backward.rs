@@ -5,22 +5,25 @@ use std::collections::VecDeque;
 use super::{Show, as_row};
 use crate::audit::{BlockSource, Pager, ReadRow};
 use crate::model::row::Record;
-use crate::ops::dump::Findings;
+use crate::ops::dump::{Findings, say_left_out};
 use crate::ops::output::{Failure, Printer};
 use crate::types::Seq;
 
-/// Prints at most so many rows, the last one first.
+/// Prints at most so many rows, the last one first. Gives whether there may be more.
 pub(super) fn newest_first(
     show: &Show,
     source: &mut dyn BlockSource,
     limit: usize,
     mut printer: Printer<'_>,
     findings: &mut Findings,
-) -> Result<(), Failure> {
-    let print =
-        &mut |row: ReadRow<Record>| printer.row(&as_row(&row, &show.catalogue)).map_err(Failure::writing);
-    each(show, source, limit, findings, print)?;
-    printer.finish().map_err(Failure::writing)
+) -> Result<bool, Failure> {
+    let (mut printed, mut last) = (0, Seq(u64::MAX));
+    each(show, source, limit, findings, &mut |row| {
+        (printed, last) = (printed + 1, row.0.seq);
+        printer.row(&as_row(&row, &show.catalogue)).map_err(Failure::writing)
+    })?;
+    say_left_out(&printer.finish().map_err(Failure::writing)?, show.quiet);
+    Ok(printed == limit && last > show.wanted.range().0)
 }
 
 /// Prints the last rows, at most so many, in their order.
@@ -37,7 +40,9 @@ pub(super) fn in_order(
         Ok(())
     })?;
     let printed = kept.iter().try_for_each(|row| printer.row(&as_row(row, &show.catalogue)));
-    printed.and_then(|()| printer.finish()).map_err(Failure::writing)
+    let left_out = printed.and_then(|()| printer.finish()).map_err(Failure::writing)?;
+    say_left_out(&left_out, show.quiet);
+    Ok(())
 }
 
 type Take<'a> = dyn FnMut(ReadRow<Record>) -> Result<(), Failure> + 'a;

@@ -7,15 +7,16 @@
 //! Where all rows are printed as text, one thread reads blocks and prints, and another one makes lines of them.
 
 mod backward;
+mod follow;
 mod text;
 
 use super::filter::{Selection, Wanted};
-use super::{Dump, Findings};
+use super::{Dump, Findings, say_left_out};
 use crate::audit::{BlockSource, Folded, Page, Pager, ReadRow, rows};
 use crate::model::catalogue::Catalogue;
 use crate::model::row::Record;
 use crate::ops::output::{Column, Failure, Printer, Row, Shape, note};
-use crate::ops::rows::{LEDGER_COLUMNS, ledger_row, unreadable_row};
+use crate::ops::rows::{LEDGER_COLUMNS, LEDGER_RANKS, ledger_row, unreadable_row};
 use crate::types::Seq;
 
 /// The goods of a ledger: its first rows.
@@ -48,22 +49,34 @@ pub(super) fn run(dump: &mut Dump<'_>, source: &mut dyn BlockSource) -> Result<(
     let filter = &dump.args.filter;
     let names: Vec<String> = catalogue.0.iter().map(|good| good.name.clone()).collect();
     Selection::new(filter, &LEDGER_COLUMNS)?.known(&names, &Record::KINDS)?;
+    let (named, quiet) = (!dump.args.columns.is_empty(), dump.quiet);
     let (table, limit) = (matches!(dump.shape, Shape::Table { .. }), dump.limit());
-    let show = Show { wanted: Wanted::new(filter, &catalogue), catalogue, columns: columns(table) };
+    let columns = if named { dump.columns(&LEDGER_COLUMNS)? } else { columns(table) };
+    let show = Show { wanted: Wanted::new(filter, &catalogue), catalogue, columns, quiet };
     let (shape, follow) = (dump.shape, dump.args.follow);
-    let printer = Printer::new(dump.out, shape, &show.columns);
+    let fit = dump.fit(&LEDGER_RANKS);
+    let printer = Printer::new(dump.out, shape, &show.columns).fitting(fit);
     let printer = if follow { printer.unbuffered() } else { printer };
     let findings = &mut dump.findings;
+    if follow && filter.from.is_none() && filter.since.is_none() {
+        let (tail, limit) = (dump.args.tail.unwrap_or(0), limit);
+        return follow::run(&show, source, (tail, limit), printer, findings);
+    }
     if let Some(tail) = dump.args.tail {
         return backward::in_order(&show, source, tail, printer, findings);
     }
     if dump.args.reverse {
-        return backward::newest_first(&show, source, limit, printer, findings);
+        let more = backward::newest_first(&show, source, limit, printer, findings)?;
+        if more && table && !dump.quiet {
+            note(format_args!("the last {limit} rows; more with --limit"));
+        }
+        return Ok(());
     }
-    if limit == usize::MAX && !follow && matches!(shape, Shape::Jsonl | Shape::Csv) {
+    if limit == usize::MAX && !follow && !named && matches!(shape, Shape::Jsonl | Shape::Csv) {
         return text::run(&show, source, shape, printer, findings);
     }
-    let more = forward(&show, source, limit, printer, findings)?;
+    let from = show.wanted.range().0;
+    let more = forward(&show, source, from, limit, printer, findings)?;
     if more && table && !dump.quiet {
         note(format_args!("the first {limit} rows; more with --limit, the last ones with --reverse"));
     }
@@ -79,6 +92,7 @@ struct Show {
     wanted: Wanted,
     catalogue: Catalogue,
     columns: Vec<Column>,
+    quiet: bool,
 }
 
 impl Show {
@@ -95,16 +109,19 @@ impl Show {
     }
 }
 
-/// Prints rows in their order, up to a limit. Gives whether there may be more: what follows the last one is not looked at.
+/// Prints rows from one on in their order, up to a limit. Gives whether there may be more: what follows the last one is not looked at.
 fn forward(
     show: &Show,
     source: &mut dyn BlockSource,
+    from: Seq,
     limit: usize,
     mut printer: Printer<'_>,
     findings: &mut Findings,
 ) -> Result<bool, Failure> {
-    let (from, to) = show.wanted.range();
-    let (mut pager, mut left, mut end, mut more) = (Pager::from(from), limit, Seq(0), false);
+    let to = show.wanted.range().1;
+    let (mut pager, mut left, mut more) = (Pager::from(from), limit, false);
+    // As far as is known where no block comes.
+    let mut end = Seq(from.0.saturating_sub(1));
     for block in source.blocks(from) {
         let (rows, last) = show.rows(&mut pager, &block?);
         for row in rows.iter().take(left) {
@@ -118,7 +135,8 @@ fn forward(
             break;
         }
     }
-    printer.finish().map_err(Failure::writing)?;
+    let left_out = printer.finish().map_err(Failure::writing)?;
+    say_left_out(&left_out, show.quiet);
     if !more && end < to {
         findings.ended(source.meta(), end);
     }
