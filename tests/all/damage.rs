@@ -182,7 +182,7 @@ fn is_said_well(case: &str, ended: &Ended) {
     for word in ["backtrace", "panicked", "Os {", "[0,", "sled", "mend rights"] {
         assert!(!ended.stderr.contains(word), "{case}: {word:?} in\n{}", ended.stderr);
     }
-    let errors = ended.stderr.lines().filter(|line| line.starts_with("error: ")).count();
+    let errors = ended.said().lines().filter(|line| line.starts_with("error: ")).count();
     assert_eq!(errors, 1, "{case}:\n{}", ended.stderr);
 }
 

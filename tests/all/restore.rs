@@ -65,7 +65,7 @@ fn refusal(market: &Market) -> Option<Ended> {
     });
     if ended {
         let ended = up.wait(SOON).expect(7);
-        assert!(ended.stderr.contains("error: "), "{}", ended.stderr);
+        assert!(ended.said().contains("error: "), "{}", ended.stderr);
         return Some(ended);
     }
     trade(&up, 60);
@@ -183,7 +183,7 @@ fn an_older_copy_of_the_warehouse_is_refused_and_does_no_harm() {
 
     let ended = market.up(&LOAD).expect(7);
     for named in ["error: ", "older copy", "\n  hint: ", "bazaar restore"] {
-        assert!(ended.stderr.contains(named), "{named}: {}", ended.stderr);
+        assert!(ended.said().contains(named), "{named}: {}", ended.stderr);
     }
     assert_eq!(
         dumped_orders(&market)[..2],

@@ -56,7 +56,7 @@ pub fn run(args: &UpArgs, global: &Global) -> Result<u8, Failure> {
     let plan = Plan::new(args, before)?;
     let dir = MarketDir::take(&args.data_dir, &plan, args.fresh)?;
     ports::check(&plan, args.base_port)?;
-    if !global.quiet {
+    if !global.quiet && !global.json {
         let (version, nodes) = (env!("CARGO_PKG_VERSION"), plan.peers.len() + 1);
         note(format_args!("bazaar {version}  starting {nodes} nodes in {}", dir.name()));
     }

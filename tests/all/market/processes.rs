@@ -38,20 +38,38 @@ impl Ended {
     /// The command that the hint names, to be typed as it stands.
     #[track_caller]
     pub fn hinted(&self) -> String {
-        let hint = self.stderr.rsplit_once("\n  hint: ").unwrap_or_else(|| panic!("no hint: {self:?}")).1;
+        let said = self.said();
+        let hint = said.rsplit_once("\n  hint: ").unwrap_or_else(|| panic!("no hint: {self:?}")).1;
         let hint = hint.lines().next().unwrap_or_default();
         let begins =
             ["mv ", "bazaar ", "kill "].iter().filter_map(|word| hint.find(&format!(": {word}"))).min();
         hint[begins.unwrap_or_else(|| panic!("no command: {self:?}")) + 2..].to_owned()
     }
 
+    /// Stderr in the words for people; with `--json` an error is one object there.
+    pub fn said(&self) -> String {
+        let line = |line: &str| {
+            let object: Option<Value> = serde_json::from_str(line).ok();
+            let Some(error) = object.as_ref().and_then(|it| it.get("error")) else {
+                return format!("{line}\n");
+            };
+            let text = |key: &str| error[key].as_str().unwrap_or_default();
+            let why = if error["why"].is_string() { format!(": {}", text("why")) } else { String::new() };
+            let hint =
+                if error["hint"].is_string() { format!("  hint: {}\n", text("hint")) } else { String::new() };
+            format!("error: {}{why}\n{hint}", text("what"))
+        };
+        self.stderr.lines().map(line).collect()
+    }
+
     /// A refusal in the form that people and scripts rely on: `error: ... NAMED ...`, then a hint.
     #[track_caller]
     pub fn refused(self, code: i32, named: &str) -> Ended {
         let ended = self.expect(code);
-        assert!(ended.stderr.lines().any(|line| line.starts_with("error: ")), "no error line: {ended:?}");
-        assert!(ended.stderr.contains(named), "{named:?} is not named: {ended:?}");
-        assert!(ended.stderr.contains("\n  hint: "), "no hint: {ended:?}");
+        let said = ended.said();
+        assert!(said.lines().any(|line| line.starts_with("error: ")), "no error line: {ended:?}");
+        assert!(said.contains(named), "{named:?} is not named: {ended:?}");
+        assert!(said.contains("\n  hint: "), "no hint: {ended:?}");
         assert_eq!(ended.stdout, "", "a refusal says nothing on stdout");
         ended
     }
