@@ -57,7 +57,7 @@ fn complain(text: &str) {
 }
 
 fn run(cli: &Cli) -> Result<u8, Failure> {
-    if !matches!(cli.command, Command::Completions { .. } | Command::Man { .. }) {
+    if !matches!(cli.command, Command::Help { .. } | Command::Completions { .. } | Command::Man { .. }) {
         ops::room::check()?;
     }
     match &cli.command {
@@ -79,6 +79,7 @@ fn run(cli: &Cli) -> Result<u8, Failure> {
         Command::Soak(args) => ops::soak::run(args, &cli.global),
         Command::Bench(args) => ops::bench::run(args, &cli.global),
         Command::BenchLoad(args) => ops::bench::load(args),
+        Command::Help { words } => ops::manual::help(words, &mut std::io::stdout()),
         Command::Completions { shell } => ops::manual::completions(*shell, &mut std::io::stdout()),
         Command::Man { out } => ops::manual::man(out, &mut std::io::stdout()),
     }

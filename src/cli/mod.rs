@@ -40,7 +40,7 @@ pub(crate) use variable::Setting;
 
 /// A peer-to-peer marketplace whose nodes can be killed at any instruction and lose nothing.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "bazaar", version, max_term_width = 100, arg_required_else_help = true, before_help = EXAMPLES)]
+#[command(name = "bazaar", version, max_term_width = 100, arg_required_else_help = true, disable_help_subcommand = true, before_help = EXAMPLES)]
 pub struct Cli {
     /// See [`Global`].
     #[command(flatten)]
@@ -193,6 +193,15 @@ pub enum Command {
     /// One load process of bench
     #[command(hide = true)]
     BenchLoad(BenchLoadArgs),
+    /// Explain a command or a topic: exit-codes, invariants, configuration
+    #[command(before_help = "Examples:
+  bazaar help dump
+  bazaar help exit-codes")]
+    Help {
+        /// A command, or a topic
+        #[arg(value_name = "COMMAND")]
+        words: Vec<String>,
+    },
     /// Print a completion script
     #[command(before_help = "Examples:
   bazaar completions bash > ~/.local/share/bash-completion/completions/bazaar

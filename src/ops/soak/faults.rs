@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::cluster::{Cluster, Node};
+use super::count::Count;
 use super::disk::SmallDisk;
 use super::links::Cut;
-use super::load::Count;
 use super::schedule::Planned;
 use crate::cli::FaultKind;
 use crate::limits::{BACKOFF_MIN, CALL_DEADLINE, SOAK_RECOVERY_MAX};

@@ -3,14 +3,13 @@
 //! In: the market's nodes. Out: what was told, to be compared with the ledger, and figures. Latency counts from when an
 //! order was due: a market that stands still for a second is a second late for all orders of that second.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use hdrhistogram::Histogram;
 use tokio::sync::{mpsc, watch};
 
 use super::client::Client;
+use super::count::Count;
 use crate::limits::{
     CALL_DEADLINE, INBOX_MAX, SOAK_CLIENTS_MAX, SOAK_CLIENTS_MIN, SOAK_DRAIN_MAX, SOAK_EXAMPLES_MAX,
     SOAK_ORDERS_PER_CLIENT,
@@ -24,7 +23,6 @@ use crate::model::peer::entry::Told;
 use crate::model::row::{Outcome, OutcomeKind};
 use crate::model::step::ConnId;
 use crate::node::boot::new_token;
-use crate::ops::histogram::latencies;
 use crate::ops::market;
 use crate::ops::output::{Failure, exit};
 use crate::types::{Generation, Order, OrderId, OrderKind, PeerId, ProcessId, ProductId, Quantity};
@@ -36,93 +34,8 @@ use crate::wire::client::dial::Dialer;
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// A node that is asked for the offices and does not answer is given up.
 const ASK_MAX: Duration = Duration::from_secs(1);
-/// Latencies are kept by when orders were due, in stretches of this length, for so many of them.
-const STRETCH: Duration = Duration::from_millis(50);
-const STRETCHES_MAX: usize = 4_096;
 /// Arrivals that are taken at once.
 const ARRIVALS_AT_ONCE: usize = 256;
-
-/// What the load has come to, as others see it.
-pub(super) struct Counted {
-    /// Orders that were due, and those that have an outcome.
-    pub due: u64,
-    pub told: u64,
-    /// Orders without one, and those of them whose line has ended.
-    pub open: u64,
-    pub unsure: u64,
-    /// Orders that were answered after their line had ended.
-    pub resolved: u64,
-    pub latency_us: Histogram<u64>,
-    /// Of the present interval.
-    pub interval_us: Histogram<u64>,
-    /// Outcomes that were not compared with the ledger yet.
-    pub to_compare: Vec<(PeerId, Told)>,
-    /// What no honest market says.
-    pub wrong: Vec<String>,
-    /// The offices as they were last heard of.
-    pub roster: Roster,
-    /// The longest latency of orders that were due in a stretch of [`STRETCH`], in microseconds, by its place after the
-    /// begin.
-    waits: VecDeque<u64>,
-    /// The place of the first one.
-    first: usize,
-    began: Instant,
-}
-
-impl Counted {
-    fn waited(&mut self, due: Instant, latency_us: u64) {
-        let stretch = self.stretch(due);
-        // An order that was due so long ago is one of a market that stands still, which is found otherwise.
-        let Some(at) = stretch.checked_sub(self.first) else { return };
-        if self.waits.len() <= at {
-            self.waits.resize(at + 1, 0);
-        }
-        self.waits[at] = self.waits[at].max(latency_us);
-        while self.waits.len() > STRETCHES_MAX {
-            self.waits.pop_front();
-            self.first += 1;
-        }
-    }
-
-    fn stretch(&self, at: Instant) -> usize {
-        (at.saturating_duration_since(self.began).as_millis() / STRETCH.as_millis()) as usize
-    }
-
-    /// How long an order waited at most that was due between these.
-    pub(super) fn longest_wait(&self, from: Instant, to: Instant) -> Duration {
-        let (from, to) = (self.stretch(from), self.stretch(to));
-        let waits = (from..=to).filter_map(|stretch| self.waits.get(stretch.checked_sub(self.first)?));
-        Duration::from_micros(waits.copied().max().unwrap_or_default())
-    }
-}
-
-/// The same for the load and those who look at it.
-#[derive(Clone)]
-pub(super) struct Count(Arc<Mutex<Counted>>);
-
-impl Count {
-    fn new() -> Count {
-        Count(Arc::new(Mutex::new(Counted {
-            due: 0,
-            told: 0,
-            open: 0,
-            unsure: 0,
-            resolved: 0,
-            latency_us: latencies(),
-            interval_us: latencies(),
-            to_compare: Vec::new(),
-            wrong: Vec::new(),
-            roster: Roster::default(),
-            waits: VecDeque::new(),
-            first: 0,
-            began: Instant::now(),
-        })))
-    }
-
-    pub(super) fn look(&self) -> MutexGuard<'_, Counted> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// See the module's text.
 pub(super) struct Load {
@@ -407,24 +320,6 @@ pub(super) fn id_of(peer: PeerId, told: &Told) -> OrderId {
 mod tests {
     use super::*;
     use crate::types::{Money, Number, Seq, Stamp};
-
-    #[test]
-    fn the_longest_wait_is_that_of_an_order_that_was_due_then() {
-        let count = Count::new();
-        let mut counted = count.look();
-        let at = |ms| counted.began + Duration::from_millis(ms);
-        let [one, two, three] = [at(1_000), at(2_000), at(3_000)];
-        counted.waited(one, 500);
-        counted.waited(two, 900_000);
-        counted.waited(three, 700);
-        assert_eq!(counted.longest_wait(one, one), Duration::from_micros(500));
-        assert_eq!(counted.longest_wait(one, three), Duration::from_millis(900));
-        let late = three + STRETCH * STRETCHES_MAX as u32;
-        counted.waited(late, 5);
-        assert_eq!(counted.longest_wait(one, two), Duration::ZERO, "long ago");
-        assert_eq!(counted.waits.len(), STRETCHES_MAX);
-        counted.waited(one, 5);
-    }
 
     #[test]
     fn what_no_order_comes_to_is_seen() {

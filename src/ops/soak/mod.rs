@@ -12,6 +12,7 @@
 mod books;
 mod client;
 mod cluster;
+mod count;
 mod disk;
 mod faults;
 mod history;

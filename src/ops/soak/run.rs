@@ -12,11 +12,13 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::books::Books;
 use super::cluster::{Cluster, Node};
+use super::count::Count;
 use super::faults::{self, Fault};
 use super::history::Lines;
-use super::load::{Count, Load};
+use super::load::Load;
 use super::page::Interval;
 use super::schedule::{Planned, SCHEDULE};
+use super::slope::warm_up;
 use super::verdict::Seen;
 use super::verify::{Verified, verify};
 use super::{Plan, failed, line, samples};
@@ -26,7 +28,7 @@ use crate::model::happening::What;
 use crate::node::wall_now;
 use crate::ops::live::Asking;
 use crate::ops::market;
-use crate::ops::output::{Failure, exit};
+use crate::ops::output::{Failure, exit, grouped};
 use crate::ops::progress::Part;
 use crate::ops::retry;
 use crate::ops::source::open_offline;
@@ -66,6 +68,8 @@ pub(super) struct Run {
     history: Lines,
     schedule: Lines,
     report: PathBuf,
+    /// How long it is to last.
+    planned: Duration,
     global: Global,
     terminal: Part,
 }
@@ -117,6 +121,7 @@ impl Run {
             history,
             schedule,
             report: report.to_owned(),
+            planned: args.duration,
             global: global.clone(),
             terminal: line(global),
         };
@@ -268,28 +273,33 @@ impl Run {
         }
     }
 
+    /// The most important first: a narrow terminal shows no more.
     fn status(&self) -> String {
         let count = self.count.look();
-        let check = match self.seen.checks.last() {
-            None => "none yet".to_owned(),
-            Some(check) => {
-                let found = if check.is_ok() { "ok" } else { "NOT ok" };
-                format!("{found} {:.0} s ago", self.at_s() - check.at_s)
-            }
-        };
-        let seconds = self.began.elapsed().as_secs();
-        let (told, open, unsure, resolved) = (count.told, count.open, count.unsure, count.resolved);
-        let per_s = self.seen.intervals.last().map_or(0.0, |it| it.per_s);
-        let grown =
-            self.seen.trends(|sample| sample.rss).into_values().map(|it| it.slope_per_h).fold(0.0, f64::max);
+        let check = self.seen.checks.last().map_or("no check yet".to_owned(), |check| {
+            let found = if check.is_ok() { "ok" } else { "NOT ok" };
+            format!("{found} {:.0} s ago", self.at_s() - check.at_s)
+        });
+        let (seconds, faults) = (self.began.elapsed().as_secs(), self.seen.faults.len());
+        let (told, open, unsure) = (grouped(count.told), count.open, count.unsure);
+        let (resolved, per_s) = (count.resolved, self.seen.intervals.last().map_or(0.0, |it| it.per_s));
         format!(
-            "soak {}:{:02}  orders {told} ({per_s:.0}/s)  open {open}  unsure {unsure} resolved {resolved}  faults {}  \
-             check {check}  memory {:+.1} MiB/h",
+            "soak {}:{:02}  {told} ({per_s:.0}/s)  open {open}  unsure {unsure} ({resolved} resolved)  faults {faults}  \
+             {check}{}",
             seconds / 60,
             seconds % 60,
-            self.seen.faults.len(),
-            grown / (1 << 20) as f64,
+            self.growth(),
         )
+    }
+
+    /// Of the node that grows most, once that says anything.
+    fn growth(&self) -> String {
+        if self.began.elapsed() < 2 * warm_up(self.planned) {
+            return String::new();
+        }
+        let trends = self.seen.trends_after(warm_up(self.planned), |sample| sample.rss);
+        let most = trends.into_values().map(|it| it.slope_per_h).fold(0.0, f64::max);
+        format!("  memory {:+.1} MiB/h", most / (1 << 20) as f64)
     }
 
     fn heard(&mut self, news: News) {

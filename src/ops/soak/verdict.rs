@@ -67,7 +67,11 @@ pub(super) fn quantile(list: &[f64], share: f64) -> Option<f64> {
 impl Seen {
     /// Each node's growth.
     pub(super) fn trends(&self, of: Of) -> BTreeMap<PeerId, Trend> {
-        let warm_up = warm_up(self.elapsed);
+        self.trends_after(warm_up(self.elapsed), of)
+    }
+
+    /// The same of the samples after that time.
+    pub(super) fn trends_after(&self, warm_up: Duration, of: Of) -> BTreeMap<PeerId, Trend> {
         let trend =
             |(node, series): (PeerId, Vec<(f64, f64)>)| Some((node, Trend::of(series.into_iter(), warm_up)?));
         self.samples.series(of).filter_map(trend).collect()

@@ -69,6 +69,9 @@ impl Failover {
     }
 }
 
+/// What takes longer is not one thing.
+const FAILOVER_MS_MAX: f64 = 60_000.0;
+
 /// The failovers of a run, the oldest first.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Failovers(Vec<Failover>);
@@ -112,7 +115,12 @@ impl Failovers {
 
     /// Milliseconds until each trader was suspected, and from then until trade went on, as far as both are known.
     pub(crate) fn times(&self) -> impl Iterator<Item = (f64, f64)> + '_ {
-        self.0.iter().filter_map(|failover| Some((failover.detected_ms()?, failover.took_over_ms()?)))
+        let both = |failover: &Failover| Some((failover.detected_ms()?, failover.took_over_ms()?));
+        // A trader that stood still for a moment, and was taken over long after that, has not ended then.
+        self.0
+            .iter()
+            .filter_map(both)
+            .filter(|(detected, took_over)| detected.max(*took_over) < FAILOVER_MS_MAX)
     }
 
     pub(crate) fn json(&self) -> Vec<Value> {
