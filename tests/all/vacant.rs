@@ -9,7 +9,8 @@ fn looked_at(hands: &ByHand, id: u32) -> Ended {
 
 fn is_not_healthy(hands: &ByHand, id: u32, why: &str) {
     let looked = looked_at(hands, id).expect(3);
-    assert!(looked.stdout.ends_with("not healthy\n") && looked.stdout.contains(why), "{}", looked.stdout);
+    let last = looked.stdout.lines().last().unwrap();
+    assert!(last.starts_with("not healthy: ") && last.contains(why), "{}", looked.stdout);
 }
 
 /// It said healthy with every peer dead.

@@ -37,6 +37,8 @@ use crate::ops::up::watch::{News, Watches};
 use crate::types::{PeerId, node_name};
 
 const HISTORY: &str = "history.jsonl";
+/// Longer than any run: no fault is to come.
+const NEVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 /// How often the offices are looked at while the market comes up.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -150,7 +152,7 @@ impl Run {
         let mut checks = tokio::time::interval_at((self.began + check_every).into(), check_every);
         let mut next = self.plan.next();
         while !self.is_over(args) {
-            let due = next.as_ref().map_or(args.duration, |fault| Duration::from_millis(fault.at_ms));
+            let due = next.as_ref().map_or(NEVER, |fault| Duration::from_millis(fault.at_ms));
             let wake = self.began + if args.until_failure { due } else { due.min(args.duration) };
             tokio::select! {
                 _ = looks.tick() => self.look(),

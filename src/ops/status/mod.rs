@@ -165,9 +165,18 @@ impl Picture {
         let silent: Vec<String> = self.reports.silent.keys().map(|node| node_name(*node)).collect();
         match self.exit() {
             exit::DONE => writeln!(out, "healthy"),
-            _ if silent.is_empty() => writeln!(out, "not healthy"),
+            _ if silent.is_empty() => match self.trouble() {
+                Some(why) => writeln!(out, "not healthy: {why}"),
+                None => writeln!(out, "not healthy"),
+            },
             _ => writeln!(out, "not healthy: no answer from {}", silent.join(", ")),
         }
+    }
+
+    /// What the first node that is not well says, the warehouse before all others.
+    fn trouble(&self) -> Option<&str> {
+        let healths = self.reports.answered.values().map(|report| report.health.as_str());
+        healths.into_iter().find(|health| *health != "ok")
     }
 
     fn node_cells(&self) -> Vec<Row> {
