@@ -98,10 +98,6 @@ impl Seen {
             let grown: Vec<String> = grown.map(say).collect();
             self.missed.extend(grown);
         }
-        for fault in self.faults.iter().filter(|fault| fault.recovered.is_none()) {
-            let (kind, at) = (&fault.planned.kind, fault.at_s);
-            self.missed.push(format!("trade did not go on after {kind} of {} at {at:.1} s", fault.nodes()));
-        }
         if self.open > 0 {
             self.missed.push(format!("{} orders have no outcome", self.open));
         }
