@@ -182,7 +182,8 @@ where
     }
     let half = expected.len() / 2;
     let pruned = format == FORMAT_SEALED && F::LOG == Tree::Journal;
-    let left = expected.iter().enumerate().filter(|(at, record)| *at >= half || !pruned || record.stays());
+    let stays = |record: &R| R::clone(record).pruned().is_some();
+    let left = expected.iter().enumerate().filter(|(at, record)| *at >= half || !pruned || stays(record));
     assert_eq!(rows, left.map(|(_, record)| record.clone()).collect::<Vec<_>>());
     assert_eq!(offline.sealed_to().0, if format == FORMAT_SEALED { half as u64 } else { 0 });
     assert_eq!(offline.mark, Some((tip.seq, tip.hash)));

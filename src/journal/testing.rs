@@ -34,8 +34,8 @@ pub(crate) enum Part {
 
 impl OfFormat1 for Count {}
 impl Stored for Count {
-    fn stays(&self) -> bool {
-        matches!(self, Count::Note(_))
+    fn pruned(self) -> Option<Count> {
+        matches!(self, Count::Note(_)).then_some(self)
     }
 }
 impl OfFormat1 for Part {}

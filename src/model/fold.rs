@@ -55,9 +55,12 @@ pub trait Stored: Serialize + DeserializeOwned + OfFormat1 + Send + 'static {
         None
     }
 
-    /// Whether it stays when the log is pruned behind a checkpoint that has what it adds to the state.
-    fn stays(&self) -> bool {
-        true
+    /// What of it stays when the log is pruned behind a checkpoint that has what it adds to the state.
+    fn pruned(self) -> Option<Self>
+    where
+        Self: Sized,
+    {
+        Some(self)
     }
 
     /// The orders that it shows, as ranges of one peer's numbers: a segment's index says so, for who looks for an order.

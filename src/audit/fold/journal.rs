@@ -71,7 +71,9 @@ impl JournalFold {
     pub(crate) fn apply(&mut self, place: &Place, entry: &Entry, alarms: &mut Alarms) {
         match entry {
             Entry::Placed(placed) => self.placed(*placed, alarms),
-            Entry::Answered { via, told, .. } => {
+            Entry::Answered { via, told, seen } => {
+                // Where the log was pruned, what the ledger was heard to be stands here alone.
+                self.generation = seen.as_ref().map_or(self.generation, |seen| seen.generation);
                 let (via, told_at, generation) = (*via, place.time, self.generation);
                 for told in told {
                     self.own.answered(Answer { told: *told, via, told_at, generation }, alarms);
@@ -116,5 +118,39 @@ impl JournalFold {
         self.stamp_seen = self.stamp_seen.max(order.stamp);
         self.accepted.insert(order.id);
         self.queue.accept(term, order);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::evidence::Seen;
+    use crate::model::row::OutcomeKind;
+    use crate::types::{Money, Number, OrderKind, ProductId, Quantity};
+
+    /// What a peer heard of the ledger goes when its log is pruned. Its answers say themselves which ledger they are of: of
+    /// an earlier one a restore might have lost the row.
+    #[test]
+    fn an_answer_is_of_the_ledger_that_it_showed() {
+        let (mut fold, mut alarms) = (JournalFold::new(PeerId(4), Keep::All), Alarms::new(5));
+        let (number, quantity) = (Number(1), Quantity(2));
+        let (stamp, kind, product) = (Stamp(1), OrderKind::Buy { partial: false }, ProductId(0));
+        let (outcome, reason, filled, amount) = (OutcomeKind::Bought, None, quantity, Money(200));
+        let told = Told { number, kind: outcome, reason, filled, amount, seq: Seq(9) };
+        let generation = Generation { count: 1, random: 7 };
+        let seen = Some(Box::new(Seen { generation, ..Seen::default() }));
+        let (seq, block, time, block_hash, version) = Default::default();
+        let place = Place { seq, block, time, block_hash, version };
+        for entry in [
+            Entry::Placed(Placed { number, stamp, kind, product, quantity }),
+            Entry::Answered { via: PeerId(6), told: vec![told], seen },
+        ] {
+            fold.apply(&place, &entry, &mut alarms);
+        }
+        let answers: Vec<_> = fold.own.values().iter().map(|order| order.answer).collect();
+        assert_eq!(
+            answers.into_iter().flatten().map(|answer| answer.generation).collect::<Vec<_>>(),
+            [generation]
+        );
     }
 }

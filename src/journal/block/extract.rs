@@ -77,10 +77,11 @@ impl Extractor {
     }
 
     /// Takes the next block; gives an extract if a record of it stays, for it and all before it since the last one.
-    pub(crate) fn add<R: Stored>(&mut self, block: &Block<R>) -> Result<Option<Vec<u8>>, CodecError> {
+    pub(crate) fn add<R: Stored>(&mut self, block: Block<R>) -> Result<Option<Vec<u8>>, CodecError> {
         self.end = Tip::after(&block.header, &block.seal);
         self.time = block.header.time;
-        let kept: Vec<(Seq, &R)> = block.rows().filter(|(_, record)| record.stays()).collect();
+        let kept = block.into_rows().filter_map(|(seq, record)| Some((seq, record.pruned()?)));
+        let kept: Vec<(Seq, R)> = kept.collect();
         if kept.is_empty() { Ok(None) } else { self.close(&kept).map(Some) }
     }
 
@@ -89,11 +90,11 @@ impl Extractor {
         if self.end.seq == self.before.seq { Ok(None) } else { self.close::<R>(&[]).map(Some) }
     }
 
-    fn close<R: Stored>(&mut self, kept: &[(Seq, &R)]) -> Result<Vec<u8>, CodecError> {
+    fn close<R: Stored>(&mut self, kept: &[(Seq, R)]) -> Result<Vec<u8>, CodecError> {
         let first = self.before.seq.next();
         let (mut records, mut summary) = (Vec::new(), Summary::default());
         for (seq, record) in kept {
-            let bytes = codec::encode(*record)?;
+            let bytes = codec::encode(record)?;
             summary.add(bytes.first().copied().unwrap_or(u8::MAX), record.peer());
             varint::put(seq.0 - first.0, &mut records);
             varint::put(bytes.len() as u64, &mut records);

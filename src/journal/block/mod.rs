@@ -239,6 +239,13 @@ impl<R> Block<R> {
         let place = |at: usize| self.seqs.get(at).copied().unwrap_or(Seq(self.header.first.0 + at as u64));
         self.records.iter().enumerate().map(move |(at, record)| (place(at), record))
     }
+
+    /// The same, taken out.
+    fn into_rows(self) -> impl Iterator<Item = (Seq, R)> {
+        let Block { header, records, seqs, .. } = self;
+        let place = move |at: usize| seqs.get(at).copied().unwrap_or(Seq(header.first.0 + at as u64));
+        records.into_iter().enumerate().map(move |(at, record)| (place(at), record))
+    }
 }
 
 /// The end of a chain: what the next block follows.

@@ -172,7 +172,7 @@ fn between_two_extracts_no_hash_is_kept() {
         }
         let (before, upto) = (Tip::after(&whole[0].header, &whole[0].seal), writer.tip());
         let mut extractor = Extractor::new(before, upto);
-        let kept = whole[1..].iter().filter_map(|block| extractor.add(block).unwrap());
+        let kept = whole.drain(1..).filter_map(|block| extractor.add(block).unwrap());
         let mut extracts: Vec<Vec<u8>> = kept.collect();
         extracts.extend(extractor.finish::<Count>().unwrap());
         let (mut tip, mut left, mut hashes) = (before, Vec::new(), Vec::new());

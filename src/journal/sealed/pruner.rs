@@ -29,7 +29,7 @@ fn pruned<R: Stored>(files: &dyn Files, name: &str, index: &Arc<Index>) -> Resul
                 return Err(damaged(name, "a block does not follow the one before"));
             }
             tip = Tip::after(&block.header, &block.seal);
-            let extract = extractor.add(&block)?;
+            let extract = extractor.add(block)?;
             extract.map_or(Ok(()), |extract| builder.add::<R>(&extract).map(drop))?;
         }
     }
