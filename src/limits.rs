@@ -280,6 +280,8 @@ pub(crate) const PAUSES_IN_SUSPICION: u64 = 4;
 pub(crate) const WAKES_IN_SUSPICION: u64 = 8;
 /// A stopping node hands over and drains for at most this long.
 pub(crate) const DRAIN_MAX: Duration = Duration::from_secs(10);
+/// A stopping trader that the warehouse does not see waits at most this long for it to come back.
+pub(crate) const STOP_ALONE_MAX: Duration = Duration::from_secs(1);
 /// A stopping trader whose desk was not empty in its time hands over what is left for at most this long.
 pub(crate) const HAND_OVER_MAX: Duration = Duration::from_secs(1);
 /// A leaving peer waits at most this long for others to confirm that they know.
@@ -291,13 +293,17 @@ pub(crate) const LEAVE_MAX: Duration = Duration::from_secs(
 /// A stopping server waits for its streams at most this long.
 pub(crate) const CLOSE_MAX: Duration = Duration::from_millis(50);
 /// A command that takes longer shows how far it is, where somebody looks,
-pub(crate) const PROGRESS_AFTER: Duration = Duration::from_secs(2);
+pub(crate) const PROGRESS_AFTER: Duration = Duration::from_secs(1);
 /// and again after this.
 pub(crate) const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 /// `up` says that nobody can trade once that has been so for this long, then after twice the time, up to
 pub(crate) const MISSING_SAY_FIRST: Duration = Duration::from_secs(3);
 /// this.
 pub(crate) const MISSING_SAY_EVERY_MAX: Duration = Duration::from_secs(60);
+/// A node says that it still opens its store after this long, and again after twice the time, up to
+pub(crate) const OPENING_SAY_FIRST: Duration = Duration::from_secs(2);
+/// this.
+pub(crate) const OPENING_SAY_EVERY_MAX: Duration = Duration::from_secs(30);
 /// A call of a client command that would have less time than this is not begun: it would say nothing but that.
 pub(crate) const CALL_MIN: Duration = Duration::from_millis(20);
 /// `up` and `buy`: no progress for this long is exit 6.

@@ -16,6 +16,7 @@ use super::driver::{self, Driver};
 use super::grpc::Grpc;
 use super::life::{Settings, Stop, announce, end_with_parent, stop_at_signals, wire_runtime};
 use super::notify::Notify;
+use super::opening::said_while_it_lasts;
 use crate::journal::{self, Birth, Journal, OpenError, Reader, Recovered, Sealing, exit_on_failure};
 use crate::limits::{
     BACKOFF_MAX, BACKOFF_MIN, CALL_DEADLINE, CLOSE_MAX, EVENTS_MAX, INBOX_MAX, NOTIFY_EVERY,
@@ -317,7 +318,8 @@ impl Start {
         let dir: &Path = &self.settings.data_dir;
         let sealing = Sealing { keep: self.settings.keep, ..Sealing::default() };
         let addr = self.addr.to_string();
-        Ok(journal::open_sealing::<F>(dir, birth, cluster, &addr, sealing, exit_on_failure())?)
+        let open = || journal::open_sealing::<F>(dir, birth, cluster, &addr, sealing, exit_on_failure());
+        Ok(said_while_it_lasts(dir, open)?)
     }
 
     /// The common life: server and loop, then the end of both.

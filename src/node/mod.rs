@@ -15,6 +15,7 @@ pub(crate) mod held;
 pub(crate) mod life;
 pub(crate) mod log;
 pub(crate) mod notify;
+mod opening;
 pub mod port;
 
 /// The monotonic clock of a process, in milliseconds since it was made.

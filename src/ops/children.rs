@@ -207,11 +207,17 @@ impl Child {
 
     /// Waits for its end; kills it when it takes longer.
     pub(crate) fn wait(&mut self, limit: Duration) -> Option<ExitStatus> {
+        self.wait_and(limit, || {})
+    }
+
+    /// The same, and does something all the while.
+    pub(crate) fn wait_and(&mut self, limit: Duration, meanwhile: impl Fn()) -> Option<ExitStatus> {
         let began = Instant::now();
         while began.elapsed() < limit {
             if let Some(status) = self.ended() {
                 return Some(status);
             }
+            meanwhile();
             std::thread::sleep(Duration::from_millis(2));
         }
         let _ = self.process.kill();

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::market::{self, Named};
 use super::output::{Failure, exit};
+use super::progress::Progress;
 use super::runtime::runtime;
 use crate::cli::{Global, LeaveArgs};
 use crate::limits::LEAVE_MAX;
@@ -30,7 +31,8 @@ enum Done {
 /// # Errors
 /// See the module's text.
 pub fn run(args: &LeaveArgs, global: &Global) -> Result<u8, Failure> {
-    let done = runtime()?.block_on(leave(args, global))?;
+    let part = Progress::new(global).part("waiting for the peer to end", "", None);
+    let done = runtime()?.block_on(part.wait(leave(args, global), LEAVE_MAX))?;
     let text = if global.json { done.json().to_string() } else { done.line() };
     writeln!(std::io::stdout(), "{text}").map_err(Failure::writing)?;
     Ok(done.exit())

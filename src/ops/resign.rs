@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::market::{self, Named};
 use super::output::{Failure, exit};
+use super::progress::Progress;
 use super::runtime::runtime;
 use crate::cli::{Global, ResignArgs};
 use crate::limits::{CALL_DEADLINE, DRAIN_MAX};
@@ -30,9 +31,12 @@ pub fn run(args: &ResignArgs, global: &Global) -> Result<u8, Failure> {
             return Err(Failure::new(exit::USAGE, format!("--to {to}: peer {peer} cannot follow itself"))
                 .hint("name another peer, or leave --to out"));
         }
-        let node = Node::connect(&report.addr, global.timeout.max(DRAIN_MAX + 2 * CALL_DEADLINE)).await;
+        let limit = global.timeout.max(DRAIN_MAX + 2 * CALL_DEADLINE);
+        let node = Node::connect(&report.addr, limit).await;
         let node = node.map_err(|error| market::unreachable(&report.addr, &error))?;
-        let resigned = node.resign_by_hand(to).await.map_err(|error| not_resigned(peer, &error))?;
+        let part = Progress::new(global).part("waiting for the trader to settle what it has", "", None);
+        let resigned = part.wait(Box::pin(node.resign_by_hand(to)), limit).await;
+        let resigned = resigned.map_err(|error| not_resigned(peer, &error))?;
         let (office, term) = resigned.ok_or_else(|| no_office(peer))?;
         let line = match global.json {
             true => json!({ "peer": peer.0, "office": office.name(), "term": term.0 }).to_string(),

@@ -3,8 +3,12 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use super::market::{Market, SOON, copy_tree, until};
+
+/// In which a stopping node settles what it has.
+const DRAIN: Duration = Duration::from_secs(10);
 
 /// Silence looks like a market that is well.
 #[test]
@@ -49,4 +53,36 @@ fn a_quiet_run_has_its_summary_and_other_goods_than_the_market_s_are_said_not_to
     let other = ["up", "--base-port", "0", "--requests", "1", "--config-dir", config.to_str().unwrap()];
     let said = market.run(&other).expect(0);
     assert!(said.stderr.contains("keeps its own goods and prices"), "{}", said.stderr);
+}
+
+/// Nobody settles anything any more; what is open is in the stores, and goes on with the next start.
+#[test]
+fn a_market_without_its_warehouse_ends_at_once() {
+    let market = Market::new();
+    let up = market.start(&["--interval", "10ms"]);
+    up.wait_for_pair();
+    up.kill("warehouse");
+    until("its death is noticed", SOON, || up.stderr().contains("killed by SIGKILL").then_some(()));
+    let began = Instant::now();
+    let ended = up.interrupt().expect(0);
+    assert!(began.elapsed() < DRAIN / 2, "{:?} for what nobody can settle", began.elapsed());
+    assert!(ended.stderr.contains("Ctrl-C once more ends at once"), "{}", ended.stderr);
+    market.up(&["--requests", "1"]).expect(0);
+    market.verify();
+}
+
+/// A trader does not shop, so that the run has fewer orders than were asked for.
+#[test]
+fn a_buyer_that_is_elected_is_said_to_place_none_of_its_requests() {
+    let market = Market::new();
+    let up = market.start(&["--requests", "100000", "--interval", "20ms"]);
+    up.wait_for_pair();
+    up.kill("peer-6");
+    until("it is said of peer 4, the next in line", SOON, || {
+        up.stderr()
+            .contains("buyer 4 is elected: in office it places none of its 100000 requests")
+            .then_some(())
+    });
+    let ended = up.interrupt().expect(0);
+    assert_eq!(ended.stderr.matches("buyer 4 is elected").count(), 1, "{}", ended.stderr);
 }

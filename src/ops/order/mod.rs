@@ -13,6 +13,7 @@ use self::client::{Client, Past};
 use self::words::{Done, Wanted};
 use super::market::{self, ClusterJson};
 use super::output::{Failure, exit, nearest, note, print_line};
+use super::progress::{Part, Progress};
 use super::retry::Backoff;
 use super::runtime::runtime;
 use crate::cli::{BuyArgs, Global, OrderFlags, Pieces, SellArgs};
@@ -42,13 +43,16 @@ pub fn sell(args: &SellArgs, global: &Global) -> Result<u8, Failure> {
 fn order(pieces: &Pieces, kind: OrderKind, flags: &OrderFlags, global: &Global) -> Result<u8, Failure> {
     let wanted = Wanted { kind, good: pieces.good.clone(), quantity: pieces.quantity };
     let limits = Limits::new(flags.deadline, global.timeout);
-    let errand = Errand { wanted, flags, global, limits };
+    let part = Progress::new(global).part("waiting for a trader, and for the outcome", "", None);
+    let errand = Errand { wanted, flags, global, limits, part };
     let done = runtime()?.block_on(async {
         match flags.orderer {
-            Some(peer) => errand.by_peer(peer).await,
-            None => errand.by_client().await,
+            Some(peer) => errand.part.wait(Box::pin(errand.by_peer(peer)), flags.deadline).await,
+            None => errand.part.wait(Box::pin(errand.by_client()), flags.deadline).await,
         }
-    })?;
+    });
+    errand.part.gives_way();
+    let done = done?;
     let text = if global.json { serde_json::Value::Object(done.json()).to_string() } else { done.line() };
     Ok(said(print_line(&text), &text, done.exit()))
 }
@@ -70,6 +74,7 @@ struct Errand<'a> {
     flags: &'a OrderFlags,
     global: &'a Global,
     limits: Limits,
+    part: Part,
 }
 
 /// Which order it is about.
@@ -272,6 +277,7 @@ impl Errand<'_> {
     /// For people, beside the result.
     fn note(&self, text: &str) {
         if !self.global.quiet {
+            self.part.gives_way();
             note(text);
         }
     }

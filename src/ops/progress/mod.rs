@@ -128,7 +128,7 @@ impl Part {
         self.draw(|_| Some(text()));
     }
 
-    /// Waits for work that takes about so long.
+    /// Waits for work that takes about so long, or at most so long.
     pub(crate) async fn wait<T>(&self, work: impl Future<Output = T>, about: Duration) -> T {
         let mut work = std::pin::pin!(work);
         loop {
@@ -149,6 +149,13 @@ impl Part {
     /// It cannot be counted: its name stands there until it is over.
     pub(crate) fn begins(&self) {
         self.draw(|_| Some(self.name.clone()));
+    }
+
+    /// Its line is removed: another one is to stand there.
+    pub(crate) fn gives_way(&self) {
+        if let Some(shown) = &self.shown {
+            locked(shown).remove();
+        }
     }
 
     /// Draws where a line is due; the text is made of the time that this part took until now.
@@ -177,9 +184,7 @@ impl Part {
 
 impl Drop for Part {
     fn drop(&mut self) {
-        if let Some(shown) = &self.shown {
-            locked(shown).remove();
-        }
+        self.gives_way();
     }
 }
 

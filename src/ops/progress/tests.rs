@@ -58,7 +58,7 @@ fn line(columns: usize) -> (Progress, Terminal, Hand) {
 fn what_is_over_soon_says_nothing() {
     let (progress, terminal, time) = line(80);
     let part = progress.part("warehouse", "rows", Some(10));
-    time.set(1_999);
+    time.set(999);
     part.done(|| unreachable!("nobody counts what is not shown"));
     part.begins();
     drop(part);

@@ -5,20 +5,23 @@ use super::{End, Up, count};
 use crate::limits::PROGRESS_MAX;
 use crate::ops::children;
 use crate::ops::output::{Failure, exit, print, print_line};
+use crate::ops::progress::Progress;
 use crate::types::{Office, PeerId};
 
 impl Up<'_> {
     /// Ends the nodes in order, however the run ended, and says what it came to.
     pub(super) async fn close(mut self, end: Result<End, Failure>) -> Result<u8, Failure> {
         let (timeout, elapsed) = (self.global.timeout, self.started.elapsed());
-        self.fleet.quiesce(timeout).await;
+        // On the clock of the closing alone.
+        let progress = Progress::new(self.global);
+        self.fleet.quiesce(timeout, &progress).await;
         let times = Times { started_at: self.started_at, elapsed };
         let summary =
             Summary::gather(&self.fleet, &self.roster, self.failovers.clone(), times, timeout).await;
-        self.fleet.stop_peers(&self.traders());
+        self.fleet.stop_peers(&self.traders(), &progress);
         let told = self.last_words();
         let counted = count::count(&self.fleet, self.first_seq).await;
-        self.fleet.stop_warehouse();
+        self.fleet.stop_warehouse(&progress);
         let end = end?;
         if end == End::Refused {
             return Err(children::said_last(self.fleet.warehouse(), "ended", exit::DIRECTORY));

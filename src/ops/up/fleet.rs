@@ -17,6 +17,7 @@ use crate::model::report::Report;
 use crate::ops::children::{self, Child, Starting};
 use crate::ops::market::{self, ClusterJson, ClusterNode};
 use crate::ops::output::{Failure, exit};
+use crate::ops::progress::Progress;
 use crate::ops::retry;
 use crate::ops::source::node_name;
 use crate::types::PeerId;
@@ -212,35 +213,41 @@ impl<'a> Fleet<'a> {
     // ---- closing
 
     /// Shoppers place no more; what is open gets its outcome, as far as there is a trader.
-    pub(super) async fn quiesce(&self, timeout: Duration) {
-        let limit = Instant::now() + DRAIN_MAX;
+    pub(super) async fn quiesce(&self, timeout: Duration, progress: &Progress) {
+        let (limit, part) = (Instant::now() + DRAIN_MAX, progress.part("closing", "", None));
         for peer in self.living() {
             let Some(addr) = self.addr(peer) else { continue };
             let Ok(node) = Node::connect(addr, timeout).await else { continue };
             let left = limit.saturating_duration_since(Instant::now());
             let warehouse_is_dead = self.is_dead(PeerId::WAREHOUSE);
-            let settled = async || Ok::<_, CallError>(node.quiesce().await? == 0 || warehouse_is_dead);
+            let settled = async || {
+                let open = node.quiesce().await?;
+                part.says(|| format!("closing: {open} orders of peer {peer} wait for their outcomes"));
+                Ok::<_, CallError>(open == 0 || warehouse_is_dead)
+            };
             // Orders that stay open are counted by the summary, and finished by the next run.
             let _ = retry::until(ASK_EVERY, left, settled).await;
         }
     }
 
-    /// Ends the shoppers, all at once, then the traders in this order.
-    pub(super) fn stop_peers(&mut self, traders: &[PeerId]) {
+    /// Ends the shoppers, all at once, then the traders in this order; without a warehouse, which nobody can be elected
+    /// by, all at once.
+    pub(super) fn stop_peers(&mut self, traders: &[PeerId], progress: &Progress) {
+        let traders = if self.is_dead(PeerId::WAREHOUSE) { &[] } else { traders };
         let shoppers = |peer: &PeerId| !traders.contains(peer);
         self.peers.iter().filter(|(peer, _)| shoppers(peer)).for_each(|(_, child)| child.terminate());
-        self.peers.iter_mut().filter(|(peer, _)| shoppers(peer)).for_each(|(_, child)| end(child));
+        self.peers.iter_mut().filter(|(peer, _)| shoppers(peer)).for_each(|(_, child)| end(child, progress));
         for trader in traders {
             if let Some(child) = self.peers.get_mut(trader) {
                 child.terminate();
-                end(child);
+                end(child, progress);
             }
         }
     }
 
-    pub(super) fn stop_warehouse(&mut self) {
+    pub(super) fn stop_warehouse(&mut self, progress: &Progress) {
         self.warehouse.terminate();
-        end(&mut self.warehouse);
+        end(&mut self.warehouse, progress);
     }
 }
 
@@ -248,6 +255,7 @@ fn start(dir: &MarketDir, node: PeerId, line: &[OsString]) -> Result<Starting, F
     children::start(&node_name(node), &dir.node(node), line)
 }
 
-fn end(child: &mut Child) {
-    child.wait(END_MAX);
+fn end(child: &mut Child, progress: &Progress) {
+    let part = progress.part(format!("closing: {} has to end", child.name), "", None);
+    child.wait_and(END_MAX, || part.begins());
 }

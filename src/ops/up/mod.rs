@@ -90,6 +90,8 @@ struct Up<'a> {
     roster: Roster,
     /// Buyers that have placed their requests and heard of them.
     done: BTreeSet<PeerId>,
+    /// Buyers that were said to hold an office, which keeps them from their requests.
+    kept_from: BTreeSet<PeerId>,
     /// The random part of each node's present life, as it said itself: a new store learns its epoch later.
     lives: BTreeMap<PeerId, u64>,
     failovers: Failovers,
@@ -135,6 +137,7 @@ impl<'a> Up<'a> {
             told: Told::default(),
             roster: Roster::default(),
             done: BTreeSet::new(),
+            kept_from: BTreeSet::new(),
             lives: BTreeMap::new(),
             failovers: Failovers::default(),
             started,
@@ -176,7 +179,10 @@ impl<'a> Up<'a> {
             let stuck = (self.progress + PROGRESS_MAX).into();
             tokio::select! {
                 biased;
-                _ = int.recv() => break Ok(End::Done),
+                _ = int.recv() => {
+                    self.tell("up        closing: what is open gets its outcome; Ctrl-C once more ends at once");
+                    break Ok(End::Done);
+                }
                 _ = term.recv() => break Ok(End::Done),
                 () = at(deadline) => break Ok(End::Done),
                 _ = child.recv() => {
@@ -224,7 +230,21 @@ impl<'a> Up<'a> {
                 }
             }
         }
+        self.say_kept_from();
         Ok(())
+    }
+
+    /// A run of so many requests of each buyer has fewer where one is a trader: it is said once of each.
+    fn say_kept_from(&mut self) {
+        let Some(requests) = self.args.shopper.requests else { return };
+        let is_buyer = |peer| self.fleet.plan().peer(peer).is_some_and(|it| it.role == Role::Buyer);
+        let news = |peer: &PeerId| !self.kept_from.contains(peer) && is_buyer(*peer) && self.in_office(*peer);
+        if let Some(buyer) = self.roster.seats().map(|seat| seat.peer).find(news) {
+            self.kept_from.insert(buyer);
+            self.tell(&format!(
+                "up        buyer {buyer} is elected: in office it places none of its {requests} requests"
+            ));
+        }
     }
 
     fn watch(&mut self, node: PeerId) {

@@ -142,7 +142,8 @@ impl Rooms {
             return;
         }
         // A peer that goes for good waits for a successor, too: it will not be there to hand over later.
-        let nobody = cx.roster.home(cx.me.id).is_none() && self.leave.leaving.is_none();
+        let no_home = cx.roster.home(cx.me.id).is_none() || self.offices.is_out_unheard(cx);
+        let nobody = no_home && self.leave.leaving.is_none();
         let handed_over = (cx.state.accepted.is_empty() || nobody) && !self.handover.is_calling();
         let done = self.offices.is_out(cx) && (handed_over || self.leave.is_overdue(cx));
         if done && self.has_said_farewell(cx) {

@@ -1,4 +1,4 @@
-use crate::limits::{DRAIN_MAX, FAREWELL_MAX, HAND_OVER_MAX, LEAVE_MAX};
+use crate::limits::{DRAIN_MAX, FAREWELL_MAX, HAND_OVER_MAX, LEAVE_MAX, STOP_ALONE_MAX};
 use crate::model::call::{Answer, Ask};
 use crate::model::message::{PeerWord, TradeAnswer};
 use crate::model::offices::Roster;
@@ -51,6 +51,35 @@ fn a_trader_settles_what_it_has_gives_up_and_then_stops() {
     assert!(!bench.peer.has_ended());
     bench.granted("resign", offices(3, None, Some((9, 9))));
     assert!(bench.peer.has_ended());
+}
+
+/// Nothing is settled without it; its orders are in the store, for the next start.
+#[test]
+fn a_stopping_trader_does_not_wait_for_a_warehouse_that_is_gone() {
+    let alone_ms = STOP_ALONE_MAX.as_millis() as u64;
+    let stopped_before = |stop_first: bool| {
+        let mut bench = in_office();
+        bench.forget_what_happened();
+        if stop_first {
+            bench.turn([Input::Stop]);
+            bench.after(2 * alone_ms);
+            assert_eq!(bench.calls("resign"), 0, "it answers: what is here is settled first");
+            bench.broken("control");
+        } else {
+            bench.broken("control");
+            bench.turn([Input::Stop]);
+            bench.after(alone_ms - 1);
+            assert_eq!(bench.calls("resign"), 0, "it may come back");
+        }
+        bench.after(1);
+        assert_eq!(bench.calls("resign"), 1);
+        assert!(!bench.peer.has_ended());
+        bench.came("resign", Err(no_answer()));
+        assert!(bench.peer.has_ended());
+        assert_eq!(bench.journal.accepted.len(), 1);
+    };
+    stopped_before(false);
+    stopped_before(true);
 }
 
 #[test]

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::facts::{Cx, Facts, Purpose};
-use crate::limits::{DRAIN_MAX, MEMBERSHIP_QUIET_MS, PREEMPT_QUIET_MS, STANDING_WAIT_MAX_MS};
+use crate::limits::{DRAIN_MAX, MEMBERSHIP_QUIET_MS, PREEMPT_QUIET_MS, STANDING_WAIT_MAX_MS, STOP_ALONE_MAX};
 use crate::model::call::{Answer, Ask, CallError, Refusal};
 use crate::model::election::{self, Election, Message, Vacancy};
 use crate::model::message::PeerWord;
@@ -26,8 +26,18 @@ struct Race {
 struct GivingUp {
     /// The peer that it goes to; 0: nobody.
     to: PeerId,
-    /// What is still at the desk then is left to the next holder. None: the warehouse is being told.
-    until: Option<Now>,
+    /// Since when. None: the warehouse is being told.
+    since: Option<Now>,
+}
+
+impl GivingUp {
+    /// What is still at the desk then is left to the next holder, or to this store's next start: without the warehouse
+    /// nothing is settled, and who stops does not wait for it.
+    fn until(&self, facts: &Facts) -> Option<Now> {
+        let alone = facts.stopping && !facts.present;
+        let limit = if alone { STOP_ALONE_MAX } else { DRAIN_MAX };
+        Some(self.since?.after_ms(limit.as_millis() as u64))
+    }
 }
 
 /// See the module's text.
@@ -68,9 +78,10 @@ impl Offices {
 
     // ---- turns
 
-    pub(super) fn due(&self) -> Option<Now> {
+    pub(super) fn due(&self, facts: &Facts) -> Option<Now> {
         let timers = self.races.iter().filter_map(|race| race.timer).map(|(at, _)| at);
-        timers.chain(self.consider_at).chain(self.giving_up.as_ref().and_then(|it| it.until)).min()
+        let given_up = self.giving_up.as_ref().and_then(|giving_up| giving_up.until(facts));
+        timers.chain(self.consider_at).chain(given_up).min()
     }
 
     pub(super) fn wake(&mut self, cx: &mut Cx<'_>) {
@@ -221,17 +232,18 @@ impl Offices {
     /// The trader takes no more orders. Once its desk is empty the office goes to a successor (0: to nobody).
     pub(super) fn give_up(&mut self, cx: &mut Cx<'_>, to: PeerId) {
         if cx.term().is_some() && self.giving_up.is_none() {
-            let until = Some(cx.now().after_ms(DRAIN_MAX.as_millis() as u64));
-            self.giving_up = Some(GivingUp { to, until });
+            self.giving_up = Some(GivingUp { to, since: Some(cx.now()) });
         }
     }
 
     /// Tells the warehouse once the desk is empty, or has had its time.
     pub(super) fn resign_when_drained(&mut self, cx: &mut Cx<'_>, desk_is_empty: bool) {
         let (Some(giving_up), Some(term)) = (&mut self.giving_up, cx.term()) else { return };
-        if giving_up.until.take_if(|until| desk_is_empty || *until <= cx.facts.at.now).is_none() {
+        let Some(until) = giving_up.until(cx.facts) else { return };
+        if !desk_is_empty && until > cx.now() {
             return;
         }
+        giving_up.since = None;
         let given_up = GivenUp { term, to: giving_up.to, pass_over: !self.resign_replies.is_empty() };
         cx.demand(Purpose::Resign(term), |hello| Ask::Resign(hello, given_up));
     }
@@ -287,7 +299,12 @@ impl Offices {
 
     /// Out of office, or the warehouse could not be told.
     pub(super) fn is_out(&self, facts: &Facts) -> bool {
-        facts.term().is_none_or(|term| self.ended_early == Some(term))
+        facts.term().is_none() || self.is_out_unheard(facts)
+    }
+
+    /// The warehouse could not be told, so that nobody else has become the home of what is here.
+    pub(super) fn is_out_unheard(&self, facts: &Facts) -> bool {
+        self.ended_early.is_some() && self.ended_early == facts.term()
     }
 
     #[cfg(test)]
