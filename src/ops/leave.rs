@@ -10,7 +10,7 @@ use std::io::Write as _;
 use serde_json::json;
 
 use super::market::{self, Named};
-use super::output::{Failure, exit};
+use super::output::{Failure, exit, json_line};
 use super::progress::Progress;
 use super::runtime::runtime;
 use crate::cli::{Global, LeaveArgs};
@@ -33,7 +33,7 @@ enum Done {
 pub fn run(args: &LeaveArgs, global: &Global) -> Result<u8, Failure> {
     let part = Progress::new(global).part("waiting for the peer to end", "", None);
     let done = runtime()?.block_on(part.wait(leave(args, global), LEAVE_MAX))?;
-    let text = if global.json { done.json().to_string() } else { done.line() };
+    let text = if global.json { json_line(done.json()) } else { done.line() };
     writeln!(std::io::stdout(), "{text}").map_err(Failure::writing)?;
     Ok(done.exit())
 }

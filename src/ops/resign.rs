@@ -8,7 +8,7 @@ use std::io::Write as _;
 use serde_json::json;
 
 use super::market::{self, Named};
-use super::output::{Failure, exit};
+use super::output::{Failure, exit, json_line};
 use super::progress::Progress;
 use super::runtime::runtime;
 use crate::cli::{Global, ResignArgs};
@@ -39,7 +39,7 @@ pub fn run(args: &ResignArgs, global: &Global) -> Result<u8, Failure> {
         let resigned = resigned.map_err(|error| not_resigned(peer, &error))?;
         let (office, term) = resigned.ok_or_else(|| no_office(peer))?;
         let line = match global.json {
-            true => json!({ "peer": peer.0, "office": office.name(), "term": term.0 }).to_string(),
+            true => json_line(json!({ "peer": peer.0, "office": office.name(), "term": term.0 })),
             false => format!("peer {peer} has given up the {office} office (term {term})"),
         };
         writeln!(std::io::stdout(), "{line}").map_err(Failure::writing)?;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 
-use super::output::{Failure, exit};
+use super::output::{Failure, exit, json_line};
 use crate::cli::{Global, SimulateArgs};
 use crate::sim::{Batch, Kind, Mark, Options, Outcome, Report, Schedule, Show, play, shorten};
 
@@ -59,7 +59,10 @@ fn print_one(outcome: &Outcome, args: &SimulateArgs, global: &Global) -> io::Res
     let failed = outcome.failed.as_ref().map(|failure| json!({ "check": failure.check, "why": failure.why }));
     let (mut out, hash) = (io::stdout(), outcome.hash);
     match (global.json, &outcome.failed) {
-        (true, _) => writeln!(out, "{}", json!({ "failed": failed, "trace_hash": hash.to_string() }))?,
+        (true, _) => {
+            let object = json!({ "failed": failed, "trace_hash": hash.to_string() });
+            writeln!(out, "{}", json_line(object))?
+        }
         (false, Some(failure)) => {
             writeln!(out, "failed: {}: {}\ntrace   {hash}", failure.check, failure.why)?
         }
@@ -109,7 +112,7 @@ impl Verdict {
 
     fn print(&self, global: &Global, out: &mut dyn Write) -> io::Result<()> {
         match global.json {
-            true => writeln!(out, "{}", self.json()),
+            true => writeln!(out, "{}", json_line(self.json())),
             false => self.table(out),
         }
     }

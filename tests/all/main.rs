@@ -32,6 +32,7 @@ mod resign;
 mod restore;
 mod returning;
 mod room;
+mod schema;
 mod soak;
 mod supervised;
 mod terminal;

@@ -8,6 +8,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use super::market::{SOON, children, kill, until};
+use super::schema::fits;
 
 /// Growth cannot be told of so short a run.
 const SLOPES: [&str; 4] = ["--max-rss-slope", "1000GiB/h", "--max-disk-slope", "1000GiB/h"];
@@ -33,6 +34,8 @@ fn a_sound_market_passes_and_the_same_faults_are_played_again() {
     let output = soak(&first, &flags).output().unwrap();
     let said = verdict(&output);
     assert_eq!((output.status.code(), &said["pass"]), (Some(0), &Value::Bool(true)), "{said}");
+    fits("soak", &said);
+    fits("soak", &serde_json::from_slice(&fs::read(first.join("verdict.json")).unwrap()).unwrap());
     let number = |key: &str| said[key].as_u64().unwrap_or_else(|| panic!("{key} in {said}"));
     assert!(number("orders") >= 1_300 && number("compared") == number("orders"), "{said}");
     assert_eq!(["lost", "twice", "oversold", "told_wrong", "open"].map(number), [0; 5]);

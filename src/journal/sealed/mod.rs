@@ -21,6 +21,7 @@
 mod archive;
 mod directory;
 mod files;
+mod filling;
 mod mover;
 mod pruner;
 mod segment;
@@ -36,6 +37,7 @@ pub(super) use directory::base_name;
 pub(super) use files::DirFiles;
 #[allow(unreachable_pub, reason = "a door's type: `StoreRead` is one")]
 pub use files::Files;
+pub(super) use filling::{Carried, Filling};
 pub(super) use mover::Mover;
 pub(super) use segment::Builder;
 pub(crate) use segment::State;

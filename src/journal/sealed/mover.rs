@@ -1,27 +1,21 @@
 //! Moves blocks that a checkpoint covers from the trees into a segment. The segment is made by a thread of its own beside
 //! the writer, or at once where there are no threads; what changes the store is the writer's, a share with each group.
 
-use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use super::super::block::{Block, BlockHeader, Tip};
+use super::super::block::Tip;
 use super::super::checkpoint::Checkpoint;
 use super::super::guard::panic_text;
 use super::super::meta;
 use super::super::staging::Staging;
-use super::super::store::{Store, StoreError, StoreRead as _, key_seq};
-use super::directory::name_of;
+use super::super::store::{Store, StoreError, StoreRead as _};
+use super::filling::{Carried, Filling};
 use super::pruner::prune;
-use super::segment::bytes_of;
-use super::{Builder, Keep, SealedPart, Sealing, State, TieredRead, parts_of, state_of};
-use crate::limits::{
-    CARRIED_BYTES_MAX, GROUP_BYTES_MAX, SEALED_BYTES_MAX, SEALED_REMOVED_PER_GROUP, SEGMENT_STATE_SHARE,
-    STATE_APART_MIN,
-};
+use super::{Keep, SealedPart, Sealing, State, TieredRead};
+use crate::limits::SEALED_REMOVED_PER_GROUP;
 use crate::model::fold::Fold;
-use crate::types::Seq;
 
 /// See the module's text.
 pub(crate) struct Mover<F: Fold> {
@@ -233,117 +227,13 @@ fn make<F: Fold>(
         Some(carried) => Some(carried),
         None => Carried::at(read, part.end)?,
     };
-    let mut filling = Filling { builder: Builder::new(part.end), carried, apart: STATE_APART_MIN };
+    let mut filling = Filling::new(part.end, carried);
     filling.fill(read, until)?;
-    let Filling { builder, mut carried, .. } = filling;
-    let (bytes, end) = (builder.raw_bytes(), builder.end());
+    let (bytes, end) = (filling.bytes(), filling.end());
     if bytes < least || end == part.end {
         return Ok(Made::Nothing(bytes));
     }
-    let at_end = match &carried {
-        _ if end == until => Cow::Borrowed(state),
-        Some(carried) => Cow::Owned(state_of(&carried.state)?),
-        None => Cow::Owned(State::new()),
-    };
-    let has_room = builder.has_room_for(&at_end);
-    if let Some(carried) = carried.as_mut().filter(|_| has_room) {
-        carried.since_state = 0;
-    }
-    let file = builder.finish(if has_room { &at_end } else { const { &State::new() } })?;
-    let begin = part.end.seq.next();
-    read.files().put(&name_of(begin, end.seq, false), &file)?;
-    let first = if part.first == Seq(0) { begin } else { part.first };
-    Ok(Made::Segment(SealedPart { first, end }, bytes, carried.map(Box::new)))
-}
-
-/// What the log adds up to where its sealed part ends: it goes on with each segment, and gives the states in it.
-struct Carried<F> {
-    state: F,
-    end: Tip,
-    /// Bytes of the blocks behind the last state that is in a segment.
-    since_state: u64,
-}
-
-impl<F: Fold> Carried<F> {
-    /// From the newest state that a segment has. None if that is far away, or something behind it is pruned.
-    fn at(read: &TieredRead, end: Tip) -> Result<Option<Carried<F>>, StoreError> {
-        let (tip, state) = read.sealed().state_before(end.seq)?.unwrap_or_default();
-        let mut carried = Carried { state: F::default(), end: tip, since_state: 0 };
-        parts_of::<F>(&state)?.into_iter().for_each(|(_, part)| carried.state.restore(part));
-        if tip != Tip::default() && !carried.state.is_whole() {
-            return Ok(None);
-        }
-        while carried.end.seq < end.seq && carried.since_state <= CARRIED_BYTES_MAX {
-            let from = carried.end.seq.next().0.to_be_bytes();
-            let blocks = read.scan(F::LOG, &from, GROUP_BYTES_MAX)?;
-            let left = blocks.iter().take_while(|(key, _)| key_seq(key) <= end.seq);
-            let mut taken = 0;
-            for (_, bytes) in left {
-                let Ok(block) = Block::<F::Record>::decode(bytes) else { return Ok(None) };
-                if !carried.end.links(&block.header, &block.seal) {
-                    return Ok(None);
-                }
-                carried.take(&block, bytes.len());
-                taken += 1;
-            }
-            if taken == 0 {
-                return Ok(None);
-            }
-        }
-        Ok(Some(carried).filter(|carried| carried.end == end))
-    }
-
-    fn take(&mut self, block: &Block<F::Record>, bytes: usize) {
-        block.rows().for_each(|(seq, record)| self.state.apply(seq, block.header.time, record));
-        self.end = Tip::after(&block.header, &block.seal);
-        self.since_state += bytes as u64;
-    }
-}
-
-/// A segment that takes blocks.
-struct Filling<F> {
-    builder: Builder,
-    carried: Option<Carried<F>>,
-    /// So many bytes of blocks are to lie between two states.
-    apart: u64,
-}
-
-impl<F: Fold> Filling<F> {
-    /// Where nothing is carried there are no states on the way, and a question about a row is folded from far away. Then
-    /// it may go on to the checkpoint, whose state the next one begins with.
-    fn bytes_max(&self) -> u64 {
-        if self.carried.is_some() { SEALED_BYTES_MAX } else { 2 * SEALED_BYTES_MAX }
-    }
-
-    fn fill(&mut self, read: &TieredRead, until: Tip) -> Result<(), StoreError> {
-        loop {
-            let from = self.builder.end().seq.next().0.to_be_bytes();
-            let blocks = read.scan(F::LOG, &from, GROUP_BYTES_MAX)?;
-            for (_, block) in &blocks {
-                let beyond = BlockHeader::peek(block).is_ok_and(|header| header.last() > until.seq);
-                if beyond || self.builder.raw_bytes() >= self.bytes_max() {
-                    return Ok(());
-                }
-                self.add(block)?;
-            }
-            if blocks.is_empty() {
-                return Ok(());
-            }
-        }
-    }
-
-    fn add(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        let block = self.builder.add::<F::Record>(bytes)?;
-        let Some(carried) = &mut self.carried else { return Ok(()) };
-        carried.take(&block, bytes.len());
-        if carried.since_state >= self.apart {
-            let state = state_of(&carried.state)?;
-            self.apart = STATE_APART_MIN.max(bytes_of(&state).saturating_mul(SEGMENT_STATE_SHARE));
-            if carried.since_state >= self.apart {
-                self.builder.add_state(&state)?;
-                carried.since_state = 0;
-            }
-        }
-        Ok(())
-    }
+    let given = (end == until).then_some(state);
+    let (sealed, carried) = filling.seal(&*read.files(), part, given)?;
+    Ok(Made::Segment(sealed, bytes, carried.map(Box::new)))
 }

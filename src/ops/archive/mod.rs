@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::backup::warehouse_dir;
-use super::output::{Failure, exit};
+use super::output::{Failure, exit, json_line};
 use crate::cli::{ArchiveArgs, Global};
 use crate::journal::{self, mend};
 use crate::model::market::Market;
@@ -33,7 +33,7 @@ pub fn archive(args: &ArchiveArgs, global: &Global) -> Result<u8, Failure> {
         "from": archived.from.0, "to": archived.to.0, "rows": rows, "bytes": bytes, "out": out,
     });
     let line = format!("rows {} to {} are in {out} ({bytes} bytes)", archived.from, archived.to);
-    let text = if global.json { object.to_string() } else { line };
+    let text = if global.json { json_line(object) } else { line };
     writeln!(std::io::stdout(), "{text}").map_err(Failure::writing)?;
     Ok(exit::DONE)
 }

@@ -13,7 +13,7 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::market::ClusterJson;
-use super::output::{Failure, exit, note};
+use super::output::{Failure, exit, json_line, note};
 use super::progress::Progress;
 use super::rows::generation_id;
 use super::source::open_offline;
@@ -21,7 +21,7 @@ use super::{generation, live};
 use crate::audit::{BlockSource, Folded, Source, SourceMeta};
 use crate::cli::{BackupArgs, Global, RestoreArgs};
 use crate::journal::{BACKUP, Birth, Block, CopyError, NodeDir, OpenError, StoreCopy, mend};
-use crate::model::fold::Tree;
+use crate::model::market::Market;
 use crate::model::row::Record;
 use crate::node::boot::{self, new_token};
 use crate::node::wall_now;
@@ -65,7 +65,7 @@ pub fn backup(args: &BackupArgs, global: &Global) -> Result<u8, Failure> {
     };
     let line =
         format!("{rows} rows of cluster {cluster}, up to row {last}, are in {out} ({seconds:.2} s){lacks}");
-    say(global, &object, &line)
+    say(global, object, &line)
 }
 
 /// Puts a backup in the place of a lost store.
@@ -108,7 +108,7 @@ fn restore_at(now: WallMicros, args: &RestoreArgs, global: &Global) -> Result<u8
         into.display(),
         tip.seq
     );
-    say(global, &object, &line)
+    say(global, object, &line)
 }
 
 /// The command as it should have been typed.
@@ -121,8 +121,8 @@ fn above(args: &RestoreArgs) -> String {
     args.above.map_or(String::new(), |above| format!(" --above {above}"))
 }
 
-fn say(global: &Global, object: &serde_json::Value, line: &str) -> Result<u8, Failure> {
-    let text = if global.json { object.to_string() } else { line.to_owned() };
+fn say(global: &Global, object: serde_json::Value, line: &str) -> Result<u8, Failure> {
+    let text = if global.json { json_line(object) } else { line.to_owned() };
     writeln!(std::io::stdout(), "{text}").map_err(Failure::writing)?;
     Ok(exit::DONE)
 }
@@ -319,7 +319,7 @@ fn copy(
     into: &Path,
     key: Option<SecretKey>,
     keeps: &[&str],
-) -> Result<(Copied, StoreCopy), Failure> {
+) -> Result<(Copied, StoreCopy<Market>), Failure> {
     refuse_kind(source)?;
     let (meta, mut copied) = (source.meta().clone(), Copied::default());
     let token = new_token().map_err(|error| Failure::new(exit::FAILURE, error.to_string()))?;
@@ -328,7 +328,7 @@ fn copy(
     let Some((mark, marked)) = meta.mark else {
         return Err(damaged(&meta, Seq(0), "without a whole mark a lost end would go unseen"));
     };
-    let mut written = StoreCopy::begin(into, &birth, Tree::Ledger)?;
+    let mut written = StoreCopy::<Market>::begin(into, &birth)?;
     if let Some((tip, state)) = source.base()? {
         written.begin_behind(tip, &state)?;
         copied.begin(source.folded(tip.seq)?);
@@ -336,11 +336,7 @@ fn copy(
     let mut at_mark: Option<Hash> = None;
     for bytes in source.blocks(Seq(1)) {
         let bytes = bytes?;
-        let put = Block::<Record>::decode(&bytes).map_err(CopyError::Block).and_then(|block| {
-            written.put(&bytes)?;
-            Ok(block)
-        });
-        match put {
+        match written.put(&bytes) {
             Ok(block) => {
                 copied.take(&block);
                 at_mark = at_mark.or_else(|| (block.header.last() == mark).then_some(block.seal.hash));

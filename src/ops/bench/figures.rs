@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::raw::Raw;
 use crate::cli::{BenchFlags, Global};
-use crate::ops::output::{Column, Printer, Row, Shape, Show, colored, rounded};
+use crate::ops::output::{Column, Printer, Row, Shape, Show, colored, json_line, rounded};
 
 /// What one process cost.
 #[derive(Clone, Debug)]
@@ -88,7 +88,7 @@ impl Figures {
         let mut row = self.row();
         if global.json {
             row.insert("processes".to_owned(), self.run.processes.iter().map(process).collect());
-            return writeln!(out, "{}", Value::from(row));
+            return writeln!(out, "{}", json_line(row.into()));
         }
         let shape = Shape::Table { color: colored(global.color, &io::stdout()) };
         let mut printer =

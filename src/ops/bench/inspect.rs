@@ -17,7 +17,7 @@ use super::nodes::report;
 use super::{Place, sparse, system, unless_interrupted};
 use crate::cli::{Global, InspectFlags};
 use crate::ops::children;
-use crate::ops::output::{Failure, exit, rounded};
+use crate::ops::output::{Failure, exit, json_line, rounded};
 use crate::ops::progress::{Part, Progress};
 use crate::ops::runtime::runtime;
 
@@ -157,7 +157,8 @@ fn print(rows: u64, flags: &InspectFlags, answers: &[Answer], global: &Global) -
     let mut out = io::stdout().lock();
     if global.json {
         let each: Vec<Value> = answers.iter().map(as_json).collect();
-        return writeln!(out, "{}", json!({ "rows": rows, "sparse": flags.sparse, "questions": each }));
+        let object = json!({ "rows": rows, "sparse": flags.sparse, "questions": each });
+        return writeln!(out, "{}", json_line(object));
     }
     let sparse = if flags.sparse { ", one in each block" } else { "" };
     writeln!(out, "{rows} rows{sparse}; median of {TIMES}")?;

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::nodes::{self, Nodes, report};
 use super::{Place, market, unless_interrupted, warehouse};
 use crate::cli::{BenchFlags, Global, RecoveryFlags};
-use crate::ops::output::{Failure, exit, note, rounded};
+use crate::ops::output::{Failure, exit, json_line, note, rounded};
 use crate::ops::progress::{Part, Progress};
 use crate::ops::runtime::runtime;
 
@@ -107,5 +107,5 @@ fn print(kills: &[Recovered], global: &Global) -> io::Result<()> {
         |kill: &Recovered| json!({ "rows": kill.rows, "serving_ms": ms(kill.serving), "said": kill.line });
     let each: Vec<_> = kills.iter().map(each).collect();
     let object = json!({ "kills": kills.len(), "rows": rows, "median_ms": median, "max_ms": max, "rss_mib": rss_mib, "each": each });
-    writeln!(out, "{object}")
+    writeln!(out, "{}", json_line(object))
 }

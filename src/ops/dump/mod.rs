@@ -199,7 +199,10 @@ impl Findings {
 
 fn shape(args: &DumpArgs, global: &Global) -> Shape {
     match args.format {
-        None if global.json => Shape::Object { view: args.view.name() },
+        None if global.json => {
+            let of_one_order = args.view == View::Summary && args.filter.order.is_some();
+            Shape::Object { view: if of_one_order { "order" } else { args.view.name() } }
+        }
         None | Some(Format::Table) => Shape::Table { color: colored(global.color, &io::stdout()) },
         Some(Format::Jsonl) => Shape::Jsonl,
         Some(Format::Csv) => Shape::Csv,

@@ -20,6 +20,10 @@ const fn number(key: &'static str) -> Column {
     Column { key, show: Show::Number }
 }
 
+const fn count(key: &'static str) -> Column {
+    Column { key, show: Show::Count }
+}
+
 const fn money(key: &'static str) -> Column {
     Column { key, show: Show::Money }
 }
@@ -30,11 +34,11 @@ fn columns(view: View) -> Vec<Column> {
         View::Inventory => vec![
             text("product"),
             money("unit_price"),
-            number("on_hand"),
-            number("lots"),
-            number("stocked"),
-            number("deposited"),
-            number("sold"),
+            count("on_hand"),
+            count("lots"),
+            count("stocked"),
+            count("deposited"),
+            count("sold"),
         ],
         View::Accounts => {
             vec![number("peer"), money("balance"), money("paid"), money("received"), money("commission")]
@@ -43,7 +47,7 @@ fn columns(view: View) -> Vec<Column> {
             number("peer"),
             number("epoch"),
             text("store"),
-            number("decided"),
+            count("decided"),
             number("floor"),
             number("highest"),
         ],

@@ -13,7 +13,7 @@ use crate::model::peer::entry::Entry;
 use crate::model::row::{Place, Record};
 use crate::model::totals::Totals;
 use crate::ops::generation;
-use crate::ops::output::{Column, Failure, Row, Shape, Show};
+use crate::ops::output::{Column, Failure, Row, Shape, Show, grouped};
 use crate::ops::rows::generation_id;
 use crate::types::{Money, Seq, WallMicros};
 
@@ -73,6 +73,10 @@ fn facts(meta: &SourceMeta) -> Row {
     row
 }
 
+/// Facts that say how many.
+const COUNTS: [&str; 7] =
+    ["records", "orders", "answered", "sold_pieces", "deposited_pieces", "blocks", "unreadable"];
+
 /// One object per node in JSON; for people and CSV a line per fact.
 fn print(dump: &mut Dump<'_>, rows: Vec<Row>) -> Result<(), Failure> {
     let for_people = matches!(dump.shape, Shape::Table { .. });
@@ -86,12 +90,17 @@ fn lines(facts: &Row, for_people: bool) -> Vec<Row> {
     let line = |what: String, value: &Value| {
         row([("node", node.clone()), ("what", what.into()), ("value", value.clone())])
     };
+    let shown = |value: &Value| match value.as_u64().filter(|_| for_people) {
+        Some(count) => grouped(count).into(),
+        None => value.clone(),
+    };
     let mut lines = Vec::new();
     for (key, value) in facts.iter().filter(|(key, _)| *key != "node") {
         match value {
             Value::Object(counts) => {
-                lines.extend(counts.iter().map(|(name, count)| line(format!("{key} {name}"), count)))
+                lines.extend(counts.iter().map(|(name, count)| line(format!("{key} {name}"), &shown(count))))
             }
+            value if COUNTS.contains(&key.as_str()) => lines.push(line(key.clone(), &shown(value))),
             value if key == "money" && for_people => {
                 let amount = Money(value.as_i64().unwrap_or_default());
                 lines.push(line(key.clone(), &amount.to_string().into()));

@@ -12,7 +12,7 @@ use self::ask::{Answer, Asker, Limits};
 use self::client::{Client, Past};
 use self::words::{Done, Wanted};
 use super::market::{self, ClusterJson};
-use super::output::{Failure, exit, nearest, note, print_line};
+use super::output::{Failure, exit, json_line, nearest, note, print_line};
 use super::progress::{Part, Progress};
 use super::retry::Backoff;
 use super::runtime::runtime;
@@ -53,7 +53,7 @@ fn order(pieces: &Pieces, kind: OrderKind, flags: &OrderFlags, global: &Global) 
     });
     errand.part.gives_way();
     let done = done?;
-    let text = if global.json { serde_json::Value::Object(done.json()).to_string() } else { done.line() };
+    let text = if global.json { json_line(done.json().into()) } else { done.line() };
     Ok(said(print_line(&text), &text, done.exit()))
 }
 

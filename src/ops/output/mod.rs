@@ -12,6 +12,8 @@ mod printer;
 use std::io::{self, IsTerminal};
 
 use clap::ColorChoice;
+use serde_json::Value;
+
 pub(crate) use fit::{Fit, Ranked, clipped, padded, terminal};
 pub(crate) use lines::{note, print, print_line};
 pub(crate) use members::{CsvLines, JsonLines, Lines, Members};
@@ -19,6 +21,22 @@ pub(crate) use printer::{Column, Printer, Row, Shape, Show};
 
 use crate::config::ConfigError;
 use crate::journal::OpenError;
+
+/// Of the objects that `--json` prints: keys may come without a new one; a key that goes, or means something else, needs
+/// one. `docs/json-schema.json` has the keys.
+const JSON_VERSION: u64 = 1;
+
+/// The object with its version in front.
+pub(crate) fn versioned(mut object: Value) -> Value {
+    let members = object.as_object_mut().map(std::mem::take).unwrap_or_default();
+    let version = [("version".to_owned(), JSON_VERSION.into())];
+    Value::Object(version.into_iter().chain(members).collect())
+}
+
+/// The object that a command prints with `--json`, in one line.
+pub(crate) fn json_line(object: Value) -> String {
+    versioned(object).to_string()
+}
 
 /// Exit codes that scripts rely on.
 pub mod exit {
@@ -81,7 +99,7 @@ impl Failure {
         if self.what.is_empty() {
             return String::new();
         }
-        let error = if color { "\x1b[1;31merror:\x1b[0m" } else { "error:" };
+        let error = Paint::Red.on("error:", color);
         let hint = self.hint.as_ref().map(|hint| format!("  hint: {hint}\n")).unwrap_or_default();
         format!("{error} {}\n{hint}", self.what)
     }
@@ -93,12 +111,13 @@ impl Failure {
         if self.what.is_empty() {
             return String::new();
         }
+        // A text of several lines is one thing that is said.
         let (what, why) = match self.what.split_once(": ") {
-            Some((what, why)) => (what, Some(why)),
-            None => (self.what.as_str(), None),
+            Some((what, why)) if !what.contains('\n') => (what, Some(why)),
+            _ => (self.what.as_str(), None),
         };
         let error = serde_json::json!({ "what": what, "why": why, "hint": self.hint, "exit": self.exit });
-        format!("{}\n", serde_json::json!({ "error": error }))
+        format!("{}\n", json_line(serde_json::json!({ "error": error })))
     }
 }
 
@@ -142,6 +161,33 @@ pub fn colored(choice: ColorChoice, stream: &impl IsTerminal) -> bool {
         ColorChoice::Auto => {
             stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
         }
+    }
+}
+
+/// A word for people: red is what hurts, green what is well, yellow what is between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Paint {
+    /// It hurts.
+    Red,
+    /// It is well.
+    Green,
+    /// Neither.
+    Yellow,
+    /// A node's own colour, which is none of these.
+    Node(u32),
+}
+
+impl Paint {
+    /// The text in this colour, if it is to have one.
+    pub(crate) fn on(self, text: &str, color: bool) -> String {
+        const NODES: [&str; 6] = ["36", "35", "34", "96", "95", "94"];
+        let code = match self {
+            Paint::Red => "1;31",
+            Paint::Green => "32",
+            Paint::Yellow => "33",
+            Paint::Node(node) => NODES[node as usize % NODES.len()],
+        };
+        if color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 }
 
@@ -190,7 +236,7 @@ mod tests {
         let error = serde_json::json!({
             "what": "port 7706 is taken by pid 4242", "why": null, "hint": "stop it", "exit": 1
         });
-        assert_eq!(object, serde_json::json!({ "error": error }));
+        assert_eq!(object, serde_json::json!({ "version": JSON_VERSION, "error": error }));
         let chained = Failure::from(anyhow::anyhow!("refused").context("cannot reach :7700"));
         assert_eq!((chained.exit, chained.what.as_str()), (1, "cannot reach :7700: refused"));
         let object: serde_json::Value = serde_json::from_str(&chained.json()).unwrap();

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use serde_json::{Map, Value};
 
 use super::fit::{Fit, displayed, padded};
+use super::{JSON_VERSION, grouped};
 use crate::types::Money;
 
 /// One row; keys in the order of the contract.
@@ -22,7 +23,7 @@ pub(crate) enum Shape {
     Csv,
     /// One object per line.
     Jsonl,
-    /// One object `{"rows": [...]}` with this name in front: `--json`.
+    /// One object `{"version": 1, "view": ..., "rows": [...]}`: `--json`.
     Object {
         /// Value of its `view`.
         view: &'static str,
@@ -36,8 +37,10 @@ pub(crate) enum Show {
     Text,
     /// A time; where it must fit, without its year and in milliseconds.
     Time,
-    /// As a number, to the right.
+    /// As a number, to the right: one that names something, such as a row.
     Number,
+    /// How many, to the right; for people in groups of three digits.
+    Count,
     /// Minor units as 3.00, to the right.
     Money,
     /// `[{peer, quantity, amount}]` as `2:1 0:2`, pieces per seller.
@@ -176,7 +179,9 @@ impl<'a> Printer<'a> {
             Shape::Table { color: true } => writeln!(self.out, "\x1b[1m{}\x1b[0m", self.line(&keys)),
             Shape::Table { color: false } => writeln!(self.out, "{}", self.line(&keys)),
             Shape::Csv => self.print_csv(&keys),
-            Shape::Object { view } => writeln!(self.out, "{{\"view\":\"{view}\",\"rows\":["),
+            Shape::Object { view } => {
+                writeln!(self.out, "{{\"version\":{JSON_VERSION},\"view\":\"{view}\",\"rows\":[")
+            }
             Shape::Jsonl => Ok(()),
         }
     }
@@ -231,7 +236,7 @@ impl<'a> Printer<'a> {
 
     fn line(&self, cells: &[String]) -> String {
         let padded = self.columns.iter().zip(&self.widths).zip(cells).map(|((column, width), cell)| {
-            padded(cell, *width, matches!(column.show, Show::Number | Show::Money))
+            padded(cell, *width, matches!(column.show, Show::Number | Show::Count | Show::Money))
         });
         padded.collect::<Vec<_>>().join("  ").trim_end().to_string()
     }
@@ -258,6 +263,9 @@ fn cell(row: &Row, column: Column, for_people: bool) -> String {
         (None | Some(Value::Null), _) => String::new(),
         (Some(value), Show::Money) if for_people => {
             value.as_i64().map(|minor| Money(minor).to_string()).unwrap_or_default()
+        }
+        (Some(value), Show::Count) if for_people && value.is_u64() => {
+            grouped(value.as_u64().unwrap_or_default())
         }
         (Some(value), Show::Sellers) => sellers(value, for_people),
         (Some(Value::String(text)), _) => text.clone(),
@@ -289,7 +297,7 @@ mod tests {
 
     const COLUMNS: [Column; 3] = [
         Column { key: "product", show: Show::Text },
-        Column { key: "on_hand", show: Show::Number },
+        Column { key: "on_hand", show: Show::Count },
         Column { key: "unit_price", show: Show::Money },
     ];
 
@@ -314,7 +322,7 @@ mod tests {
         let lines = print(Shape::Jsonl, &rows);
         assert!(lines.starts_with("{\"product\":\"boar\",\"unit_price\":300,\"on_hand\":111}\n"), "{lines}");
         let object: Value = serde_json::from_str(&print(Shape::Object { view: "x" }, &rows)).unwrap();
-        assert_eq!(object, json!({"view": "x", "rows": rows}));
+        assert_eq!(object, json!({"version": JSON_VERSION, "view": "x", "rows": rows}));
     }
 
     #[test]
@@ -353,6 +361,6 @@ mod tests {
         assert_eq!(print(Shape::Csv, &[]), "product,on_hand,unit_price\n");
         assert_eq!(print(Shape::Jsonl, &[]), "");
         let object: Value = serde_json::from_str(&print(Shape::Object { view: "x" }, &[])).unwrap();
-        assert_eq!(object, json!({"view": "x", "rows": []}));
+        assert_eq!(object, json!({"version": JSON_VERSION, "view": "x", "rows": []}));
     }
 }

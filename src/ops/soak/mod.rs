@@ -36,7 +36,7 @@ use self::disk::SmallDisk;
 use self::run::Run;
 use self::schedule::{Drawn, Schedule};
 use self::verdict::Seen;
-use super::output::{Failure, exit};
+use super::output::{Failure, exit, json_line, versioned};
 use super::progress::Progress;
 use crate::cli::{FaultKind, Global, KeepStores, SoakArgs};
 use crate::types::PeerId;
@@ -141,7 +141,7 @@ impl Plan {
 
 fn write(report: &Path, seen: &Seen) -> Result<(), Failure> {
     let (verdict, index) = (report.join(VERDICT), report.join(PAGE));
-    let text = serde_json::to_string_pretty(&seen.json()).unwrap_or_default();
+    let text = serde_json::to_string_pretty(&versioned(seen.json())).unwrap_or_default();
     fs::write(&verdict, text).map_err(failed(&verdict))?;
     let page = page::page(seen).map_err(|why| Failure::new(exit::FAILURE, format!("no picture: {why}")))?;
     fs::write(&index, page).map_err(failed(&index))
@@ -162,7 +162,7 @@ fn keep(report: &Path, when: KeepStores, well: bool) -> Option<PathBuf> {
 fn print(seen: &Seen, report: &Path, kept: Option<PathBuf>, global: &Global) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     if global.json {
-        return writeln!(out, "{}", seen.json());
+        return writeln!(out, "{}", json_line(seen.json()));
     }
     seen.lines().iter().try_for_each(|line| writeln!(out, "{line}"))?;
     writeln!(out, "report    {}", report.join(PAGE).display())?;

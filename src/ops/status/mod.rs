@@ -15,7 +15,9 @@ use serde_json::{Value, json};
 use self::screen::{Pace, Screen};
 use self::views::Views;
 use super::market::{self, Reports};
-use super::output::{Column, Failure, Printer, Row, Shape, Show, colored, exit, print, terminal};
+use super::output::{
+    Column, Failure, Paint, Printer, Row, Shape, Show, colored, exit, json_line, print, terminal,
+};
 use super::runtime::runtime;
 use crate::cli::{Global, StatusArgs};
 use crate::model::report::Report;
@@ -109,7 +111,7 @@ const NODES: [Column; 12] = [
 
 const STOCK: [Column; 3] = [
     Column { key: "product", show: Show::Text },
-    Column { key: "stock", show: Show::Number },
+    Column { key: "stock", show: Show::Count },
     Column { key: "unit_price", show: Show::Money },
 ];
 
@@ -135,7 +137,7 @@ impl Picture {
     /// What `--watch` shows of it.
     fn seen(&self, global: &Global, pace: &mut Pace) -> String {
         if global.json {
-            return format!("{}\n", self.json());
+            return format!("{}\n", json_line(self.json()));
         }
         let page = terminal().map_or(PAGE, |(columns, lines)| Screen { columns, lines });
         let pace = pace.of(Instant::now(), screen::ledger(self));
@@ -149,27 +151,30 @@ impl Picture {
 
     fn print(&self, global: &Global, out: &mut impl Write) -> io::Result<()> {
         if global.json {
-            return writeln!(out, "{}", self.json());
+            return writeln!(out, "{}", json_line(self.json()));
         }
-        let shape = Shape::Table { color: colored(global.color, &io::stdout()) };
+        let color = colored(global.color, &io::stdout());
+        let shape = Shape::Table { color };
         table(out, shape, &NODES, self.node_cells())?;
         writeln!(out)?;
         table(out, shape, &STOCK, self.stock_rows())?;
         writeln!(out)?;
         for line in self.views.lines() {
+            let line = if self.views.agree() { line } else { Paint::Red.on(&line, color) };
             writeln!(out, "{line}")?;
         }
         if let Some(line) = self.generation_line() {
             writeln!(out, "{line}")?;
         }
         let silent: Vec<String> = self.reports.silent.keys().map(|node| node_name(*node)).collect();
+        let not_healthy = Paint::Red.on("not healthy", color);
         match self.exit() {
-            exit::DONE => writeln!(out, "healthy"),
+            exit::DONE => writeln!(out, "{}", Paint::Green.on("healthy", color)),
             _ if silent.is_empty() => match self.trouble() {
-                Some(why) => writeln!(out, "not healthy: {why}"),
-                None => writeln!(out, "not healthy"),
+                Some(why) => writeln!(out, "{not_healthy}: {why}"),
+                None => writeln!(out, "{not_healthy}"),
             },
-            _ => writeln!(out, "not healthy: no answer from {}", silent.join(", ")),
+            _ => writeln!(out, "{not_healthy}: no answer from {}", silent.join(", ")),
         }
     }
 

@@ -4,7 +4,7 @@ use super::summary::{Summary, Times};
 use super::{End, Up, count};
 use crate::limits::PROGRESS_MAX;
 use crate::ops::children;
-use crate::ops::output::{Failure, exit, print, print_line};
+use crate::ops::output::{Failure, exit, json_line, print, print_line};
 use crate::ops::progress::Progress;
 use crate::types::{Office, PeerId};
 
@@ -42,7 +42,7 @@ impl Up<'_> {
 
     fn print(&self, summary: &Summary) -> Result<(), Failure> {
         match self.global.json {
-            true => print_line(summary.json()),
+            true => print_line(json_line(summary.json())),
             false => print(summary.table()),
         }
     }

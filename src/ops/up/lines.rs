@@ -7,6 +7,7 @@ use super::plan::Plan;
 use crate::journal::NodeDir;
 use crate::model::row::{Outcome, OutcomeKind, Share};
 use crate::ops::children::Child;
+use crate::ops::output::Paint;
 use crate::types::{Money, Order, PeerId};
 
 /// The nodes and where they listen.
@@ -25,8 +26,14 @@ pub(super) fn header(fleet: &Fleet<'_>) -> String {
     text
 }
 
-/// One order's line.
-pub(super) fn told(plan: &Plan, goods: &[(String, Money)], order: &Order, outcome: &Outcome) -> String {
+/// One order's line. Each node has a colour of its own, and red is what was not done.
+pub(super) fn told(
+    plan: &Plan,
+    goods: &[(String, Money)],
+    order: &Order,
+    outcome: &Outcome,
+    color: bool,
+) -> String {
     let peer = order.id.peer;
     let role = plan.peer(peer).map_or("peer", |it| it.role.name());
     let good = goods.get(order.product.0 as usize).map_or("?", |(name, _)| name);
@@ -41,7 +48,12 @@ pub(super) fn told(plan: &Plan, goods: &[(String, Money)], order: &Order, outcom
         }
         kind => format!("{} {good}: {}", kind.name(), outcome.reason.map_or("", |reason| reason.name())),
     };
-    format!("{role:<7} {peer:<3} {what} via trader {}", outcome.trader)
+    let done =
+        matches!(outcome.kind, OutcomeKind::Bought | OutcomeKind::PartlyBought | OutcomeKind::Deposited);
+    let what = if done { what } else { Paint::Red.on(&what, color) };
+    let name = Paint::Node(peer.0).on(&format!("{role:<7} {peer:<3}"), color);
+    let trader = Paint::Node(outcome.trader.0).on(&format!("trader {}", outcome.trader), color);
+    format!("{name} {what} via {trader}")
 }
 
 /// Peer 0 is the warehouse's own stock.

@@ -67,7 +67,7 @@ impl Up<'_> {
         }
         let (seconds, command) = (self.missing.says(Instant::now()).as_secs(), self.fleet.command(node));
         let what = if node == PeerId::WAREHOUSE { "warehouse" } else { "trader" };
-        self.tell(&format!(
+        self.tell_of_harm(&format!(
             "up        no {what} for {seconds} s, {waiting} orders wait; start it with: {command}"
         ));
     }

@@ -35,7 +35,7 @@ use self::plan::Plan;
 use self::signals::Signals;
 use self::told::Told;
 use self::watch::{News, Watches};
-use super::output::{Failure, exit, note, print_line};
+use super::output::{Failure, Paint, colored, exit, note, print_line};
 use super::runtime::runtime_with_thread;
 use super::source::node_name;
 use crate::cli::{Global, Restart, UpArgs};
@@ -101,8 +101,10 @@ struct Up<'a> {
     first_seq: Seq,
     /// When the last order got its outcome.
     progress: Instant,
-    /// Orders are printed as they are told.
+    /// Orders are printed as they are told,
     talk: bool,
+    /// in colours.
+    color: bool,
     goods: Vec<(String, Money)>,
     notify: Notify,
     missing: Missing,
@@ -145,6 +147,7 @@ impl<'a> Up<'a> {
             first_seq: before.ledger.0,
             progress: Instant::now(),
             talk,
+            color: colored(global.color, &std::io::stdout()),
             goods: before.goods,
             notify: Notify::from_env(),
             missing: Missing::default(),
@@ -259,12 +262,13 @@ impl<'a> Up<'a> {
             What::Told(order, outcome) => {
                 self.progress = Instant::now();
                 if self.talk && self.told.is_news(order.id) {
-                    let told = lines::told(self.fleet.plan(), &self.goods, &order, &outcome);
+                    let told = lines::told(self.fleet.plan(), &self.goods, &order, &outcome, self.color);
                     print_line(format_args!("{} {told}", self.clock()))?;
                 }
             }
             What::Line(line) if self.talk && line.starts_with("Dear") => {
-                print_line(format_args!("{} trader {peer:<3} {line}", self.clock()))?;
+                let trader = Paint::Node(peer.0).on(&format!("trader {peer:<3}"), self.color);
+                print_line(format_args!("{} {trader} {line}", self.clock()))?;
             }
             What::Line(_) => {}
             What::Roster(roster) => self.see_roster(roster),
@@ -349,7 +353,12 @@ impl<'a> Up<'a> {
             _ if in_office => format!("trader {node}"),
             _ => format!("peer {node}"),
         };
-        self.tell(&format!("up        {name} (pid {pid}) {}", super::children::how(status)));
+        let line = format!("up        {name} (pid {pid}) {}", super::children::how(status));
+        if status.success() {
+            self.tell(&line)
+        } else {
+            self.tell_of_harm(&line)
+        }
         // A trader that ends in order has given its office up, so that no peer has to find out.
         if in_office && !status.success() {
             self.failovers.ended(node, wall_now().0);
@@ -379,6 +388,10 @@ impl<'a> Up<'a> {
         if !self.global.quiet {
             note(format_args!("{} {line}", self.clock()));
         }
+    }
+
+    fn tell_of_harm(&self, line: &str) {
+        self.tell(&Paint::Red.on(line, colored(self.global.color, &std::io::stderr())));
     }
 
     /// One line for a supervisor.

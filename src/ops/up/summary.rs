@@ -11,7 +11,7 @@ use super::failovers::Failovers;
 use super::fleet::Fleet;
 use crate::model::offices::Roster;
 use crate::ops::histogram::{add_histogram, latencies};
-use crate::ops::output::rounded;
+use crate::ops::output::{grouped, rounded};
 use crate::types::{Office, Role, WallMicros};
 
 /// When a run began, and how long its market traded.
@@ -105,6 +105,7 @@ impl Summary {
                 Value::Array(items) if items.is_empty() => "none".to_owned(),
                 Value::Array(items) => items.iter().map(words).collect::<Vec<_>>().join("; "),
                 Value::Null => "-".to_owned(),
+                Value::Number(count) if count.is_u64() => grouped(count.as_u64().unwrap_or_default()),
                 other => other.to_string(),
             };
             // Writing to a String cannot fail.

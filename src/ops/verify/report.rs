@@ -8,7 +8,7 @@ use super::resume::Resume;
 use crate::audit::{Audit, Check, Example, Tally};
 use crate::cli::{Global, Target, VerifyArgs};
 use crate::journal::mend::word;
-use crate::ops::output::{colored, grouped};
+use crate::ops::output::{Paint, colored, grouped, json_line};
 use crate::types::Seq;
 
 /// Missing stores named before the rest is only counted.
@@ -32,7 +32,7 @@ pub(super) fn print(
         if let Some(resume) = resume {
             verdict["resumed_from"] = resume.from.0.into();
         }
-        return writeln!(out, "{verdict}");
+        return writeln!(out, "{}", json_line(verdict));
     }
     if let Some(resume) = resume.filter(|resume| resume.from > Seq(0)) {
         writeln!(out, "what was verified before ends with row {} of the ledger", resume.from)?;
@@ -48,17 +48,13 @@ fn verdict(found: &Audit, wanted: &[Check], color: bool) -> String {
     let failed: Vec<String> =
         failed.map(|check| format!("{} ({})", check.id(), grouped(found.of(*check).failed))).collect();
     if !failed.is_empty() {
-        return format!("{} {}", painted("FAILED:", "1;31", color), failed.join(", "));
+        return format!("{} {}", Paint::Red.on("FAILED:", color), failed.join(", "));
     }
     let unchecked = wanted.iter().filter(|check| found.unchecked(**check)).count();
     let without = if unchecked > 0 { format!(", {unchecked} not checked") } else { String::new() };
     let (made, rows) = (wanted.len() - unchecked, grouped(found.rows()));
     let checks = if made == 1 { "check" } else { "checks" };
-    format!("{} {made} {checks}, {rows} rows{without}", painted("ok:", "32", color))
-}
-
-fn painted(word: &str, code: &str, color: bool) -> String {
-    if color { format!("\x1b[{code}m{word}\x1b[0m") } else { word.to_owned() }
+    format!("{} {made} {checks}, {rows} rows{without}", Paint::Green.on("ok:", color))
 }
 
 fn object(found: &Audit, check: Check, args: &VerifyArgs) -> Value {
@@ -89,13 +85,13 @@ fn lines(found: &Audit, check: Check, args: &VerifyArgs, color: bool, out: &mut 
     let tally = found.of(check);
     let lacks = names(&found.lacks(check));
     let lost = lost(tally);
-    let (word, code, detail) = match result(found, check) {
-        "not_checked" => ("not checked:", "33", format!("needs {lacks}")),
-        "ok" if lacks.is_empty() => ("ok", "32", format!("{} checked{lost}", grouped(tally.checked))),
-        "ok" => ("ok", "32", format!("{} checked{lost}, without {lacks}", grouped(tally.checked))),
-        _ => ("FAILED", "1;31", format!("{} of {}{lost}", grouped(tally.failed), grouped(tally.checked))),
+    let (word, paint, detail) = match result(found, check) {
+        "not_checked" => ("not checked:", Paint::Yellow, format!("needs {lacks}")),
+        "ok" if lacks.is_empty() => ("ok", Paint::Green, format!("{} checked{lost}", grouped(tally.checked))),
+        "ok" => ("ok", Paint::Green, format!("{} checked{lost}, without {lacks}", grouped(tally.checked))),
+        _ => ("FAILED", Paint::Red, format!("{} of {}{lost}", grouped(tally.failed), grouped(tally.checked))),
     };
-    let word = painted(word, code, color);
+    let word = paint.on(word, color);
     writeln!(out, "{}  {:<14}  {word} {detail}", check.id(), check.title())?;
     for example in tally.examples.iter().take(args.max_examples) {
         writeln!(out, "       {}\n         {}", example.what, command(example, args))?;
