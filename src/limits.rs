@@ -304,6 +304,10 @@ pub(crate) const MISSING_SAY_EVERY_MAX: Duration = Duration::from_secs(60);
 pub(crate) const OPENING_SAY_FIRST: Duration = Duration::from_secs(2);
 /// this.
 pub(crate) const OPENING_SAY_EVERY_MAX: Duration = Duration::from_secs(30);
+/// A shell that completes a word waits for a command that is asked for it at most this long,
+pub(crate) const COMPLETION_MAX: Duration = Duration::from_secs(1);
+/// and that command for a node.
+pub(crate) const COMPLETION_CALL_MAX: Duration = Duration::from_millis(300);
 /// A call of a client command that would have less time than this is not begun: it would say nothing but that.
 pub(crate) const CALL_MIN: Duration = Duration::from_millis(20);
 /// `up` and `buy`: no progress for this long is exit 6.

@@ -9,6 +9,7 @@ use bazaar::ops::{self};
 use bazaar::wire::descriptors::raise_limit;
 
 fn main() -> ExitCode {
+    ops::complete::answer();
     raise_limit();
     let args: Vec<_> = std::env::args_os().collect();
     let cli = match Cli::parse_from_args(args.clone()) {
@@ -80,7 +81,7 @@ fn run(cli: &Cli) -> Result<u8, Failure> {
         Command::Bench(args) => ops::bench::run(args, &cli.global),
         Command::BenchLoad(args) => ops::bench::load(args),
         Command::Help { words } => ops::manual::help(words, &mut std::io::stdout()),
-        Command::Completions { shell } => ops::manual::completions(*shell, &mut std::io::stdout()),
+        Command::Completions { shell } => ops::complete::script(*shell, &mut std::io::stdout()),
         Command::Man { out } => ops::manual::man(out, &mut std::io::stdout()),
     }
 }

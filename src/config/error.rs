@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use super::market::IDLE_OF_RING;
+
 use crate::journal::mend::word;
 use crate::limits::{PEERS_MAX, PRODUCT_NAME_MAX, PRODUCTS_MAX, STOCK_MAX, UNIT_PRICE_MAX};
 use crate::types::{Money, PeerId};
@@ -163,8 +165,11 @@ impl ConfigError {
             ConfigError::Unreadable { .. } => "name another directory with --config-dir".into(),
             ConfigError::Malformed { file, is_json: true, .. } => format!("write it like {}", shape(file)),
             ConfigError::Malformed { file, .. } => format!("mend that place in {}", word(file)),
-            ConfigError::NoEntry { .. } => {
-                "add one, or leave the files out: bazaar up --buyers 3 --sellers 2".into()
+            ConfigError::NoEntry { nodes, .. } => {
+                let traded = nodes.saturating_sub(IDLE_OF_RING);
+                let sellers = traded.min(2).min(traded / 2);
+                let buyers = traded - sellers;
+                format!("add one, or leave the files out: bazaar up --buyers {buyers} --sellers {sellers}")
             }
             ConfigError::NotAPeer { .. } => format!("use whole numbers from 1 to {PEERS_MAX}"),
             ConfigError::WrongCount { nodes, .. } => format!("list {nodes} peers, or rename the entry"),

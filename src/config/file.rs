@@ -93,15 +93,21 @@ pub(super) fn read<T: DeserializeOwned>(dir: &Path, name: &str) -> Result<File<T
     // Editors of some systems begin a file with a mark that is no JSON.
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     match serde_json::from_str(text) {
+        Ok(entries) if is_built_in(dir) => Ok(File { path: format!("{name} (built in)").into(), entries }),
         Ok(entries) => Ok(File { path, entries }),
         Err(error) => Err(malformed(path, text, &error)),
     }
 }
 
+/// There are no files: the market of the program itself is meant.
+fn is_built_in(dir: &Path) -> bool {
+    dir == Path::new(DEFAULT_DIR) && !dir.exists()
+}
+
 fn text(dir: &Path, name: &str) -> std::io::Result<String> {
     let built_in = BUILT_IN.iter().find(|(file, _)| *file == name);
     match built_in {
-        Some((_, text)) if dir == Path::new(DEFAULT_DIR) && !dir.exists() => Ok((*text).to_string()),
+        Some((_, text)) if is_built_in(dir) => Ok((*text).to_string()),
         _ => fs::read_to_string(dir.join(name)),
     }
 }

@@ -51,9 +51,12 @@ pub(crate) fn market(dir: &Path, nodes: u32) -> Result<Market, ConfigError> {
     Ok(plan(&links, &roles))
 }
 
+/// Peers of a ring that neither buy nor sell.
+pub(super) const IDLE_OF_RING: u32 = 2;
+
 /// Buyers 1..=B, sellers B+1..=B+S and two idle peers on top, in a ring.
 pub(crate) fn ring(buyers: u32, sellers: u32) -> Market {
-    let nodes = buyers + sellers + 2;
+    let nodes = buyers + sellers + IDLE_OF_RING;
     let mut links = Links::new();
     for id in 1..=nodes {
         link(&mut links, PeerId(id), PeerId(id % nodes + 1));
@@ -260,6 +263,13 @@ mod tests {
         assert!(hint("[1, 2]", none).contains(r#"{"3": {"1": [2], "2": [1, 3]"#));
         assert!(hint(line, "[1]").contains(r#"{"3": {"buyers": [1], "sellers": [2]}}"#));
         assert!(hint("{", none).contains("mend that place"), "no JSON");
+        let other = |nodes| market_of(line, none, nodes).unwrap_err().hint();
+        assert!(
+            other(9).ends_with("bazaar up --buyers 5 --sellers 2"),
+            "nine with the idle ones: {}",
+            other(9)
+        );
+        assert!(other(2).ends_with("bazaar up --buyers 0 --sellers 0"), "{}", other(2));
         assert!(matches!(market(Path::new("data"), 1), Err(ConfigError::TooFewPeers { nodes: 1 })));
     }
 }

@@ -31,13 +31,23 @@ pub(crate) struct Archived {
     pub bytes: u64,
 }
 
-/// Moves the segments whose rows are all before `before` from the stopped store in `dir` to a new file `out`. Gives none
-/// if there is no such segment.
+/// No segment ends before the row that was named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NoSegment {
+    /// The lowest row that one ends before; none if nothing is in segments.
+    pub from: Option<Seq>,
+}
+
+/// Moves the segments whose rows are all before `before` from the stopped store in `dir` to a new file `out`.
 ///
 /// # Errors
 /// The store is in use, damaged or of another log; `out` is there; the disk fails. The store is as it was, but for a full
 /// archive that may be left.
-pub(crate) fn archive<F: Fold>(dir: &Path, before: Seq, out: &Path) -> Result<Option<Archived>, OpenError> {
+pub(crate) fn archive<F: Fold>(
+    dir: &Path,
+    before: Seq,
+    out: &Path,
+) -> Result<Result<Archived, NoSegment>, OpenError> {
     let node = NodeDir::new(dir);
     let deadline = Instant::now() + LOCK_RETRY_MAX;
     let lock = match node.life()? {
@@ -58,7 +68,9 @@ pub(crate) fn archive<F: Fold>(dir: &Path, before: Seq, out: &Path) -> Result<Op
     }
     let mut store = Tiered::open(Box::new(store), F::LOG).map_err(&at)?;
     let sealed = store.read().sealed();
-    let Some((names, end)) = sealed.before(before).map_err(&at)? else { return Ok(None) };
+    let Some((names, end)) = sealed.before(before).map_err(&at)? else {
+        return Ok(Err(NoSegment { from: sealed.behind_first() }));
+    };
     let state = checked::<F>(&store, &sealed, end).map_err(&at)?;
     let part = SealedPart { first: sealed.part().first, end };
     let files = store.read().files();
@@ -72,7 +84,7 @@ pub(crate) fn archive<F: Fold>(dir: &Path, before: Seq, out: &Path) -> Result<Op
         Directory::open(files, SealedPart { first, end: sealed.part().end })?.sweep()
     });
     moved.map_err(&at)?;
-    Ok(Some(Archived { from: part.first, to: end.seq, bytes }))
+    Ok(Ok(Archived { from: part.first, to: end.seq, bytes }))
 }
 
 /// Reads all blocks up to `end`, each of which must follow the one before. Gives what they add up to.

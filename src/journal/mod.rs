@@ -55,7 +55,7 @@ mod writer;
 
 pub use crate::codec::CodecError;
 pub(crate) use crate::codec::{decode, decode_whole, encode};
-pub(crate) use archive::archive;
+pub(crate) use archive::{NoSegment, archive};
 pub use block::{Block, BlockHeader, ChainWriter, Seal, Summary, Tip};
 pub(crate) use block::{BlockError, Sealed};
 pub(crate) use copy::{CopyError, StoreCopy};

@@ -1,10 +1,9 @@
-//! `help`, `completions` and `man`: the command tree in the words of people, shells and man.
+//! `help` and `man`: the command tree in the words of people and of man.
 
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use clap_complete::Shell;
 use clap_mangen::Man;
 
 use super::output::{Failure, exit, nearest};
@@ -63,17 +62,6 @@ fn of_command(words: &[String]) -> Result<String, Failure> {
         })?;
     }
     Ok(found.render_long_help().to_string())
-}
-
-/// Prints the completion script for a shell.
-///
-/// # Errors
-/// It cannot be written.
-pub fn completions(shell: Shell, out: &mut dyn Write) -> Result<u8, Failure> {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut cli::command(), "bazaar", &mut script);
-    out.write_all(&script).and_then(|()| out.flush()).map_err(Failure::writing)?;
-    Ok(exit::DONE)
 }
 
 /// Writes `bazaar.1` and a page per command into `dir`, which is made if it is not there, and prints their paths.
@@ -148,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_visible_command_has_a_page_and_is_completed() {
+    fn every_visible_command_has_a_page() {
         let dir = tempfile::tempdir().unwrap();
         let mut out = Vec::new();
         assert_eq!(man(dir.path(), &mut out), Ok(exit::DONE));
@@ -158,9 +146,6 @@ mod tests {
             "{pages}"
         );
         assert!(pages.contains("bazaar-bench-market.1"), "{pages}");
-        let mut script = Vec::new();
-        assert_eq!(completions(Shell::Bash, &mut script), Ok(exit::DONE));
-        assert!(String::from_utf8(script).unwrap().contains("--suspect-after"));
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub mod backup;
 pub mod bench;
 pub(crate) mod chart;
 pub(crate) mod children;
+pub mod complete;
 pub mod dump;
 mod generation;
 mod histogram;

@@ -157,7 +157,14 @@ pub(crate) fn of_one_market(sources: &[Source]) -> Result<(), Failure> {
 
 /// The archives of that name, each once.
 pub(crate) fn open_archives(paths: &[PathBuf]) -> Result<Vec<Arc<Archive>>, Failure> {
-    paths.iter().map(|path| Archive::open(path).map_err(|error| directory(&error))).collect()
+    let open = |path: &PathBuf| match path.symlink_metadata() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let what = format!("--archive {}: there is no such file", path.display());
+            Err(Failure::new(exit::USAGE, what).hint("name a file that bazaar archive has written"))
+        }
+        _ => Archive::open(path).map_err(|error| directory(&error)),
+    };
+    paths.iter().map(open).collect()
 }
 
 fn source_of(dir: &Path, store: Offline) -> Source {

@@ -11,6 +11,8 @@ use crate::types::{PeerId, node_name};
 
 /// Arrows and points that are kept; a run with more is cut off there, and the diagram says so.
 const THINGS_MAX: usize = 40_000;
+/// Characters of one text.
+const TEXT_MAX: usize = 300;
 /// Width of a second, and of the whole, at most.
 const SECOND_WIDTH: f64 = 400.0;
 const WIDTH_MAX: f64 = 60_000.0;
@@ -189,9 +191,12 @@ line{stroke:#888;stroke-width:.8}line:hover{stroke-width:3}.lane{stroke:#ccc}.ti
 const MARKER: &str = "<defs><marker id=\"head\" markerWidth=\"6\" markerHeight=\"6\" refX=\"5\" refY=\"3\" orient=\"auto\">\
 <path d=\"M0,0 L6,3 L0,6 z\" fill=\"#666\"/></marker></defs>";
 
-/// As text of an XML document.
+/// As text of an XML document, cut where it says more than one can read there.
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    let end = text.char_indices().nth(TEXT_MAX).map_or(text.len(), |(at, _)| at);
+    let cut = if end < text.len() { " ..." } else { "" };
+    let text = &text[..end];
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;") + cut
 }
 
 #[cfg(test)]
@@ -211,6 +216,12 @@ mod tests {
         );
         assert!(svg.contains("peer-1 -> warehouse: trade 1-1 &lt;&amp;&gt;"));
         assert!(svg.contains("class=\"crashed\" cx=\"490.00\" cy=\"75\""));
+    }
+
+    #[test]
+    fn a_long_text_is_cut() {
+        assert_eq!(escaped(&"<ä".repeat(200)), "&lt;ä".repeat(150) + " ...");
+        assert_eq!(escaped(&"x".repeat(300)), "x".repeat(300));
     }
 
     #[test]

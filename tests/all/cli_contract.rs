@@ -75,7 +75,7 @@ fn what_was_typed_wrong_is_named() {
         ("up --suspect-after 0", &["'0'", "--suspect-after"]),
         ("peer --id 1 --heartbeat 0ms", &["'0ms'", "--heartbeat"]),
         ("up --heartbeat 1s --suspect-after 10ms", &["'10ms'", "--suspect-after", "use 200ms"]),
-        ("warehouse --suspect-after 2days", &["'2days'", "--suspect-after", "1day"]),
+        ("warehouse --suspect-after 2days", &["'2days'", "--suspect-after", "24h"]),
         ("peer --id 1 --heartbeat 100us", &["'100us'", "--heartbeat", "use 50ms"]),
         ("peer --id 1 --advertise 0.0.0.0:7701", &["'0.0.0.0:7701'", "--advertise", "10.0.0.7:7707"]),
         ("up --consistency cached", &["'cached'", "not there yet", "cacheless"]),

@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -187,4 +188,48 @@ fn an_error_names_the_variable_that_its_value_came_from() {
         !String::from_utf8(typed.stderr).unwrap().contains("BAZAAR_QUANTITY"),
         "what was typed is at fault"
     );
+}
+
+/// A hint that does not help is worse than none.
+#[test]
+fn hints_of_what_is_not_there_yet_say_so() {
+    let market = Market::new();
+    market.up(&["--requests", "2"]).expect(0);
+    let archive = ["archive", "--data-dir", "bazaar-data", "--before", "5", "--out", "old"];
+    market.run(&archive).refused(4, "nothing of the ledger is in segments yet");
+    market.run(&["verify", "--archive", "nope"]).refused(2, "--archive nope: there is no such file");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let up = ["up", "--data-dir", "not-begun", "--base-port", &port, "--requests", "1"];
+    market.run(&up).refused(1, "is taken");
+    assert!(!market.cwd().join("not-begun").exists(), "nothing was begun");
+    let one = market.run(&["dump", "ledger", "--limit", "1"]).expect(0);
+    assert!(one.stderr.contains("the first row; more with --limit"), "{}", one.stderr);
+    let orders = ["dump", "orders", "--data-dir", "bazaar-data/peer-1", "--limit", "1", "--json"];
+    assert_eq!(market.run(&orders).expect(0).stderr, "", "only people are told that there is more");
+}
+
+/// Goods, nodes and orders of the market, also of one that is stopped.
+#[test]
+fn a_shell_is_offered_what_the_market_has() {
+    let market = Market::new();
+    market.up(&["--requests", "3"]).expect(0);
+    let offered = |words: &[&str]| -> Vec<String> {
+        let mut asked = bazaar(market.cwd());
+        asked.env("BAZAAR_COMPLETE", "bash").env("_CLAP_COMPLETE_INDEX", words.len().to_string());
+        let output = asked.env("_CLAP_IFS", "\n").args(["--", "bazaar"]).args(words).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+    };
+    assert_eq!(offered(&["buy", "f"]), ["fish="]);
+    assert_eq!(offered(&["leave", "--peer", ""]), ["1", "2", "3", "4", "5", "6"]);
+    assert_eq!(offered(&["verify", "--check", "V02,V1"]), ["V02,V10", "V02,V11", "V02,V12"]);
+    assert_eq!(offered(&["dump", "ledger", "--kind", "sess"]), ["session"]);
+    assert_eq!(offered(&["dump", "ledger", "--product", "s"]), ["salt"]);
+    assert!(offered(&["dump", "--order", "1-"]).contains(&"1-1".to_owned()));
+    assert!(offered(&["sta"]).contains(&"status".to_owned()));
+    for shell in ["bash", "zsh", "fish"] {
+        let script = market.run(&["completions", shell]).expect(0).stdout;
+        assert!(script.contains("BAZAAR_COMPLETE"), "{script}");
+    }
 }

@@ -289,6 +289,11 @@ impl Directory {
         Ok(Some((names.collect(), end)))
     }
 
+    /// The row behind the first segment; none if there is no segment.
+    pub(crate) fn behind_first(&self) -> Option<Seq> {
+        self.segments.first().map(|segment| segment.last.next())
+    }
+
     /// Runs of rows, as first and last, among which one of these orders may show.
     pub(crate) fn spans_of(&self, orders: &[(PeerId, Number)]) -> Result<Vec<(Seq, Seq)>, StoreError> {
         let mut spans: Vec<(Seq, Seq)> = Vec::new();

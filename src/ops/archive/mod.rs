@@ -9,7 +9,8 @@ use serde_json::json;
 use super::backup::warehouse_dir;
 use super::output::{Failure, exit, json_line};
 use crate::cli::{ArchiveArgs, Global};
-use crate::journal::{self, mend};
+use crate::journal::{self, NoSegment, mend};
+use crate::limits::SEAL_BYTES;
 use crate::model::market::Market;
 
 /// Moves what can be moved.
@@ -20,13 +21,7 @@ pub fn archive(args: &ArchiveArgs, global: &Global) -> Result<u8, Failure> {
     refuse_taken(&args.out, args)?;
     let dir = warehouse_dir(&args.data_dir)?;
     let archived = journal::archive::<Market>(&dir, args.before, &args.out)?;
-    let Some(archived) = archived else {
-        let what = format!("{}: no segment of the ledger ends before row {}", dir.display(), args.before);
-        return Err(Failure::new(exit::NO, what).hint(format!(
-            "name a later row; what is in segments, bazaar dump meta --data-dir {} says",
-            mend::word(&dir)
-        )));
-    };
+    let archived = archived.map_err(|none| no_segment(&dir, args, none))?;
     let rows = archived.to.0 - archived.from.0 + 1;
     let (out, bytes) = (args.out.display().to_string(), archived.bytes);
     let object = json!({
@@ -36,6 +31,22 @@ pub fn archive(args: &ArchiveArgs, global: &Global) -> Result<u8, Failure> {
     let text = if global.json { json_line(object) } else { line };
     writeln!(std::io::stdout(), "{text}").map_err(Failure::writing)?;
     Ok(exit::DONE)
+}
+
+fn no_segment(dir: &Path, args: &ArchiveArgs, NoSegment { from }: NoSegment) -> Failure {
+    let dir_shown = dir.display();
+    let Some(from) = from else {
+        let what = format!("{dir_shown}: nothing of the ledger is in segments yet");
+        return Failure::new(exit::NO, what).hint(format!(
+            "a segment is made once {} MiB of rows lie behind a checkpoint",
+            SEAL_BYTES >> 20
+        ));
+    };
+    let what = format!("{dir_shown}: no segment of the ledger ends before row {}", args.before);
+    let (dir, out) = (mend::word(dir), mend::word(&args.out));
+    Failure::new(exit::NO, what).hint(format!(
+        "name a row from {from} on: bazaar archive --data-dir {dir} --before {from} --out {out}"
+    ))
 }
 
 fn refuse_taken(out: &Path, args: &ArchiveArgs) -> Result<(), Failure> {

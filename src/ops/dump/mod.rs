@@ -16,7 +16,7 @@ use std::io::{self, BufWriter, IsTerminal as _, Write, stdout};
 use self::filter::Selection;
 use super::live::Asking;
 use super::output::{
-    Column, Failure, Fit, Printer, Ranked, Row, Shape, colored, exit, nearest, note, terminal,
+    Column, Failure, Fit, Printer, Ranked, Row, Shape, colored, counted, exit, nearest, note, terminal,
 };
 use crate::audit::{Alarms, BlockSource, Logged, Source, SourceMeta, rows};
 use crate::cli::{DumpArgs, Format, Global, Target, View};
@@ -182,7 +182,7 @@ impl Findings {
             note(format_args!("warning: {lost}"));
         }
         if self.unreadable > 0 && !quiet {
-            note(format_args!("warning: {} rows could not be read", self.unreadable));
+            note(format_args!("warning: {} could not be read", counted(self.unreadable, "row")));
         }
         if !self.broken.is_empty() && !quiet {
             note(format_args!("warning: these rows break {}; see bazaar verify", self.broken.join(", ")));

@@ -12,7 +12,7 @@ use super::filter::Selection;
 use super::{Dump, Findings, say_left_out, states, with_node};
 use crate::audit::{Alarms, BlockSource, Folded, JournalFold, Keep, OwnOrder, Source};
 use crate::model::catalogue::Catalogue;
-use crate::ops::output::{Column, Failure, Printer, Row, note};
+use crate::ops::output::{Column, Failure, Printer, Row, Shape, note, rows_at};
 use crate::types::{Number, OrderId, OrderKind, PeerId, Seq};
 
 /// Rows on their way out.
@@ -80,11 +80,11 @@ pub(super) fn run(
             !rows.is_full()
         })?;
     }
-    let full = rows.is_full();
+    let (full, table) = (rows.is_full(), matches!(dump.shape, Shape::Table { .. }));
     let printed = rows.finish(dump.quiet)?;
-    if full && printed >= limit && !dump.quiet {
+    if full && table && printed >= limit && !dump.quiet {
         let which = if dump.args.reverse { "last" } else { "first" };
-        note(format_args!("the {which} {limit} rows; more with --limit"));
+        note(format_args!("{}; more with --limit", rows_at(which, limit)));
     }
     Ok(())
 }

@@ -210,6 +210,16 @@ pub(crate) fn grouped(number: u64) -> String {
     text
 }
 
+/// `1 row`, `2,000 rows`.
+pub(crate) fn counted(count: u64, thing: &str) -> String {
+    if count == 1 { format!("1 {thing}") } else { format!("{} {thing}s", grouped(count)) }
+}
+
+/// `the first row`, `the last 50 rows`.
+pub(crate) fn rows_at(end: &str, count: usize) -> String {
+    if count == 1 { format!("the {end} row") } else { format!("the {end} {}", counted(count as u64, "row")) }
+}
+
 /// The known name that is nearest to what was typed, if one is near enough to be meant.
 pub(crate) fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let scored = known.into_iter().map(|name| (strsim::jaro_winkler(typed, name), name));

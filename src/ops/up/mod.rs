@@ -54,8 +54,15 @@ use crate::types::{Money, PeerId, Role, Seq, WallMicros};
 pub fn run(args: &UpArgs, global: &Global) -> Result<u8, Failure> {
     let before = if args.fresh { 0 } else { MarketDir::peers_before(&args.data_dir) };
     let plan = Plan::new(args, before)?;
+    let made = !args.data_dir.exists();
     let dir = MarketDir::take(&args.data_dir, &plan, args.fresh)?;
-    ports::check(&plan, args.base_port)?;
+    if let Err(taken) = ports::check(&plan, args.base_port) {
+        if made {
+            // One that stays is empty, and in nobody's way.
+            let _ = std::fs::remove_dir(&args.data_dir);
+        }
+        return Err(taken);
+    }
     if !global.quiet && !global.json {
         let (version, nodes) = (env!("CARGO_PKG_VERSION"), plan.peers.len() + 1);
         note(format_args!("bazaar {version}  starting {nodes} nodes in {}", dir.name()));

@@ -15,7 +15,7 @@ use super::{Dump, Findings, say_left_out};
 use crate::audit::{BlockSource, Folded, Page, Pager, ReadRow, rows};
 use crate::model::catalogue::Catalogue;
 use crate::model::row::Record;
-use crate::ops::output::{Column, Failure, Printer, Row, Shape, note};
+use crate::ops::output::{Column, Failure, Printer, Row, Shape, note, rows_at};
 use crate::ops::rows::{LEDGER_COLUMNS, LEDGER_RANKS, ledger_row, unreadable_row};
 use crate::types::Seq;
 
@@ -68,7 +68,7 @@ pub(super) fn run(dump: &mut Dump<'_>, source: &mut dyn BlockSource) -> Result<(
     if dump.args.reverse {
         let more = backward::newest_first(&show, source, limit, printer, findings)?;
         if more && table && !dump.quiet {
-            note(format_args!("the last {limit} rows; more with --limit"));
+            note(format_args!("{}; more with --limit", rows_at("last", limit)));
         }
         return Ok(());
     }
@@ -78,7 +78,8 @@ pub(super) fn run(dump: &mut Dump<'_>, source: &mut dyn BlockSource) -> Result<(
     let from = show.wanted.range().0;
     let more = forward(&show, source, from, limit, printer, findings)?;
     if more && table && !dump.quiet {
-        note(format_args!("the first {limit} rows; more with --limit, the last ones with --reverse"));
+        let first = rows_at("first", limit);
+        note(format_args!("{first}; more with --limit, the last ones with --reverse"));
     }
     Ok(())
 }
