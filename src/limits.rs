@@ -317,6 +317,10 @@ pub(crate) const ORPHAN_MAX: Duration = Duration::from_millis(800);
 /// Time in which all nodes of `up` must be serving.
 pub(crate) const START_MAX: Duration = Duration::from_secs(30);
 
+/// Reasons that a soak keeps for its verdict.
+pub(crate) const SOAK_REASONS_MAX: usize = 1_000;
+/// A soak's proxy that could not have its address for this long is said to have lost it.
+pub(crate) const SOAK_LISTEN_MAX: Duration = Duration::from_secs(10);
 /// Fewest peers of a soak: one may be away while two hold the offices and another stands for one.
 pub(crate) const SOAK_NODES_MIN: u32 = 3;
 /// Orders per second that a soak's clients place at most: beyond it they are what is measured.

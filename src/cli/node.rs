@@ -28,7 +28,7 @@ pub enum LogFormat {
 /// What both kinds of node take.
 #[derive(Args, Clone, Debug)]
 pub struct NodeFlags {
-    /// Address to listen on [default: 127.0.0.1 and port 7700 plus the peer's id; port 0: any free one]
+    /// Address to listen on; port 0: any free one [default: 127.0.0.1:7700; of a peer the warehouse's port plus its id]
     #[arg(long, value_name = "ADDR", value_parser = value::listen)]
     pub listen: Option<SocketAddr>,
     /// Address that other nodes are told instead, where the one listened at is not theirs to reach (NAT, containers). A
@@ -188,9 +188,11 @@ pub struct PeerArgs {
 }
 
 impl PeerArgs {
-    /// Where it listens.
-    pub(crate) fn listen(&self) -> SocketAddr {
-        let port = BASE_PORT + self.id.0 as u16;
+    /// Where it listens: beside its warehouse's port, so that two markets on a machine do not meet.
+    pub(crate) fn listen(&self, warehouse: &str) -> SocketAddr {
+        let id = self.id.0 as u16;
+        let port = warehouse.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok()?.checked_add(id));
+        let port = port.unwrap_or(BASE_PORT + id);
         self.node.listen.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
     }
 

@@ -144,3 +144,15 @@ fn the_ready_file_is_found_whatever_else_is_wrong() {
         assert_eq!(found(line), None, "{line}");
     }
 }
+
+/// Two markets on a machine do not meet.
+#[test]
+fn a_peer_listens_beside_its_warehouse() {
+    let listens = |line: &str, warehouse: &str| match parse(line).unwrap().command {
+        Command::Peer(peer) => peer.listen(warehouse).to_string(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(listens("bazaar peer --id 7", "market.example:7850"), "127.0.0.1:7857");
+    assert_eq!(listens("bazaar peer --id 7", "127.0.0.1:65535"), "127.0.0.1:7707", "there is no such port");
+    assert_eq!(listens("bazaar peer --id 7 --listen 10.0.0.5:9000", "127.0.0.1:7850"), "10.0.0.5:9000");
+}

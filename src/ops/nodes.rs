@@ -38,11 +38,9 @@ pub fn peer(args: &PeerArgs, global: &Global) -> Result<u8, Failure> {
 
 /// Runs a peer in the market that was found for it, until it is told to stop.
 pub(crate) fn run_peer(args: &PeerArgs, way_in: WayIn) -> Result<u8, Failure> {
+    let listen = args.listen(&way_in.warehouse);
     let spec = PeerSpec {
-        settings: Settings {
-            keep: Some(keep(args.keep)),
-            ..settings(&args.node, args.listen(), args.data_dir())
-        },
+        settings: Settings { keep: Some(keep(args.keep)), ..settings(&args.node, listen, args.data_dir()) },
         cluster: way_in.cluster,
         id: args.id,
         role: args.role,

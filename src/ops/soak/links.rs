@@ -8,14 +8,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use crate::limits::{BACKOFF_MIN, CONNECT_MAX};
-use crate::types::PeerId;
+use crate::limits::{BACKOFF_MIN, CONNECT_MAX, SOAK_LISTEN_MAX};
+use crate::types::{PeerId, node_name};
 
 /// What is read at once.
 const CARRIED_BYTES: usize = 64 << 10;
@@ -42,6 +43,8 @@ struct State {
     up: BTreeSet<PeerId>,
     /// Which process is which node.
     pids: BTreeMap<u32, PeerId>,
+    /// Proxies that could not listen for long, and why; each is said once.
+    failed: Vec<String>,
 }
 
 /// See the module's text.
@@ -53,6 +56,11 @@ pub(super) struct Links {
 impl Links {
     pub(super) fn new() -> Arc<Links> {
         Arc::new(Links { state: Mutex::default(), changed: watch::Sender::new(()) })
+    }
+
+    /// Proxies that could not listen since this was asked last.
+    pub(super) fn take_failed(&self) -> Vec<String> {
+        std::mem::take(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner).failed)
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {
@@ -145,6 +153,7 @@ fn holds(pid: u32, socket: &str) -> bool {
 pub(super) fn proxy(links: Arc<Links>, node: PeerId, at: SocketAddr, target: SocketAddr) {
     tokio::spawn(async move {
         let mut changed = links.changed.subscribe();
+        let mut waits = Waits::default();
         loop {
             while !links.look(|state| state.up.contains(&node)) {
                 if changed.changed().await.is_err() {
@@ -152,12 +161,38 @@ pub(super) fn proxy(links: Arc<Links>, node: PeerId, at: SocketAddr, target: Soc
                 }
             }
             match TcpListener::bind(at).await {
-                Ok(listener) => serve(&links, &listener, &mut changed, (node, target)).await,
+                Ok(listener) => {
+                    waits = Waits::default();
+                    serve(&links, &listener, &mut changed, (node, target)).await;
+                }
                 // Connections of the listener before are still ending.
-                Err(_) => tokio::time::sleep(BACKOFF_MIN).await,
+                Err(error) => {
+                    if waits.too_long() {
+                        let what = format!("nobody can dial {} at {at} any more: {error}", node_name(node));
+                        links.change(|state| state.failed.push(what));
+                    }
+                    tokio::time::sleep(BACKOFF_MIN).await;
+                }
             }
         }
     });
+}
+
+/// How long an address could not be had.
+#[derive(Default)]
+struct Waits {
+    since: Option<Instant>,
+    said: bool,
+}
+
+impl Waits {
+    /// Whether that is too long by now, once.
+    fn too_long(&mut self) -> bool {
+        let since = *self.since.get_or_insert_with(Instant::now);
+        let is = !self.said && since.elapsed() > SOAK_LISTEN_MAX;
+        self.said |= is;
+        is
+    }
 }
 
 /// Until the node is down.

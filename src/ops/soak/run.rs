@@ -46,6 +46,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 struct Checked {
     verified: Verified,
     books: Books,
+    /// Why the running warehouse's ledger was not read, if it was not.
+    unread: Option<Failure>,
 }
 
 /// See the module's text.
@@ -248,6 +250,7 @@ impl Run {
         self.seen.intervals.push(interval);
         self.history.flush();
         self.mind_the_dead();
+        self.seen.unclear.extend(self.cluster.links.take_failed());
         let wrong = std::mem::take(&mut self.count.look().wrong);
         self.seen.told_wrong += wrong.len() as u64;
         self.seen.broken.extend(wrong);
@@ -331,19 +334,22 @@ impl Run {
         self.checking = Some(tokio::task::spawn_blocking(move || {
             let verified = verify(&market, Some(&file), at_s);
             books.hear(std::mem::take(&mut count.look().to_compare));
-            // A warehouse that is away is read the next time.
+            // A warehouse that is away is read the next time, and its store at the end.
             let ledger = Asking::new(&global, false).and_then(|asking| asking.node(&warehouse));
-            let _ = ledger.map(|mut ledger| books.read(&mut ledger).is_ok());
-            Checked { verified, books }
+            let read = ledger.and_then(|mut ledger| Ok(books.read(&mut ledger)?));
+            Checked { verified, books, unread: read.err() }
         }));
     }
 
     fn checked(&mut self, checked: Result<Checked, tokio::task::JoinError>) {
         self.checking = None;
-        let Ok(Checked { verified, books }) = checked else {
+        let Ok(Checked { verified, books, unread }) = checked else {
             return self.seen.unclear.push("a check was not made to its end".to_owned());
         };
         self.history.event("check", verified.json());
+        if let Some(why) = unread {
+            self.history.event("ledger not read", json!({ "at_s": verified.at_s.round(), "why": why.what }));
+        }
         if verified.is_broken() {
             self.seen.broken.push(format!("check at {:.0} s: {}", verified.at_s, verified.why()));
         }
@@ -419,7 +425,7 @@ impl Run {
             Err(why) => self.seen.unclear.push(format!("what was told could not be compared: {why}")),
         }
         (self.seen.compared, self.seen.told_wrong) = (books.compared, self.seen.told_wrong + books.wrong);
-        self.seen.broken.append(&mut books.examples);
+        self.seen.broken.extend(std::mem::take(&mut books.examples));
     }
 }
 

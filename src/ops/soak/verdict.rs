@@ -12,7 +12,7 @@ use super::samples::{Of, Samples};
 use super::slope::{Trend, warm_up};
 use super::verify::Verified;
 use crate::cli::SoakArgs;
-use crate::limits::SOAK_EXAMPLES_MAX;
+use crate::limits::{SOAK_EXAMPLES_MAX, SOAK_REASONS_MAX};
 use crate::ops::output::exit;
 use crate::types::{PeerId, node_name};
 
@@ -40,7 +40,7 @@ pub(super) struct Seen {
     pub told_wrong: u64,
     pub lost: u64,
     /// Promises that were broken.
-    pub broken: Vec<String>,
+    pub broken: Reasons,
     /// Thresholds that were missed.
     pub missed: Vec<String>,
     /// What could not be told.
@@ -51,6 +51,30 @@ pub(super) struct Seen {
 
 /// Bytes of a mebibyte.
 const MIB: f64 = 1_048_576.0;
+
+/// Reasons, as many as anybody reads: a node that ends over and over gives one each time.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Reasons {
+    first: Vec<String>,
+}
+
+impl Reasons {
+    /// One more; where there are many it is only in the history.
+    pub(super) fn push(&mut self, reason: String) {
+        if self.first.len() < SOAK_REASONS_MAX {
+            self.first.push(reason);
+        }
+    }
+
+    /// Some more.
+    pub(super) fn extend(&mut self, reasons: impl IntoIterator<Item = String>) {
+        reasons.into_iter().for_each(|reason| self.push(reason));
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.first.is_empty()
+    }
+}
 
 fn at_most<T: Clone>(list: &[T]) -> Vec<T> {
     list.iter().take(SOAK_EXAMPLES_MAX).cloned().collect()
@@ -132,7 +156,7 @@ impl Seen {
     /// The first reasons why it is not well; empty if it is.
     pub(super) fn why(&self) -> Vec<String> {
         let all: Vec<String> =
-            [&self.broken, &self.missed, &self.unclear].into_iter().flatten().cloned().collect();
+            self.broken.first.iter().chain(&self.missed).chain(&self.unclear).cloned().collect();
         at_most(&all)
     }
 
@@ -240,6 +264,14 @@ mod tests {
         assert_eq!(quantile(&list, 0.99), Some(99.0));
         assert_eq!(quantile(&list, 1.0), Some(100.0));
         assert_eq!(quantile(&[], 0.5), None);
+    }
+
+    /// A month's run of a node that ends over and over must not end by its own reasons.
+    #[test]
+    fn reasons_have_a_bound() {
+        let mut reasons = Reasons::default();
+        reasons.extend((0..2 * SOAK_REASONS_MAX).map(|at| at.to_string()));
+        assert_eq!((reasons.first.len(), reasons.first.first()), (SOAK_REASONS_MAX, Some(&"0".to_owned())));
     }
 
     #[test]
