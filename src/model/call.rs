@@ -75,6 +75,14 @@ pub enum Answer {
     Resigned(Option<(Office, Term)>),
 }
 
+/// Why an answer is not the one that was waited for, for a log that people read.
+pub(crate) fn why_not(answer: &Result<Answer, CallError>) -> String {
+    match answer {
+        Err(error) => error.to_string(),
+        Ok(_) => "it answered something else".to_owned(),
+    }
+}
+
 /// A store asks for its session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Opening {

@@ -26,7 +26,7 @@ pub(super) fn header(fleet: &Fleet<'_>) -> String {
     text
 }
 
-/// One order's line. Each node has a colour of its own, and red is what was not done.
+/// One order's line. Each node has a colour of its own, and yellow is what was not done.
 pub(super) fn told(
     plan: &Plan,
     goods: &[(String, Money)],
@@ -50,7 +50,7 @@ pub(super) fn told(
     };
     let done =
         matches!(outcome.kind, OutcomeKind::Bought | OutcomeKind::PartlyBought | OutcomeKind::Deposited);
-    let what = if done { what } else { Paint::Red.on(&what, color) };
+    let what = if done { what } else { Paint::Yellow.on(&what, color) };
     let name = Paint::Node(peer.0).on(&format!("{role:<7} {peer:<3}"), color);
     let trader = Paint::Node(outcome.trader.0).on(&format!("trader {}", outcome.trader), color);
     format!("{name} {what} via {trader}")

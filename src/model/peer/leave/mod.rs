@@ -163,7 +163,8 @@ impl Rooms {
             let Leaving { reply, office, handed_over, told, .. } = leaving;
             let (open, pending) = (cx.state.open.len() as u64, cx.state.accepted.len() as u64);
             let farewell = Farewell { peer: cx.me.id, office, handed_over, open, pending, told };
-            tracing::info!(?farewell, "has left the market");
+            let office = office.map(|(office, _)| office.name());
+            tracing::info!(office, handed_over, open, pending, told, "has left the market");
             cx.reply(reply, Ok(Answer::Left(farewell)));
         }
         self.leave.ended = true;

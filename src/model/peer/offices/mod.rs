@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::facts::{Cx, Facts, Purpose};
 use crate::limits::{DRAIN_MAX, MEMBERSHIP_QUIET_MS, PREEMPT_QUIET_MS, STANDING_WAIT_MAX_MS, STOP_ALONE_MAX};
-use crate::model::call::{Answer, Ask, CallError, Refusal};
+use crate::model::call::{Answer, Ask, CallError, Refusal, why_not};
 use crate::model::election::{self, Election, Message, Vacancy};
 use crate::model::message::PeerWord;
 use crate::model::step::ReplyId;
@@ -185,7 +185,7 @@ impl Offices {
         let silent = self.claimed_from.take();
         match result {
             Ok(Answer::Roster(_, roster)) => cx.told_roster(*roster),
-            other => tracing::info!(%office, ?other, "claim not granted"),
+            other => tracing::info!(%office, why = why_not(&other), "claim not granted"),
         }
         let holds = cx.granted().is_some_and(|(held, _)| held == office);
         let everyone = cx.membership.others();
@@ -258,8 +258,7 @@ impl Offices {
                 }
                 "it shows the office as it was".to_owned()
             }
-            Ok(other) => format!("it answered {other:?}"),
-            Err(error) => error.to_string(),
+            other => why_not(&other),
         };
         // The term ended meanwhile: what is given up now is another one.
         if cx.term() != Some(term) {

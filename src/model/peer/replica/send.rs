@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::{Chunk, Replica};
 use crate::codec::encode;
 use crate::limits::{REPLICA_CHUNK_ORDERS_MAX, REPLICA_PARTS_IN_FLIGHT_MAX};
-use crate::model::call::{Answer, Ask, CallError};
+use crate::model::call::{Answer, Ask, CallError, why_not};
 use crate::model::message::{Message, ReplicaAnswer, ReplicaAsk};
 use crate::model::peer::facts::{Cx, Facts, Purpose};
 use crate::model::step::{Because, ConnId};
@@ -216,7 +216,7 @@ impl Replica {
                 cx.told_roster(*roster);
             }
             other => {
-                tracing::info!(?other, "not paired yet");
+                tracing::info!(why = why_not(&other), "not paired yet");
                 self.pair_at = Some(cx.now().after_ms(self.pair_backoff.next_ms()));
             }
         }

@@ -3,8 +3,8 @@
 
 use super::facts::{Cx, Purpose};
 use super::replica::Replica;
-use crate::model::call::{Answer, Ask, CallError};
-use crate::model::happening::What;
+use crate::model::call::{Answer, Ask, CallError, why_not};
+use crate::model::happening::{Replayed, What};
 use crate::model::message::PeerWord;
 use crate::types::{PeerId, Term};
 
@@ -42,7 +42,7 @@ impl Takeover {
                 cx.told_roster(*roster);
                 cx.news.offices = true;
             }
-            other => tracing::warn!(%peer, ?other, "the fence was not granted"),
+            other => tracing::warn!(%peer, why = why_not(&other), "the fence was not granted"),
         }
     }
 
@@ -59,7 +59,7 @@ impl Takeover {
         self.fencing = false;
         match result {
             Ok(Answer::Roster(_, roster)) => cx.told_roster(*roster),
-            other => tracing::warn!(?other, "the secondary could not be passed over"),
+            other => tracing::warn!(why = why_not(&other), "the secondary could not be passed over"),
         }
     }
 
@@ -100,7 +100,8 @@ impl Takeover {
         if let Some(replayed) = replica.replayed()
             && let Some(dead) = self.settling_for.take()
         {
-            tracing::info!(from = %dead, ?replayed, "all that was adopted is settled");
+            let Replayed { settled, duplicates, lost } = replayed;
+            tracing::info!(from = %dead, settled, duplicates, lost, "all that was adopted is settled");
             cx.happen(What::Replayed(dead, replayed));
         }
     }
