@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::block::{Block, BlockHeader, Tip};
+use super::checkpoint::Checkpoint;
 use super::dir::{Life, NodeDir};
 use super::lock::lock_until;
 use super::open::{in_use, open_store, refuse_unopened};
@@ -34,11 +35,12 @@ pub(crate) struct Archived {
 /// No segment ends before the row that was named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NoSegment {
-    /// The lowest row that one ends before; none if nothing is in segments.
+    /// The lowest row that one ends before which may go; none if there is none.
     pub from: Option<Seq>,
 }
 
-/// Moves the segments whose rows are all before `before` from the stopped store in `dir` to a new file `out`.
+/// Moves the segments whose rows are all before `before`, and before the rows that checkpoint and mark name, from the stopped store in `dir` to a new file `out`. `checked_to`
+/// is told how far its rows were read.
 ///
 /// # Errors
 /// The store is in use, damaged or of another log; `out` is there; the disk fails. The store is as it was, but for a full
@@ -47,15 +49,16 @@ pub(crate) fn archive<F: Fold>(
     dir: &Path,
     before: Seq,
     out: &Path,
+    checked_to: &dyn Fn(Seq),
 ) -> Result<Result<Archived, NoSegment>, OpenError> {
     let node = NodeDir::new(dir);
     let deadline = Instant::now() + LOCK_RETRY_MAX;
-    let lock = match node.life()? {
+    let (lock, mark) = match node.life()? {
         Life::Unborn => return Err(OpenError::Absent(dir.to_owned())),
         Life::Born(mark) => {
             let lock = lock_until(dir, false, deadline).map_err(OpenError::io(dir))?;
             refuse_unopened(&node, mark, None)?;
-            lock.ok_or_else(|| in_use(&node))?
+            (lock.ok_or_else(|| in_use(&node))?, mark)
         }
     };
     look::at_owners_names(&node)?;
@@ -68,10 +71,13 @@ pub(crate) fn archive<F: Fold>(
     }
     let mut store = Tiered::open(Box::new(store), F::LOG).map_err(&at)?;
     let sealed = store.read().sealed();
-    let Some((names, end)) = sealed.before(before).map_err(&at)? else {
-        return Ok(Err(NoSegment { from: sealed.behind_first() }));
+    // A start looks for the blocks that these name.
+    let checkpoint = Checkpoint::load(&*store.read()).map_err(&at)?.map_or(Seq(0), |named| named.seq);
+    let may_go = checkpoint.min(mark.seq);
+    let Some((names, end)) = sealed.before(before.min(may_go)).map_err(&at)? else {
+        return Ok(Err(NoSegment { from: sealed.behind_first().filter(|from| *from <= may_go) }));
     };
-    let state = checked::<F>(&store, &sealed, end).map_err(&at)?;
+    let state = checked::<F>(&store, &sealed, end, checked_to).map_err(&at)?;
     let part = SealedPart { first: sealed.part().first, end };
     let files = store.read().files();
     let bytes = write_archive(out, &*files, &names, (&meta.cluster, part)).map_err(OpenError::store(out))?;
@@ -88,7 +94,12 @@ pub(crate) fn archive<F: Fold>(
 }
 
 /// Reads all blocks up to `end`, each of which must follow the one before. Gives what they add up to.
-fn checked<F: Fold>(store: &Tiered, sealed: &Directory, end: Tip) -> Result<F, StoreError> {
+fn checked<F: Fold>(
+    store: &Tiered,
+    sealed: &Directory,
+    end: Tip,
+    checked_to: &dyn Fn(Seq),
+) -> Result<F, StoreError> {
     let (mut state, mut tip) = (F::default(), Tip::default());
     if let Some((base, chunks)) = sealed.base()? {
         parts_of::<F>(&chunks)?.into_iter().for_each(|(_, part)| state.restore(part));
@@ -113,6 +124,7 @@ fn checked<F: Fold>(store: &Tiered, sealed: &Directory, end: Tip) -> Result<F, S
             block.rows().for_each(|(seq, record)| state.apply(seq, block.header.time, record));
             tip = Tip::after(&block.header, &block.seal);
         }
+        checked_to(tip.seq);
     }
     Ok(state)
 }

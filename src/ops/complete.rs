@@ -4,7 +4,7 @@
 //! nodes stand in `cluster.json`; goods and orders are asked for as a user would, with short limits: a shell waits.
 
 use std::ffi::{OsStr, OsString};
-use std::io::Write;
+use std::io::{Read as _, Write};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::sync_channel;
@@ -107,8 +107,10 @@ fn checks() -> Vec<(String, String)> {
 /// The market's directory, as far as it was typed.
 fn market_dir() -> PathBuf {
     let words: Vec<OsString> = std::env::args_os().collect();
-    let typed = words.iter().position(|word| word == "--data-dir").and_then(|at| words.get(at + 1));
-    let dir = typed.filter(|dir| !dir.is_empty()).cloned().or_else(|| std::env::var_os("BAZAAR_DATA_DIR"));
+    let apart = words.iter().position(|word| word == "--data-dir").and_then(|at| words.get(at + 1)).cloned();
+    let joined = || words.iter().find_map(|word| Some(word.to_str()?.strip_prefix("--data-dir=")?.into()));
+    let typed = apart.or_else(joined).filter(|dir| !dir.is_empty());
+    let dir = typed.or_else(|| std::env::var_os("BAZAAR_DATA_DIR"));
     dir.map_or_else(|| cli::MARKET_DIR.into(), PathBuf::from)
 }
 
@@ -150,12 +152,19 @@ fn asked(words: &[&str]) -> Option<Vec<Value>> {
     let mut command = Command::new(std::env::current_exe().ok()?);
     command.args(words).arg("--data-dir").arg(market_dir());
     command.arg("--timeout").arg(format!("{}ms", COMPLETION_CALL_MAX.as_millis()));
-    command.env_remove(VARIABLE).stdin(Stdio::null()).stderr(Stdio::null());
-    let (sender, output) = sync_channel(1);
-    // One that takes too long ends by itself; nobody hears it any more.
-    thread::spawn(move || sender.send(command.output()));
-    let output = output.recv_timeout(COMPLETION_MAX).ok()?.ok()?;
-    let text = String::from_utf8(output.stdout).ok()?;
+    command.env_remove(VARIABLE).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().ok()?;
+    let mut stdout = child.stdout.take()?;
+    let (sender, read) = sync_channel(1);
+    thread::spawn(move || {
+        let mut text = String::new();
+        // Who waits no longer has ended the command.
+        let _ = stdout.read_to_string(&mut text).map(|_| sender.send(text));
+    });
+    let text = read.recv_timeout(COMPLETION_MAX);
+    // It holds a store, maybe, and nobody hears it any more.
+    let _ = (child.kill(), child.wait());
+    let text = text.ok()?;
     let values: Vec<Value> = match serde_json::from_str(&text) {
         Ok(whole) => vec![whole],
         Err(_) => text.lines().map(serde_json::from_str).collect::<Result<_, _>>().ok()?,

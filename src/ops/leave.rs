@@ -32,7 +32,10 @@ enum Done {
 /// See the module's text.
 pub fn run(args: &LeaveArgs, global: &Global) -> Result<u8, Failure> {
     let part = Progress::new(global).part("waiting for the peer to end", "", None);
-    let done = runtime()?.block_on(part.wait(leave(args, global), LEAVE_MAX))?;
+    let done = runtime()?.block_on(part.wait(leave(args, global), LEAVE_MAX));
+    // Its line goes before another one stands there.
+    drop(part);
+    let done = done?;
     let text = if global.json { json_line(done.json()) } else { done.line() };
     writeln!(std::io::stdout(), "{text}").map_err(Failure::writing)?;
     Ok(done.exit())

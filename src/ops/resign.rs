@@ -36,6 +36,7 @@ pub fn run(args: &ResignArgs, global: &Global) -> Result<u8, Failure> {
         let node = node.map_err(|error| market::unreachable(&report.addr, &error))?;
         let part = Progress::new(global).part("waiting for the trader to settle what it has", "", None);
         let resigned = part.wait(Box::pin(node.resign_by_hand(to)), limit).await;
+        drop(part);
         let resigned = resigned.map_err(|error| not_resigned(peer, &error))?;
         let (office, term) = resigned.ok_or_else(|| no_office(peer))?;
         let line = match global.json {

@@ -1,11 +1,14 @@
 //! A market that cannot trade says so, with the command that helps; and `up` says what it does not heed.
 
 use std::fs;
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::market::{Market, SOON, copy_tree, until};
+use rustix::process::Signal;
+
+use super::market::{Market, Running, SOON, bazaar, by_hand, copy_tree, until};
 
 /// In which a stopping node settles what it has.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -80,9 +83,36 @@ fn a_buyer_that_is_elected_is_said_to_place_none_of_its_requests() {
     up.kill("peer-6");
     until("it is said of peer 4, the next in line", SOON, || {
         up.stderr()
-            .contains("buyer 4 is elected: in office it places none of its 100000 requests")
+            .contains("buyer 4 is elected: in office it places no more of its 100000 requests")
             .then_some(())
     });
     let ended = up.interrupt().expect(0);
     assert_eq!(ended.stderr.matches("buyer 4 is elected").count(), 1, "{}", ended.stderr);
+}
+
+/// Twenty seconds of nothing look like a program that hangs.
+#[test]
+fn a_peer_that_finds_nobody_says_at_once_whom_it_waits_for() {
+    let market = Market::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = taken.local_addr().unwrap().to_string();
+    drop(taken);
+    let peer = |name: &str, way_in: [&str; 2]| {
+        let mut command = bazaar(market.cwd());
+        command.args(["peer", "--id", "4", "--listen", "127.0.0.1:0", "--data-dir"]);
+        command.arg(market.cwd().join(name)).args(way_in);
+        Running::start(command)
+    };
+    let (served, joined) = (peer("served", ["--warehouse", &addr]), peer("joined", ["--join", &addr]));
+    for (running, says) in
+        [(&served, "waiting for the warehouse at"), (&joined, "waiting for a node to join at")]
+    {
+        until(says, Duration::from_secs(3), || running.stderr().contains(says).then_some(()));
+    }
+    let _warehouse = by_hand(&market, "warehouse", &addr, &["warehouse"]);
+    until("it is found", SOON, || served.stderr().contains("the warehouse serves at").then_some(()));
+    for mut running in [served, joined] {
+        running.signal(Signal::KILL);
+        until("it ends", SOON, || running.has_ended().then_some(()));
+    }
 }

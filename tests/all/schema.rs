@@ -88,6 +88,9 @@ fn what_is_asked_of_stores_is_as_the_schema_says() {
         let object = printed(&ask(&["dump", view]), &format!("dump_{view}"));
         assert_eq!(object["view"], view);
     }
+    for view in ["orders", "queue", "sessions", "offices"] {
+        printed(&ask(&["dump", view, "--data-dir", "bazaar-data"]), &format!("dump_{view}"));
+    }
     printed(&ask(&["dump", "--order", "1-1"]), "dump_order");
     printed(&ask(&["verify", "--resume", "verified"]), "verify");
     printed(&ask(&["backup", "--out", "backup"]), "backup");

@@ -196,7 +196,7 @@ fn hints_of_what_is_not_there_yet_say_so() {
     let market = Market::new();
     market.up(&["--requests", "2"]).expect(0);
     let archive = ["archive", "--data-dir", "bazaar-data", "--before", "5", "--out", "old"];
-    market.run(&archive).refused(4, "nothing of the ledger is in segments yet");
+    market.run(&archive).refused(4, "no segment of the ledger may go yet");
     market.run(&["verify", "--archive", "nope"]).refused(2, "--archive nope: there is no such file");
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();

@@ -233,7 +233,7 @@ impl Rooms {
             self.links.due(),
             self.gossip.due(),
             self.partner.due(),
-            self.offices.due(facts),
+            self.offices.due(),
             self.handover.due(),
             self.leave.due(facts.now()),
         ];

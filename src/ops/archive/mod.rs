@@ -7,11 +7,13 @@ use std::path::Path;
 use serde_json::json;
 
 use super::backup::warehouse_dir;
-use super::output::{Failure, exit, json_line};
+use super::output::{Failure, exit, grouped, json_line};
+use super::progress::Progress;
 use crate::cli::{ArchiveArgs, Global};
 use crate::journal::{self, NoSegment, mend};
 use crate::limits::SEAL_BYTES;
 use crate::model::market::Market;
+use crate::types::Seq;
 
 /// Moves what can be moved.
 ///
@@ -20,14 +22,17 @@ use crate::model::market::Market;
 pub fn archive(args: &ArchiveArgs, global: &Global) -> Result<u8, Failure> {
     refuse_taken(&args.out, args)?;
     let dir = warehouse_dir(&args.data_dir)?;
-    let archived = journal::archive::<Market>(&dir, args.before, &args.out)?;
+    let part = Progress::new(global).part("archive", "rows", Some(args.before.0.saturating_sub(1)));
+    let checked_to = |seq: Seq| part.done(|| Some(seq.0));
+    let archived = journal::archive::<Market>(&dir, args.before, &args.out, &checked_to)?;
+    drop(part);
     let archived = archived.map_err(|none| no_segment(&dir, args, none))?;
     let rows = archived.to.0 - archived.from.0 + 1;
     let (out, bytes) = (args.out.display().to_string(), archived.bytes);
     let object = json!({
         "from": archived.from.0, "to": archived.to.0, "rows": rows, "bytes": bytes, "out": out,
     });
-    let line = format!("rows {} to {} are in {out} ({bytes} bytes)", archived.from, archived.to);
+    let line = format!("rows {} to {} are in {out} ({} bytes)", archived.from, archived.to, grouped(bytes));
     let text = if global.json { json_line(object) } else { line };
     writeln!(std::io::stdout(), "{text}").map_err(Failure::writing)?;
     Ok(exit::DONE)
@@ -36,9 +41,9 @@ pub fn archive(args: &ArchiveArgs, global: &Global) -> Result<u8, Failure> {
 fn no_segment(dir: &Path, args: &ArchiveArgs, NoSegment { from }: NoSegment) -> Failure {
     let dir_shown = dir.display();
     let Some(from) = from else {
-        let what = format!("{dir_shown}: nothing of the ledger is in segments yet");
+        let what = format!("{dir_shown}: no segment of the ledger may go yet");
         return Failure::new(exit::NO, what).hint(format!(
-            "a segment is made once {} MiB of rows lie behind a checkpoint",
+            "one is made once {} MiB of rows lie behind a checkpoint; the newest one stays",
             SEAL_BYTES >> 20
         ));
     };

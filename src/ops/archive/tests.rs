@@ -5,11 +5,16 @@ use super::*;
 use crate::audit::Source;
 use crate::audit::{Check, audit, fixture};
 use crate::cli::{BackupArgs, RestoreArgs};
-use crate::journal::{Birth, Sealing, Step, Urgency, exit_on_failure, open, open_sealing};
+use crate::journal::{
+    Birth, ChainWriter, CodecError, Sealing, Step, StoreCopy, Tip, Urgency, exit_on_failure, open,
+    open_sealing,
+};
+use crate::limits::SEALED_BYTES_MAX;
 use crate::model::fold::Fold as _;
+use crate::model::row::Record;
 use crate::ops::backup::{backup, restore};
 use crate::ops::source::{open_archives, open_stores};
-use crate::types::{PeerId, Seq, Stamp, Token, WallMicros};
+use crate::types::{Office, PeerId, Seq, Stamp, Term, Token, WallMicros};
 
 /// A stopped warehouse whose ledger is in several segments, and the last rows.
 fn warehouse(dir: &Path) -> Seq {
@@ -82,9 +87,13 @@ fn an_archived_ledger_is_whole_with_its_archives_and_says_what_it_lacks_without(
     assert_eq!(found.lacks(Check::Goods), [format!("archive up to {lacks}")]);
     assert!(found.unchecked(Check::Money) && !found.unchecked(Check::Chain));
     drop(rest);
-    for wrong in [&both[1..], &[at("m/warehouse/mark")], &[at("absent")]] {
+    for (wrong, code) in [
+        (&both[1..], exit::DIRECTORY),
+        (&[at("m/warehouse/mark")], exit::DIRECTORY),
+        (&[at("absent")], exit::USAGE),
+    ] {
         let error = opened(&node, wrong).err().unwrap();
-        assert!(matches!(error.exit, exit::DIRECTORY | exit::FAILURE), "{error:?}");
+        assert_eq!(error.exit, code, "{error:?}");
     }
     // The node goes on behind it.
     let node = open::<Market>(&node, None, Some("3f2a"), "", exit_on_failure()).unwrap();
@@ -118,6 +127,35 @@ fn a_backup_of_an_archived_ledger_restores() {
         assert_eq!(node.recovery.last, last.next());
         assert_eq!((&node.state.shelves, &node.state.accounts), (&state.shelves, &state.accounts));
     }
+}
+
+/// A start looks for the blocks that checkpoint and mark name, which may end the newest segment.
+#[test]
+fn a_ledger_that_is_all_in_segments_starts_after_it_was_archived() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let node = at("warehouse");
+    let birth = Birth::new("3f2a", PeerId::WAREHOUSE, "warehouse", Token([7; 32]));
+    let mut copy = StoreCopy::<Market>::begin(&node, &birth).unwrap();
+    let (office, trader, term, by, clock) = (Office::Primary, PeerId(6), Term(1), PeerId(6), Stamp(1));
+    let (records, mut chain) =
+        (vec![Record::Fence { office, trader, term, by, clock }; 1_000], ChainWriter::new(Tip::default()));
+    let mut bytes = 0;
+    while bytes < SEALED_BYTES_MAX + 2 * SEAL_BYTES {
+        let put = |_, block: &[u8]| {
+            bytes += block.len() as u64;
+            copy.put(block).unwrap();
+            Ok::<(), CodecError>(())
+        };
+        chain.write(&records, WallMicros(1), put).unwrap();
+    }
+    let last = copy.finish(Stamp(9)).unwrap().seq;
+    assert_eq!(archive_to(&node, last.0 + 1, &at("old")), Ok(exit::DONE));
+    let opened = open::<Market>(&node, None, Some("3f2a"), "", exit_on_failure()).unwrap();
+    assert!(opened.recovery.first > Seq(1) && opened.recovery.last == last, "{:?}", opened.recovery);
+    opened.journal.close().unwrap();
+    let refused = archive_to(&node, last.0 + 1, &at("more")).unwrap_err();
+    assert_eq!((refused.exit, refused.what.contains("may go yet")), (exit::NO, true), "{refused:?}");
 }
 
 fn until_free(dir: &Path) {

@@ -13,7 +13,7 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::market::ClusterJson;
-use super::output::{Failure, exit, json_line, note};
+use super::output::{Failure, counted, exit, json_line, note};
 use super::progress::Progress;
 use super::rows::generation_id;
 use super::source::open_offline;
@@ -63,8 +63,10 @@ pub fn backup(args: &BackupArgs, global: &Global) -> Result<u8, Failure> {
         Seq(0) => String::new(),
         to => format!("; those up to {to} are in archives that were not named"),
     };
-    let line =
-        format!("{rows} rows of cluster {cluster}, up to row {last}, are in {out} ({seconds:.2} s){lacks}");
+    let line = format!(
+        "{} of cluster {cluster}, up to row {last}, are in {out} ({seconds:.2} s){lacks}",
+        counted(rows, "row")
+    );
     say(global, object, &line)
 }
 
@@ -101,9 +103,9 @@ fn restore_at(now: WallMicros, args: &RestoreArgs, global: &Global) -> Result<u8
         "from": args.from.display().to_string(), "into": into.display().to_string(),
     });
     let line = format!(
-        "restored {} rows, until {}, into {}: generation {generation}\n\
+        "restored {}, until {}, into {}: generation {generation}\n\
          what the lost ledger had from row {} on is lost; bazaar verify counts it apart",
-        copied.last,
+        counted(copied.last.0, "row"),
         copied.time,
         into.display(),
         tip.seq

@@ -92,7 +92,7 @@ impl Figures {
         }
         let shape = Shape::Table { color: colored(global.color, &io::stdout()) };
         let mut printer =
-            Printer::new(&mut out, shape, &[column("figure", Show::Text), column("value", Show::Number)]);
+            Printer::new(&mut out, shape, &[column("figure", Show::Text), column("value", Show::Count)]);
         for (key, value) in row {
             let figure = json!({ "figure": key, "value": value });
             printer.row(&object(figure))?;

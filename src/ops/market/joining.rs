@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::report;
 use crate::cli::{BASE_PORT, NodeAddr, PeerArgs};
 use crate::journal::NodeDir;
-use crate::limits::CONNECT_MAX;
+use crate::limits::{CONNECT_MAX, NOTIFY_EVERY};
 use crate::model::report::Report;
 use crate::ops::output::{Failure, exit};
 use crate::ops::retry::Backoff;
@@ -114,19 +114,24 @@ async fn ask(
 /// Peers that are joined at when the warehouse was named: one would do, if it lived long enough.
 const JOIN_AT_MAX: usize = 3;
 
-/// Asks the nodes in turn until one answers.
+/// Asks the nodes in turn until one answers, and says now and then that none does.
 async fn first_answer(
     nodes: &[String],
     limit: Duration,
     timeout: Duration,
 ) -> Result<(String, Report), (String, CallError)> {
-    let (began, mut backoff) = (Instant::now(), Backoff::default());
+    let (began, mut backoff, mut said_at) = (Instant::now(), Backoff::default(), None);
     loop {
         for addr in nodes {
-            match report(addr, timeout).await {
+            let error = match report(addr, timeout).await {
                 Ok(report) => return Ok((addr.clone(), report)),
                 Err(error) if began.elapsed() > limit => return Err((addr.clone(), error)),
-                Err(_) => {}
+                Err(error) => error,
+            };
+            if said_at.is_none_or(|at| began.elapsed() >= at + NOTIFY_EVERY) {
+                said_at = Some(began.elapsed());
+                let left = limit.saturating_sub(began.elapsed()).as_secs();
+                tracing::warn!("waiting for a node to join at, {left} s more: {error}");
             }
         }
         backoff.pause(Duration::MAX).await;

@@ -156,6 +156,7 @@ pub(super) fn proxy(links: Arc<Links>, node: PeerId, at: SocketAddr, target: Soc
         let mut waits = Waits::default();
         loop {
             while !links.look(|state| state.up.contains(&node)) {
+                waits = Waits::default();
                 if changed.changed().await.is_err() {
                     return;
                 }

@@ -248,11 +248,12 @@ impl<'a> Up<'a> {
     fn say_kept_from(&mut self) {
         let Some(requests) = self.args.shopper.requests else { return };
         let is_buyer = |peer| self.fleet.plan().peer(peer).is_some_and(|it| it.role == Role::Buyer);
-        let news = |peer: &PeerId| !self.kept_from.contains(peer) && is_buyer(*peer) && self.in_office(*peer);
+        let known = |peer: &PeerId| self.kept_from.contains(peer) || self.done.contains(peer);
+        let news = |peer: &PeerId| !known(peer) && is_buyer(*peer) && self.in_office(*peer);
         if let Some(buyer) = self.roster.seats().map(|seat| seat.peer).find(news) {
             self.kept_from.insert(buyer);
             self.tell(&format!(
-                "up        buyer {buyer} is elected: in office it places none of its {requests} requests"
+                "up        buyer {buyer} is elected: in office it places no more of its {requests} requests"
             ));
         }
     }

@@ -142,7 +142,8 @@ impl Rooms {
             return;
         }
         // A peer that goes for good waits for a successor, too: it will not be there to hand over later.
-        let no_home = cx.roster.home(cx.me.id).is_none() || self.offices.is_out_unheard(cx);
+        let of_this_term = || cx.state.accepted.values().all(|it| Some(it.term) == cx.term());
+        let no_home = cx.roster.home(cx.me.id).is_none() || self.offices.is_out_unheard(cx) && of_this_term();
         let nobody = no_home && self.leave.leaving.is_none();
         let handed_over = (cx.state.accepted.is_empty() || nobody) && !self.handover.is_calling();
         let done = self.offices.is_out(cx) && (handed_over || self.leave.is_overdue(cx));
@@ -161,6 +162,8 @@ impl Rooms {
         }
         if let Some(leaving) = self.leave.leaving.take() {
             let Leaving { reply, office, handed_over, told, .. } = leaving;
+            // What the warehouse did not take back is not given up.
+            let office = office.filter(|(_, term)| cx.term() != Some(*term));
             let (open, pending) = (cx.state.open.len() as u64, cx.state.accepted.len() as u64);
             let farewell = Farewell { peer: cx.me.id, office, handed_over, open, pending, told };
             let office = office.map(|(office, _)| office.name());

@@ -53,6 +53,27 @@ fn a_trader_settles_what_it_has_gives_up_and_then_stops() {
     assert!(bench.peer.has_ended());
 }
 
+/// Otherwise orders that it takes meanwhile are in a store that is never started again.
+#[test]
+fn a_leaving_trader_waits_for_the_warehouse_and_takes_nothing_meanwhile() {
+    let mut bench = in_office();
+    bench.ask(1, Ask::Leave);
+    bench.broken("control");
+    bench.after(DRAIN_MAX.as_millis() as u64 - 1);
+    assert_eq!(bench.calls("resign"), 0, "it may come back");
+    bench.after(1);
+    let mut lines = bench.came("resign", Err(no_answer()));
+    lines.extend(bench.say("from-10", trade(None, &[order(10, 2)])));
+    assert!(!lines.iter().any(|line| line.contains("10-2 deposited")), "{lines:?}");
+    assert!(!bench.journal.accepted.keys().any(|id| *id == order(10, 2).id), "{lines:?}");
+    for _ in 0..LEAVE_MAX.as_secs() {
+        lines.extend(bench.after(1_000));
+    }
+    assert!(bench.peer.has_ended());
+    let said = lines.iter().find(|line| line.starts_with("reply r1")).unwrap_or_else(|| panic!("{lines:?}"));
+    assert!(!said.contains("primary"), "the office was not given up: {said}");
+}
+
 /// Nothing is settled without it; its orders are in the store, for the next start.
 #[test]
 fn a_stopping_trader_does_not_wait_for_a_warehouse_that_is_gone() {
@@ -65,6 +86,8 @@ fn a_stopping_trader_does_not_wait_for_a_warehouse_that_is_gone() {
             bench.after(2 * alone_ms);
             assert_eq!(bench.calls("resign"), 0, "it answers: what is here is settled first");
             bench.broken("control");
+            bench.after(alone_ms - 1);
+            assert_eq!(bench.calls("resign"), 0, "it may come back");
         } else {
             bench.broken("control");
             bench.turn([Input::Stop]);

@@ -26,17 +26,24 @@ struct Race {
 struct GivingUp {
     /// The peer that it goes to; 0: nobody.
     to: PeerId,
-    /// Since when. None: the warehouse is being told.
-    since: Option<Now>,
+    /// What is still at the desk then is left to the next holder. None: the warehouse is being told.
+    until: Option<Now>,
+    /// This process stops and will be started again, and the warehouse does not see it: then what is at the desk is left
+    /// to that start, since without the warehouse nothing is settled.
+    alone_until: Option<Now>,
 }
 
 impl GivingUp {
-    /// What is still at the desk then is left to the next holder, or to this store's next start: without the warehouse
-    /// nothing is settled, and who stops does not wait for it.
-    fn until(&self, facts: &Facts) -> Option<Now> {
-        let alone = facts.stopping && !facts.present;
-        let limit = if alone { STOP_ALONE_MAX } else { DRAIN_MAX };
-        Some(self.since?.after_ms(limit.as_millis() as u64))
+    fn due(&self) -> Option<Now> {
+        let until = self.until?;
+        Some(self.alone_until.map_or(until, |alone| alone.min(until)))
+    }
+
+    /// Who goes for good waits for the warehouse as long as for anything else: nothing of it comes back later.
+    fn note_alone(&mut self, facts: &Facts) {
+        let alone = facts.stopping && !facts.leaving && !facts.present;
+        let until = || facts.now().after_ms(STOP_ALONE_MAX.as_millis() as u64);
+        self.alone_until = alone.then(|| self.alone_until.unwrap_or_else(until));
     }
 }
 
@@ -78,10 +85,9 @@ impl Offices {
 
     // ---- turns
 
-    pub(super) fn due(&self, facts: &Facts) -> Option<Now> {
+    pub(super) fn due(&self) -> Option<Now> {
         let timers = self.races.iter().filter_map(|race| race.timer).map(|(at, _)| at);
-        let given_up = self.giving_up.as_ref().and_then(|giving_up| giving_up.until(facts));
-        timers.chain(self.consider_at).chain(given_up).min()
+        timers.chain(self.consider_at).chain(self.giving_up.as_ref().and_then(GivingUp::due)).min()
     }
 
     pub(super) fn wake(&mut self, cx: &mut Cx<'_>) {
@@ -225,25 +231,28 @@ impl Offices {
 
     // ---- giving up
 
+    /// Nothing more is taken, also where the warehouse did not take the office back.
     pub(super) fn is_giving_up(&self) -> bool {
-        self.giving_up.is_some()
+        self.giving_up.is_some() || self.ended_early.is_some()
     }
 
     /// The trader takes no more orders. Once its desk is empty the office goes to a successor (0: to nobody).
     pub(super) fn give_up(&mut self, cx: &mut Cx<'_>, to: PeerId) {
         if cx.term().is_some() && self.giving_up.is_none() {
-            self.giving_up = Some(GivingUp { to, since: Some(cx.now()) });
+            let until = Some(cx.now().after_ms(DRAIN_MAX.as_millis() as u64));
+            self.giving_up = Some(GivingUp { to, until, alone_until: None });
         }
     }
 
     /// Tells the warehouse once the desk is empty, or has had its time.
     pub(super) fn resign_when_drained(&mut self, cx: &mut Cx<'_>, desk_is_empty: bool) {
         let (Some(giving_up), Some(term)) = (&mut self.giving_up, cx.term()) else { return };
-        let Some(until) = giving_up.until(cx.facts) else { return };
-        if !desk_is_empty && until > cx.now() {
+        giving_up.note_alone(cx.facts);
+        let Some(due) = giving_up.due() else { return };
+        if !desk_is_empty && due > cx.facts.at.now {
             return;
         }
-        giving_up.since = None;
+        giving_up.until = None;
         let given_up = GivenUp { term, to: giving_up.to, pass_over: !self.resign_replies.is_empty() };
         cx.demand(Purpose::Resign(term), |hello| Ask::Resign(hello, given_up));
     }
@@ -301,7 +310,7 @@ impl Offices {
         facts.term().is_none() || self.is_out_unheard(facts)
     }
 
-    /// The warehouse could not be told, so that nobody else has become the home of what is here.
+    /// The warehouse could not be told, so that what was accepted under the present term has no other home.
     pub(super) fn is_out_unheard(&self, facts: &Facts) -> bool {
         self.ended_early.is_some() && self.ended_early == facts.term()
     }
