@@ -193,7 +193,7 @@ pub enum Command {
     /// One load process of bench
     #[command(hide = true)]
     BenchLoad(BenchLoadArgs),
-    /// Explain a command or a topic: exit-codes, invariants, configuration
+    /// Explain a command or a topic: exit-codes, invariants, metrics, configuration
     #[command(before_help = "Examples:
   bazaar help dump
   bazaar help exit-codes")]

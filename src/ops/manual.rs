@@ -14,7 +14,7 @@ const CONFIGURATION: &str = include_str!("../../docs/configuration.md");
 const COMMANDS: &str = include_str!("../../docs/commands.md");
 
 /// What help is there that is of no command.
-const TOPICS: [&str; 3] = ["exit-codes", "invariants", "configuration"];
+const TOPICS: [&str; 4] = ["exit-codes", "invariants", "metrics", "configuration"];
 
 /// Prints what a topic or a command is about; of nothing the program's help.
 ///
@@ -33,8 +33,20 @@ fn about(topic: &str) -> String {
     match topic {
         "exit-codes" => EXIT_CODES.to_owned(),
         "configuration" => CONFIGURATION.to_owned(),
+        "metrics" => metrics(),
         _ => invariants(),
     }
+}
+
+/// The table of figures, as the commands' page has it.
+fn metrics() -> String {
+    let rows = COMMANDS.lines().skip_while(|line| *line != "| figure | is |").skip(2);
+    let row = |line: &str| {
+        let (figure, is) = line.trim_matches(['|', ' ']).split_once(" | ").unwrap_or((line, ""));
+        format!("{:<18} {}\n", figure.replace('`', ""), is.replace('`', ""))
+    };
+    let rows: String = rows.take_while(|line| line.starts_with("| `")).map(row).collect();
+    format!("What bazaar status --json says of each node.\n\n{rows}")
 }
 
 /// The table of checks, as the commands' page has it.
@@ -172,6 +184,14 @@ mod tests {
         assert!(said(&["configuration"]).unwrap().contains("stock.json"));
         let invariants = said(&["invariants"]).unwrap();
         assert_eq!(invariants.lines().filter(|line| line.starts_with('V')).count(), 12, "{invariants}");
+        let metrics = said(&["metrics"]).unwrap();
+        let schema: serde_json::Value =
+            serde_json::from_str(include_str!("../../docs/json-schema.json")).unwrap();
+        let figures = &schema["$defs"]["status"]["properties"]["nodes"]["items"]["properties"];
+        for figure in figures.as_object().unwrap().keys() {
+            let of = |name: &str| name.split(", ").any(|name| name.trim() == figure);
+            assert!(metrics.lines().any(|line| line.get(..18).is_some_and(of)), "{figure} in {metrics}");
+        }
         assert!(said(&["bench", "market"]).unwrap().contains("--clients"));
         assert!(said(&[]).unwrap().contains("Usage: bazaar"));
         let failure = said(&["invariant"]).unwrap_err();

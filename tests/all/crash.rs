@@ -15,7 +15,7 @@ const LOAD: [&str; 6] = ["--nodes", "6", "--interval", "2ms", "--deposit-every",
 const RUN_MAX: Duration = Duration::from_secs(80);
 
 /// Keys that scripts rely on, in their order.
-const KEYS: [&str; 18] = [
+const KEYS: [&str; 19] = [
     "nodes",
     "buyers",
     "sellers",
@@ -34,6 +34,7 @@ const KEYS: [&str; 18] = [
     "failovers",
     "ledger_records",
     "first_sale_s",
+    "version",
 ];
 
 fn load<'a>(more: &[&'a str]) -> Vec<&'a str> {

@@ -26,11 +26,12 @@ use crate::journal::OpenError;
 /// one. `docs/json-schema.json` has the keys.
 const JSON_VERSION: u64 = 1;
 
-/// The object with its version in front.
+/// The object with its version, behind all else.
 pub(crate) fn versioned(mut object: Value) -> Value {
-    let members = object.as_object_mut().map(std::mem::take).unwrap_or_default();
-    let version = [("version".to_owned(), JSON_VERSION.into())];
-    Value::Object(version.into_iter().chain(members).collect())
+    if let Some(members) = object.as_object_mut() {
+        members.insert("version".to_owned(), JSON_VERSION.into());
+    }
+    object
 }
 
 /// The object that a command prints with `--json`, in one line.

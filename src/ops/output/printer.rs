@@ -23,7 +23,7 @@ pub(crate) enum Shape {
     Csv,
     /// One object per line.
     Jsonl,
-    /// One object `{"version": 1, "view": ..., "rows": [...]}`: `--json`.
+    /// One object `{"view": ..., "rows": [...], "version": 1}`: `--json`.
     Object {
         /// Value of its `view`.
         view: &'static str,
@@ -165,7 +165,7 @@ impl<'a> Printer<'a> {
         self.print_waiting()?;
         self.begin()?;
         if let Shape::Object { .. } = self.shape {
-            writeln!(self.out, "]}}")?;
+            writeln!(self.out, "],\"version\":{JSON_VERSION}}}")?;
         }
         self.out.flush().map(|()| self.left_out)
     }
@@ -179,9 +179,7 @@ impl<'a> Printer<'a> {
             Shape::Table { color: true } => writeln!(self.out, "\x1b[1m{}\x1b[0m", self.line(&keys)),
             Shape::Table { color: false } => writeln!(self.out, "{}", self.line(&keys)),
             Shape::Csv => self.print_csv(&keys),
-            Shape::Object { view } => {
-                writeln!(self.out, "{{\"version\":{JSON_VERSION},\"view\":\"{view}\",\"rows\":[")
-            }
+            Shape::Object { view } => writeln!(self.out, "{{\"view\":\"{view}\",\"rows\":["),
             Shape::Jsonl => Ok(()),
         }
     }
