@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use super::market::IDLE_OF_RING;
-
 use crate::journal::mend::word;
 use crate::limits::{PEERS_MAX, PRODUCT_NAME_MAX, PRODUCTS_MAX, STOCK_MAX, UNIT_PRICE_MAX};
 use crate::types::{Money, PeerId};
@@ -167,7 +166,7 @@ impl ConfigError {
             ConfigError::Malformed { file, .. } => format!("mend that place in {}", word(file)),
             ConfigError::NoEntry { nodes, .. } => {
                 let traded = nodes.saturating_sub(IDLE_OF_RING);
-                let sellers = traded.min(2).min(traded / 2);
+                let sellers = (traded / 2).min(2);
                 let buyers = traded - sellers;
                 format!("add one, or leave the files out: bazaar up --buyers {buyers} --sellers {sellers}")
             }

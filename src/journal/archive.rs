@@ -39,8 +39,8 @@ pub(crate) struct NoSegment {
     pub from: Option<Seq>,
 }
 
-/// Moves the segments whose rows are all before `before`, and before the rows that checkpoint and mark name, from the stopped store in `dir` to a new file `out`. `checked_to`
-/// is told how far its rows were read.
+/// Moves the segments whose rows are all before `before`, and before the rows that checkpoint and mark name, from the
+/// stopped store in `dir` to a new file `out`. `checked_to` is told how far its rows were read.
 ///
 /// # Errors
 /// The store is in use, damaged or of another log; `out` is there; the disk fails. The store is as it was, but for a full

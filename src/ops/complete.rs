@@ -123,7 +123,7 @@ fn nodes() -> Vec<(String, String)> {
     peers.collect()
 }
 
-/// Those of a market that is up, of one that is stopped, or of the files that one would be made of.
+/// Those of a market that is up, or of one that is stopped.
 fn goods() -> Vec<(String, String)> {
     let told = |rows: &Value| -> Option<Vec<(String, String)>> {
         let good = |row: &Value| Some((row["product"].as_str()?.to_owned(), String::new()));

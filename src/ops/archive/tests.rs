@@ -66,13 +66,23 @@ fn an_archived_ledger_is_whole_with_its_archives_and_says_what_it_lacks_without(
     let segments = || fs::read_dir(node.join("store/sealed")).unwrap().count();
     let count = segments();
     assert!(count >= 4, "{count} segments");
-    assert_eq!(archive_to(&at("m"), 1, &at("none")).unwrap_err().exit, exit::NO);
+    let early = archive_to(&at("m"), 1, &at("none")).unwrap_err();
+    let hint = early.hint.unwrap();
+    let row =
+        hint.split_once("--before ").and_then(|(_, rest)| rest.split(' ').next()?.parse().ok()).unwrap();
+    assert!((early.exit, row > 1) == (exit::NO, true) && row <= last.0 / 2, "{hint}");
+    assert_eq!(
+        archive_to(&at("m"), row - 1, &at("none")).unwrap_err().exit,
+        exit::NO,
+        "the lowest that works"
+    );
+    assert_eq!(archive_to(&at("m"), row, &at("zeroth")), Ok(exit::DONE), "{hint}");
     assert_eq!(archive_to(&at("m"), last.0 / 2, &at("first")), Ok(exit::DONE));
     assert_eq!(archive_to(&at("m"), last.0, &at("first")).unwrap_err().exit, exit::USAGE, "it is there");
     assert_eq!(archive_to(&at("m"), last.0, &at("second")), Ok(exit::DONE));
     assert_eq!(segments(), 1, "the state before what is left");
 
-    let both = [at("second"), at("first")];
+    let both = [at("second"), at("first"), at("zeroth")];
     let mut whole = opened(&node, &both).unwrap();
     assert_eq!((rows(&mut whole), whole.archived_to()), (all.clone(), Seq(0)));
     let found = audit(std::slice::from_mut(&mut whole), 5).unwrap();
@@ -88,7 +98,7 @@ fn an_archived_ledger_is_whole_with_its_archives_and_says_what_it_lacks_without(
     assert!(found.unchecked(Check::Money) && !found.unchecked(Check::Chain));
     drop(rest);
     for (wrong, code) in [
-        (&both[1..], exit::DIRECTORY),
+        (&both[1..2], exit::DIRECTORY),
         (&[at("m/warehouse/mark")], exit::DIRECTORY),
         (&[at("absent")], exit::USAGE),
     ] {
