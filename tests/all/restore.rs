@@ -26,6 +26,12 @@ fn started_on<'a>(market: &'a Market) -> Up<'a> {
     up
 }
 
+/// A person's order is done: a deposit, since the market's buyers may have bought all that there is of any good.
+fn ordered_by_hand(market: &Market) {
+    let sold = market.run(&["sell", "fish"]).expect(0);
+    assert!(sold.stdout.starts_with("deposited 1 fish"), "{sold:?}");
+}
+
 /// A market that starts and stops quickly.
 const SMALL: [&str; 8] = ["--buyers", "1", "--sellers", "1", "--interval", "2ms", "--deposit-every", "10ms"];
 const SMALL_PEERS: std::ops::RangeInclusive<u32> = 1..=4;
@@ -130,11 +136,11 @@ fn a_lost_store_is_mended_by_a_backup_of_the_running_market_as_often_as_it_takes
     let _one = alone();
     let market = Market::new();
     let up = started_on(&market);
-    market.run(&["buy", "fish"]).expect(0);
+    ordered_by_hand(&market);
     let backup = market.run(&["backup", "--out", "b", "--json"]).expect(0).object();
     let rows = backup["last_seq"].as_u64().unwrap();
     assert!(rows >= 150, "{backup}");
-    market.run(&["buy", "fish"]).expect(0);
+    ordered_by_hand(&market);
     trade(&up, 100);
     market.run(&["backup", "--out", "b"]).refused(2, "not empty");
     up.interrupt().expect(0);
@@ -153,8 +159,7 @@ fn a_lost_store_is_mended_by_a_backup_of_the_running_market_as_often_as_it_takes
         generations.push(restored["generation"].as_u64().unwrap());
 
         let up = started_on(&market);
-        let bought = market.run(&["buy", "fish"]).expect(0);
-        assert!(bought.stdout.starts_with("bought 1 fish"), "{bought:?}");
+        ordered_by_hand(&market);
         up.interrupt().expect(0);
         assert!(lost(&market) > 0, "answers behind the backup are counted");
         nothing_is_open(&market, 1..=6);
