@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use super::node::{KeepFlags, LogFlags, MarketFlags, ShopperFlags, TimerFlags};
 use super::value::{self, Pieces};
 use crate::limits::PEERS_MAX;
-use crate::types::{Number, PeerId};
+use crate::types::{Consistency, Number, PeerId};
 
 /// The market's directory unless said otherwise.
 pub(crate) const MARKET_DIR: &str = crate::journal::mend::MARKET_DIR;
@@ -197,6 +197,17 @@ pub struct ResignArgs {
     /// Who takes the office over [default: whom the peers elect]
     #[arg(long, value_name = "PEER", value_parser = value::peer, allow_hyphen_values = true)]
     pub to: Option<PeerId>,
+}
+
+/// `bazaar mode`.
+#[derive(Args, Clone, Debug)]
+pub struct ModeArgs {
+    /// When traders answer from now on: cacheless or cached
+    #[arg(value_name = "MODE", value_parser = value::consistency)]
+    pub mode: Consistency,
+    /// See [`ConnectFlags`].
+    #[command(flatten)]
+    pub market: ConnectFlags,
 }
 
 /// `bazaar status`.

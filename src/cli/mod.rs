@@ -26,11 +26,11 @@ use clap::{ArgAction, Args, ColorChoice, CommandFactory, FromArgMatches, Parser,
 pub(crate) use inspect::{DumpArgs, Filter, Format, Target, VerifyArgs, View};
 pub(crate) use keep::{ArchiveArgs, BackupArgs, RestoreArgs};
 pub(crate) use market::{
-    BuyArgs, ConnectFlags, LeaveArgs, MARKET_DIR, OrderFlags, PeerFlags, ResignArgs, Restart, SellArgs,
-    Shape, StatusArgs, UpArgs,
+    BuyArgs, ConnectFlags, LeaveArgs, MARKET_DIR, ModeArgs, OrderFlags, PeerFlags, ResignArgs, Restart,
+    SellArgs, Shape, StatusArgs, UpArgs,
 };
 pub(crate) use node::{
-    BASE_PORT, JoinArgs, KeepFlags, LogFormat, NodeFlags, PeerArgs, ShopperFlags, WarehouseArgs,
+    BASE_PORT, JoinArgs, KeepFlags, LogFormat, MarketFlags, NodeFlags, PeerArgs, ShopperFlags, WarehouseArgs,
 };
 pub(crate) use simulate::SimulateArgs;
 pub(crate) use soak::{FaultKind, KeepStores, SoakArgs};
@@ -140,6 +140,11 @@ pub enum Command {
   bazaar leave --peer 4
   bazaar leave --connect :7704")]
     Leave(LeaveArgs),
+    /// Have the traders answer in another consistency mode, without stopping trade
+    #[command(before_help = "Examples:
+  bazaar mode cached        answered from the traders' caches, settled later: some are taken back
+  bazaar mode cacheless     answered when the warehouse has settled")]
+    Mode(ModeArgs),
     /// Show what stores hold; never writes to them
     #[command(before_help = "Examples:
   bazaar dump                                        summary of the market in ./bazaar-data

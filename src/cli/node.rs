@@ -7,10 +7,10 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::size::{self, Bytes};
-use super::value::{self, Consistency, NodeAddr, Range};
+use super::value::{self, NodeAddr, Range};
 use crate::config;
 use crate::limits::{KEEP_BYTES, LOG_FILES, LOG_SIZE, TRADER_QUEUE_ORDERS_MAX};
-use crate::types::{PeerId, Role};
+use crate::types::{Consistency, PeerId, Role};
 
 /// The warehouse's port unless said otherwise; a peer's is this plus its id.
 pub(crate) const BASE_PORT: u16 = 7700;
@@ -126,9 +126,10 @@ pub struct MarketFlags {
     /// Directory with topology.json, config_buyers_sellers.json and stock.json
     #[arg(long, value_name = "DIR", default_value = config::DEFAULT_DIR, env = "BAZAAR_CONFIG_DIR")]
     pub config_dir: PathBuf,
-    /// When traders answer; cacheless: after the warehouse has settled
-    #[arg(long, value_name = "MODE", default_value = "cacheless", value_parser = value::consistency, env = "BAZAAR_CONSISTENCY")]
-    pub consistency: Consistency,
+    /// When traders of a new market answer; cacheless: after the warehouse has settled; cached: from their caches, settled
+    /// later. A market keeps its mode until bazaar mode changes it [default: cacheless]
+    #[arg(long, value_name = "MODE", value_parser = value::consistency, env = "BAZAAR_CONSISTENCY")]
+    pub consistency: Option<Consistency>,
     /// The trader's share of each sale
     #[arg(long, value_name = "PERCENT", default_value = "5", value_parser = value::percent, allow_hyphen_values = true, env = "BAZAAR_COMMISSION_PERCENT")]
     pub commission_percent: u8,

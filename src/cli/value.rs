@@ -8,7 +8,7 @@ use crate::limits::{
     ADDR_BYTES_MAX, HEARTBEAT_MIN, PEERS_MAX, QUANTITY_MAX, SUSPECT_AFTER_MIN, TIMER_MAX,
     TRADER_QUEUE_ORDERS_MAX,
 };
-use crate::types::{Number, OrderId, PeerId, Quantity, WallMicros};
+use crate::types::{Consistency, Number, OrderId, PeerId, Quantity, WallMicros};
 
 /// Why a value is refused, and how to write a right one. clap names the flag and the value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -275,20 +275,12 @@ pub(crate) fn neighbour(text: &str) -> Result<(PeerId, NodeAddr), ValueError> {
     }
 }
 
-/// When traders answer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Consistency {
-    /// After the warehouse has settled.
-    #[default]
-    Cacheless,
-}
-
-/// The mode's name.
+/// The name of a consistency mode.
 pub(crate) fn consistency(text: &str) -> Result<Consistency, ValueError> {
-    match text {
-        "cacheless" => Ok(Consistency::Cacheless),
-        "cached" | "escrow" => refuse("not there yet, use cacheless", "--consistency cacheless"),
-        _ => refuse("not a consistency mode", "--consistency cacheless"),
+    match Consistency::ALL.into_iter().find(|mode| mode.name() == text) {
+        Some(Consistency::Escrow) => refuse("not there yet", "there are cacheless and cached"),
+        Some(mode) => Ok(mode),
+        None => refuse("not a consistency mode", "there are cacheless and cached"),
     }
 }
 
@@ -376,6 +368,7 @@ mod tests {
         assert!(order_id("4").is_err() && order_id("4-0").is_err());
         assert!(percent("100").is_ok() && percent("101").is_err());
         assert!(base_port("64535").is_ok() && base_port("64536").is_err() && base_port("0").is_ok());
-        assert!(consistency("cached").unwrap_err().why.contains("not there yet"));
+        assert_eq!(consistency("cached"), Ok(Consistency::Cached));
+        assert!(consistency("escrow").unwrap_err().why.contains("not there yet"));
     }
 }

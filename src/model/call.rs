@@ -9,8 +9,8 @@ use super::report::Report;
 use super::row::Outcome;
 use super::warehouse::{Denied, GivenUp, Opened};
 use crate::types::{
-    Epoch, Generation, Hash, Money, Number, Office, Order, OrderKind, PeerId, ProcessId, Quantity, Stamp,
-    Term,
+    Consistency, Epoch, Generation, Hash, Money, Number, Office, Order, OrderKind, PeerId, ProcessId,
+    Quantity, Seq, Stamp, Term,
 };
 
 /// What one node asks of another, or a person of a node.
@@ -46,6 +46,8 @@ pub enum Ask {
     Leave,
     /// Trader: it settles what it has and gives its office up, to a peer or (0) to nobody.
     ResignByHand(PeerId),
+    /// Warehouse: traders are to answer in this mode from now on.
+    Mode(Consistency),
 }
 
 /// The answer to an [`Ask`].
@@ -73,6 +75,8 @@ pub enum Answer {
     Left(Farewell),
     /// To `ResignByHand`: which office it was, if it had one.
     Resigned(Option<(Office, Term)>),
+    /// To `Mode`: the mode before, and the row of the change; none: the market was in that mode already.
+    Mode(Consistency, Option<Seq>),
 }
 
 /// Why an answer is not the one that was waited for, for a log that people read.

@@ -2,14 +2,14 @@
 //!
 //! Bully finds a candidate; what makes it a trader is a grant of the warehouse. A write is admitted iff its term equals
 //! the present grant, so a trader that was replaced without knowing can do no harm. `Offices` is the fold of the
-//! ledger's office, fence, paired and restored rows; `Roster` is what others are told of it, and of which holders are
+//! ledger's office, fence, paired, restored and mode rows; `Roster` is what others are told of it, and of which holders are
 //! seen alive.
 
 use serde::{Deserialize, Serialize};
 
 use super::evidence::Licence;
 use super::row::Record;
-use crate::types::{Generation, Office, PeerId, ProcessId, Seq, Term};
+use crate::types::{Consistency, Generation, Office, PeerId, ProcessId, Seq, Term};
 
 /// One grant of an office.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,7 +89,7 @@ impl Offices {
         }
     }
 
-    /// Takes an office, fence, paired or restored row in; other rows change nothing.
+    /// Takes an office, fence, paired, restored or mode row in; other rows change nothing.
     pub(crate) fn apply(&mut self, seq: Seq, record: &Record) {
         match record {
             Record::Office { office, trader, process, term, .. } => {
@@ -117,6 +117,8 @@ impl Offices {
                 // Terms of the part that was lost are never granted again.
                 self.last_term = self.last_term.max(generation.before_first_term());
             }
+            // The terms that were of another mode are fenced by then.
+            Record::Mode { .. } => {}
             _ => return,
         }
         self.seq = seq;
@@ -145,7 +147,7 @@ pub struct Seat {
 pub struct Roster {
     /// Of the ledger: a restored one goes on from an earlier sequence.
     pub generation: Generation,
-    /// Sequence of the last office, fence, paired or restored row; 0: no office was ever granted.
+    /// Sequence of the last office, fence, paired, restored or mode row; 0: no office was ever granted.
     pub seq: Seq,
     /// Counts changes of presence and address under one sequence (per life of the warehouse).
     pub version: u64,
@@ -155,6 +157,8 @@ pub struct Roster {
     pub secondary: Option<Seat>,
     /// They share the peers.
     pub paired: bool,
+    /// When they answer.
+    pub mode: Consistency,
     /// Peers that are not to stand for an office now.
     pub passed_over: Vec<PeerId>,
 }

@@ -203,6 +203,7 @@ impl Display for Ask {
             Ask::Quiesce => f.write_str("quiesce"),
             Ask::Leave => f.write_str("leave"),
             Ask::ResignByHand(to) => write!(f, "resign by hand to {to}"),
+            Ask::Mode(mode) => write!(f, "mode {}", mode.name()),
         }
     }
 }
@@ -230,6 +231,8 @@ impl Display for Answer {
             }
             Answer::Resigned(Some((office, term))) => write!(f, "resigned {office} term {term}"),
             Answer::Resigned(None) => f.write_str("not in office"),
+            Answer::Mode(before, None) => write!(f, "{} already", before.name()),
+            Answer::Mode(before, Some(row)) => write!(f, "{} until row {row}", before.name()),
         }
     }
 }

@@ -30,7 +30,9 @@ use crate::model::peer::{self, Me, Peer, PeerState, Secret};
 use crate::model::shopper::Habits;
 use crate::model::step::{Machine, Numbers};
 use crate::model::warehouse::{self, Rules, Warehouse};
-use crate::types::{Generation, Money, Now, PeerId, ProcessId, Quantity, Role, SecretKey, Seq, Token};
+use crate::types::{
+    Consistency, Generation, Money, Now, PeerId, ProcessId, Quantity, Role, SecretKey, Seq, Token,
+};
 use crate::wire::arrival::Arrival;
 use crate::wire::client::dial::Dialer;
 use crate::wire::client::{CallError, Node};
@@ -90,6 +92,8 @@ pub(crate) struct WarehouseSpec {
     pub commission_percent: u8,
     /// Initial goods of a new ledger.
     pub goods: Vec<(String, Quantity, Money)>,
+    /// Mode of a new ledger.
+    pub mode: Consistency,
 }
 
 /// What a peer is told.
@@ -210,6 +214,7 @@ pub(crate) fn run_warehouse(spec: WarehouseSpec) -> Result<(), BootError> {
         restore: journal::mend::restore_in_place(&start.settings.data_dir),
         heartbeat_ms: start.settings.heartbeat_ms,
         goods: spec.goods,
+        mode: spec.mode,
     };
     let line = recovered.recovery.line("ledger", 0);
     let machine = |now| Warehouse::new(parts, now);

@@ -14,6 +14,7 @@ pub mod leave;
 pub(crate) mod live;
 pub mod manual;
 pub(crate) mod market;
+pub mod mode;
 pub mod nodes;
 pub mod order;
 pub mod output;

@@ -24,6 +24,7 @@ pub fn warehouse(args: &WarehouseArgs, global: &Global) -> Result<u8, Failure> {
         settings: settings(&args.node, args.listen(), args.data_dir.clone()),
         cluster: args.node.cluster.clone(),
         commission_percent: args.market.commission_percent,
+        mode: args.market.consistency.unwrap_or_default(),
         goods: goods.into_iter().map(|good| (good.name, good.quantity, good.unit_price)).collect(),
     };
     ended(boot::run_warehouse(spec))

@@ -72,6 +72,7 @@ fn boot_warehouse(disk: &Disk, mut secrets: Chance, world: &World<'_>) -> Result
         pid: starts as u32,
         heartbeat_ms: TIMERS_MS,
         goods: world.load.goods.clone(),
+        mode: world.load.mode,
     };
     Ok(run(Warehouse::new(parts, Now(0)), journal, pump, recovery, secrets))
 }

@@ -97,15 +97,19 @@ fn blocks<R: Stored>(store: &dyn StoreRead, log: Tree) -> Result<Vec<Block<R>>, 
     pairs.iter().map(decode).collect()
 }
 
-/// A term is ended by the word of its own peer, of the present holder of the other office, or of a peer to whom the very
-/// next row grants the office.
+/// A term is ended by the word of its own peer, of the present holder of the other office, of a peer to whom the very
+/// next row grants the office, or of the warehouse before it changes the mode.
 pub(super) fn fenced_by_who_may(rows: &[(Record, Option<Outcome>)]) -> Result<(), Failure> {
-    let (mut offices, next) = (Offices::default(), rows.iter().map(|(record, _)| record).skip(1));
-    for ((nth, (record, _)), next) in (1..).zip(rows).zip(next.map(Some).chain([None])) {
+    let mut offices = Offices::default();
+    for (nth, (record, _)) in (1..).zip(rows) {
+        let mut behind = rows[nth as usize..].iter().map(|(record, _)| record);
+        let next = behind.clone().next();
+        let mode = behind.find(|record| !matches!(record, Record::Fence { .. }));
         if let Record::Fence { office, trader, term, by, .. } = record {
             let is_partner = offices.held_by(*by).is_some_and(|own| own.office != *office);
             let granted = matches!(next, Some(Record::Office { office: to, trader, .. }) if (to, trader) == (office, by));
-            if by != trader && !is_partner && !granted {
+            let mode_follows = *by == PeerId::WAREHOUSE && matches!(mode, Some(Record::Mode { .. }));
+            if by != trader && !is_partner && !granted && !mode_follows {
                 let why =
                     format!("row {nth}: term {term} of {trader} was fenced by {by}, which held no office");
                 return Err(Failure::new("fence", why));
@@ -151,7 +155,8 @@ mod tests {
     use super::*;
     use crate::model::row::OutcomeKind;
     use crate::types::{
-        Money, Number, Office, OrderKind, ProcessId, ProductId, Quantity, Stamp, Term, WallMicros,
+        Consistency, Money, Number, Office, OrderKind, ProcessId, ProductId, Quantity, Stamp, Term,
+        WallMicros,
     };
 
     fn outcome(filled: u64) -> Outcome {
@@ -207,6 +212,9 @@ mod tests {
         assert_eq!(check(vec![fence(5)]), Ok(()), "the other trader");
         assert_eq!(check(vec![fence(4), grant(Office::Primary, 4, 3)]), Ok(()), "who takes the office");
         assert_eq!(check(vec![fence(4)]), Err("fence"));
+        let mode = Record::Mode { mode: Consistency::Cached, clock: Stamp(1) };
+        assert_eq!(check(vec![fence(0), mode]), Ok(()), "a change of the mode");
+        assert_eq!(check(vec![fence(0)]), Err("fence"));
         assert_eq!(check(vec![fence(4), grant(Office::Secondary, 4, 3)]), Err("fence"));
         let ended = Record::Fence {
             office: Office::Secondary,

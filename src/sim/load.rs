@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::chance::Chance;
 use crate::model::shopper::Habits;
-use crate::types::{Money, PeerId, Quantity, Role};
+use crate::types::{Consistency, Money, PeerId, Quantity, Role};
 
 /// Fewest peers that place orders: two may hold the offices, and those place none.
 const SHOPPERS_MIN: u64 = 3;
@@ -22,6 +22,8 @@ pub(super) struct Load {
     pub goods: Vec<(String, Quantity, Money)>,
     /// How many orders are to be placed in all.
     pub orders: u64,
+    /// When traders answer at first.
+    pub mode: Consistency,
     /// No peer takes the primary office over from a lower one.
     pub no_preempt: bool,
     plans: Vec<PeerPlan>,
@@ -55,6 +57,7 @@ impl Load {
         Load {
             goods: goods(&mut chance),
             orders,
+            mode: mode(seed),
             no_preempt: chance.one_in(4),
             plans: roles.into_iter().zip(links).map(plan).collect(),
             over: false,
@@ -77,6 +80,10 @@ impl Load {
 /// Milliseconds in which the orders of a seed are placed if nothing goes wrong.
 pub(super) fn takes_ms(seed: u64) -> u64 {
     Chance::of(seed, "takes").pick(&[2_000, 8_000, 20_000, 45_000])
+}
+
+fn mode(seed: u64) -> Consistency {
+    Chance::of(seed, "mode").pick(&[Consistency::Cacheless, Consistency::Cached])
 }
 
 fn goods(chance: &mut Chance) -> Vec<(String, Quantity, Money)> {

@@ -117,11 +117,13 @@ pub enum Mark {
     Left,
     /// A peer was passed over in elections.
     PassedOver,
+    /// The market's consistency mode was changed.
+    ModeChanged,
 }
 
 impl Mark {
     /// All there are.
-    pub(crate) const ALL: [Mark; 50] = [
+    pub(crate) const ALL: [Mark; 51] = [
         Mark::Grant,
         Mark::Fence,
         Mark::Pair,
@@ -172,6 +174,7 @@ impl Mark {
         Mark::Resigned,
         Mark::Left,
         Mark::PassedOver,
+        Mark::ModeChanged,
     ];
 
     /// As printed.
@@ -227,6 +230,7 @@ impl Mark {
             Mark::Resigned => "resigned",
             Mark::Left => "left",
             Mark::PassedOver => "passed over",
+            Mark::ModeChanged => "mode changed",
         }
     }
 }
@@ -317,6 +321,7 @@ impl Marks {
             Record::Fence { .. } => self.mark(Mark::Fence),
             Record::Paired { .. } => self.mark(Mark::Pair),
             Record::Refusal { reason: None, .. } => self.mark(Mark::SoldOut),
+            Record::Mode { .. } => self.mark(Mark::ModeChanged),
             _ => {}
         }
     }

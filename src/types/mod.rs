@@ -271,7 +271,10 @@ pub enum Consistency {
 }
 
 impl Consistency {
-    /// As printed.
+    /// All, by their codes.
+    pub const ALL: [Consistency; 3] = [Consistency::Cacheless, Consistency::Cached, Consistency::Escrow];
+
+    /// As typed and printed.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Consistency::Cacheless => "cacheless",

@@ -54,6 +54,13 @@ impl Offices {
                 let terms = self.terms.max(generation.before_first_term());
                 *self = Offices { terms, ..Offices::default() };
             }
+            // What was decided in a term is judged by the term's mode.
+            Record::Mode { .. } => {
+                let vacant = Office::BOTH.into_iter().all(|office| self.holder(office).is_none());
+                alarms.check(Check::Fencing, vacant, || {
+                    Example::row(place, "the mode was changed during a term")
+                });
+            }
             _ => self.written(place, record, alarms),
         }
     }

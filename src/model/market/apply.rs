@@ -28,6 +28,10 @@ impl Market {
                 self.generation = *generation;
                 self.offices.apply(seq, record);
             }
+            Record::Mode { mode, .. } => {
+                self.mode = *mode;
+                self.offices.apply(seq, record);
+            }
             _ => self.offices.apply(seq, record),
         }
         let outcome = record.outcome(seq, time)?;

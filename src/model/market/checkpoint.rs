@@ -11,7 +11,7 @@ use crate::model::row::Record;
 use crate::model::session::{Decided, Session, Window};
 use crate::model::totals::Totals;
 use crate::types::{
-    Epoch, Generation, Hash, Money, OrderId, PeerId, PublicKey, Quantity, Seq, Stamp, WallMicros,
+    Consistency, Epoch, Generation, Hash, Money, OrderId, PeerId, PublicKey, Quantity, Seq, Stamp, WallMicros,
 };
 
 /// One piece of a market in a checkpoint. Persisted: append only.
@@ -95,6 +95,8 @@ pub enum Part {
         /// A bit for each, the lowest first.
         word: u64,
     },
+    /// 12: when traders answer, unless it is after settling.
+    Mode(Consistency),
 }
 
 impl Stored for Part {}
@@ -132,6 +134,9 @@ impl Fold for Market {
         let Market { seq, clock, generation, .. } = *self;
         let keys = self.keys.clone();
         give(Tree::Offices, Part::Head { seq, clock, generation, keys });
+        if self.mode != Consistency::default() {
+            give(Tree::Offices, Part::Mode(self.mode));
+        }
     }
 
     fn restore(&mut self, part: Part) {
@@ -184,6 +189,7 @@ impl Fold for Market {
                 windows.entry(epoch).or_default().restore_forgotten_word(at, word);
             }
             Part::Offices(offices) => self.offices = offices,
+            Part::Mode(mode) => self.mode = mode,
             Part::Head { seq, clock, generation, keys } => {
                 (self.seq, self.clock, self.generation, self.keys) = (seq, clock, generation, keys)
             }

@@ -21,7 +21,9 @@ use super::offices::Offices;
 use super::session::Session;
 use super::totals::Totals;
 use crate::limits::LOTS_MAX;
-use crate::types::{Generation, Hash, Money, Number, OrderId, PeerId, PublicKey, Quantity, Seq, Stamp};
+use crate::types::{
+    Consistency, Generation, Hash, Money, Number, OrderId, PeerId, PublicKey, Quantity, Seq, Stamp,
+};
 
 /// Pieces of one deposit that are still there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,6 +72,8 @@ pub struct Market {
     pub clock: Stamp,
     /// Counts restores from backups.
     pub generation: Generation,
+    /// When traders answer. All present terms are of this mode: a change of it ends those before.
+    pub mode: Consistency,
     /// The public halves of the warehouse's keys, the present one last; none in a ledger that only format 1 wrote.
     pub keys: Vec<PublicKey>,
     /// What all records add up to.

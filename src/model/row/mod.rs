@@ -222,7 +222,7 @@ pub enum Record {
     },
     /// 14 (reserved): a settlement that the warehouse could not book.
     Conflict(Decision),
-    /// 15 (reserved): how traders answer from here on.
+    /// 15: when traders answer from here on. The terms before it are fenced in its block.
     Mode {
         /// Which way.
         mode: Consistency,

@@ -38,7 +38,7 @@ use super::offices::Roster;
 use super::row::{Outcome, Record};
 use super::step::{At, Because, ConnId, Effect, Input, Machine, Turn};
 use crate::types::{
-    Hash, Money, Now, PeerId, ProcessId, PublicKey, Quantity, SecretKey, Seq, Stamp, WallMicros,
+    Consistency, Hash, Money, Now, PeerId, ProcessId, PublicKey, Quantity, SecretKey, Seq, Stamp, WallMicros,
 };
 
 /// What the warehouse is told when it starts.
@@ -79,6 +79,8 @@ pub struct Parts {
     pub heartbeat_ms: u64,
     /// Initial goods of a new ledger.
     pub goods: Vec<(String, Quantity, Money)>,
+    /// Mode of a new ledger.
+    pub mode: Consistency,
 }
 
 /// How the warehouse names itself.
@@ -109,8 +111,9 @@ pub struct Warehouse {
     clock: Clock,
     rules: Rules,
     me: Me,
-    /// Goods that a new ledger still has to get.
+    /// Goods that a new ledger still has to get, and its mode.
     goods: Vec<(String, Quantity, Money)>,
+    born: Consistency,
     conns: BTreeMap<ConnId, Conn>,
     presence: Presence,
     witnesses: Witnesses,
@@ -144,6 +147,7 @@ impl Warehouse {
             restore,
             heartbeat_ms,
             goods,
+            mode,
         } = parts;
         let signer = key.map(Signer::new);
         Warehouse {
@@ -151,6 +155,7 @@ impl Warehouse {
             rules,
             me: Me { cluster, store, key: signer.as_ref().map(Signer::key), process, addr, pid, restore },
             goods: if market.seq == Seq(0) { goods } else { Vec::new() },
+            born: mode,
             conns: BTreeMap::new(),
             presence: Presence::new(now, rules.suspect_after_ms),
             witnesses: Witnesses::new(&market, now),
@@ -210,6 +215,7 @@ impl Warehouse {
             let clock = self.clock.tick();
             self.record(time, Record::Stocked { name, quantity, unit_price, clock }, turn);
         }
+        self.change_mode(time, self.born, turn);
     }
 
     fn opened(&mut self, conn: ConnId, stream: Stream, turn: &mut Turn<Record>) {
@@ -255,6 +261,7 @@ impl Warehouse {
             Ask::Leave => return no("the warehouse never leaves its market"),
             Ask::Quiesce => return Ok(Answer::Open(0)),
             Ask::ResignByHand(_) => return Ok(Answer::Resigned(None)),
+            Ask::Mode(mode) => return Ok(self.answer_in_mode(at, mode, turn)),
         }
         Ok(Answer::Roster(self.clock.now(), Box::new(self.roster(at.now).clone())))
     }

@@ -1,12 +1,13 @@
 //! The two offices: claims, fences, pairs, resignations, and the roster that tells of them.
 
 use super::{Denied, Warehouse};
+use crate::model::call::Answer;
 use crate::model::evidence::Licence;
 use crate::model::hello::Hello;
 use crate::model::offices::{Grant, Roster, Seat};
 use crate::model::row::Record;
 use crate::model::step::{At, Turn};
-use crate::types::{Now, Office, PeerId, ProcessId, Term, WallMicros};
+use crate::types::{Consistency, Now, Office, PeerId, ProcessId, Term, WallMicros};
 
 /// An office that its holder gives up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,6 +132,25 @@ impl Warehouse {
         Ok(())
     }
 
+    /// From here on traders answer in another mode, under other terms: what was decided in a term is settled as its mode
+    /// says. Gives the mode before, and the row of the change, if it is one.
+    pub(super) fn answer_in_mode(&mut self, at: At, mode: Consistency, turn: &mut Turn<Record>) -> Answer {
+        let before = self.market.mode;
+        self.change_mode(at.time, mode, turn);
+        Answer::Mode(before, Some(self.market.seq).filter(|_| mode != before))
+    }
+
+    pub(super) fn change_mode(&mut self, time: WallMicros, mode: Consistency, turn: &mut Turn<Record>) {
+        if mode == self.market.mode {
+            return;
+        }
+        for grant in self.market.offices.grants().copied().collect::<Vec<Grant>>() {
+            self.end_term(time, &grant, PeerId::WAREHOUSE, turn);
+        }
+        let clock = self.clock.tick();
+        self.record(time, Record::Mode { mode, clock }, turn);
+    }
+
     pub(super) fn end_term(&mut self, time: WallMicros, grant: &Grant, by: PeerId, turn: &mut Turn<Record>) {
         let Grant { office, peer: trader, term, .. } = *grant;
         let clock = self.clock.tick();
@@ -176,6 +196,7 @@ impl Warehouse {
             primary: offices.primary.as_ref().map(seat),
             secondary: offices.secondary.as_ref().map(seat),
             paired: offices.paired,
+            mode: self.market.mode,
             passed_over: self.presence.passed_over(now),
         };
         if roster != self.roster {

@@ -158,7 +158,7 @@ impl Warehouse {
         Catalogue {
             clock: self.clock.now(),
             cluster: self.me.cluster.clone(),
-            consistency: "cacheless".to_owned(),
+            consistency: self.market.mode.name().to_owned(),
             goods: self.market.goods().map(|(name, price)| (name.to_owned(), price)).collect(),
             generation: self.market.generation,
         }

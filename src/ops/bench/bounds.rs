@@ -14,8 +14,8 @@ use crate::model::row::Record;
 use crate::model::step::{At, Effect, Input, Machine as _, Numbers, Past, ReplyId, Turn};
 use crate::model::warehouse::{Parts, Rules, Warehouse};
 use crate::types::{
-    Batch, Epoch, Generation, Hash, Money, Now, Number, Order, OrderId, OrderKind, PeerId, ProcessId,
-    ProductId, Quantity, Seq, Stamp, Term, WallMicros,
+    Batch, Consistency, Epoch, Generation, Hash, Money, Now, Number, Order, OrderId, OrderKind, PeerId,
+    ProcessId, ProductId, Quantity, Seq, Stamp, Term, WallMicros,
 };
 
 const PEER: PeerId = PeerId(1);
@@ -95,6 +95,7 @@ fn checkpoint_bytes(market: &Market) -> usize {
 /// Opens a store of the peer, or of a new client, at a warehouse with this state, and gives the time that it took.
 fn time_of_open(market: Market, peer: PeerId) -> Duration {
     let parts = Parts {
+        mode: Consistency::default(),
         market,
         clock: Clock::starting_at(Stamp(9)),
         rules: Rules { commission_percent: 5, suspect_after_ms: 5_000, starts: 1 },

@@ -28,6 +28,9 @@ impl Commands<'_> {
         push(&mut line, "--listen", listen);
         children::push(&mut line, "--config-dir", &args.market.config_dir);
         push(&mut line, "--commission-percent", args.market.commission_percent);
+        if let Some(mode) = args.market.consistency {
+            push(&mut line, "--consistency", mode.name());
+        }
         self.running(&mut line);
         line
     }

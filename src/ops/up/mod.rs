@@ -11,6 +11,7 @@ mod count;
 mod dir;
 pub(super) mod failovers;
 mod fleet;
+mod kept;
 mod lines;
 mod missing;
 mod plan;
@@ -39,7 +40,6 @@ use super::output::{Failure, Paint, colored, exit, note, print_line};
 use super::runtime::runtime_with_thread;
 use super::source::node_name;
 use crate::cli::{Global, Restart, UpArgs};
-use crate::config;
 use crate::limits::PROGRESS_MAX;
 use crate::model::happening::{Happening, What};
 use crate::model::offices::Roster;
@@ -131,6 +131,7 @@ impl<'a> Up<'a> {
             Failure::new(exit::UNREACHABLE, format!("the warehouse does not answer: {error}"))
                 .hint("see its log, or give it more time with --timeout")
         })?;
+        let kept = kept::otherwise(&args.market, &before);
         let (sender, news) = mpsc::channel(4096);
         let mut watches = Watches::new(sender);
         // From their first order on: a peer trades while the next one starts.
@@ -161,7 +162,7 @@ impl<'a> Up<'a> {
         };
         up.catch_up().await;
         up.header();
-        up.say_other_stock();
+        kept.iter().for_each(|line| up.tell(line));
         up.notify.ready(&up.status());
         Ok(up)
     }
@@ -408,19 +409,6 @@ impl<'a> Up<'a> {
         let dead = nodes - living + usize::from(self.fleet.is_dead(PeerId::WAREHOUSE));
         let addr = self.fleet.addr(PeerId::WAREHOUSE).unwrap_or_default();
         format!("{nodes} nodes, {dead} dead, warehouse at {addr}")
-    }
-
-    /// A market keeps its goods and prices; a stock.json that was changed since is not heeded, which is said.
-    fn say_other_stock(&self) {
-        let Ok(stock) = config::stock(&self.args.market.config_dir) else { return };
-        let wanted = stock.into_iter().map(|good| (good.name, good.unit_price));
-        if !wanted.eq(self.goods.iter().cloned()) {
-            let file = self.args.market.config_dir.join("stock.json");
-            self.tell(&format!(
-                "up        this market keeps its own goods and prices; {} has others, which --fresh would take",
-                file.display()
-            ));
-        }
     }
 
     fn header(&self) {

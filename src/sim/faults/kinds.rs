@@ -65,11 +65,13 @@ pub enum Kind {
     Stranger,
     /// What a peer says to its trader arrives twice, or out of order.
     Repeat,
+    /// The market's consistency mode is changed.
+    Mode,
 }
 
 impl Kind {
     /// All there are.
-    pub(crate) const ALL: [Kind; 31] = [
+    pub(crate) const ALL: [Kind; 32] = [
         Kind::Kill,
         Kind::Storm,
         Kind::Stop,
@@ -101,6 +103,7 @@ impl Kind {
         Kind::AskAgain,
         Kind::Stranger,
         Kind::Repeat,
+        Kind::Mode,
     ];
 
     /// As typed and printed.
@@ -137,6 +140,7 @@ impl Kind {
             Kind::AskAgain => "ask-again",
             Kind::Stranger => "stranger",
             Kind::Repeat => "repeat",
+            Kind::Mode => "mode",
         }
     }
 

@@ -181,6 +181,7 @@ fn roster(market: &Market) -> Roster {
         primary: offices.primary.as_ref().map(seat),
         secondary: offices.secondary.as_ref().map(seat),
         paired: offices.paired,
+        mode: market.mode,
         passed_over: Vec::new(),
     }
 }

@@ -14,7 +14,7 @@ use crate::sim::losses;
 use crate::sim::marks::Mark;
 use crate::sim::queue::{MS, SECOND};
 use crate::sim::weather::{Effect, GIVE_UP, Spell};
-use crate::types::{OrderId, PeerId};
+use crate::types::{Consistency, OrderId, PeerId};
 
 const HOUR: i64 = 3_600 * SECOND as i64;
 const TEN_YEARS: i64 = 10 * 365 * 24 * HOUR;
@@ -61,6 +61,7 @@ impl World {
             Kind::AskAgain => self.people_ask_again(&nodes, &mut chance),
             Kind::Stranger => self.stranger_comes(&nodes, lasts, &mut chance),
             Kind::Repeat => self.lines_repeat(&nodes, &mut chance),
+            Kind::Mode => self.change_mode(&mut chance),
         };
         if hit {
             *self.faults.entry(fault.kind).or_default() += 1;
@@ -274,6 +275,15 @@ impl World {
     /// Which peer is left out for that fault.
     pub(super) fn joiner(&self, number: u32) -> PeerId {
         PeerId(1 + number % (self.nodes.len() as u32 - 1))
+    }
+
+    fn change_mode(&mut self, chance: &mut Chance) -> bool {
+        let mode = chance.pick(&[Consistency::Cacheless, Consistency::Cached]);
+        let serves = self.nodes[0].is_serving();
+        if serves {
+            self.nodes[0].ask(Ask::Mode(mode), &mut self.queue);
+        }
+        serves
     }
 
     fn ask_each(&mut self, nodes: &[u32], down: u64, ask: &Ask) -> bool {

@@ -14,7 +14,9 @@ use crate::model::offices::Roster;
 use crate::model::report::Report;
 use crate::model::row::Outcome;
 use crate::model::warehouse::GivenUp;
-use crate::types::{Generation, Hash, Number, Office, Order, OrderKind, PeerId, Quantity, Seq, Term};
+use crate::types::{
+    Consistency, Generation, Hash, Number, Office, Order, OrderKind, PeerId, Quantity, Seq, Term,
+};
 use crate::wire::proto::{
     self, admin_client::AdminClient, cluster_client::ClusterClient, market_client::MarketClient,
     warehouse_client::WarehouseClient,
@@ -102,6 +104,7 @@ impl Node {
             Ask::Quiesce => method!(self.admin().quiesce(proto::QuiesceRequest::from(ask))),
             Ask::Leave => method!(self.admin().leave(proto::LeaveRequest::from(ask))),
             Ask::ResignByHand(_) => method!(self.admin().resign(proto::ResignByHandRequest::from(ask))),
+            Ask::Mode(_) => method!(self.admin().mode(proto::ModeRequest::from(ask))),
         }
     }
 
@@ -209,6 +212,12 @@ impl Node {
     #[allow(clippy::missing_errors_doc)]
     pub(crate) async fn resign_by_hand(&self, to: PeerId) -> Result<Option<(Office, Term)>, CallError> {
         answer!(self.ask(Ask::ResignByHand(to)), Answer::Resigned(office) => office)
+    }
+
+    /// Traders answer in this mode from now on; the mode before, and the row of the change, if it is one.
+    #[allow(clippy::missing_errors_doc)]
+    pub(crate) async fn mode(&self, mode: Consistency) -> Result<(Consistency, Option<Seq>), CallError> {
+        answer!(self.ask(Ask::Mode(mode)), Answer::Mode(before, row) => (before, row))
     }
 
     /// What happens at the node from now on.

@@ -1,10 +1,10 @@
 //! [`Ask`]s and [`Answer`]s as the protos of their methods, and back.
 
 use super::{
-    Checked, Generation, Hash, Number, Odd, PeerId, Quantity, Stamp, Term, WIRE_VERSION, caller_in,
-    hello_out, kind_in, kind_out, licence_in, licence_out, office_in, office_out, order_in, order_out,
-    orders_in, outcome_in, outcome_out, process_out, proto, roster_in, roster_out, same_version, seen_in,
-    seen_out, session_in, session_out,
+    Checked, Generation, Hash, Number, Odd, PeerId, Quantity, Seq, Stamp, Term, WIRE_VERSION, caller_in,
+    hello_out, kind_in, kind_out, licence_in, licence_out, mode_in, mode_out, office_in, office_out,
+    order_in, order_out, orders_in, outcome_in, outcome_out, process_out, proto, roster_in, roster_out,
+    same_version, seen_in, seen_out, session_in, session_out,
 };
 use crate::model::call::{Answer, Ask, Opening};
 use crate::model::warehouse::GivenUp;
@@ -97,6 +97,9 @@ requests! {
     ResignByHandRequest:
         Ask::ResignByHand(to) => Self { to: to.0 };
         it => Ask::ResignByHand(PeerId(it.to));
+    ModeRequest:
+        Ask::Mode(mode) => Self { mode: mode_out(mode) };
+        it => Ask::Mode(mode_in(it.mode).ok_or(Odd::Field("mode"))?);
 }
 
 fn opening_in(it: proto::OpenRequest) -> Checked<Opening> {
@@ -178,6 +181,12 @@ replies! {
             term: office.map_or(0, |(_, term)| term.0),
         };
         it => Answer::Resigned(office_in(it.office).map(|office| (office, Term(it.term))));
+    ModeReply:
+        Answer::Mode(before, row) => Self { before: mode_out(before), seq: row.map_or(0, |row| row.0) };
+        it => Answer::Mode(
+            mode_in(it.before).ok_or(Odd::Field("before"))?,
+            Some(Seq(it.seq)).filter(|row| row.0 > 0),
+        );
 }
 
 impl TryFrom<Answer> for proto::StatusReply {

@@ -34,7 +34,7 @@ enum Way {
 }
 
 /// What goes in and out of any method.
-const WAYS: [(&str, Way); 40] = [
+const WAYS: [(&str, Way); 42] = [
     ("TradeRequest", Way::Stream(0)),
     ("TradeReply", Way::Stream(1)),
     ("SettleRequest", Way::Stream(2)),
@@ -70,6 +70,8 @@ const WAYS: [(&str, Way); 40] = [
     ("QuiesceReply", Way::Answer(8)),
     ("LeaveReply", Way::Answer(9)),
     ("ResignByHandReply", Way::Answer(10)),
+    ("ModeRequest", Way::Ask(15)),
+    ("ModeReply", Way::Answer(11)),
     ("PlaceReply", Way::Place),
     ("Event", Way::Event),
     ("EventsRequest", Way::Shown(&[])),

@@ -29,8 +29,8 @@ use crate::model::offices::{Roster, Seat};
 use crate::model::peer::entry::Proof;
 use crate::model::row::{Outcome, OutcomeKind, Reason, Share};
 use crate::types::{
-    Epoch, Generation, Hash, Money, Number, Office, Order, OrderId, OrderKind, PeerId, ProcessId, ProductId,
-    Quantity, Seq, Signature, Stamp, Term, Token, WallMicros,
+    Consistency, Epoch, Generation, Hash, Money, Number, Office, Order, OrderId, OrderKind, PeerId,
+    ProcessId, ProductId, Quantity, Seq, Signature, Stamp, Term, Token, WallMicros,
 };
 
 /// What cannot be understood.
@@ -94,6 +94,22 @@ pub(super) fn office_in(office: i32) -> Option<Office> {
     }
 }
 
+pub(super) fn mode_out(mode: Consistency) -> i32 {
+    match mode {
+        Consistency::Cacheless => proto::Consistency::Cacheless as i32,
+        Consistency::Cached => proto::Consistency::Cached as i32,
+        Consistency::Escrow => proto::Consistency::Escrow as i32,
+    }
+}
+
+pub(super) fn mode_in(mode: i32) -> Option<Consistency> {
+    Some(match proto::Consistency::try_from(mode).ok()? {
+        proto::Consistency::Cacheless => Consistency::Cacheless,
+        proto::Consistency::Cached => Consistency::Cached,
+        proto::Consistency::Escrow => Consistency::Escrow,
+    })
+}
+
 fn seat_out(seat: &Seat) -> proto::Grant {
     let Seat { peer, process, term, present, addr, licence } = seat.clone();
     let licence = licence.as_deref().map(licence_out);
@@ -116,6 +132,7 @@ pub(super) fn roster_out(roster: &Roster) -> proto::Roster {
         paired: roster.paired,
         version: roster.version,
         passed_over: roster.passed_over.iter().map(|peer| peer.0).collect(),
+        mode: mode_out(roster.mode),
     }
 }
 
@@ -128,6 +145,7 @@ pub(super) fn roster_in(roster: proto::Roster) -> Roster {
         secondary: roster.secondary.map(seat_in),
         paired: roster.paired,
         passed_over: roster.passed_over.into_iter().map(PeerId).collect(),
+        mode: mode_in(roster.mode).unwrap_or_default(),
     }
 }
 

@@ -74,6 +74,7 @@ const SETTLE: ConnId = ConnId(2);
 /// The real warehouse with goods, sessions, and a trader in office, in its first turn.
 fn warehouse(turn: &mut Turn<Record>) -> Warehouse {
     let parts = Parts {
+        mode: bazaar::types::Consistency::default(),
         restore: String::new(),
         market: Market::default(),
         clock: Clock::starting_at(Stamp(0)),

@@ -190,6 +190,7 @@ fn after_a_restore_orders_of_lost_epochs_are_closed_for_ever() {
     // The peer held the outcome of 3 durably when it placed 9,000.
     assert_eq!(market.decide(&order(1, 3, BUY, 0, 1), &by()), Verdict::NotTaken(NotTaken::Stale));
 
+    apply(&mut market, Record::Mode { mode: Consistency::Cached, clock: Stamp(5) });
     let mut checkpointed = Market::default();
     market.parts().into_iter().for_each(|(_, part)| checkpointed.restore(part));
     assert_eq!(checkpointed, market);
@@ -234,6 +235,7 @@ fn warehouse() -> Warehouse {
     apply(&mut market, session);
     apply(&mut market, Record::Office { office, trader, process, term: Term(1), clock: Stamp(8) });
     let parts = Parts {
+        mode: Consistency::default(),
         restore: String::new(),
         market,
         clock: Clock::starting_at(Stamp(9)),

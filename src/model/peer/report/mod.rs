@@ -46,7 +46,7 @@ impl Rooms {
             elections: self.offices.rounds(),
             duplicates: self.desk.duplicates,
             health: self.health(facts),
-            consistency: "cacheless".to_owned(),
+            consistency: facts.roster.mode.name().to_owned(),
             warehouse: facts.warehouse.clone(),
             generation: facts.ledger_seen.generation,
             ..Report::default()

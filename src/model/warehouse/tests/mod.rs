@@ -15,7 +15,9 @@ use crate::model::hello::Hello;
 use crate::model::market::tests::order;
 use crate::model::message::{ControlDown, ControlUp, SettleAnswer, SettleAsk};
 use crate::model::step::{Lost, Numbers, Past, ReplyId, When};
-use crate::types::{Batch, Epoch, Generation, Number, Office, Order, OrderKind, ProductId, Term, Token};
+use crate::types::{
+    Batch, Consistency, Epoch, Generation, Number, Office, Order, OrderKind, ProductId, Term, Token,
+};
 
 const TIME: WallMicros = WallMicros(1);
 const BUY: OrderKind = OrderKind::Buy { partial: false };
@@ -57,6 +59,7 @@ fn proving(generation: Generation, seq: u64, hello: Hello) -> Hello {
 
 fn parts(market: Market, starts: u64) -> Parts {
     Parts {
+        mode: Consistency::default(),
         clock: Clock::starting_at(market.clock),
         market,
         rules: Rules { commission_percent: 5, suspect_after_ms: 1000, starts },

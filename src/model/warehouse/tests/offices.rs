@@ -164,3 +164,35 @@ fn a_roster_shows_where_its_traders_listen_and_each_change_is_newer() {
     assert_eq!((after.seq, after.version), (before.seq, before.version + 1));
     assert!(after.newer_than(&before) && after.secondary.is_some_and(|seat| seat.addr.is_empty()));
 }
+
+/// What was decided in a term is settled as the term's mode says, so no term outlives its mode.
+#[test]
+fn a_change_of_the_mode_ends_both_terms_before_its_row() {
+    let mut it = paired();
+    assert!(matches!(
+        it.ask(Ask::Mode(Consistency::Cacheless)),
+        Ok(Answer::Mode(Consistency::Cacheless, None))
+    ));
+    assert!(it.kinds().is_empty(), "it was in that mode");
+    let before = it.roster(20).clone();
+    let answer = it.ask(Ask::Mode(Consistency::Cached));
+    let row = Some(it.it.market.seq);
+    assert!(matches!(answer, Ok(Answer::Mode(Consistency::Cacheless, of)) if of == row));
+    assert_eq!(it.kinds(), ["fence", "fence", "mode"]);
+    let now = it.roster(20);
+    assert!(now.newer_than(&before) && now.mode == Consistency::Cached && !now.paired);
+    assert_eq!(now.seats().count(), 0);
+    it.claim(6, Office::Primary).unwrap();
+    assert_eq!(it.roster(20).mode, Consistency::Cached);
+}
+
+#[test]
+fn a_new_ledger_has_its_mode_behind_its_goods() {
+    let cached = Parts { mode: Consistency::Cached, ..parts(Market::default(), 1) };
+    let mut it = Driven::with(cached);
+    it.end();
+    assert_eq!(it.kinds(), ["stocked", "mode"]);
+    let mut again = Driven::with(parts(it.it.market, 2));
+    again.end();
+    assert!(again.kinds().is_empty() && again.it.market.mode == Consistency::Cached, "it keeps it");
+}

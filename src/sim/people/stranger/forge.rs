@@ -8,8 +8,8 @@ use crate::model::membership::Member;
 use crate::model::offices::{Roster, Seat};
 use crate::sim::chance::Chance;
 use crate::types::{
-    Epoch, Generation, Hash, Number, Order, OrderId, OrderKind, PeerId, ProcessId, ProductId, Quantity, Seq,
-    Stamp, Term, Token,
+    Consistency, Epoch, Generation, Hash, Number, Order, OrderId, OrderKind, PeerId, ProcessId, ProductId,
+    Quantity, Seq, Stamp, Term, Token,
 };
 
 /// What anybody may find out.
@@ -214,6 +214,7 @@ impl Forger {
             paired: secondary.is_some() && self.chance.one_in(2),
             primary: self.chance.pick(&[true, true, false]).then_some(seat).or_else(|| real.primary.clone()),
             secondary,
+            mode: self.chance.pick(&Consistency::ALL),
             passed_over,
         }
     }

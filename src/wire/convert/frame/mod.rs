@@ -96,6 +96,7 @@ codec! {
     13 Ask::Quiesce => QuiesceRequest,
     14 Ask::Leave => LeaveRequest,
     15 Ask::ResignByHand(_) => ResignByHandRequest,
+    16 Ask::Mode(_) => ModeRequest,
 }
 
 codec! {
@@ -114,6 +115,7 @@ codec! {
     9 Answer::Open(_) => QuiesceReply,
     10 Answer::Left(_) => LeaveReply,
     11 Answer::Resigned(_) => ResignByHandReply,
+    12 Answer::Mode(..) => ModeReply,
 }
 
 /// A refusal, as the status that the wire makes of it: its details say code and text, too.
