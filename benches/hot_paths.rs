@@ -111,7 +111,7 @@ fn order(at: usize, kind: OrderKind) -> Order {
 
 fn settling(at: usize) -> Settling {
     let (batch, clock) = (Batch(1 + at as u64 / 64), Stamp(100 + at as u64));
-    Settling { trader: PeerId(6), term: Term(1), batch, clock, commission_percent: 5 }
+    Settling { trader: PeerId(6), term: Term(1), batch, clock, commission_percent: 5, told: None }
 }
 
 fn sale(at: usize) -> Record {

@@ -28,6 +28,12 @@ impl Doubt {
         Doubt { checks: checks.to_vec(), generation, seq, epoch: Some(epoch), example }
     }
 
+    /// Of an order of that epoch, whose peer was told of it before it was settled.
+    pub(crate) fn of_early(epoch: Epoch, generation: Generation, example: Example) -> Doubt {
+        let (checks, seq) = (vec![Check::ToldIsDone], Seq(u64::MAX));
+        Doubt { checks, generation, seq, epoch: Some(epoch), example }
+    }
+
     pub(crate) fn of_mark(node: PeerId, generation: Generation, seq: Seq, what: String) -> Doubt {
         let example = Example::node(&node_name(node), what);
         Doubt { checks: vec![Check::Durable], generation, seq, epoch: None, example }

@@ -39,7 +39,7 @@ pub use alarms::Check;
 pub(crate) use alarms::{Example, Tally};
 use caches::Caches;
 use fold::Settled;
-pub(crate) use fold::{JournalFold, Keep, LedgerFold, OwnOrder, Queue};
+pub(crate) use fold::{JournalFold, Keep, LedgerFold, OwnOrder, Price, Queue};
 use journals::Journals;
 use ledger::Ledger;
 use pages::place_of;
@@ -77,6 +77,8 @@ pub struct Audit {
     archived: Seq,
     /// Peers with a session whose stores were not among those read.
     absent: BTreeSet<PeerId>,
+    /// What answers from caches came to.
+    price: Price,
     /// Where a later audit may go on, if nothing was found.
     verified: Option<Verified>,
 }
@@ -90,6 +92,11 @@ impl Audit {
     /// Cases, failures and examples of one check.
     pub(crate) fn of(&self, check: Check) -> &Tally {
         self.alarms.of(check)
+    }
+
+    /// What answers from caches came to, if the ledger has any.
+    pub(crate) fn price(&self) -> Option<Price> {
+        Some(self.price).filter(|price| price.cached)
     }
 
     /// Rows that were looked at.
@@ -212,7 +219,7 @@ impl Auditing<'_> {
         let (mut checkpoints, mut absent) = (Vec::new(), BTreeSet::new());
         // What was found in each log alone comes first, then what they show together, then what only the ends show.
         let (mut found, mut ends, of_ledger) = (self.alarms.again(), self.alarms.again(), source.is_some());
-        let (mut kept, keep) = (None, self.keep);
+        let (mut kept, mut price, keep) = (None, Price::default(), self.keep);
         match source {
             None => self.journals.read_out()?,
             Some(source) => {
@@ -225,6 +232,7 @@ impl Auditing<'_> {
                 }
                 self.alarms.add_before(std::mem::replace(&mut ledger.alarms, found.again()));
                 checkpoints.push((node_name(PeerId::WAREHOUSE), ledger.refold.finish()));
+                price = ledger.fold.goods.1;
                 kept = Some((ledger, source.meta().clone()));
             }
         }
@@ -239,7 +247,8 @@ impl Auditing<'_> {
         if found.is_clean() {
             checkpoints.into_iter().for_each(|(name, verdict)| refold::judge(&name, verdict, &mut found));
         }
-        let mut audit = Audit { alarms: found, warehouse: of_ledger, archived, absent, verified: None };
+        let mut audit =
+            Audit { alarms: found, warehouse: of_ledger, archived, absent, price, verified: None };
         if let Some((mut ledger, meta)) =
             kept.filter(|_| keep && archived == Seq(0) && audit.alarms.is_clean())
         {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::meta::{FORMAT, FORMAT_SEALED};
-use super::samples::{entries, entries_of_format_1, records, records_of_format_1};
+use super::samples::{entries, entries_of_format_1, entries_of_format_2, records, records_of_format_1};
 use super::testing::{never, until, wait};
 use super::*;
 use crate::model::fold::{Fold, Stored, Tree};
@@ -213,14 +213,14 @@ fn stores_of_format_1_open() {
 #[test]
 fn stores_of_format_2_open() {
     warehouse_of(2, &records());
-    peer_of(2, &entries());
+    peer_of(2, &entries_of_format_2());
 }
 
 /// The first half is in a segment, and of the peer's only what stays.
 #[test]
 fn stores_of_format_3_open() {
     warehouse_of(3, &records());
-    peer_of(3, &entries());
+    peer_of(3, &entries_of_format_2());
 }
 
 /// A build of format 1 refuses a directory by its mark, before it opens the store; by the store's `meta`, if the mark was

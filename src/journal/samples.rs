@@ -3,6 +3,7 @@
 use crate::model::evidence::{Licence, Seen};
 use crate::model::peer::entry::{Entry, Placed, Proof, Told};
 use crate::model::row::{Decision, OutcomeKind, Reason, Record, Slice, initial_lot};
+use crate::model::tentative::Tentative;
 use crate::types::{
     Batch, Consistency, Epoch, Generation, Hash, Money, Number, Office, Order, OrderId, OrderKind, PeerId,
     ProcessId, ProductId, PublicKey, Quantity, Seq, Signature, Stamp, Term,
@@ -70,6 +71,7 @@ pub(crate) fn entries() -> Vec<Entry> {
         seq: Seq(812),
     };
     let (peer, first, last) = (PeerId(4), Number(1), Number(9));
+    let early = Tentative { id: OrderId { peer, number }, filled: Quantity(2) };
     let (generation, seq, hash) = (Generation { count: 1, random: u64::MAX }, Seq(812), Hash([9; 32]));
     let proof = Some(Proof { clock: Stamp(44), signature: Signature([[4; 32], [5; 32]]) });
     let seen = Some(Seen { generation, seq, hash, proof });
@@ -90,6 +92,8 @@ pub(crate) fn entries() -> Vec<Entry> {
         Entry::Forgotten { number },
         Entry::AskedAgain { first, last },
         Entry::Licensed(Licence { term: Term(2), signature: Signature([[6; 32], [7; 32]]) }),
+        Entry::Tentative(vec![early]),
+        Entry::ToldEarly { via: PeerId(6), told: vec![early] },
     ]
 }
 
@@ -118,5 +122,12 @@ pub(crate) fn entries_of_format_1() -> Vec<Entry> {
             _ => {}
         }
     }
+    entries
+}
+
+/// The kinds that there were when the golden stores of formats 2 and 3 were written.
+pub(crate) fn entries_of_format_2() -> Vec<Entry> {
+    let mut entries = entries();
+    entries.truncate(16);
     entries
 }

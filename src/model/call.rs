@@ -7,6 +7,7 @@ use super::market::NotTaken;
 use super::offices::Roster;
 use super::report::Report;
 use super::row::Outcome;
+use super::tentative::Tentative;
 use super::warehouse::{Denied, GivenUp, Opened};
 use crate::types::{
     Consistency, Epoch, Generation, Hash, Money, Number, Office, Order, OrderKind, PeerId, ProcessId,
@@ -32,8 +33,8 @@ pub enum Ask {
     Resign(Box<Hello>, GivenUp),
     /// Trader: one order, answered when it is decided.
     Submit(Box<Hello>, Order),
-    /// Trader: orders of an ended term; answered when they are durable there.
-    HandOver(Box<Hello>, Vec<Order>),
+    /// Trader: orders of an ended term, and what was told of them; answered when they are durable there.
+    HandOver(Box<Hello>, Vec<Order>, Vec<Tentative>),
     /// Any node: whether it lives, and in which life.
     Probe,
     /// Any node: everything about it.

@@ -2,6 +2,7 @@
 
 use super::offices::Roster;
 use super::row::Outcome;
+use super::tentative::Tentative;
 use crate::types::{Order, PeerId};
 
 /// Something that happened at a node, for whoever watches: `up` prints these.
@@ -20,6 +21,8 @@ pub struct Happening {
 pub enum What {
     /// An order's outcome reached its peer.
     Told(Order, Outcome),
+    /// A trader's answer reached the peer before the order was settled.
+    ToldEarly(Order, Tentative),
     /// Free text.
     Line(String),
     /// The offices changed.

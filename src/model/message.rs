@@ -22,7 +22,10 @@ use super::membership::Member;
 use super::offices::Roster;
 use super::peer::entry::Proof;
 use super::row::Outcome;
-use crate::types::{Batch, Hash, Office, Order, OrderId, PeerId, ProductId, Quantity, Seq, Stamp, Term};
+use super::tentative::Tentative;
+use crate::types::{
+    Batch, Hash, Number, Office, Order, OrderId, PeerId, ProductId, Quantity, Seq, Stamp, Term,
+};
 
 /// Which stream between two nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -94,7 +97,8 @@ impl Message {
     pub(crate) fn weight(&self) -> usize {
         let more = match self {
             Message::TradeAsk(ask) => {
-                ask.orders.len() * size_of::<Order>() + ask.hello.as_deref().map_or(0, Hello::weight)
+                let told = ask.told.len() * size_of::<Tentative>();
+                told + ask.orders.len() * size_of::<Order>() + ask.hello.as_deref().map_or(0, Hello::weight)
             }
             Message::ReplicaAsk(ask) => ask.orders.len() + ask.hello.as_deref().map_or(0, Hello::weight),
             Message::Peer(message) => message.word.weight(),
@@ -113,6 +117,10 @@ pub struct TradeAsk {
     pub hello: Option<Box<Hello>>,
     /// Orders.
     pub orders: Vec<Order>,
+    /// What the peer was told of these orders before: whoever settles them is bound to it.
+    pub told: Vec<Tentative>,
+    /// Numbers up to this one may have been asked for before.
+    pub again: Number,
 }
 
 /// Trader -> peer on `Trade`.
@@ -130,6 +138,8 @@ pub struct TradeAnswer {
     pub roster: Option<Box<Roster>>,
     /// Comes with outcomes: the ledger that holds them.
     pub seen: Option<Box<Seen>>,
+    /// What is told before it is settled.
+    pub early: Vec<Tentative>,
 }
 
 /// Trader -> warehouse on `Settle`.
@@ -145,6 +155,8 @@ pub struct SettleAsk {
     pub batch: Batch,
     /// In queue order.
     pub orders: Vec<Order>,
+    /// What was told of these orders.
+    pub told: Vec<Tentative>,
 }
 
 /// Warehouse -> trader on `Settle`.
@@ -337,11 +349,15 @@ mod tests {
             left: false,
         });
         let word = |word| Message::Peer(PeerMessage { clock: Stamp(1), word });
-        let (some, ask) = (Some(hello.clone()), TradeAsk { orders: orders(), ..TradeAsk::default() });
+        let told = vec![Tentative { id: orders()[0].id, filled: Quantity(1) }];
+        let (some, ask) = (Some(hello.clone()), TradeAsk { orders: orders(), told, ..TradeAsk::default() });
         let copies = ReplicaAsk { orders: vec![0; 77], hello: some.clone(), ..ReplicaAsk::default() };
         let roster_weight = hello.roster.weight();
         for (message, more) in [
-            (Message::TradeAsk(TradeAsk { hello: some, ..ask }), 3 * size_of::<Order>() + hello_weight),
+            (
+                Message::TradeAsk(TradeAsk { hello: some, ..ask }),
+                3 * size_of::<Order>() + size_of::<Tentative>() + hello_weight,
+            ),
             (Message::ReplicaAsk(copies), 77 + hello_weight),
             (word(PeerWord::Roster(Box::new(hello.roster.clone()))), roster_weight),
             (word(PeerWord::Hello(hello)), hello_weight),

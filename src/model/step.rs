@@ -170,6 +170,8 @@ pub enum Because {
     Journaled,
     /// It passes an order on: if this process dies, the warehouse has the outcome or the peer asks again.
     OnItsWay,
+    /// What it tells is durable here and at the other trader, as its room knows.
+    Mirrored,
     /// It tells nothing of this journal: a greeting, a question, a refusal without state, news of others.
     TellsNothing,
 }
@@ -179,6 +181,7 @@ impl fmt::Display for Because {
         f.write_str(match self {
             Because::Journaled => "journaled by the warehouse",
             Because::OnItsWay => "on its way",
+            Because::Mirrored => "durable at both traders",
             Because::TellsNothing => "tells nothing",
         })
     }

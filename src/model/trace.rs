@@ -13,6 +13,7 @@ use super::message::{
 use super::offices::{Roster, Seat};
 use super::row::Outcome;
 use super::step::{Effect, Input};
+use super::tentative::Tentative;
 use crate::types::{Order, OrderId, OrderKind, Seq};
 
 /// Ids that are named one by one; of more the first, the last and the count.
@@ -71,7 +72,7 @@ impl Display for Message {
 
 impl Display for TradeAsk {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "trade{}{}", greeting(self.hello.as_deref()), Orders(&self.orders))
+        write!(f, "trade{}{}{}", greeting(self.hello.as_deref()), Orders(&self.orders), Early(&self.told))
     }
 }
 
@@ -79,6 +80,7 @@ impl Display for TradeAnswer {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "trade{}", greeting(self.hello.as_deref()))?;
         outcomes(f, &self.outcomes, &self.not_taken)?;
+        Early(&self.early).fmt(f)?;
         roster(f, self.roster.as_deref())
     }
 }
@@ -89,7 +91,7 @@ impl Display for SettleAsk {
         if self.orders.is_empty() {
             return Ok(());
         }
-        write!(f, " batch {}{}", self.batch, Orders(&self.orders))
+        write!(f, " batch {}{}{}", self.batch, Orders(&self.orders), Early(&self.told))
     }
 }
 
@@ -193,7 +195,9 @@ impl Display for Ask {
                 write!(f, "resign term {} to {}{passed_over}", given_up.term, given_up.to)
             }
             Ask::Submit(_, order) => write!(f, "submit {}", order.id),
-            Ask::HandOver(hello, orders) => write!(f, "hand over of {}{}", hello.peer, Orders(orders)),
+            Ask::HandOver(hello, orders, told) => {
+                write!(f, "hand over of {}{}{}", hello.peer, Orders(orders), Early(told))
+            }
             Ask::Probe => f.write_str("probe"),
             Ask::Status => f.write_str("status"),
             Ask::Place(good, quantity, kind, number) => {
@@ -241,6 +245,9 @@ impl Display for What {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             What::Told(order, outcome) => write!(f, "told {} {}", order.id, outcome.kind.name()),
+            What::ToldEarly(order, answer) => {
+                write!(f, "told early {} {}", order.id, answer.kind(order).name())
+            }
             What::Line(line) => write!(f, "line {line}"),
             What::Roster(it) => {
                 f.write_str("offices")?;
@@ -256,6 +263,19 @@ impl Display for What {
                     it.settled, it.duplicates, it.lost
                 )
             }
+        }
+    }
+}
+
+/// How many tentative answers go with a message.
+struct Early<'a>(&'a [Tentative]);
+
+impl Display for Early<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.0.len() {
+            0 => Ok(()),
+            count if count > NAMED_MAX => write!(f, " ({count} told early)"),
+            _ => self.0.iter().try_for_each(|it| write!(f, " {} told {}", it.id, it.filled)),
         }
     }
 }

@@ -10,10 +10,10 @@ use super::check;
 use super::engine::View;
 use super::node::Node;
 use crate::audit::Example;
-use crate::codec::decode;
+use crate::model::chunk;
 use crate::model::fold::Fold as _;
 use crate::model::peer::PeerState;
-use crate::types::{Number, Order, OrderId, PeerId, Seq, WallMicros};
+use crate::types::{Number, OrderId, PeerId, Seq, WallMicros};
 
 /// Findings about an order that is nowhere.
 ///
@@ -62,6 +62,11 @@ impl Losses {
         self.gone.is_empty() && self.not_given.is_empty()
     }
 
+    /// The peer's store may be an older copy, which does not know what it was told of the order.
+    pub(crate) fn may_be_forgotten(&self, id: OrderId) -> bool {
+        self.gone.contains(&id) || self.not_given.contains(&id)
+    }
+
     /// The finding is of an order that was lost.
     pub(crate) fn explain(&self, finding: &Example) -> bool {
         let says = |words: &[&str]| words.iter().any(|words| finding.what.contains(words));
@@ -100,7 +105,7 @@ fn state_on(node: &Node) -> PeerState {
 fn held(peer: PeerId, state: &PeerState) -> BTreeSet<OrderId> {
     let own = state.open.keys().map(|number| OrderId { peer, number: *number });
     let chunks = state.mirrors.values().flatten();
-    let mirrored = chunks.flat_map(|(_, bytes)| decode::<Vec<Order>>(bytes).unwrap_or_default());
+    let mirrored = chunks.flat_map(|(_, bytes)| chunk::decode(bytes).unwrap_or_default().0);
     own.chain(state.accepted.keys().copied()).chain(mirrored.map(|order| order.id)).collect()
 }
 
@@ -109,7 +114,7 @@ mod tests {
     use super::*;
     use crate::codec::encode;
     use crate::model::peer::entry::{Entry, Placed};
-    use crate::types::{OrderKind, ProductId, Quantity, Stamp, Term};
+    use crate::types::{Order, OrderKind, ProductId, Quantity, Stamp, Term};
 
     fn id(peer: u32, number: u64) -> OrderId {
         OrderId { peer: PeerId(peer), number: Number(number) }

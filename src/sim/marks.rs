@@ -119,11 +119,17 @@ pub enum Mark {
     PassedOver,
     /// The market's consistency mode was changed.
     ModeChanged,
+    /// A peer was told before its order was settled.
+    ToldEarly,
+    /// What was told from a cache was taken back.
+    Oversold,
+    /// An order that was answered from a cache came to its home with that answer, from another store.
+    ToldElsewhere,
 }
 
 impl Mark {
     /// All there are.
-    pub(crate) const ALL: [Mark; 51] = [
+    pub(crate) const ALL: [Mark; 54] = [
         Mark::Grant,
         Mark::Fence,
         Mark::Pair,
@@ -175,6 +181,9 @@ impl Mark {
         Mark::Left,
         Mark::PassedOver,
         Mark::ModeChanged,
+        Mark::ToldEarly,
+        Mark::Oversold,
+        Mark::ToldElsewhere,
     ];
 
     /// As printed.
@@ -231,6 +240,9 @@ impl Mark {
             Mark::Left => "left",
             Mark::PassedOver => "passed over",
             Mark::ModeChanged => "mode changed",
+            Mark::ToldEarly => "told early",
+            Mark::Oversold => "oversold",
+            Mark::ToldElsewhere => "told by another",
         }
     }
 }
@@ -273,6 +285,7 @@ impl Marks {
             self.mark(mark);
         }
         match effect {
+            Effect::Send(_, Message::TradeAsk(ask)) => self.count(Mark::ToldElsewhere, ask.told.len() as u64),
             Effect::Send(_, Message::SettleAnswer(answer)) => self.settled(answer),
             Effect::Send(_, Message::TradeAnswer(answer)) => self.traded(answer),
             Effect::Send(_, Message::Peer(said)) if matches!(said.word, PeerWord::Ok(_)) => {
@@ -322,6 +335,7 @@ impl Marks {
             Record::Paired { .. } => self.mark(Mark::Pair),
             Record::Refusal { reason: None, .. } => self.mark(Mark::SoldOut),
             Record::Mode { .. } => self.mark(Mark::ModeChanged),
+            Record::Reversal(_) => self.mark(Mark::Oversold),
             _ => {}
         }
     }

@@ -25,6 +25,7 @@ mod diagram;
 mod disks;
 mod engine;
 mod faults;
+mod heard;
 mod lag;
 mod line;
 mod load;

@@ -177,7 +177,7 @@ fn hello_of(ask: &Ask) -> Option<&Hello> {
         | Ask::Pair(hello, ..)
         | Ask::Resign(hello, _)
         | Ask::Submit(hello, _)
-        | Ask::HandOver(hello, _) => Some(hello),
+        | Ask::HandOver(hello, ..) => Some(hello),
         _ => None,
     }
 }

@@ -48,7 +48,7 @@ fn refused(cwd: &Path, line: &str, code: i32, named: &[&str]) {
 #[test]
 fn what_was_typed_wrong_is_named() {
     let cwd = tempfile::tempdir().unwrap();
-    let cases: [(&str, &[&str]); 41] = [
+    let cases: [(&str, &[&str]); 42] = [
         ("buy fish=0", &["'fish=0'", "at least 1"]),
         ("buy fish=-3", &["'fish=-3'"]),
         ("buy fish=1000001", &["'fish=1000001'", "limit of 1000000"]),

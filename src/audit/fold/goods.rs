@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::audit::{Alarms, Check, Example};
 use crate::model::row::{Decision, Place, Reason, Record, Slice, initial_lot};
-use crate::types::{OrderId, OrderKind, ProductId, Quantity};
+use crate::types::{Consistency, OrderId, OrderKind, ProductId, Quantity};
 
 /// One product.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,9 +62,20 @@ impl ProductState {
     }
 }
 
+/// What answers from caches came to: the price of the `cached` mode, and no failure of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Price {
+    /// The market was in that mode, at some time.
+    pub(crate) cached: bool,
+    /// Orders that were told as done and were taken back.
+    pub(crate) oversold: u64,
+    /// Orders that were refused, or filled in part, as they had been told, though there was more.
+    pub(crate) undersold: u64,
+}
+
 /// Stock of all products, by index.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Goods(pub(crate) Vec<ProductState>);
+pub(crate) struct Goods(pub(crate) Vec<ProductState>, pub(crate) Price);
 
 impl Goods {
     pub(super) fn apply(&mut self, place: &Place, record: &Record, alarms: &mut Alarms) {
@@ -76,6 +87,8 @@ impl Goods {
             Record::Void { decision, .. } if self.is_known(decision) => {
                 self.stock_after(place, decision, alarms)
             }
+            Record::Reversal(decision) => self.reversal(place, decision, alarms),
+            Record::Mode { mode, .. } => self.1.cached |= *mode == Consistency::Cached,
             _ => {}
         }
     }
@@ -113,6 +126,8 @@ impl Goods {
         let filled: u64 = slices.iter().map(|slice| slice.quantity.0).sum();
         let wrong = sale_against_order(decision, filled);
         alarms.check(Check::Goods, wrong.is_none(), || Example::row(place, wrong.unwrap_or_default()));
+        let cached = self.1.cached;
+        let mut undersold = false;
         if let Some(product) = self.product(decision.order.product) {
             product.sold += filled;
             for slice in slices {
@@ -128,13 +143,24 @@ impl Goods {
                 || filled == decision.order.quantity.0
                 || product.on_hand() == 0
                 || slices.len() == crate::limits::SALE_LOTS_MAX;
-            alarms
-                .check(Check::Goods, short, || Example::row(place, "filled in part while pieces were left"));
+            undersold = cached && !short;
+            alarms.check(Check::Goods, short || cached, || {
+                Example::row(place, "filled in part while pieces were left")
+            });
         }
+        self.1.undersold += u64::from(undersold);
         self.stock_after(place, decision, alarms);
     }
 
-    /// Sold out is said only when there is too little.
+    /// What was told from a cache is taken back: nothing moves.
+    fn reversal(&mut self, place: &Place, decision: &Decision, alarms: &mut Alarms) {
+        let may = self.1.cached && decision.order.kind != OrderKind::Void;
+        alarms.check(Check::Goods, may, || Example::row(place, "taken back, and nothing is told early here"));
+        self.1.oversold += 1;
+        self.stock_after(place, decision, alarms);
+    }
+
+    /// Sold out is said only when there is too little, or as a cache had said.
     fn refusal(&mut self, place: &Place, decision: &Decision, reason: Option<Reason>, alarms: &mut Alarms) {
         let order = &decision.order;
         let there = self.product(order.product).map_or(0, |product| product.on_hand());
@@ -145,7 +171,9 @@ impl Goods {
             (OrderKind::Sell, reason) => reason == Some(Reason::StockFull),
             (OrderKind::Void, _) => false,
         };
-        alarms.check(Check::Goods, holds, || {
+        let undersold = self.1.cached && reason.is_none() && !holds && order.kind != OrderKind::Void;
+        self.1.undersold += u64::from(undersold);
+        alarms.check(Check::Goods, holds || undersold, || {
             let word = reason.map_or("sold out", Reason::name);
             Example::row(place, format!("refused ({word}): {} asked, {there} there", order.quantity))
         });

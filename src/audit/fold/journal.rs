@@ -94,11 +94,16 @@ impl JournalFold {
             }
             Entry::LedgerSeen { generation, .. } => self.generation = *generation,
             Entry::Forgotten { number } => self.own.forgotten(*number, alarms),
+            Entry::ToldEarly { told, .. } => {
+                let generation = self.generation;
+                told.iter().for_each(|it| self.own.told_early(it.id.number, it.filled, generation));
+            }
             // A mirror is a copy: what it holds counts where it was accepted, or once it is adopted.
             Entry::Mirrored { .. }
             | Entry::Adopted { .. }
             | Entry::Trimmed { .. }
             | Entry::AskedAgain { .. }
+            | Entry::Tentative(_)
             | Entry::Licensed(_) => {}
         }
     }

@@ -14,7 +14,7 @@ mod restores;
 mod sequence;
 mod sessions;
 
-pub(crate) use goods::Goods;
+pub(crate) use goods::{Goods, Price};
 pub(crate) use journal::{Answer, JournalFold};
 pub(crate) use money::Accounts;
 pub(crate) use offices::Offices;
@@ -76,11 +76,7 @@ impl LedgerFold {
 fn reserved(place: &Place, record: &Record, alarms: &mut Alarms) {
     let unjudged = matches!(
         record,
-        Record::Reversal(_)
-            | Record::Allotment { .. }
-            | Record::Adopt { .. }
-            | Record::Complete { .. }
-            | Record::Conflict(_)
+        Record::Allotment { .. } | Record::Adopt { .. } | Record::Complete { .. } | Record::Conflict(_)
     );
     alarms.check(Check::Readable, !unjudged, || {
         Example::row(place, format!("a {} row, which no node of this version writes", record.kind()))

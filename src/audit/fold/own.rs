@@ -14,7 +14,8 @@ use crate::audit::runs::Taken;
 use crate::audit::{Alarms, Check, Example};
 use crate::model::peer::entry::{Placed, Told};
 use crate::model::row::Outcome;
-use crate::types::{Epoch, Number, Order, OrderId, OrderKind, PeerId};
+use crate::model::tentative::agrees;
+use crate::types::{Epoch, Generation, Number, Order, OrderId, OrderKind, PeerId, Quantity};
 
 /// When an order may be let go of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +54,8 @@ pub(crate) struct OwnOrder {
     pub(crate) answer: Option<Answer>,
     /// The store gave it up: the ledger has an outcome of its number that the store never held.
     pub(crate) forgotten: bool,
+    /// What was told of it before it was settled: pieces, and the generation of the ledger then.
+    early: Option<(Quantity, Generation)>,
     /// Decided before it was told.
     settled: Option<Box<Settled>>,
     /// The ledger has an outcome, and where is not known.
@@ -61,7 +64,8 @@ pub(crate) struct OwnOrder {
 
 impl OwnOrder {
     pub(super) fn new(placed: Placed) -> OwnOrder {
-        OwnOrder { placed, answer: None, forgotten: false, settled: None, settled_somewhere: false }
+        let (answer, early, settled) = Default::default();
+        OwnOrder { placed, answer, early, forgotten: false, settled, settled_somewhere: false }
     }
 }
 
@@ -146,18 +150,30 @@ impl Own {
     pub(super) fn answered(&mut self, answer: Answer, alarms: &mut Alarms) {
         let (number, keep) = (answer.told.number, self.keep);
         let Some(order) = self.kept.get_mut(number) else { return self.answered_late(answer, alarms) };
+        let early = order.early;
         let first = *order.answer.get_or_insert(answer);
         alarms.holds(Check::ToldIsDone, 1);
         alarms.check(Check::ToldIsDone, first.told == answer.told, || {
             Example::order(OrderId { peer: self.peer, number }, "was told two different outcomes")
         });
-        if let Some(settled) = order.settled.take() {
+        let (settled, settled_somewhere) = (order.settled.take(), order.settled_somewhere);
+        if let Some(early) = early {
+            self.is_kept(early, &answer.told, alarms);
+        }
+        if let Some(settled) = settled {
             self.compare(&settled, alarms);
-        } else if order.settled_somewhere {
+        } else if settled_somewhere {
             self.late.push(answer);
             self.passes(number);
         } else if keep == Keep::Unanswered {
             self.passes(number);
+        }
+    }
+
+    /// The peer was told before its order was settled.
+    pub(super) fn told_early(&mut self, number: Number, filled: Quantity, generation: Generation) {
+        if let Some(order) = self.kept.get_mut(number) {
+            order.early.get_or_insert((filled, generation));
         }
     }
 
@@ -226,7 +242,9 @@ impl Own {
 
     fn compare(&mut self, settled: &Settled, alarms: &mut Alarms) {
         let (number, id) = (settled.told.number, self.id(settled.told.number));
-        let Some(OwnOrder { placed, answer, forgotten, .. }) = self.kept.get(number).cloned() else { return };
+        let Some(OwnOrder { placed, answer, early, forgotten, .. }) = self.kept.get(number).cloned() else {
+            return;
+        };
         self.passes(number);
         alarms.check(Check::ToldIsDone, same_order(&placed, &settled.order), || {
             // An outcome of a number that was given up is one of this very order, or somebody has ordered in the peer's
@@ -236,6 +254,9 @@ impl Own {
                 false => "was placed with other content than was settled",
             })
         });
+        if let Some(early) = early.filter(|_| answer.is_none() && !forgotten) {
+            self.is_kept(early, &settled.told, alarms);
+        }
         if let Some(answer) = answer {
             alarms.holds(Check::Durable, 1);
             if !forgotten {
@@ -245,6 +266,17 @@ impl Own {
         if forgotten {
             alarms.holds(Check::ExactlyOnce, 1);
         }
+    }
+
+    /// What was told before settling is booked as told, or taken back.
+    fn is_kept(&mut self, (early, generation): (Quantity, Generation), there: &Told, alarms: &mut Alarms) {
+        if agrees(early, there.kind, there.filled) {
+            return alarms.holds(Check::ToldIsDone, 1);
+        }
+        let (id, kind, filled) = (self.id(there.number), there.kind.name(), there.filled);
+        let example =
+            Example::order(id, format!("was told early of {early} pieces, and then: {kind} {filled}"));
+        self.doubts.push(Doubt::of_early(id.number.epoch(), generation, example));
     }
 
     /// What the peer was told is what the ledger has.
@@ -326,7 +358,7 @@ fn same_order(placed: &Placed, order: &Order) -> bool {
 mod tests {
     use super::*;
     use crate::model::row::OutcomeKind;
-    use crate::types::{Generation, Money, ProductId, Quantity, Seq, Stamp, WallMicros};
+    use crate::types::{Money, ProductId, Seq, Stamp, WallMicros};
 
     fn placed(number: Number) -> Placed {
         let (kind, product) = (OrderKind::Buy { partial: false }, ProductId(0));

@@ -31,7 +31,8 @@ impl Sequence {
     pub(super) fn apply(&mut self, place: &Place, record: &Record, alarms: &mut Alarms) {
         self.clocks(place, record, alarms);
         match (record, record.decision()) {
-            (Record::Void { .. }, _) | (_, None) => {}
+            // What moves nothing may come late.
+            (Record::Void { .. } | Record::Reversal(_), _) | (_, None) => {}
             (_, Some(decision)) => self.ordered(place, decision, alarms),
         }
     }

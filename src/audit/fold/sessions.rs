@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::audit::{Alarms, Check, Example};
 use crate::model::row::{Place, Record};
-use crate::types::{Epoch, Generation, Hash, Number, OrderId, PeerId};
+use crate::types::{Consistency, Epoch, Generation, Hash, Number, OrderId, PeerId};
 
 /// A set of numbers from 1 that is mostly without gaps.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,12 +72,19 @@ pub(crate) struct Sessions {
     first: Epoch,
     /// Epochs of this generation end before this one.
     end: Epoch,
+    /// The market answered from caches, at some time: what was told is booked, also of a closed epoch.
+    cached: bool,
 }
 
 impl Default for Sessions {
     fn default() -> Sessions {
         let first = Generation::default();
-        Sessions { stores: BTreeMap::new(), first: first.first_epoch(), end: first.end_of_epochs() }
+        Sessions {
+            stores: BTreeMap::new(),
+            first: first.first_epoch(),
+            end: first.end_of_epochs(),
+            cached: false,
+        }
     }
 }
 
@@ -89,10 +96,12 @@ impl Sessions {
             Record::Restored { generation, .. } => {
                 (self.first, self.end) = (generation.first_epoch(), generation.end_of_epochs());
             }
+            Record::Mode { mode, .. } => self.cached |= *mode == Consistency::Cached,
             _ => {}
         }
         if let Some(decision) = record.decision() {
-            self.decided(place, decision.order.id, matches!(record, Record::Void { .. }), alarms);
+            let void = matches!(record, Record::Void { .. });
+            self.decided(place, decision.order.id, (void, void || self.cached), alarms);
         }
     }
 
@@ -116,13 +125,14 @@ impl Sessions {
         (state.store, state.shown_epoch) = (store, place.epoch(epoch));
     }
 
-    fn decided(&mut self, place: &Place, id: OrderId, closed: bool, alarms: &mut Alarms) {
+    fn decided(&mut self, place: &Place, id: OrderId, (void, closed): (bool, bool), alarms: &mut Alarms) {
         let OrderId { peer, number } = id;
         let latest = self.latest(peer);
         let epoch = number.epoch();
         let lost = epoch < self.first;
         let present = |latest: Epoch| epoch == latest && !lost;
-        let opened = latest.is_some_and(|latest| present(latest) || (closed && (lost || epoch < latest)));
+        let opened = latest
+            .is_some_and(|latest| present(latest) || (void && lost) || (closed && !lost && epoch < latest));
         alarms.check(Check::ExactlyOnce, opened && number.k() > 0, || {
             Example::row(place, format!("order {id} is of no session that its peer has open"))
         });

@@ -23,6 +23,8 @@ pub struct Settling {
     pub clock: Stamp,
     /// The trader's share in percent.
     pub commission_percent: u8,
+    /// What its peer was told of the order before: pieces. That is booked, or taken back.
+    pub told: Option<Quantity>,
 }
 
 /// Why an order was not taken. Its number stays open; this is never an outcome.
@@ -103,13 +105,35 @@ impl Market {
             // The numbers below it were decided in the part of the ledger that is lost.
             Standing::TooFar if lost => self.void(order, by, Reason::Closed),
             Standing::TooFar => Verdict::NotTaken(NotTaken::Window),
-            Standing::Open if closed => self.void(order, by, Reason::Closed),
+            // What was told is done, though the store that was told is gone.
+            Standing::Open if lost || (closed && by.told.is_none()) => self.void(order, by, Reason::Closed),
             Standing::Open if order.kind == OrderKind::Void => self.void(order, by, Reason::GivenUp),
-            Standing::Open if window.is_some_and(|it| it.is_overtaken(number.k(), order.product)) => {
-                self.void(order, by, Reason::Overtaken)
+            Standing::Open => {
+                let overtaken = window.is_some_and(|it| it.is_overtaken(number.k(), order.product));
+                match by.told.filter(|told| !overtaken || told.0 > 0) {
+                    None if overtaken => self.void(order, by, Reason::Overtaken),
+                    None => self.trade(order, by),
+                    Some(told) => self.as_told(order, by, told, overtaken),
+                }
             }
-            Standing::Open => self.trade(order, by),
         }
+    }
+
+    /// Its peer was told already: exactly that is booked. What cannot be booked is taken back, and moves nothing.
+    fn as_told(&self, order: &Order, by: &Settling, told: Quantity, overtaken: bool) -> Verdict {
+        let Some(shelf) = self.shelves.get(order.product.0 as usize) else {
+            return Verdict::NotTaken(NotTaken::UnknownProduct);
+        };
+        let here = decision(order, by, shelf.on_hand);
+        let record = match order.kind {
+            _ if overtaken && told.0 > 0 => None,
+            OrderKind::Sell | OrderKind::Void => {
+                Some(deposit(shelf, order, by, self.lots_max())).filter(|it| matches!(it, Record::Deposit(_)))
+            }
+            OrderKind::Buy { .. } if told.0 == 0 => Some(Record::Refusal { decision: here, reason: None }),
+            OrderKind::Buy { .. } => sold(shelf, order, by, told.0),
+        };
+        Verdict::New(record.unwrap_or(Record::Reversal(here)))
     }
 
     fn void(&self, order: &Order, by: &Settling, reason: Reason) -> Verdict {
@@ -155,12 +179,27 @@ fn sale(shelf: &Shelf, order: &Order, by: &Settling, partial: bool) -> Record {
         return Record::Refusal { decision: decision(order, by, shelf.on_hand), reason: None };
     }
     let slices = fill(&shelf.lots, wanted);
-    let filled: u64 = slices.iter().map(|slice| slice.quantity.0).sum();
-    if filled < wanted && !partial {
+    if pieces(&slices) < wanted && !partial {
         let reason = Some(Reason::TooManyLots);
         return Record::Refusal { decision: decision(order, by, shelf.on_hand), reason };
     }
-    let decision = decision(order, by, Quantity(shelf.on_hand.0 - filled));
+    sale_of(shelf, order, by, slices)
+}
+
+/// A sale of exactly so many pieces, if they are there in few enough lots.
+fn sold(shelf: &Shelf, order: &Order, by: &Settling, told: u64) -> Option<Record> {
+    let slices = fill(&shelf.lots, told);
+    let whole = told == order.quantity.0;
+    let asked = whole || (told < order.quantity.0 && order.kind == OrderKind::Buy { partial: true });
+    (asked && pieces(&slices) == told).then(|| sale_of(shelf, order, by, slices))
+}
+
+fn pieces(slices: &[Slice]) -> u64 {
+    slices.iter().map(|slice| slice.quantity.0).sum()
+}
+
+fn sale_of(shelf: &Shelf, order: &Order, by: &Settling, slices: Vec<Slice>) -> Record {
+    let decision = decision(order, by, Quantity(shelf.on_hand.0 - pieces(&slices)));
     Record::Sale { decision, unit_price: shelf.unit_price, commission_percent: by.commission_percent, slices }
 }
 

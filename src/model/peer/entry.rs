@@ -5,9 +5,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::chunk;
 use crate::model::evidence::{Licence, Seen};
 use crate::model::fold::Stored;
 use crate::model::row::{OutcomeKind, Reason};
+use crate::model::tentative::Tentative;
 use crate::types::{
     Epoch, Generation, Hash, Money, Number, Office, Order, OrderKind, PeerId, ProductId, Quantity, Seq,
     Signature, Stamp, Term,
@@ -177,6 +179,16 @@ pub enum Entry {
     },
     /// 15: what this peer keeps of a grant.
     Licensed(Licence),
+    /// 16: what this trader tells of orders that it has accepted, before the warehouse has settled them.
+    Tentative(Vec<Tentative>),
+    /// 17: what this peer was told of its open orders, before the warehouse had settled them. It is told nobody before it
+    /// stands here.
+    ToldEarly {
+        /// The trader that told.
+        via: PeerId,
+        /// What it told.
+        told: Vec<Tentative>,
+    },
 }
 
 impl Stored for Entry {
@@ -202,6 +214,7 @@ impl Stored for Entry {
             | Entry::LedgerSeen { .. }
             | Entry::Mirrored { .. }
             | Entry::Adopted { .. }
+            | Entry::Tentative(_)
             | Entry::Trimmed { .. } => None,
             Entry::Answered { via, told, seen } => {
                 let seen = seen.map(|seen| Box::new(Seen { proof: None, ..*seen }));
@@ -214,6 +227,7 @@ impl Stored for Entry {
             | Entry::Ended { .. }
             | Entry::Forgotten { .. }
             | Entry::AskedAgain { .. }
+            | Entry::ToldEarly { .. }
             | Entry::Licensed(_) => Some(self),
         }
     }
@@ -232,8 +246,14 @@ impl Stored for Entry {
             }
             Entry::Mirrored { orders, .. } => {
                 // A chunk that does not decode holds nothing that could be shown.
-                let orders: Vec<Order> = crate::codec::decode(orders).unwrap_or_default();
+                let (orders, _) = chunk::decode(orders).unwrap_or_default();
                 orders.iter().for_each(|order| seen(order.id.peer, order.id.number, order.id.number));
+            }
+            Entry::Tentative(told) => {
+                told.iter().for_each(|it| seen(it.id.peer, it.id.number, it.id.number));
+            }
+            Entry::ToldEarly { told, .. } => {
+                told.iter().for_each(|it| seen(own, it.id.number, it.id.number));
             }
             _ => {}
         }
@@ -242,7 +262,7 @@ impl Stored for Entry {
 
 impl Entry {
     /// The names of all kinds, by their numbers.
-    pub(crate) const KINDS: [&str; 16] = [
+    pub(crate) const KINDS: [&str; 18] = [
         "placed",
         "answered",
         "opened",
@@ -259,6 +279,8 @@ impl Entry {
         "forgotten",
         "asked again",
         "licensed",
+        "tentative",
+        "told early",
     ];
 
     /// The number of its variant: the one that the codec writes first.
@@ -280,6 +302,8 @@ impl Entry {
             Entry::Forgotten { .. } => 13,
             Entry::AskedAgain { .. } => 14,
             Entry::Licensed(_) => 15,
+            Entry::Tentative(_) => 16,
+            Entry::ToldEarly { .. } => 17,
         }
     }
 }
@@ -296,6 +320,7 @@ mod tests {
         let (epoch, store, first, last) = (Epoch(0), Hash::default(), number, number);
         let (generation, seq, hash, office) = (Generation::default(), Seq(1), store, Office::Primary);
         let order = order(5, 1, OrderKind::Sell, 0, 1);
+        let told = Tentative { id: order.id, filled: order.quantity };
         let (stamp, kind, product, quantity) = (order.stamp, order.kind, order.product, order.quantity);
         vec![
             (Entry::Placed(Placed { number, stamp, kind, product, quantity }), None),
@@ -313,6 +338,9 @@ mod tests {
             (Entry::Trimmed { trader, term, below: seq }, None),
             (Entry::Forgotten { number }, None),
             (Entry::AskedAgain { first, last }, None),
+            (Entry::Licensed(Licence { term, signature: Signature([[1; 32]; 2]) }), None),
+            (Entry::Tentative(vec![told]), None),
+            (Entry::ToldEarly { via: trader, told: vec![told] }, None),
         ]
     }
 
@@ -331,7 +359,7 @@ mod tests {
         let answered =
             |seen| Entry::Answered { via: PeerId(6), told: Vec::new(), seen: Some(Box::new(seen)) };
         assert_eq!(answered(seen).pruned(), Some(answered(Seen { proof: None, ..seen })));
-        let stay = [0, 1, 2, 3, 4, 5, 13, 14];
+        let stay = [0, 1, 2, 3, 4, 5, 13, 14, 15, 17];
         let staying = entries().into_iter().filter_map(|(entry, _)| entry.pruned());
         assert_eq!(staying.map(|entry| entry.kind_number()).collect::<Vec<_>>(), stay);
     }

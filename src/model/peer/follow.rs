@@ -85,6 +85,7 @@ impl Rooms {
         tracing::info!(%office, %term, "term ended");
         cx.record(Entry::Ended { term });
         self.desk.close(cx);
+        self.early.close();
         self.cache.close(cx);
         self.offices.term_ended(cx, office, term);
         self.desk.set_closing(false);

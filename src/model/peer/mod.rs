@@ -9,6 +9,7 @@
 //! | `session` | the peer's session at the warehouse, and its control stream |
 //! | `shop`, `tally` | the peer's own orders, the way to their home, and what became of them |
 //! | `desk`, `settle`, `cache` | in office: orders of others, batches to the warehouse, the stock as pushed |
+//! | `early` | in office: answers before settling |
 //! | `replica` | copies for the other trader, and the other trader's copies |
 //! | `offices`, `takeover`, `handover` | elections and claims; the other trader's end; orders of ended terms |
 //! | `partner` | the other trader of the pair, watched |
@@ -22,6 +23,7 @@
 mod cache;
 mod desk;
 mod door;
+mod early;
 pub mod entry;
 mod facts;
 mod follow;
@@ -110,6 +112,7 @@ impl Peer {
             session: session::Session::new(now),
             shop: shop::Shop::new(shopper, state.last, state.floor()),
             desk: desk::Desk::new(Trader::new(products, queue_max)),
+            early: early::Early::default(),
             cache: cache::Cache::new(goods.len(), now),
             replica: replica::Replica::default(),
             offices: offices::Offices::new(me.id, no_preempt),

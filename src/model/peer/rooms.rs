@@ -6,6 +6,7 @@
 use super::cache::Cache;
 use super::desk::Desk;
 use super::door::{Door, Guest};
+use super::early::Early;
 use super::facts::{Cx, Facts, Purpose};
 use super::gossip::Gossip;
 use super::handover::HandOver;
@@ -30,6 +31,7 @@ pub(super) struct Rooms {
     pub(super) session: Session,
     pub(super) shop: Shop,
     pub(super) desk: Desk,
+    pub(super) early: Early,
     pub(super) cache: Cache,
     pub(super) replica: Replica,
     pub(super) offices: Offices,
@@ -46,7 +48,10 @@ impl Rooms {
 
     pub(super) fn take(&mut self, cx: &mut Cx<'_>, input: Input) {
         match input {
-            Input::Durable(seq) => self.shop.durable(seq),
+            Input::Durable(seq) => {
+                self.early.durable(seq);
+                self.shop.durable(cx, seq);
+            }
             Input::Opened(conn, stream) => self.door.opened(conn, stream),
             Input::Said(conn, message) => self.said(cx, conn, message),
             Input::Ended(conn, lost) => self.ended(cx, conn, &lost),
@@ -117,7 +122,7 @@ impl Rooms {
     fn asked_by(&mut self, cx: &mut Cx<'_>, reply: ReplyId, ask: Ask) {
         match ask {
             Ask::Submit(hello, order) => self.submit(cx, hello, order, reply),
-            Ask::HandOver(hello, orders) => self.take_over(cx, &hello, orders, reply),
+            Ask::HandOver(hello, orders, told) => self.take_over(cx, &hello, (orders, told), reply),
             Ask::Probe => cx.reply(reply, Ok(Answer::Alive(cx.me.process))),
             Ask::Status => cx.reply(reply, Ok(Answer::Status(Box::new(self.report(cx))))),
             Ask::Place(good, quantity, kind, number) => {
@@ -205,11 +210,14 @@ impl Rooms {
     pub(super) fn finish(&mut self, cx: &mut Cx<'_>) {
         self.session.renew_when_spent(cx);
         self.shop.go_shopping(cx);
+        self.answer_early(cx);
         self.drain_desk(cx);
         self.stop_when_finished(cx);
         let desk_is_empty = self.desk.trader.depth() == 0;
         self.offices.resign_when_drained(cx, desk_is_empty);
         self.replica.send(cx, desk_is_empty);
+        self.sent_early(cx);
+        self.tell_early(cx);
         self.shop.send(cx);
         self.end_when_done(cx);
         self.deliver_words(cx);

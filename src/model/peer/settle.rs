@@ -1,10 +1,12 @@
 //! Settling what the desk has taken: batches to the warehouse, outcomes back.
 
-use super::facts::Cx;
+use super::facts::{Cx, Facts};
 use super::rooms::Rooms;
 use crate::model::evidence::Seen;
 use crate::model::message::{Message, SettleAnswer, SettleAsk};
 use crate::model::step::Because;
+use crate::model::tentative::Tentative;
+use crate::types::Order;
 
 impl Rooms {
     /// Dials the settle stream of the present term, unless it is there.
@@ -36,7 +38,8 @@ impl Rooms {
         }
         let Some(term) = cx.term().filter(|_| self.desk.settle.is_up()) else { return };
         while let Some((batch, orders)) = self.desk.trader.next_batch() {
-            let ask = SettleAsk { clock: cx.clock.tick(), hello: None, term, batch, orders };
+            let told = told_before(cx, &orders);
+            let ask = SettleAsk { clock: cx.clock.tick(), hello: None, term, batch, orders, told };
             self.desk.settle.send(cx, Because::OnItsWay, Message::SettleAsk(ask));
         }
     }
@@ -70,10 +73,16 @@ impl Rooms {
         let settled = self.desk.trader.settled(answer.batch, answer.outcomes, answer.not_taken);
         // The copies come first: the accepted entry of an order says which chunk holds its copy, and the entries below
         // remove it.
-        let ids = settled.outcomes.iter().map(|outcome| outcome.id);
-        for id in ids.chain(settled.not_taken.iter().map(|(id, _)| *id)) {
-            if let Some(accepted) = cx.state.accepted.get(&id) {
+        for outcome in &settled.outcomes {
+            if let Some(accepted) = cx.state.accepted.get(&outcome.id) {
                 self.replica.left_queue(accepted.seq);
+                self.cache.settled(accepted.order.product, outcome);
+            }
+        }
+        for (id, _) in &settled.not_taken {
+            if let Some(accepted) = cx.state.accepted.get(id) {
+                self.replica.left_queue(accepted.seq);
+                self.cache.left(&accepted.order);
             }
         }
         settled.entries.into_iter().for_each(|entry| cx.record(entry));
@@ -81,4 +90,10 @@ impl Rooms {
         self.takeover.worked(cx, !settled.outcomes.is_empty(), &self.replica);
         self.desk.answer(cx, settled.outcomes, settled.not_taken);
     }
+}
+
+/// What is told of those of the orders of which something is.
+pub(super) fn told_before(facts: &Facts, orders: &[Order]) -> Vec<Tentative> {
+    let told = orders.iter().filter_map(|order| Some((order.id, facts.state.accepted.get(&order.id)?.told?)));
+    told.map(|(id, filled)| Tentative { id, filled }).collect()
 }

@@ -109,8 +109,15 @@ impl Event {
         let outcomes = self.orders().iter().map(deposited).collect();
         let (not_taken, roster) = (self.not_taken(), self.is_rare().then(|| Box::new(self.roster())));
         match kind {
-            0 => Message::TradeAsk(TradeAsk { clock, hello, orders: self.orders() }),
-            1 => Message::TradeAnswer(TradeAnswer { clock, hello, outcomes, not_taken, roster, seen: None }),
+            0 => Message::TradeAsk(TradeAsk { clock, hello, orders: self.orders(), ..TradeAsk::default() }),
+            1 => Message::TradeAnswer(TradeAnswer {
+                clock,
+                hello,
+                outcomes,
+                not_taken,
+                roster,
+                ..TradeAnswer::default()
+            }),
             2 => {
                 let refused = self.is_rare().then_some(NotTaken::Busy);
                 let (batch, ledger) = (Batch(u64::from(self.who) % 4), (Seq(3), Hash::default()));
@@ -178,7 +185,7 @@ impl Event {
             ),
             3 => Ask::Status,
             4 => Ask::Submit(self.hello(), order(self.peer(), self.more % 5)),
-            5 => Ask::HandOver(self.hello(), self.orders()),
+            5 => Ask::HandOver(self.hello(), self.orders(), Vec::new()),
             6 if self.is_rare() => Ask::Leave,
             7 => Ask::ResignByHand(PeerId(self.peer())),
             8 => Ask::Probe,

@@ -115,7 +115,7 @@ pub enum Record {
         /// Why, if it was not just sold out.
         reason: Option<Reason>,
     },
-    /// 4 (reserved): a cached answer that could not be kept.
+    /// 4: what was told of the order before cannot be booked, and is taken back: nothing is filled.
     Reversal(Decision),
     /// 5: the number was given up, or its epoch closed.
     Void {

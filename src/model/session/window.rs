@@ -120,7 +120,8 @@ impl Window {
             return true;
         }
         let above = (k + 1).saturating_sub(self.floor) as usize;
-        let traded = |it: &Decided| it.order.product == product && it.outcome.kind != OutcomeKind::Voided;
+        let nothing = [OutcomeKind::Voided, OutcomeKind::Reversed];
+        let traded = |it: &Decided| it.order.product == product && !nothing.contains(&it.outcome.kind);
         above < self.slots.len() && self.slots.iter().skip(above).filter_map(Option::as_deref).any(traded)
     }
 

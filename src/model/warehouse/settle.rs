@@ -13,7 +13,7 @@ use crate::model::message::{Message, SettleAnswer, SettleAsk, outcome_weight};
 use crate::model::offices::Grant;
 use crate::model::row::{Outcome, Record};
 use crate::model::step::{At, ConnId, Effect, Turn};
-use crate::types::{Batch, Number, Order, OrderId, OrderKind, PeerId, ProcessId, Term, WallMicros};
+use crate::types::{Batch, Number, Order, OrderId, OrderKind, PeerId, ProcessId, Quantity, Term, WallMicros};
 
 /// The trader at the other end of a settle stream.
 pub(super) struct Settler {
@@ -36,6 +36,8 @@ pub(super) struct Job {
     term: Term,
     /// In queue order.
     orders: Vec<Order>,
+    /// What was told of them before.
+    told: BTreeMap<OrderId, Quantity>,
     /// Why the batch is refused without a look at its orders.
     refused: Option<NotTaken>,
 }
@@ -69,7 +71,7 @@ impl Settler {
 impl Warehouse {
     /// A batch is kept until the end of the turn. The stream's first message is a hello.
     pub(super) fn batch(&mut self, conn: ConnId, ask: SettleAsk, turn: &mut Turn<Record>) {
-        let SettleAsk { clock, hello, term, batch, orders } = ask;
+        let SettleAsk { clock, hello, term, batch, orders, told } = ask;
         match (hello, matches!(self.conns.get(&conn), Some(Conn::Settle(Some(_))))) {
             (None, true) => {}
             (Some(hello), false) if self.has_later_settler(&hello) => {
@@ -92,7 +94,8 @@ impl Warehouse {
         }
         let busy = (orders.len() > BATCH_ORDERS_MAX).then_some(NotTaken::Busy);
         let refused = if leap { Some(NotTaken::Clock) } else { busy };
-        self.jobs.push(Job { conn, batch, term, orders, refused });
+        let told = told.into_iter().map(|it| (it.id, it.filled)).collect();
+        self.jobs.push(Job { conn, batch, term, orders, told, refused });
     }
 
     fn has_later_settler(&self, hello: &Hello) -> bool {
@@ -193,6 +196,7 @@ impl Warehouse {
             batch: job.batch,
             clock: self.clock.tick(),
             commission_percent: self.rules.commission_percent,
+            told: job.told.get(&order.id).copied(),
         };
         match self.market.decide(order, &by) {
             Verdict::New(record) => answer.outcomes.extend(self.record(time, record, turn)),

@@ -286,7 +286,7 @@ fn a_form_that_makes_no_sense_reaches_no_machine() {
         product: crate::types::ProductId(0),
         quantity: crate::types::Quantity(1),
     };
-    peer.call(&trader.addr, Ask::HandOver(Box::default(), vec![order; orders]));
+    peer.call(&trader.addr, Ask::HandOver(Box::default(), vec![order; orders], Vec::new()));
     let (_, came) = peer.came();
     assert!(matches!(came, Err(CallError::Refused { cause: Cause::Invalid, .. })));
     trader.is_quiet();

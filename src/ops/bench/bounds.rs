@@ -50,6 +50,7 @@ fn buy(market: &mut Market, time: WallMicros, peer: PeerId, number: Number) {
     let kind = OrderKind::Buy { partial: false };
     let order = Order { id, stamp: Stamp(2), kind, product: ProductId(0), quantity: Quantity(1) };
     let by = Settling {
+        told: None,
         trader: PeerId(6),
         term: Term(1),
         batch: Batch(1),
@@ -180,6 +181,7 @@ fn outcomes_of_clients_that_are_long_gone_are_not_in_a_checkpoint() {
     let market = many_clients(clients, SECOND);
     assert_eq!(market.client_outcomes(), CLIENT_OUTCOMES_MAX);
     let by = Settling {
+        told: None,
         trader: PeerId(6),
         term: Term(1),
         batch: Batch(1),

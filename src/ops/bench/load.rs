@@ -110,7 +110,13 @@ impl Trader {
                 && let Some((batch, orders)) = self.load.next_batch()
             {
                 let (clock, term) = (self.load.clock.now(), self.term);
-                self.settle.send(Message::SettleAsk(SettleAsk { clock, hello: None, term, batch, orders }));
+                self.settle.send(Message::SettleAsk(SettleAsk {
+                    clock,
+                    term,
+                    batch,
+                    orders,
+                    ..SettleAsk::default()
+                }));
             }
             if self.load.in_flight.is_empty() && began.elapsed() >= args.duration {
                 break;

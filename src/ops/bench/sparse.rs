@@ -100,8 +100,14 @@ impl Ledger {
         let (stamp, id) = (Stamp(nth * 2 + 2), OrderId { peer, number });
         let order = Order { id, stamp, kind, product, quantity: Quantity(1 + nth / peers % 3) };
         let clock = Stamp(stamp.0 + 1);
-        let by =
-            Settling { trader: TRADER, term: Term(1), batch: Batch(nth + 1), clock, commission_percent: 5 };
+        let by = Settling {
+            trader: TRADER,
+            term: Term(1),
+            batch: Batch(nth + 1),
+            clock,
+            commission_percent: 5,
+            told: None,
+        };
         let Verdict::New(record) = self.market.decide(&order, &by) else { return Err(ended()) };
         self.put(record);
         self.orders += 1;

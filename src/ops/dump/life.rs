@@ -7,13 +7,14 @@ use serde_json::Value;
 use super::{Dump, ledger, row};
 use crate::audit::{BlockSource, Folded, Queue, Source};
 use crate::model::catalogue::Catalogue;
+use crate::model::chunk;
 use crate::model::fold::Stored as _;
 use crate::model::peer::PeerState;
 use crate::model::peer::entry::{Entry, Told};
 use crate::model::row::{Place, Record};
 use crate::ops::output::{Column, Failure, Row, Show, exit};
 use crate::ops::rows::ledger_row;
-use crate::types::{Money, Order, OrderId, PeerId, Seq, Term, WallMicros, node_name};
+use crate::types::{Money, Order, OrderId, PeerId, Quantity, Seq, Term, WallMicros, node_name};
 
 const COLUMNS: [Column; 5] = [
     Column { key: "time", show: Show::Text },
@@ -29,11 +30,13 @@ enum Event {
     Placed,
     AskedAgain,
     Accepted,
+    Tentative,
     Mirrored,
     Adopted,
     Requeued,
     Settled,
     Left,
+    ToldEarly,
     Answered,
     Forgotten,
 }
@@ -44,11 +47,13 @@ impl Event {
             Event::Placed => "placed",
             Event::AskedAgain => "asked again",
             Event::Accepted => "accepted",
+            Event::Tentative => "answered early",
             Event::Mirrored => "mirrored",
             Event::Adopted => "adopted",
             Event::Requeued => "queued again",
             Event::Settled => "settled",
             Event::Left => "left the queue",
+            Event::ToldEarly => "told early",
             Event::Answered => "answered",
             Event::Forgotten => "forgotten",
         }
@@ -327,6 +332,15 @@ fn events(
         Entry::Mirrored { trader, term, orders, .. } if mirrors(orders, wanted) => {
             vec![(Event::Mirrored, row([("of", trader.0.into()), ("term", term.0.into())]))]
         }
+        Entry::Tentative(told) => {
+            let told = told.iter().filter(|it| it.id == wanted);
+            told.map(|it| (Event::Tentative, row([("filled", it.filled.0.into())]))).collect()
+        }
+        Entry::ToldEarly { via, told } if node == wanted.peer => {
+            let told = told.iter().filter(|it| it.id.number == wanted.number);
+            let facts = |filled: Quantity| row([("filled", filled.0.into()), ("via", via.0.into())]);
+            told.map(|it| (Event::ToldEarly, facts(it.filled))).collect()
+        }
         Entry::Settled { peer, first, last } if waited && covers(wanted, *peer, first.0, last.0) => {
             vec![(Event::Left, row([("because", "settled".into())]))]
         }
@@ -339,7 +353,7 @@ fn events(
 
 /// Whether a mirrored chunk holds the order. One that does not decode holds nothing that could be shown.
 fn mirrors(orders: &[u8], wanted: OrderId) -> bool {
-    let orders: Vec<Order> = crate::journal::decode(orders).unwrap_or_default();
+    let (orders, _) = chunk::decode(orders).unwrap_or_default();
     orders.iter().any(|order| order.id == wanted)
 }
 

@@ -129,7 +129,7 @@ impl Client {
         self.dialed += 1;
         let clock = clock.tick();
         let hello = Hello { clock, stream: self.dialed, ..self.hello.clone() };
-        let first = TradeAsk { clock, hello: Some(Box::new(hello)), orders: Vec::new() };
+        let first = TradeAsk { clock, hello: Some(Box::new(hello)), ..TradeAsk::default() };
         let (outbox, dialed) = dialer.dial(conn, addr.to_owned(), Message::TradeAsk(first));
         self.line = Some(Line { conn, seat, outbox, _dialed: dialed, is_up: false, sent: Number(0) });
         true
@@ -160,7 +160,7 @@ impl Client {
         let unsent = self.open.range(Number(line.sent.0 + 1)..).map(|(_, open)| open.order);
         let orders: Vec<Order> = unsent.collect();
         for batch in orders.chunks(BATCH_ORDERS_MAX) {
-            let ask = TradeAsk { clock: clock.tick(), hello: None, orders: batch.to_vec() };
+            let ask = TradeAsk { clock: clock.tick(), orders: batch.to_vec(), ..TradeAsk::default() };
             // A line that does not take it has ended, which is told.
             line.outbox.send(Message::TradeAsk(ask));
         }

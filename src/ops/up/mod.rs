@@ -43,6 +43,7 @@ use crate::cli::{Global, Restart, UpArgs};
 use crate::limits::PROGRESS_MAX;
 use crate::model::happening::{Happening, What};
 use crate::model::offices::Roster;
+use crate::model::row::OutcomeKind;
 use crate::node::notify::Notify;
 use crate::node::wall_now;
 use crate::types::{Money, PeerId, Role, Seq, WallMicros};
@@ -270,8 +271,15 @@ impl<'a> Up<'a> {
         match what {
             What::Told(order, outcome) => {
                 self.progress = Instant::now();
-                if self.talk && self.told.is_news(order.id) {
+                if self.talk && (self.told.is_news(order.id) || outcome.kind == OutcomeKind::Reversed) {
                     let told = lines::told(self.fleet.plan(), &self.goods, &order, &outcome, self.color);
+                    print_line(format_args!("{} {told}", self.clock()))?;
+                }
+            }
+            What::ToldEarly(order, answer) => {
+                self.progress = Instant::now();
+                if self.talk && self.told.is_news(order.id) {
+                    let told = lines::told_early(self.fleet.plan(), &self.goods, &order, &answer, self.color);
                     print_line(format_args!("{} {told}", self.clock()))?;
                 }
             }

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde_json::{Value, json};
 
 use super::resume::Resume;
-use crate::audit::{Audit, Check, Example, Tally};
+use crate::audit::{Audit, Check, Example, Price, Tally};
 use crate::cli::{Global, Target, VerifyArgs};
 use crate::journal::mend::word;
 use crate::ops::output::{Paint, colored, grouped, json_line};
@@ -29,6 +29,9 @@ pub(super) fn print(
         let checks: Vec<Value> = wanted.iter().map(|check| object(found, *check, args)).collect();
         let pass = wanted.iter().all(|check| found.of(*check).failed == 0);
         let mut verdict = json!({"checks": checks, "pass": pass});
+        if let Some(Price { oversold, undersold, .. }) = found.price() {
+            verdict["price"] = json!({"oversold": oversold, "undersold": undersold});
+        }
         if let Some(resume) = resume {
             verdict["resumed_from"] = resume.from.0.into();
         }
@@ -39,6 +42,9 @@ pub(super) fn print(
     }
     let color = colored(global.color, &io::stdout());
     wanted.iter().try_for_each(|check| lines(found, *check, args, color, out))?;
+    if let Some(price) = found.price() {
+        writeln!(out, "{}", paid(price))?;
+    }
     writeln!(out, "{}", verdict(found, wanted, color))
 }
 
@@ -55,6 +61,14 @@ fn verdict(found: &Audit, wanted: &[Check], color: bool) -> String {
     let (made, rows) = (wanted.len() - unchecked, grouped(found.rows()));
     let checks = if made == 1 { "check" } else { "checks" };
     format!("{} {made} {checks}, {rows} rows{without}", Paint::Green.on("ok:", color))
+}
+
+/// `cached  12 oversold and taken back, 3 undersold: ...`.
+fn paid(price: Price) -> String {
+    let (oversold, undersold) = (grouped(price.oversold), grouped(price.undersold));
+    format!(
+        "cached  {oversold} oversold and taken back, {undersold} undersold: what the mode costs, and no failure"
+    )
 }
 
 fn object(found: &Audit, check: Check, args: &VerifyArgs) -> Value {

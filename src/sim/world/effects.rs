@@ -7,6 +7,7 @@ use crate::sim::calls::Back;
 use crate::sim::check::{Failure, Told};
 use crate::sim::diagram::Point;
 use crate::sim::engine::View;
+use crate::sim::heard::ToldEarly;
 use crate::sim::marks::Mark;
 use crate::sim::network::Process;
 use crate::sim::people::is_person;
@@ -70,17 +71,26 @@ impl World {
     }
 
     fn happened(&mut self, peer: PeerId, what: &What) {
-        if let What::Told(order, outcome) = what {
-            let text = || format!("{} {}", order.id, outcome.kind.name());
-            self.trace.diagram.point(peer, self.queue.now(), Point::Told, text);
-            if !self.told_of.insert(order.id) {
-                self.marks.mark(Mark::ToldAgain);
+        let generation = match self.nodes[peer.0 as usize].view() {
+            Some(View::Peer(state)) => state.ledger_seen.generation,
+            _ => Default::default(),
+        };
+        match what {
+            What::Told(order, outcome) => {
+                let text = || format!("{} {}", order.id, outcome.kind.name());
+                self.trace.diagram.point(peer, self.queue.now(), Point::Told, text);
+                let told = Told { peer, order: *order, outcome: outcome.clone(), generation };
+                if self.heard.told(told) {
+                    self.marks.mark(Mark::ToldAgain);
+                }
             }
-            let generation = match self.nodes[peer.0 as usize].view() {
-                Some(View::Peer(state)) => state.ledger_seen.generation,
-                _ => Default::default(),
-            };
-            self.told.push(Told { peer, order: *order, outcome: outcome.clone(), generation });
+            What::ToldEarly(order, answer) => {
+                let text = || format!("{} {} (early)", order.id, answer.kind(order).name());
+                self.trace.diagram.point(peer, self.queue.now(), Point::Told, text);
+                self.heard.told_early(ToldEarly { peer, answer: *answer, generation });
+                self.marks.mark(Mark::ToldEarly);
+            }
+            _ => {}
         }
     }
 }

@@ -180,6 +180,10 @@ impl World {
         }
         let again = chance.one_in(3) && self.ledgers.backup.is_some();
         if !again {
+            // A backup of a stopped store reads what the disk has, as a start does.
+            if !self.nodes[0].is_alive() {
+                self.nodes[0].disk.drop_pages();
+            }
             self.ledgers.backup = Some(self.nodes[0].disk.copy());
         }
         let (at_hand, random) = (chance.one_in(2), chance.between(1, u64::MAX));

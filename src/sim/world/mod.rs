@@ -12,11 +12,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::chance::Chance;
-use super::check::{self, Failure, Told};
+use super::check::{self, Failure};
 use super::diagram::Point;
 use super::disks::Disk;
 use super::engine::View;
 use super::faults::{Counts, Kind, Planned, Schedule};
+use super::heard::Heard;
 use super::load::Load;
 use super::losses::Losses;
 use super::marks::{Mark, Marks, Seen};
@@ -107,8 +108,7 @@ pub(super) struct World {
     /// Who is here beside the nodes, by place.
     people: BTreeMap<PeerId, Somebody>,
     people_came: u32,
-    told: Vec<Told>,
-    told_of: BTreeSet<OrderId>,
+    heard: Heard,
     marks: Marks,
     trace: Trace,
 }
@@ -139,8 +139,7 @@ impl World {
             placing: Placing::default(),
             people: BTreeMap::new(),
             people_came: 0,
-            told: Vec::new(),
-            told_of: BTreeSet::new(),
+            heard: Heard::default(),
             marks: Marks::default(),
             trace,
         };
@@ -439,7 +438,8 @@ impl World {
         check::fenced_by_who_may(&rows)?;
         let outcomes = rows.into_iter().filter_map(|(_, outcome)| outcome);
         let done: BTreeMap<OrderId, Outcome> = outcomes.map(|outcome| (outcome.id, outcome)).collect();
-        check::told_is_done(&self.told, &done, |generation, seq| self.ledgers.has_lost(generation, seq))
+        let is_lost = |generation, seq| self.ledgers.has_lost(generation, seq);
+        self.heard.is_done(&done, is_lost, |id| self.losses.may_be_forgotten(id))
     }
 }
 

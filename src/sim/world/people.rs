@@ -125,7 +125,7 @@ impl World {
         let Hands { effects, told, placed, marks, wakes_at, goes, wrong, .. } = hands;
         marks.into_iter().for_each(|mark| self.marks.mark(mark));
         placed.into_iter().for_each(|order| self.placing.add(order));
-        self.told.extend(told);
+        self.heard.told_all(told);
         effects.into_iter().try_for_each(|effect| self.perform(process, effect))?;
         match (goes, wakes_at) {
             (true, _) => self.person_goes(process),

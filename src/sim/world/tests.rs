@@ -9,7 +9,7 @@ fn lived() -> World {
     let setting = Setting { seed: 2, peers: 4, orders: 60, faults: &[Kind::Kill] };
     let mut world = World::new(&Schedule::draw(&setting), Trace::new(Show::default()));
     assert_eq!(world.run(), Ok(()));
-    assert!(world.told.len() >= 60, "{} were told", world.told.len());
+    assert!(world.heard.told.len() >= 60, "{} were told", world.heard.told.len());
     world
 }
 
@@ -59,7 +59,7 @@ fn a_lost_block_of_a_journal_is_seen() {
 #[test]
 fn what_was_told_otherwise_is_seen() {
     let mut world = lived();
-    world.told[20].outcome.filled.0 += 1;
+    world.heard.told[20].outcome.filled.0 += 1;
     assert!(alarm(&world).starts_with("told: "), "{}", alarm(&world));
 }
 
@@ -98,7 +98,7 @@ fn clients_have_their_answers_and_are_gone_at_the_end() {
         assert_eq!(world.run(), Ok(()));
         assert!(world.people_came > 0 && world.people.is_empty());
         assert!(world.marks()[&Mark::ClientAnswered] > 0);
-        assert!(world.told.iter().any(|told| told.peer.is_client()));
+        assert!(world.heard.told.iter().any(|told| told.peer.is_client()));
     }
 }
 

@@ -169,7 +169,7 @@ impl Node {
     /// Hands accepted orders over; how many, from the first, the home has durably.
     #[allow(clippy::missing_errors_doc)]
     pub async fn hand_over(&self, hello: &Hello, orders: &[Order]) -> Result<u32, CallError> {
-        let ask = Ask::HandOver(Box::new(hello.clone()), orders.to_vec());
+        let ask = Ask::HandOver(Box::new(hello.clone()), orders.to_vec(), Vec::new());
         answer!(self.ask(ask), Answer::Taken(taken) => taken)
     }
 

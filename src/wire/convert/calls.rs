@@ -4,7 +4,7 @@ use super::{
     Checked, Generation, Hash, Number, Odd, PeerId, Quantity, Seq, Stamp, Term, WIRE_VERSION, caller_in,
     hello_out, kind_in, kind_out, licence_in, licence_out, mode_in, mode_out, office_in, office_out,
     order_in, order_out, orders_in, outcome_in, outcome_out, process_out, proto, roster_in, roster_out,
-    same_version, seen_in, seen_out, session_in, session_out,
+    same_version, seen_in, seen_out, session_in, session_out, told_in, told_out,
 };
 use crate::model::call::{Answer, Ask, Opening};
 use crate::model::warehouse::GivenUp;
@@ -77,9 +77,17 @@ requests! {
         Ask::Submit(hello, order) => Self { hello: Some(hello_out(&hello)), order: Some(order_out(&order)) };
         it => Ask::Submit(caller_in(it.hello)?, order_in(&it.order.ok_or(Odd::Field("order"))?)?);
     HandOverRequest:
-        Ask::HandOver(hello, orders) =>
-            Self { hello: Some(hello_out(&hello)), orders: orders.iter().map(order_out).collect() };
-        it => Ask::HandOver(caller_in(it.hello)?, orders_in(&it.orders)?);
+        Ask::HandOver(hello, orders, told) =>
+            Self {
+                hello: Some(hello_out(&hello)),
+                orders: orders.iter().map(order_out).collect(),
+                told: told_out(&told),
+            };
+        it => Ask::HandOver(
+            caller_in(it.hello)?,
+            orders_in(&it.orders)?,
+            told_in(&it.told, it.orders.len())?,
+        );
     StatusRequest:
         // A probe is a status of which only the process is looked at.
         Ask::Status | Ask::Probe => Self {};

@@ -2,6 +2,7 @@
 
 use super::{
     Checked, Odd, PeerId, order_in, order_out, outcome_in, outcome_out, proto, roster_in, roster_out,
+    told_in, told_out,
 };
 use crate::model::happening::{Happening, Replayed, What};
 
@@ -13,6 +14,10 @@ impl From<Happening> for proto::Event {
             What::Told(order, outcome) => {
                 event.order = Some(order_out(&order));
                 event.told = Some(outcome_out(&outcome));
+            }
+            What::ToldEarly(order, answer) => {
+                event.order = Some(order_out(&order));
+                event.early = told_out(&[answer]).pop();
             }
             What::Line(line) => event.line = line,
             What::Roster(roster) => event.roster = Some(roster_out(&roster)),
@@ -33,6 +38,10 @@ impl TryFrom<proto::Event> for Happening {
     fn try_from(event: proto::Event) -> Checked<Self> {
         let what = if let (Some(order), Some(told)) = (&event.order, &event.told) {
             What::Told(order_in(order)?, outcome_in(told)?)
+        } else if let (Some(order), Some(early)) = (&event.order, &event.early) {
+            let (order, told) = (order_in(order)?, told_in(std::slice::from_ref(early), 1)?);
+            let of_order = told.first().filter(|it| it.id == order.id);
+            What::ToldEarly(order, *of_order.ok_or(Odd::Field("early"))?)
         } else if let Some(roster) = event.roster {
             What::Roster(roster_in(roster))
         } else if event.done {

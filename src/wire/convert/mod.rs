@@ -28,6 +28,7 @@ use crate::model::message::Introduction;
 use crate::model::offices::{Roster, Seat};
 use crate::model::peer::entry::Proof;
 use crate::model::row::{Outcome, OutcomeKind, Reason, Share};
+use crate::model::tentative::Tentative;
 use crate::types::{
     Consistency, Epoch, Generation, Hash, Money, Number, Office, Order, OrderId, OrderKind, PeerId,
     ProcessId, ProductId, Quantity, Seq, Signature, Stamp, Term, Token, WallMicros,
@@ -92,6 +93,21 @@ pub(super) fn office_in(office: i32) -> Option<Office> {
         Ok(proto::OfficeKind::Secondary) => Some(Office::Secondary),
         _ => None,
     }
+}
+
+pub(super) fn told_out(told: &[Tentative]) -> Vec<proto::Tentative> {
+    let out =
+        |it: &Tentative| proto::Tentative { peer: it.id.peer.0, number: it.id.number.0, filled: it.filled.0 };
+    told.iter().map(out).collect()
+}
+
+/// At most so many: what comes with orders is of those.
+pub(super) fn told_in(told: &[proto::Tentative], most: usize) -> Checked<Vec<Tentative>> {
+    let tentative = |it: &proto::Tentative| Tentative {
+        id: OrderId { peer: PeerId(it.peer), number: Number(it.number) },
+        filled: Quantity(it.filled),
+    };
+    if told.len() > most { Err(Odd::Field("told")) } else { Ok(told.iter().map(tentative).collect()) }
 }
 
 pub(super) fn mode_out(mode: Consistency) -> i32 {

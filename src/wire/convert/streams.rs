@@ -4,13 +4,13 @@ use super::{
     Checked, Odd, PeerId, ProductId, Quantity, Seq, Stamp, Term, caller_in, hash_in, hash_out, hello_in,
     hello_out, introduction_in, introduction_out, member_in, member_out, not_taken_in, not_taken_out,
     office_in, office_out, order_out, orders_in, outcome_out, outcomes_in, proof_in, proof_out, proto,
-    roster_in, roster_out, seen_in, seen_out, session_in, session_out, why_in, why_out,
+    roster_in, roster_out, seen_in, seen_out, session_in, session_out, told_in, told_out, why_in, why_out,
 };
 use crate::model::message::{
     ControlDown, ControlUp, PeerMessage, PeerWord, ReplicaAnswer, ReplicaAsk, SettleAnswer, SettleAsk,
     StockPush, TradeAnswer, TradeAsk,
 };
-use crate::types::Batch;
+use crate::types::{Batch, Number};
 
 impl From<TradeAsk> for proto::TradeRequest {
     fn from(ask: TradeAsk) -> Self {
@@ -18,6 +18,8 @@ impl From<TradeAsk> for proto::TradeRequest {
             clock: ask.clock.0,
             hello: ask.hello.as_deref().map(hello_out),
             orders: ask.orders.iter().map(order_out).collect(),
+            told: told_out(&ask.told),
+            again: ask.again.0,
         }
     }
 }
@@ -25,7 +27,9 @@ impl From<TradeAsk> for proto::TradeRequest {
 impl TryFrom<proto::TradeRequest> for TradeAsk {
     type Error = Odd;
     fn try_from(it: proto::TradeRequest) -> Checked<Self> {
-        Ok(TradeAsk { clock: Stamp(it.clock), hello: hello_in(it.hello)?, orders: orders_in(&it.orders)? })
+        let (orders, told) = (orders_in(&it.orders)?, told_in(&it.told, it.orders.len())?);
+        let (clock, hello, again) = (Stamp(it.clock), hello_in(it.hello)?, Number(it.again));
+        Ok(TradeAsk { clock, hello, orders, told, again })
     }
 }
 
@@ -38,6 +42,7 @@ impl From<TradeAnswer> for proto::TradeReply {
             not_taken: not_taken_out(&answer.not_taken),
             roster: answer.roster.as_deref().map(roster_out),
             seen: answer.seen.as_deref().map(seen_out),
+            early: told_out(&answer.early),
         }
     }
 }
@@ -52,6 +57,7 @@ impl TryFrom<proto::TradeReply> for TradeAnswer {
             not_taken: not_taken_in(&it.not_taken)?,
             roster: it.roster.map(|roster| Box::new(roster_in(roster))),
             seen: it.seen.map(|seen| Box::new(seen_in(seen))),
+            early: told_in(&it.early, usize::MAX)?,
         })
     }
 }
@@ -64,6 +70,7 @@ impl From<SettleAsk> for proto::SettleRequest {
             term: ask.term.0,
             batch: ask.batch.0,
             orders: ask.orders.iter().map(order_out).collect(),
+            told: told_out(&ask.told),
         }
     }
 }
@@ -77,6 +84,7 @@ impl TryFrom<proto::SettleRequest> for SettleAsk {
             term: Term(it.term),
             batch: Batch(it.batch),
             orders: orders_in(&it.orders)?,
+            told: told_in(&it.told, it.orders.len())?,
         })
     }
 }

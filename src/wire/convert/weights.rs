@@ -9,6 +9,8 @@ use crate::model::message::{
 use crate::wire::outbox::Weigh;
 
 const ORDER_BYTES: usize = 40;
+/// A tentative answer: two tags and a length, an id, and pieces.
+const TOLD_BYTES: usize = 32;
 const OUTCOME_BYTES: usize = 64;
 const SHARE_BYTES: usize = 24;
 const HELLO_BYTES: usize = 512;
@@ -43,19 +45,23 @@ impl Weigh for Message {
 
 impl Weigh for TradeAsk {
     fn weigh(&self) -> usize {
-        MESSAGE_BYTES + HELLO_BYTES * usize::from(self.hello.is_some()) + ORDER_BYTES * self.orders.len()
+        MESSAGE_BYTES
+            + HELLO_BYTES * usize::from(self.hello.is_some())
+            + (ORDER_BYTES + TOLD_BYTES) * self.orders.len()
     }
 }
 
 impl Weigh for TradeAnswer {
     fn weigh(&self) -> usize {
-        answers_weight(&self.outcomes, self.not_taken.len())
+        TOLD_BYTES * self.early.len() + answers_weight(&self.outcomes, self.not_taken.len())
     }
 }
 
 impl Weigh for SettleAsk {
     fn weigh(&self) -> usize {
-        MESSAGE_BYTES + HELLO_BYTES * usize::from(self.hello.is_some()) + ORDER_BYTES * self.orders.len()
+        MESSAGE_BYTES
+            + HELLO_BYTES * usize::from(self.hello.is_some())
+            + (ORDER_BYTES + TOLD_BYTES) * self.orders.len()
     }
 }
 

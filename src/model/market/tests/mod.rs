@@ -1,4 +1,5 @@
 mod lots;
+mod told;
 
 use proptest::prelude::*;
 
@@ -25,7 +26,14 @@ const BUY: OrderKind = OrderKind::Buy { partial: false };
 const BUY_SOME: OrderKind = OrderKind::Buy { partial: true };
 
 fn by() -> Settling {
-    Settling { trader: PeerId(6), term: Term(1), batch: Batch(1), clock: Stamp(9), commission_percent: 5 }
+    Settling {
+        trader: PeerId(6),
+        term: Term(1),
+        batch: Batch(1),
+        clock: Stamp(9),
+        commission_percent: 5,
+        told: None,
+    }
 }
 
 /// A market with 10 fish at 1.00, and sessions of peers 1 to 3.

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::door::{self, Caller, Guest};
+use super::early::Coming;
 use super::facts::Cx;
 use super::line::Line;
 use super::rooms::Rooms;
@@ -16,6 +17,7 @@ use crate::model::message::{Message, TradeAnswer, TradeAsk};
 use crate::model::peer::entry::Entry;
 use crate::model::row::Outcome;
 use crate::model::step::{Because, ConnId, Effect, ReplyId};
+use crate::model::tentative::{Tentative, told_of};
 use crate::model::trader::{Admitted, Trader};
 use crate::types::{Now, Number, Order, OrderId, OrderKind, PeerId, Seq};
 
@@ -186,6 +188,20 @@ impl Desk {
         }
     }
 
+    /// What is told before it is settled goes to its peers' newest streams. Callers of one order are told when it is
+    /// settled.
+    pub(super) fn tell_early(&mut self, cx: &mut Cx<'_>, answers: Vec<Tentative>) {
+        let mut early: BTreeMap<ConnId, Vec<Tentative>> = BTreeMap::new();
+        for answer in answers {
+            if let Some(conn) = self.by_peer.get(&answer.id.peer) {
+                early.entry(*conn).or_default().push(answer);
+            }
+        }
+        for (conn, early) in early {
+            self.answer_on(cx, Because::Mirrored, conn, TradeAnswer { early, ..TradeAnswer::default() });
+        }
+    }
+
     /// The term is over: nothing is settled here any more. Peers and callers that wait ask at the new home.
     pub(super) fn close(&mut self, cx: &mut Cx<'_>) {
         self.settle.close(cx);
@@ -247,19 +263,22 @@ impl Rooms {
         if ask.hello.is_some() || !cx.hear_peer(peer, ask.clock) {
             return self.desk.cut(cx, conn);
         }
-        self.admit_all(cx, conn, peer, ask.orders);
+        self.admit_all(cx, conn, peer, ask);
     }
 
-    fn admit_all(&mut self, cx: &mut Cx<'_>, conn: ConnId, peer: PeerId, orders: Vec<Order>) {
+    fn admit_all(&mut self, cx: &mut Cx<'_>, conn: ConnId, peer: PeerId, ask: TradeAsk) {
         let mut blocked = self.desk.streams.get(&conn).and_then(|stream| stream.blocked);
         let mut not_taken = Vec::new();
-        for order in orders {
+        for order in ask.orders {
             let is_void = order.kind == OrderKind::Void;
             let skipped = !is_void && blocked.is_some_and(|number| order.id.number > number);
             let taken = match order.id.peer == peer {
                 false => Err(NotTaken::NoSession),
                 true if skipped => Err(NotTaken::Window),
-                true => self.admit(cx, order),
+                true => {
+                    let (told, first) = (told_of(&ask.told, order.id), order.id.number > ask.again);
+                    self.admit(cx, order, Coming { told, first })
+                }
             };
             match taken {
                 Ok(()) => drop(blocked.take_if(|number| !is_void || *number == order.id.number)),
@@ -279,7 +298,7 @@ impl Rooms {
     }
 
     /// Takes an order in and journals it, unless it must stay with its sender.
-    pub(super) fn admit(&mut self, cx: &mut Cx<'_>, order: Order) -> Result<(), NotTaken> {
+    pub(super) fn admit(&mut self, cx: &mut Cx<'_>, order: Order, coming: Coming) -> Result<(), NotTaken> {
         if let Some(why) = self.desk.closed_to(cx, order.id.peer) {
             return Err(why);
         }
@@ -291,12 +310,19 @@ impl Rooms {
         }
         match self.desk.trader.admit(order)? {
             Admitted::New => {
+                let held = cx.state.accepted.get(&order.id).copied();
                 // A void takes the place of the order that it gives up, here and in the partner's mirror.
-                if let Some(given_up) = cx.state.accepted.get(&order.id).filter(|it| it.term == term) {
+                if let Some(given_up) = held.filter(|it| it.term == term) {
                     self.replica.left_queue(given_up.seq);
+                    self.cache.left(&given_up.order);
                 }
                 cx.record(Entry::Accepted { term, order });
                 self.replica.accepted(order);
+                match coming.told.or(held.and_then(|it| it.told)).filter(|_| order.kind != OrderKind::Void) {
+                    Some(told) => self.is_told(cx, &order, told),
+                    None if coming.first => self.early.came(order.id),
+                    None => {}
+                }
             }
             Admitted::Attached => self.desk.duplicates += 1,
         }
@@ -333,7 +359,7 @@ impl Rooms {
 
     fn submit_vouched(&mut self, cx: &mut Cx<'_>, (hello, order, reply): Caller) {
         let believed = order.stamp <= hello.clock && cx.hear_peer(hello.peer, hello.clock);
-        let admitted = if believed { self.admit(cx, order) } else { Err(NotTaken::Clock) };
+        let admitted = if believed { self.admit(cx, order, Coming::default()) } else { Err(NotTaken::Clock) };
         match admitted {
             // A peer has one open order this way. An earlier caller for the same order has given up.
             Ok(()) => {

@@ -1,8 +1,10 @@
 //! Orders of terms that ended. What this store took under such a term goes to its present home: to this peer's desk, or
 //! to another trader by a call.
 
+use super::early::Coming;
 use super::facts::{Cx, Purpose};
 use super::rooms::Rooms;
+use super::settle::told_before;
 use crate::limits::BATCH_ORDERS_MAX;
 use crate::model::backoff::Backoff;
 use crate::model::call::{Answer, Ask, CallError};
@@ -10,6 +12,7 @@ use crate::model::hello::Hello;
 use crate::model::market::NotTaken;
 use crate::model::peer::entry::Entry;
 use crate::model::step::ReplyId;
+use crate::model::tentative::{self, Tentative};
 use crate::types::{Now, Order, OrderId, PeerId};
 
 /// See the module's text.
@@ -68,7 +71,11 @@ impl Rooms {
     /// This peer's desk is their home.
     fn keep(&mut self, cx: &mut Cx<'_>, orders: Vec<Order>) {
         tracing::info!(orders = orders.len(), "pending orders of an earlier term are queued again");
-        let kept = orders.into_iter().map(|order| self.admit(cx, order)).filter(Result::is_ok).count();
+        let kept = orders
+            .into_iter()
+            .map(|order| self.admit(cx, order, Coming::default()))
+            .filter(Result::is_ok)
+            .count();
         if kept == 0 { self.handover.later(cx.now()) } else { self.handover.soon(cx.now()) }
     }
 
@@ -76,7 +83,8 @@ impl Rooms {
         let Some(addr) = cx.at_trader(home) else { return self.handover.later(cx.now()) };
         self.handover.calling = true;
         let ids = orders.iter().map(|order| order.id).collect();
-        cx.call_proven(Purpose::HandOver(ids), addr, |hello| Ask::HandOver(hello, orders));
+        let told = told_before(cx, &orders);
+        cx.call_proven(Purpose::HandOver(ids), addr, |hello| Ask::HandOver(hello, orders, told));
     }
 
     pub(super) fn handed_over(
@@ -116,7 +124,13 @@ impl Rooms {
     }
 
     /// Another peer hands over what it took under an ended term: accepted here like any order, answered when durable.
-    pub(super) fn take_over(&mut self, cx: &mut Cx<'_>, hello: &Hello, orders: Vec<Order>, reply: ReplyId) {
+    pub(super) fn take_over(
+        &mut self,
+        cx: &mut Cx<'_>,
+        hello: &Hello,
+        (orders, told): (Vec<Order>, Vec<Tentative>),
+        reply: ReplyId,
+    ) {
         // Otherwise anybody who joins brings orders in everybody's name.
         if !cx.is_of_a_holder(hello) {
             self.door.fetch_session(cx, hello.peer);
@@ -126,7 +140,8 @@ impl Rooms {
         cx.hear_peer(hello.peer, hello.clock);
         let mut taken = 0;
         for order in orders {
-            match self.admit(cx, order) {
+            let told = tentative::told_of(&told, order.id);
+            match self.admit(cx, order, Coming { told, first: false }) {
                 // With other content: another order of this number is here, and settling it shows what became of the
                 // number. So the order may leave its sender.
                 Ok(()) | Err(NotTaken::OtherContent) => taken += 1,

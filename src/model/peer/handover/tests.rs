@@ -23,7 +23,7 @@ fn replaced(orders: &[Order]) -> Bench {
 }
 
 fn hand_over(peer: u32, orders: &[Order]) -> Ask {
-    Ask::HandOver(hello(peer), orders.to_vec())
+    Ask::HandOver(hello(peer), orders.to_vec(), Vec::new())
 }
 
 fn taken(count: u32) -> Answer {

@@ -3,14 +3,15 @@
 use std::collections::VecDeque;
 
 use super::{Incoming, Replica};
-use crate::codec::decode;
 use crate::limits::{ORDER_BYTES_MAX, REPLICA_CHUNK_ORDERS_MAX};
+use crate::model::chunk;
 use crate::model::happening::Replayed;
 use crate::model::hello::Hello;
 use crate::model::message::{Message, ReplicaAnswer, ReplicaAsk};
 use crate::model::peer::entry::Entry;
 use crate::model::peer::facts::Cx;
 use crate::model::step::{Because, ConnId, Effect};
+use crate::model::tentative::Tentative;
 use crate::types::{Order, PeerId, Term};
 
 impl Replica {
@@ -90,12 +91,17 @@ impl Replica {
 
     fn adopt_mirror(&mut self, cx: &mut Cx<'_>, trader: PeerId, from: Term) {
         let chunks = cx.state.mirrors.get(&(trader, from)).cloned().unwrap_or_default();
-        let mut orders: Vec<Order> = Vec::new();
-        for (chunk, bytes) in &chunks {
-            match decode::<Vec<Order>>(bytes) {
-                Ok(part) => orders.extend(part),
+        let (mut orders, mut told): (Vec<Order>, Vec<Tentative>) = Default::default();
+        for (at, bytes) in &chunks {
+            match chunk::decode(bytes) {
+                Ok((part, answers)) => {
+                    orders.extend(part);
+                    told.extend(answers);
+                }
                 // The hashes of its blocks were right, so the partner sent it like this. The peers ask again.
-                Err(error) => tracing::error!(%trader, %chunk, %error, "a mirrored chunk does not decode"),
+                Err(error) => {
+                    tracing::error!(%trader, chunk = %at, %error, "a mirrored chunk does not decode")
+                }
             }
         }
         tracing::info!(%trader, %from, orders = orders.len(), "adopted what a trader had accepted");
@@ -105,6 +111,11 @@ impl Replica {
                 cx.record(Entry::Accepted { term: from, order });
                 self.adopted.insert(order.id);
             }
+        }
+        // What this store knows better of an order of its own stays.
+        told.retain(|it| cx.state.accepted.get(&it.id).is_some_and(|held| held.told.is_none()));
+        if !told.is_empty() {
+            cx.record(Entry::Tentative(told));
         }
         cx.record(Entry::Adopted { trader, from });
     }

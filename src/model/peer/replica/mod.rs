@@ -46,6 +46,8 @@ pub(super) struct Replica {
     trimmed: Seq,
     /// The place right above the last chunk that held orders.
     chunk_end: Seq,
+    /// Counts the streams that were dialed.
+    streams: u64,
     /// Messages sent on this line and acknowledged there, each once and in order.
     sent: u64,
     acked: u64,

@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 
 use super::{Chunk, Replica};
-use crate::codec::encode;
 use crate::limits::{REPLICA_CHUNK_ORDERS_MAX, REPLICA_PARTS_IN_FLIGHT_MAX};
 use crate::model::call::{Answer, Ask, CallError, why_not};
+use crate::model::chunk;
 use crate::model::message::{Message, ReplicaAnswer, ReplicaAsk};
 use crate::model::peer::facts::{Cx, Facts, Purpose};
 use crate::model::step::{Because, ConnId};
@@ -56,6 +56,7 @@ impl Replica {
             Message::ReplicaAsk(ReplicaAsk { clock, hello, term, ..ReplicaAsk::default() })
         });
         (self.seat, self.pairing) = (Some(target), false);
+        self.streams += 1;
         (self.sent, self.acked, self.asked) = (0, 0, Some(cx.now()));
         self.snapshot.clear();
     }
@@ -131,16 +132,17 @@ impl Replica {
         }
     }
 
-    fn send_chunk(&mut self, cx: &mut Cx<'_>, chunk: Seq, orders: &[Order], settled_below: Seq) {
+    fn send_chunk(&mut self, cx: &mut Cx<'_>, at: Seq, orders: &[Order], settled_below: Seq) {
         let Some(term) = cx.term() else { return };
-        let (orders, clock) = (encode_orders(orders), cx.clock.tick());
+        let told = |id| cx.state.accepted.get(&id).and_then(|it| it.told);
+        let (orders, clock) = (chunk::encode(orders, told), cx.clock.tick());
         self.trimmed = self.trimmed.max(settled_below);
         if !orders.is_empty() {
-            self.chunk_end = chunk.next();
+            self.chunk_end = at.next();
         }
         self.sent += 1;
         self.asked.get_or_insert(cx.now());
-        let ask = ReplicaAsk { clock, hello: None, term, chunk, orders, settled_below };
+        let ask = ReplicaAsk { clock, hello: None, term, chunk: at, orders, settled_below };
         self.line.send(cx, Because::OnItsWay, Message::ReplicaAsk(ask));
     }
 
@@ -239,6 +241,21 @@ impl Replica {
         (stuck && !self.is_up_to_date()).then_some((seat.peer, seat.term))
     }
 
+    /// What is accepted now reaches the other trader at once: its stream is up, and all of the snapshot is sent.
+    pub(in crate::model::peer) fn follows(&self) -> bool {
+        self.line.is_up() && self.snapshot.is_empty()
+    }
+
+    /// The stream, and the message that was sent last on it.
+    pub(in crate::model::peer) fn sent(&self) -> (u64, u64) {
+        (self.streams, self.sent)
+    }
+
+    /// The stream that is up, and the message that was acknowledged last on it; stream 0 if none is.
+    pub(in crate::model::peer) fn acked(&self) -> (u64, u64) {
+        (if self.line.is_up() { self.streams } else { 0 }, self.acked)
+    }
+
     /// The other trader has acknowledged, on a stream that is up, all that it was sent.
     fn is_up_to_date(&self) -> bool {
         self.line.is_up() && self.acked > 0 && self.is_synced()
@@ -254,12 +271,4 @@ impl Replica {
         let overdue = facts.now().ms_since(asked) >= facts.me.suspect_after_ms;
         self.seat.filter(|_| overdue).map(|(peer, _)| peer)
     }
-}
-
-/// Orders as bytes; no bytes for no orders.
-fn encode_orders(orders: &[Order]) -> Vec<u8> {
-    if orders.is_empty() {
-        return Vec::new();
-    }
-    encode(&orders).unwrap_or_else(|error| unreachable!("orders are plain numbers: {error}"))
 }

@@ -86,10 +86,11 @@ impl Shop {
     /// The order is open: who asks for it again hears its outcome, too.
     fn wait_for(&mut self, cx: &Cx<'_>, number: Number, reply: ReplyId) -> Result<(), Refusal> {
         // An order of an earlier process is waited for by nobody yet.
-        let asking = self
-            .asking
-            .entry(number)
-            .or_insert_with(|| super::Asking { since_us: cx.at.micros, replies: Vec::new() });
+        let asking = self.asking.entry(number).or_insert_with(|| super::Asking {
+            since_us: cx.at.micros,
+            timed: false,
+            replies: Vec::new(),
+        });
         if asking.replies.len() >= ASKERS_MAX {
             let text = format!("{ASKERS_MAX} callers wait for order {number} already; ask again");
             return Err(Refusal::Unavailable(text));

@@ -23,10 +23,11 @@ use crate::model::peer::entry::{Entry, Placed};
 use crate::model::report::Shopping;
 use crate::model::shopper::{Shopper, Wish};
 use crate::model::step::{Because, ConnId, ReplyId};
+use crate::model::tentative::Tentative;
 use crate::types::{Now, Number, Order, OrderId, OrderKind, PeerId, Seq, Term};
 
 /// Outcomes in one entry: an entry is never split over blocks, and a message may bring more than a block holds.
-const TOLD_PER_ENTRY: usize = 256;
+pub(super) const TOLD_PER_ENTRY: usize = 256;
 /// Upper bound of one outcome in an entry: its numbers as varints.
 const TOLD_BYTES_MAX: usize = 9 + 1 + 2 + 9 + 9 + 9;
 const _: () = assert!(TOLD_PER_ENTRY * TOLD_BYTES_MAX + RECORD_BYTES_TYPICAL_MAX < BLOCK_BYTES_MAX);
@@ -34,6 +35,8 @@ const _: () = assert!(TOLD_PER_ENTRY * TOLD_BYTES_MAX + RECORD_BYTES_TYPICAL_MAX
 /// An order of this peer without outcome, as this process knows it.
 struct Asking {
     since_us: u64,
+    /// What it took is counted already.
+    timed: bool,
     /// The people who wait for it.
     replies: Vec<ReplyId>,
 }
@@ -67,6 +70,8 @@ pub(super) struct Shop {
     answered: VecDeque<(Seq, Number)>,
     acknowledged: Number,
     asking: BTreeMap<Number, Asking>,
+    /// Told before they were settled, and not durably so yet.
+    early: VecDeque<(Seq, Tentative)>,
     by_hand: ByHand,
     /// Open orders that no trader will take for what they ask: a void is sent in their place. It has the content of any
     /// order with its number, so the journal need not know.
@@ -85,6 +90,7 @@ impl Shop {
             answered: VecDeque::new(),
             acknowledged: floor,
             asking: BTreeMap::new(),
+            early: VecDeque::new(),
             by_hand: ByHand::default(),
             given_up: BTreeSet::new(),
             tally: Tally::default(),
@@ -138,7 +144,7 @@ impl Shop {
     }
 
     /// What became durable may be sent, or counts as acknowledged.
-    pub(super) fn durable(&mut self, seq: Seq) {
+    pub(super) fn durable(&mut self, cx: &mut Cx<'_>, seq: Seq) {
         while let Some((_, number)) = self.placed.front().copied().filter(|(at, _)| *at <= seq) {
             self.sendable = number;
             self.placed.pop_front();
@@ -146,6 +152,10 @@ impl Shop {
         while let Some((_, floor)) = self.answered.front().copied().filter(|(at, _)| *at <= seq) {
             self.acknowledged = floor;
             self.answered.pop_front();
+        }
+        while let Some((_, answer)) = self.early.front().copied().filter(|(at, _)| *at <= seq) {
+            self.is_told_early(cx, answer);
+            self.early.pop_front();
         }
     }
 
@@ -156,7 +166,7 @@ impl Shop {
         let stamp = cx.clock.tick();
         cx.record(Entry::Placed(Placed { number, stamp, kind, product, quantity }));
         self.placed.push_back((cx.state.seq, number));
-        self.asking.insert(number, Asking { since_us: cx.at.micros, replies });
+        self.asking.insert(number, Asking { since_us: cx.at.micros, timed: false, replies });
         self.tally.placed(cx.at.time);
         self.done_told = false;
     }
@@ -205,12 +215,14 @@ impl Shop {
             }
             self.home.refused = None;
         }
+        let again = self.home.ever_sent;
         self.note_asked_again(cx, from);
         let open = cx.state.open.range(from..=self.sendable);
         let orders: Vec<Order> = open.map(|(_, placed)| self.order(cx, placed)).collect();
         self.home.sent = self.sendable;
         for batch in orders.chunks(BATCH_ORDERS_MAX) {
-            let ask = TradeAsk { clock: cx.clock.tick(), hello: None, orders: batch.to_vec() };
+            let (clock, told) = (cx.clock.tick(), self.told_before(cx, batch));
+            let ask = TradeAsk { clock, hello: None, orders: batch.to_vec(), told, again };
             self.home.line.send(cx, Because::OnItsWay, Message::TradeAsk(ask));
         }
     }
@@ -254,7 +266,7 @@ impl Shop {
         }
         self.home.line.dial_proven(cx, &addr, |cx, hello| {
             let (clock, hello) = (cx.clock.tick(), Some(hello));
-            Message::TradeAsk(TradeAsk { clock, hello, orders: Vec::new() })
+            Message::TradeAsk(TradeAsk { clock, hello, ..TradeAsk::default() })
         });
         (self.home.seat, self.home.sent) = (Some(target), Number(0));
         (self.home.not_before, self.home.refused) = (None, None);
@@ -298,6 +310,7 @@ impl Shop {
             cx.saw_ledger(*seen);
         }
         self.tell(cx, answer.outcomes);
+        self.hear_early(cx, answer.early);
         self.not_taken(cx, &answer.not_taken);
     }
 

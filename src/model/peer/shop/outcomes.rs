@@ -6,7 +6,10 @@ use crate::model::happening::What;
 use crate::model::peer::entry::{Entry, Told};
 use crate::model::peer::facts::Cx;
 use crate::model::row::Outcome;
+use crate::model::session::is_lost;
 use crate::model::step::{Because, Effect};
+use crate::model::tentative::Tentative;
+use crate::types::{Order, OrderKind};
 
 impl Shop {
     pub(super) fn tell(&mut self, cx: &mut Cx<'_>, outcomes: Vec<Outcome>) {
@@ -41,10 +44,57 @@ impl Shop {
         self.answered.push_back((cx.state.seq, cx.state.floor()));
     }
 
+    // ---- before they are settled
+
+    /// What was told of these orders before.
+    pub(super) fn told_before(&self, cx: &Cx<'_>, orders: &[Order]) -> Vec<Tentative> {
+        let told = |order: &Order| {
+            let filled = *cx.state.told_early.get(&order.id.number)?;
+            Some(Tentative { id: order.id, filled })
+        };
+        orders.iter().filter(|order| order.kind != OrderKind::Void).filter_map(told).collect()
+    }
+
+    /// A trader's own word of open orders. It binds whoever settles them later, so it is told nobody before it is durable
+    /// here: a peer that forgot it would ask without it.
+    pub(super) fn hear_early(&mut self, cx: &mut Cx<'_>, mut early: Vec<Tentative>) {
+        let Some((via, _)) = self.home.seat else { return };
+        early.retain(|it| {
+            let number = it.id.number;
+            let open = cx.state.open.contains_key(&number) && !self.given_up.contains(&number);
+            let lost = is_lost(number.epoch(), cx.ledger_seen.generation);
+            it.id.peer == cx.me.id && open && !lost && !cx.state.told_early.contains_key(&number)
+        });
+        for told in early.chunks(TOLD_PER_ENTRY) {
+            cx.record(Entry::ToldEarly { via, told: told.to_vec() });
+            self.early.extend(told.iter().map(|it| (cx.state.seq, *it)));
+        }
+    }
+
+    /// It is durable. What was settled meanwhile was told then; what a restored warehouse will not hear of is not told.
+    pub(super) fn is_told_early(&mut self, cx: &mut Cx<'_>, answer: Tentative) {
+        let number = answer.id.number;
+        let Some(placed) = cx.state.open.get(&number).copied() else { return };
+        if is_lost(number.epoch(), cx.ledger_seen.generation) {
+            return;
+        }
+        if let Some(asking) = self.asking.get_mut(&number)
+            && !std::mem::replace(&mut asking.timed, true)
+        {
+            self.tally.took(cx.at.micros.saturating_sub(asking.since_us));
+        }
+        if cx.at.watched {
+            let what = What::ToldEarly(cx.state.order(cx.me.id, &placed), answer);
+            cx.turn.at_once(Because::Mirrored, Effect::Happen(what));
+        }
+    }
+
     /// A person is told at once; only the acknowledgement waits for this journal.
     fn answer_asking(&mut self, cx: &mut Cx<'_>, outcome: &Outcome) {
         let Some(asking) = self.asking.remove(&outcome.id.number) else { return };
-        self.tally.took(cx.at.micros.saturating_sub(asking.since_us));
+        if !asking.timed {
+            self.tally.took(cx.at.micros.saturating_sub(asking.since_us));
+        }
         if let Some(placed) = cx.state.open.get(&outcome.id.number).filter(|_| !asking.replies.is_empty()) {
             self.by_hand.told(placed, outcome);
         }

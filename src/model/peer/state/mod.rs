@@ -12,9 +12,10 @@ use crate::limits::{KNOWN_MAX, SESSION_WINDOW};
 use crate::model::evidence::{Licence, Seen};
 use crate::model::fold::{Fold, Stored, Tree};
 use crate::model::peer::entry::{Entry, Placed, Proof};
+use crate::model::tentative::Tentative;
 use crate::model::totals::Totals;
 use crate::types::{
-    Epoch, Generation, Hash, Number, Office, Order, OrderId, PeerId, Seq, Stamp, Term, WallMicros,
+    Epoch, Generation, Hash, Number, Office, Order, OrderId, PeerId, Quantity, Seq, Stamp, Term, WallMicros,
 };
 
 /// A mirror: chunks of encoded orders with their place in the journal that they are from, ascending.
@@ -29,6 +30,8 @@ pub struct Accepted {
     pub seq: Seq,
     /// The order.
     pub order: Order,
+    /// What its peer is told before it is settled, if anything: pieces.
+    pub told: Option<Quantity>,
 }
 
 /// See the module's text.
@@ -40,6 +43,8 @@ pub struct PeerState {
     pub last: Number,
     /// Placed and not answered.
     pub open: BTreeMap<Number, Placed>,
+    /// What was told of open orders before they were settled: pieces.
+    pub told_early: BTreeMap<Number, Quantity>,
     /// How many were answered, ever.
     pub answered: u64,
     /// Other peers' sessions, as the warehouse told them.
@@ -115,6 +120,13 @@ impl PeerState {
         }
     }
 
+    /// A trader's own word of an order that it holds.
+    fn tell(&mut self, answer: &Tentative) {
+        if let Some(accepted) = self.accepted.get_mut(&answer.id) {
+            accepted.told = Some(answer.filled);
+        }
+    }
+
     fn trim(&mut self, trader: PeerId, term: Term, below: Seq) {
         if let Some(chunks) = self.mirrors.get_mut(&(trader, term)) {
             while chunks.front().is_some_and(|(chunk, _)| *chunk < below) {
@@ -170,6 +182,10 @@ pub enum Part {
     Licence(Licence),
     /// 6: what all entries add up to.
     Totals(Totals),
+    /// 7: what is told of an accepted order, which came before.
+    Tentative(Tentative),
+    /// 8: what was told of an open order.
+    ToldEarly(Number, Quantity),
 }
 
 impl Stored for Part {}
@@ -193,6 +209,7 @@ impl Fold for PeerState {
                 self.totals.outcomes += told.len() as u64;
                 for told in told {
                     self.answered += u64::from(self.open.remove(&told.number).is_some());
+                    self.told_early.remove(&told.number);
                 }
             }
             Entry::Opened { peer, epoch } => self.opened = Some((*peer, *epoch)),
@@ -201,7 +218,7 @@ impl Fold for PeerState {
             Entry::Ended { term } => self.grant = self.grant.filter(|(_, held)| held != term),
             Entry::Accepted { term, order } => {
                 self.stamp = self.stamp.max(order.stamp);
-                self.accepted.insert(order.id, Accepted { term: *term, seq, order: *order });
+                self.accepted.insert(order.id, Accepted { term: *term, seq, order: *order, told: None });
             }
             Entry::Settled { peer, first, last } | Entry::HandedOver { peer, first, last } => {
                 self.drop_accepted(*peer, *first, *last);
@@ -219,6 +236,12 @@ impl Fold for PeerState {
             Entry::Trimmed { trader, term, below } => self.trim(*trader, *term, *below),
             Entry::Forgotten { number } => {
                 self.open.remove(number);
+                self.told_early.remove(number);
+            }
+            Entry::Tentative(told) => told.iter().for_each(|answer| self.tell(answer)),
+            Entry::ToldEarly { told, .. } => {
+                let told = told.iter().filter(|it| self.open.contains_key(&it.id.number));
+                self.told_early.extend(told.map(|it| (it.id.number, it.filled)));
             }
             Entry::AskedAgain { .. } => {}
             Entry::Licensed(licence) => self.licence = Some(*licence),
@@ -232,12 +255,20 @@ impl Fold for PeerState {
         give(Tree::Orders, Part::Totals(self.totals.clone()));
         self.licence.iter().for_each(|licence| give(Tree::Orders, Part::Licence(*licence)));
         self.open.values().for_each(|placed| give(Tree::Orders, Part::Open(*placed)));
+        self.told_early.iter().for_each(|(number, filled)| {
+            give(Tree::Orders, Part::ToldEarly(*number, *filled));
+        });
         for (peer, (epoch, store)) in &self.known {
             give(Tree::Sessions, Part::Known(*peer, *epoch, *store));
         }
         let mut queue: Vec<_> = self.accepted.values().collect();
         queue.sort_unstable_by_key(|accepted| accepted.order.key());
-        queue.into_iter().for_each(|it| give(Tree::Queue, Part::Accepted(it.term, it.seq, it.order)));
+        for Accepted { term, seq, order, told } in queue {
+            give(Tree::Queue, Part::Accepted(*term, *seq, *order));
+            if let Some(filled) = *told {
+                give(Tree::Queue, Part::Tentative(Tentative { id: order.id, filled }));
+            }
+        }
         for ((trader, term), chunks) in &self.mirrors {
             for (chunk, orders) in chunks {
                 give(Tree::Mirror, Part::Mirror(*trader, *term, *chunk, orders.clone()));
@@ -263,8 +294,10 @@ impl Fold for PeerState {
             }
             Part::Licence(licence) => self.licence = Some(licence),
             Part::Totals(totals) => self.totals = totals,
+            Part::Tentative(answer) => self.tell(&answer),
+            Part::ToldEarly(number, filled) => drop(self.told_early.insert(number, filled)),
             Part::Accepted(term, seq, order) => {
-                self.accepted.insert(order.id, Accepted { term, seq, order });
+                self.accepted.insert(order.id, Accepted { term, seq, order, told: None });
             }
         }
     }

@@ -36,7 +36,7 @@ fn ask_hello(ask: &Ask) -> Option<&Hello> {
         Ask::Claim(hello, _) | Ask::Fence(hello, _) | Ask::Pair(hello, ..) | Ask::Resign(hello, _) => {
             Some(hello)
         }
-        Ask::Submit(hello, _) | Ask::HandOver(hello, _) => Some(hello),
+        Ask::Submit(hello, _) | Ask::HandOver(hello, ..) => Some(hello),
         _ => None,
     }
 }

@@ -130,7 +130,7 @@ pub(in crate::model::peer) fn settled(answer: SettleAnswer) -> Message {
 
 /// Orders of a peer, behind its hello if that is the first that it says.
 pub(in crate::model::peer) fn trade(hello: Option<Box<Hello>>, orders: &[Order]) -> Message {
-    Message::TradeAsk(TradeAsk { clock: Stamp(1), hello, orders: orders.to_vec() })
+    Message::TradeAsk(TradeAsk { clock: Stamp(1), hello, orders: orders.to_vec(), ..TradeAsk::default() })
 }
 
 pub(in crate::model::peer) fn told(answer: TradeAnswer) -> Message {

@@ -300,7 +300,10 @@ fn people_are_answered() {
         refused(&mut it, Ask::Place("fish".to_owned(), Quantity(1), BUY, Number(0))).contains("ask a peer")
     );
     assert!(refused(&mut it, Ask::Leave).contains("never leaves"));
-    assert!(refused(&mut it, Ask::HandOver(Box::new(hello(4, 1)), Vec::new())).contains("ask a trader"));
+    assert!(
+        refused(&mut it, Ask::HandOver(Box::new(hello(4, 1)), Vec::new(), Vec::new()))
+            .contains("ask a trader")
+    );
     assert!(matches!(it.ask(Ask::Quiesce), Ok(Answer::Open(0))));
     assert!(matches!(it.ask(Ask::ResignByHand(PeerId(0))), Ok(Answer::Resigned(None))));
     assert!(matches!(it.ask(Ask::Probe), Ok(Answer::Alive(process)) if process.starts == 1));

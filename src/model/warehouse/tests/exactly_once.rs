@@ -45,7 +45,14 @@ fn message(what: u8, peer: u8, k: u8) -> Message {
         1 | 2 => Message::ControlUp(ControlUp { clock, hello, ..ControlUp::default() }),
         3 => Message::ControlUp(ControlUp { clock, ..ControlUp::default() }),
         4..=6 => Message::SettleAsk(SettleAsk { term, hello, ..SettleAsk::default() }),
-        7 => Message::SettleAsk(SettleAsk { clock, hello, term, batch, orders: orders() }),
+        7 => Message::SettleAsk(SettleAsk {
+            clock,
+            hello,
+            term,
+            batch,
+            orders: orders(),
+            ..SettleAsk::default()
+        }),
         _ => Message::SettleAsk(SettleAsk { clock, term, batch, orders: orders(), ..SettleAsk::default() }),
     }
 }

@@ -46,7 +46,7 @@ impl Stranger {
     pub(super) fn reply(&mut self, reply: ReplyId, ask: Ask, hands: &mut Hands) {
         let answer = match ask {
             Ask::Submit(_, order) => Answer::Outcome(Box::new(self.outcome(&order)), None),
-            Ask::HandOver(_, orders) => Answer::Taken(orders.len() as u32),
+            Ask::HandOver(_, orders, _) => Answer::Taken(orders.len() as u32),
             _ => {
                 let random = self.forger.chance.between(0, u64::MAX);
                 Answer::Alive(ProcessId { starts: 1 << 40, random, ..ProcessId::default() })

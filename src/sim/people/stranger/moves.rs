@@ -85,7 +85,7 @@ impl Stranger {
         match stream {
             Stream::Trade => {
                 let orders = self.orders(name, hands);
-                Message::TradeAsk(TradeAsk { clock, hello: None, orders })
+                Message::TradeAsk(TradeAsk { clock, orders, ..TradeAsk::default() })
             }
             Stream::Settle => self.batch(clock, hands),
             Stream::Control => {
@@ -109,7 +109,7 @@ impl Stranger {
         let name = self.forger.member();
         let (term, orders) = (self.forger.term(), self.orders(name, hands));
         let batch = Batch(self.forger.chance.between(0, 1_000));
-        Message::SettleAsk(SettleAsk { clock, hello: None, term, batch, orders })
+        Message::SettleAsk(SettleAsk { clock, term, batch, orders, ..SettleAsk::default() })
     }
 
     fn chunk(&mut self, clock: Stamp) -> Message {
@@ -162,7 +162,7 @@ impl Stranger {
             1 => Ask::Fence(hello, term),
             2 => Ask::Pair(hello, term, self.forger.term()),
             3 => Ask::Resign(hello, GivenUp { term, to: self.forger.member(), pass_over: true }),
-            4 | 5 => Ask::HandOver(hello, self.orders(name, hands)),
+            4 | 5 => Ask::HandOver(hello, self.orders(name, hands), Vec::new()),
             6 | 7 => {
                 let orders = self.orders(name, hands);
                 Ask::Submit(hello, orders[0])

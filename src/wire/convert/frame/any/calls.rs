@@ -32,7 +32,11 @@ impl Any {
                 Ask::Resign(self.hello(), GivenUp { term, to, pass_over })
             }
             7 => Ask::Submit(self.hello(), self.order()),
-            8 => Ask::HandOver(self.hello(), self.many(Any::order)),
+            8 => {
+                let orders = self.many(Any::order);
+                let told = self.told(&orders);
+                Ask::HandOver(self.hello(), orders, told)
+            }
             9 => Ask::Probe,
             10 => Ask::Status,
             11 => {

@@ -19,6 +19,7 @@ use crate::model::message::{
 use crate::model::offices::{Roster, Seat};
 use crate::model::peer::entry::Proof;
 use crate::model::row::{Outcome, OutcomeKind, Reason, Share};
+use crate::model::tentative::Tentative;
 use crate::types::{
     Batch, Consistency, Epoch, Generation, Hash, Money, Number, Office, Order, OrderId, OrderKind, PeerId,
     ProcessId, ProductId, Quantity, Seq, Signature, Stamp, Term, Token, WallMicros,
@@ -246,6 +247,12 @@ impl Any {
         Box::new(Seen { generation, seq, hash, proof: self.some(Any::proof) })
     }
 
+    /// Of some of the orders.
+    fn told(&mut self, orders: &[Order]) -> Vec<Tentative> {
+        let told = orders.iter().map(|order| self.0.bool().then_some(order.id)).collect::<Vec<_>>();
+        told.into_iter().flatten().map(|id| Tentative { id, filled: Quantity(self.n()) }).collect()
+    }
+
     fn level(&mut self) -> (ProductId, Quantity) {
         (ProductId(self.0.u16(..)), Quantity(self.n()))
     }
@@ -253,16 +260,23 @@ impl Any {
     pub(in crate::wire::convert) fn message(&mut self, kind: u8) -> Message {
         let (clock, hello) = (self.clock(), self.some(Any::hello));
         match kind {
-            0 => Message::TradeAsk(TradeAsk { clock, hello, orders: self.many(Any::order) }),
+            0 => {
+                let orders = self.many(Any::order);
+                let told = self.told(&orders);
+                let again = Number(self.n());
+                Message::TradeAsk(TradeAsk { clock, hello, orders, told, again })
+            }
             1 => {
                 let (outcomes, not_taken) = (self.many(Any::outcome), self.many(Any::not_taken));
                 let roster = self.some(Any::roster);
                 let seen = self.some(Any::seen);
-                Message::TradeAnswer(TradeAnswer { clock, hello, outcomes, not_taken, roster, seen })
+                let early = self.many(|any| Tentative { id: any.id(), filled: Quantity(any.n()) });
+                Message::TradeAnswer(TradeAnswer { clock, hello, outcomes, not_taken, roster, seen, early })
             }
             2 => {
                 let (term, batch, orders) = (self.term(), Batch(self.n()), self.many(Any::order));
-                Message::SettleAsk(SettleAsk { clock, hello, term, batch, orders })
+                let told = self.told(&orders);
+                Message::SettleAsk(SettleAsk { clock, hello, term, batch, orders, told })
             }
             3 => Message::SettleAnswer(self.settle_answer()),
             4 => {
@@ -293,13 +307,17 @@ impl Any {
 
     pub(in crate::wire::convert) fn happening(&mut self) -> Happening {
         let (time, peer, other) = (self.n(), self.peer(), PeerId(self.n32().max(1)));
-        let what = match self.0.u8(..7) {
+        let what = match self.0.u8(..8) {
             0 => What::Told(self.order(), self.outcome()),
             1 => What::Line(self.text()),
             2 => What::Roster(*self.roster()),
             3 => What::Done,
             4 => What::Suspected(other),
             5 => What::TookOver(other),
+            6 => {
+                let order = self.order();
+                What::ToldEarly(order, Tentative { id: order.id, filled: Quantity(self.n()) })
+            }
             _ => {
                 let (settled, duplicates, lost) = (self.n(), self.n(), self.n());
                 What::Replayed(other, Replayed { settled, duplicates, lost })

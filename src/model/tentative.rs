@@ -1,0 +1,85 @@
+//! Tentative answers: what a trader tells from its cache before the warehouse has settled the order.
+//!
+//! The terms are those of Gray, Helland, O'Neil and Shasha, *The Dangers of Replication and a Solution* (1996): a tentative
+//! transaction at a replica is repeated as a base transaction at the master, which may find that it cannot be. Here the
+//! second one is bound to the first: the warehouse books exactly what was told, or takes all of it back by a `reversal`.
+
+use serde::{Deserialize, Serialize};
+
+use super::row::OutcomeKind;
+use crate::types::{Order, OrderId, OrderKind, Quantity};
+
+/// A tentative answer to one order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Tentative {
+    /// Which order.
+    pub id: OrderId,
+    /// Pieces bought or deposited; 0: sold out.
+    pub filled: Quantity,
+}
+
+impl Tentative {
+    /// What the peer is told by it.
+    pub(crate) fn kind(&self, order: &Order) -> OutcomeKind {
+        match order.kind {
+            OrderKind::Sell => OutcomeKind::Deposited,
+            _ if self.filled.0 == 0 => OutcomeKind::SoldOut,
+            _ if self.filled < order.quantity => OutcomeKind::PartlyBought,
+            _ => OutcomeKind::Bought,
+        }
+    }
+}
+
+/// Whether an order's outcome is as was told tentatively, or takes that back.
+pub(crate) fn agrees(told: Quantity, kind: OutcomeKind, filled: Quantity) -> bool {
+    use OutcomeKind::{Bought, Deposited, PartlyBought, Refused, Reversed, SoldOut, Voided};
+    match kind {
+        Reversed => told.0 > 0,
+        Bought | PartlyBought | Deposited => filled == told,
+        // Nothing was to be had, and nothing was.
+        SoldOut | Refused | Voided => told.0 == 0,
+    }
+}
+
+/// The tentative answer among these to an order.
+pub(crate) fn told_of(told: &[Tentative], id: OrderId) -> Option<Quantity> {
+    told.iter().find(|it| it.id == id).map(|it| it.filled)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::market::tests::order;
+
+    #[test]
+    fn what_was_told_is_kept_or_taken_back_whole() {
+        use OutcomeKind::{Bought, PartlyBought, Refused, Reversed, SoldOut, Voided};
+        for (told, kind, filled, holds) in [
+            (3, Bought, 3, true),
+            (3, PartlyBought, 3, true),
+            (0, SoldOut, 0, true),
+            (3, Reversed, 0, true),
+            (3, PartlyBought, 2, false),
+            (3, SoldOut, 0, false),
+            (0, Bought, 1, false),
+            (0, Reversed, 0, false),
+            (3, Voided, 0, false),
+            (0, Voided, 0, true),
+            (3, Refused, 0, false),
+        ] {
+            assert_eq!(agrees(Quantity(told), kind, Quantity(filled)), holds, "{told} {kind:?} {filled}");
+        }
+    }
+
+    #[test]
+    fn what_is_told_follows_from_the_order_and_the_pieces() {
+        let buy = order(4, 1, OrderKind::Buy { partial: true }, 0, 3);
+        let kind = |filled| Tentative { id: buy.id, filled: Quantity(filled) }.kind(&buy);
+        assert_eq!(
+            [kind(0), kind(1), kind(3)].map(OutcomeKind::name),
+            ["sold_out", "partly_bought", "bought"]
+        );
+        let sell = Order { kind: OrderKind::Sell, ..buy };
+        assert_eq!(Tentative { id: sell.id, filled: Quantity(3) }.kind(&sell), OutcomeKind::Deposited);
+    }
+}
