@@ -29,6 +29,9 @@ pub(super) struct Session {
     hints: Backoff,
     hint_not_before: Now,
     hinted: bool,
+    /// What was seen of the ledger when the warehouse was last heard, until its session is open again. If an older copy
+    /// came in its place meanwhile, what traders tell of that goes further; this is what it lacks.
+    away: Option<Seen>,
     /// Sequence of the ledger that was shown on the control stream: a warehouse that ends before it is an older copy.
     shown: Seq,
 }
@@ -47,6 +50,7 @@ impl Session {
             hints,
             hint_not_before,
             hinted,
+            away: None,
             shown: Seq(0),
         }
     }
@@ -114,8 +118,9 @@ impl Session {
         let (peer, store) = (cx.me.id, cx.me.secret.store_id());
         let (cluster, generation) = (cx.me.cluster.clone(), cx.ledger_seen.generation);
         // What others have shown goes once: a forged proof would stand before all others for ever.
-        let others = cx.others_seen.take().filter(|seen| seen.tells_more_than(&cx.ledger_seen));
-        let seen = others.unwrap_or(cx.ledger_seen);
+        let own = cx.ledger_seen;
+        let others = || cx.others_seen.take().filter(|seen| seen.tells_more_than(&own));
+        let seen = self.away.or_else(others).unwrap_or(own);
         let seen = Some(Box::new(seen)).filter(|seen| seen.seq > Seq(0));
         let licence = cx.state.licence.map(Box::new);
         let opening = Opening { peer, store, cluster, generation, seen, licence };
@@ -158,6 +163,7 @@ impl Session {
             return;
         }
         self.backoff.reset();
+        self.away = None;
         cx.adopt_clock(answer.clock);
         let (peer, epoch) = (answer.opened.peer, answer.opened.epoch);
         if answer.opened.is_ahead_of(cx.state.last) {
@@ -228,6 +234,7 @@ impl Session {
     pub(super) fn ended(&mut self, cx: &mut Cx<'_>, why: &str) {
         tracing::info!(why, "the control stream to the warehouse broke");
         cx.present = false;
+        self.away = self.away.or(Some(cx.ledger_seen).filter(|seen| seen.seq > Seq(0)));
         self.control.ended(cx.now());
     }
 

@@ -250,6 +250,30 @@ fn a_trader_shows_the_warehouse_what_a_peer_has_seen_of_the_ledger() {
     assert_eq!(shown_of_ledger(&bench), None, "once: of itself this peer has seen nothing");
 }
 
+/// Otherwise an older copy comes in its place while nobody hears the warehouse, a trader that knows no better tells of rows
+/// of that copy, and what shows it to be one is forgotten.
+#[test]
+fn what_was_seen_before_the_warehouse_went_away_is_shown_when_it_is_back() {
+    let mut bench = Bench::in_market(offices(2, Some((6, 1)), None));
+    bench.say("home", told(TradeAnswer { hello: Some(hello(6)), ..TradeAnswer::default() }));
+    let told_of = |seq| {
+        let seen = Some(Box::new(Seen { seq: Seq(seq), hash: Hash::of(&[seq as u8]), ..Seen::default() }));
+        told(TradeAnswer { seen, ..TradeAnswer::default() })
+    };
+    bench.say("home", told_of(9));
+    bench.broken("control");
+    bench.say("home", told_of(12));
+    assert!(bench.after(10).contains(&"call warehouse open 4 generation 0".to_owned()));
+    assert_eq!(shown_of_ledger(&bench).map(|seen| seen.seq), Some(Seq(9)));
+    bench.came("open", Err(no_answer()));
+    bench.after(20);
+    assert_eq!(shown_of_ledger(&bench).map(|seen| seen.seq), Some(Seq(9)), "until it was heard");
+    bench.came("open", Ok(opened(0, offices(2, Some((6, 1)), None))));
+    bench.broken("control");
+    bench.after(100);
+    assert_eq!(shown_of_ledger(&bench).map(|seen| seen.seq), Some(Seq(12)));
+}
+
 /// Of another restore it tells nothing of this ledger, however much that one held.
 #[test]
 fn what_a_peer_has_seen_of_another_ledger_is_no_reason_to_ask() {
