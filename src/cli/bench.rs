@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 
 use super::value;
 use crate::limits::BATCH_ORDERS_MAX;
-use crate::types::PeerId;
+use crate::types::{Consistency, PeerId};
 
 /// `bazaar bench`.
 #[derive(Args, Clone, Debug)]
@@ -51,6 +51,9 @@ pub struct BenchFlags {
     /// peers (market; at least a buyer and a seller)
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub clients: u32,
+    /// When the traders answer (market, latency) [default: cacheless]
+    #[arg(long, value_name = "MODE", value_parser = value::consistency, env = "BAZAAR_CONSISTENCY")]
+    pub consistency: Option<Consistency>,
     /// Orders per second that must be reached, else exit 8
     #[arg(long, value_name = "N")]
     pub floor: Option<u64>,
@@ -62,7 +65,8 @@ pub struct BenchFlags {
 impl Default for BenchFlags {
     /// As if nothing had been typed.
     fn default() -> Self {
-        BenchFlags { duration: Duration::from_secs(10), batch: 256, clients: 2, floor: None, data_dir: None }
+        let (consistency, floor, data_dir) = Default::default();
+        BenchFlags { duration: Duration::from_secs(10), batch: 256, clients: 2, consistency, floor, data_dir }
     }
 }
 

@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use super::size::{self, Bytes};
 use super::value::{self, ValueError};
 use crate::limits::{SOAK_NODES_MIN, SOAK_RATE_MAX};
+use crate::types::Consistency;
 
 /// `bazaar soak`.
 #[derive(Args, Clone, Debug)]
@@ -45,6 +46,9 @@ pub struct SoakArgs {
     /// Growth of a node's disk per hour above which the run has failed
     #[arg(long, value_name = "SIZE/h", default_value = "1GiB/h", value_parser = per_hour)]
     pub max_disk_slope: PerHour,
+    /// When the traders answer [default: cacheless]
+    #[arg(long, value_name = "MODE", value_parser = value::consistency, env = "BAZAAR_CONSISTENCY")]
+    pub consistency: Option<Consistency>,
     /// When the nodes' stores and logs are kept, in DIR/market of the report
     #[arg(long, value_name = "WHEN", value_enum, default_value = "on-failure")]
     pub keep: KeepStores,

@@ -64,6 +64,8 @@ fn a_running_market_answers_as_the_schema_says() {
     failed(&ask(&["buy", "fsh"]), 2);
     failed(&ask(&["dump", "nothing"]), 2);
     printed(&ask(&["resign", "--peer", "6"]), "resign");
+    assert_eq!(printed(&ask(&["mode", "cached"]), "mode")["before"], "cacheless");
+    printed(&ask(&["verify"]), "verify");
     printed(&ask(&["leave", "--peer", "1"]), "leave");
     until("it has left", SOON, || {
         (ask(&["leave", "--peer", "1"]).object()["left"] == "before").then_some(())

@@ -32,6 +32,7 @@ use super::output::{Failure, exit, note};
 use super::progress::Progress;
 use super::runtime::runtime;
 use crate::cli::{BenchArgs, BenchFlags, BenchTarget, Global};
+use crate::types::Consistency;
 
 /// Orders per second that the warehouse alone is promised to settle on the machine that the README names.
 const WAREHOUSE_FLOOR: u64 = 400_000;
@@ -64,7 +65,7 @@ fn rates(target: &BenchTarget, global: &Global) -> Result<u8, Failure> {
     else {
         unreachable!("recovery, inspect and floors are no rates");
     };
-    let place = Place::new(flags.data_dir.as_deref())?;
+    let place = Place { mode: flags.consistency, ..Place::new(flags.data_dir.as_deref())? };
     let raw = Raw::measure(&place.dir).map_err(system)?;
     let work = async {
         match target {
@@ -112,6 +113,7 @@ fn system(error: std::io::Error) -> Failure {
 struct Place {
     dir: PathBuf,
     config: TempDir,
+    mode: Option<Consistency>,
     _temporary: Option<TempDir>,
 }
 
@@ -132,7 +134,7 @@ impl Place {
         let goods: serde_json::Map<_, _> = GOODS.iter().zip(1..).map(good).collect();
         fs::write(config.path().join("stock.json"), serde_json::Value::from(goods).to_string())
             .map_err(system)?;
-        Ok(Place { dir, config, _temporary: temporary })
+        Ok(Place { dir, config, mode: None, _temporary: temporary })
     }
 
     fn node(&self, name: &str) -> PathBuf {

@@ -47,6 +47,7 @@ pub(super) fn start_warehouse(place: &Place) -> Result<(Nodes, String), Failure>
     for (flag, path) in [("--data-dir", dir.as_path()), ("--config-dir", place.config.path())] {
         children::push(&mut args, flag, path);
     }
+    place.mode.iter().for_each(|mode| children::push(&mut args, "--consistency", mode.name()));
     let child = children::start(&node_name(PeerId::WAREHOUSE), &dir, &args)?.ready()?;
     let addr = child.addr.clone();
     Ok((Nodes(vec![child]), addr))

@@ -15,7 +15,7 @@ use super::links::{Links, proxy};
 use crate::limits::{CLOSE_MAX, DRAIN_MAX, HAND_OVER_MAX};
 use crate::ops::children::{self, Child, push};
 use crate::ops::output::{Failure, exit};
-use crate::types::{PeerId, node_name};
+use crate::types::{Consistency, PeerId, node_name};
 
 /// Goods of a soak, and pieces of each at the start: so many that the stock lasts while sales and deposits even out.
 const GOODS: [&str; 8] = ["boar", "fish", "salt", "hemp", "iron", "wool", "wine", "lead"];
@@ -79,6 +79,7 @@ pub(super) struct Cluster {
     /// The market's directory.
     pub dir: PathBuf,
     config: PathBuf,
+    mode: Option<Consistency>,
     nodes: BTreeMap<PeerId, Node>,
     pub links: Arc<Links>,
     began: Instant,
@@ -100,7 +101,7 @@ impl Cluster {
     /// Makes the directories; nothing is started yet. `disk` becomes the one of the peer with that id.
     pub(super) fn new(
         report: &Path,
-        peers: u32,
+        (peers, mode): (u32, Option<Consistency>),
         disk: Option<(PeerId, SmallDisk)>,
     ) -> Result<Cluster, Failure> {
         let (dir, config) = (report.join("market"), report.join("goods"));
@@ -122,7 +123,8 @@ impl Cluster {
             let (child, opened) = (Mutex::default(), Mutex::default());
             nodes.insert(id, Node { id, dir, target, at, child, opened });
         }
-        Ok(Cluster { dir, config, nodes, links, began: Instant::now(), disk: disk.map(|(_, disk)| disk) })
+        let (began, disk) = (Instant::now(), disk.map(|(_, disk)| disk));
+        Ok(Cluster { dir, config, mode, nodes, links, began, disk })
     }
 
     /// Starts all nodes, the warehouse first and then the peers from the highest id: the first one is elected.
@@ -148,6 +150,7 @@ impl Cluster {
         push(&mut line, "--advertise", node.at.to_string());
         if node.id == PeerId::WAREHOUSE {
             push(&mut line, "--config-dir", &self.config);
+            self.mode.iter().for_each(|mode| push(&mut line, "--consistency", mode.name()));
         } else {
             push(&mut line, "--id", node.id.to_string());
             self.nodes.get(&PeerId::WAREHOUSE).iter().for_each(|warehouse| {

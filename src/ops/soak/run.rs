@@ -94,7 +94,7 @@ impl Run {
         let (mut plan, lines) =
             (plan, |name: &str| Lines::create(&report.join(name)).map_err(failed(report)));
         let (history, schedule) = (lines(HISTORY)?, lines(SCHEDULE)?);
-        let cluster = Arc::new(Cluster::new(report, args.nodes, plan.disk.take())?);
+        let cluster = Arc::new(Cluster::new(report, (args.nodes, args.consistency), plan.disk.take())?);
         let starting = Arc::clone(&cluster);
         blocking(move || starting.start()).await??;
         let warehouse = cluster.node(PeerId::WAREHOUSE).map(|node| node.addr()).unwrap_or_default();

@@ -5,7 +5,8 @@
 
 use std::time::Instant;
 
-use super::{Picture, bytes, office, office_cell, pairing};
+use super::Picture;
+use super::node::{bytes, office, office_cell, pairing};
 use crate::model::report::Report;
 use crate::node::wall_now;
 use crate::ops::output::{clipped, exit, grouped, padded};

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::fleet::Fleet;
 use crate::journal::Block;
-use crate::limits::CALL_DEADLINE;
-use crate::model::row::Record;
+use crate::limits::{CALL_DEADLINE, SALE_LOTS_MAX};
+use crate::model::row::{Decision, Record};
 use crate::ops::output::{Failure, exit};
 use crate::ops::source::open_offline;
 use crate::types::{OrderKind, PeerId, Seq, WallMicros};
@@ -18,6 +18,10 @@ pub(super) struct Counts {
     pub(super) bought: u64,
     pub(super) sold_out: u64,
     pub(super) deposits: u64,
+    /// Told as done from a cache, and taken back.
+    pub(super) oversold: u64,
+    /// Refused, or filled in part, as a cache had said, though there was more.
+    pub(super) undersold: u64,
     pub(super) first_sale: Option<WallMicros>,
     /// Offices granted.
     pub(super) grants: u64,
@@ -74,7 +78,9 @@ impl Counts {
         self.grants += u64::from(matches!(record, Record::Office { .. }));
         let Some(decision) = record.decision() else { return };
         self.orders += 1;
+        self.undersold += u64::from(is_undersold(record, decision));
         match record {
+            Record::Reversal(_) => self.oversold += 1,
             Record::Sale { .. } => {
                 self.bought += 1;
                 self.first_sale.get_or_insert(time);
@@ -85,5 +91,56 @@ impl Counts {
             }
             _ => {}
         }
+    }
+}
+
+/// Less was filled than was there for it, and not because a sale takes from so many lots at most.
+fn is_undersold(record: &Record, decision: &Decision) -> bool {
+    let (asked, left) = (decision.order.quantity.0, decision.stock_after.0);
+    match (record, decision.order.kind) {
+        (Record::Refusal { reason: None, .. }, OrderKind::Buy { partial }) => {
+            left >= asked || (partial && left > 0)
+        }
+        (Record::Sale { slices, .. }, OrderKind::Buy { partial: true }) => {
+            let filled: u64 = slices.iter().map(|slice| slice.quantity.0).sum();
+            filled < asked && left > 0 && slices.len() < SALE_LOTS_MAX
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::row::Slice;
+    use crate::model::row::initial_lot;
+    use crate::types::{Batch, Money, Number, Order, OrderId, ProductId, Quantity, Stamp, Term};
+
+    fn decision(partial: bool, asked: u64, left: u64) -> Decision {
+        let id = OrderId { peer: PeerId(1), number: Number(1) };
+        let (stamp, kind, product) = (Stamp(1), OrderKind::Buy { partial }, ProductId(0));
+        let order = Order { id, stamp, kind, product, quantity: Quantity(asked) };
+        let (clock, stock_after, batch) = (Stamp(2), Quantity(left), Batch(1));
+        Decision { order, clock, stock_after, trader: PeerId(6), term: Term(1), batch }
+    }
+
+    #[test]
+    fn what_a_cache_told_wrongly_is_counted() {
+        let mut counts = Counts::default();
+        let sold_out = |partial, left| Record::Refusal { decision: decision(partial, 3, left), reason: None };
+        let slices = vec![Slice { lot: initial_lot(), quantity: Quantity(1) }];
+        let (decided, unit_price) = (decision(true, 3, 5), Money(100));
+        let sale = Record::Sale { decision: decided, unit_price, commission_percent: 5, slices };
+        for record in [
+            sold_out(false, 2),
+            sold_out(true, 0),
+            sold_out(false, 3),
+            sold_out(true, 1),
+            sale,
+            Record::Reversal(decision(false, 3, 0)),
+        ] {
+            counts.add(WallMicros(1), &record);
+        }
+        assert_eq!((counts.orders, counts.oversold, counts.undersold), (6, 1, 3));
     }
 }
