@@ -178,6 +178,14 @@ pub(crate) const ASKERS_MAX: usize = 64;
 pub(crate) const BY_HAND_MAX: usize = 1_024;
 /// Neighbours that a peer keeps a link to; more may keep one to it.
 pub(crate) const NEIGHBOUR_LINKS_MAX: usize = 4;
+/// Links that a lookup may go over.
+pub(crate) const HOPS_MAX: u32 = 64;
+/// Lookups that a peer passes on at once, and that it remembers.
+pub(crate) const LOOKUPS_MAX: usize = 256;
+/// Ways and peers in the answer to a lookup.
+pub(crate) const FOUND_MAX: usize = 1_000;
+/// A lookup that may go so many hops further waits so many times this for its answers.
+pub(crate) const LOOKUP_HOP_MS: u64 = 200;
 /// News of the membership that comes within this of the last goes on together, at its end.
 pub(crate) const GOSSIP_EVERY_MS: u64 = 20;
 /// Streams of one HTTP/2 connection.

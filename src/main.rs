@@ -71,6 +71,7 @@ fn run(cli: &Cli) -> Result<u8, Failure> {
         Command::Resign(args) => ops::resign::run(args, &cli.global),
         Command::Status(args) => ops::status::run(args, &cli.global),
         Command::Leave(args) => ops::leave::run(args, &cli.global),
+        Command::Find(args) => ops::find::run(args, &cli.global),
         Command::Mode(args) => ops::mode::run(args, &cli.global),
         Command::Dump(args) => ops::dump::dump(args, &cli.global),
         Command::Verify(args) => ops::verify::verify(args, &cli.global),

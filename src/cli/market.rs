@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 
 use super::node::{KeepFlags, LogFlags, MarketFlags, ShopperFlags, TimerFlags};
 use super::value::{self, Pieces};
+use crate::limits::HOPS_MAX;
 use crate::limits::PEERS_MAX;
 use crate::types::{Consistency, Number, PeerId};
 
@@ -197,6 +198,23 @@ pub struct ResignArgs {
     /// Who takes the office over [default: whom the peers elect]
     #[arg(long, value_name = "PEER", value_parser = value::peer, allow_hyphen_values = true)]
     pub to: Option<PeerId>,
+}
+
+/// `bazaar find`.
+#[derive(Args, Clone, Debug)]
+pub struct FindArgs {
+    /// What is looked for
+    #[arg(value_name = "GOOD")]
+    pub good: String,
+    /// Links that the lookup may go over [default: as many as reach every peer]
+    #[arg(long, value_name = "H", value_parser = clap::value_parser!(u32).range(0..=i64::from(HOPS_MAX)), allow_hyphen_values = true)]
+    pub hops: Option<u32>,
+    /// The peer that looks for it [default: the lowest that answers]
+    #[arg(long, value_name = "PEER", value_parser = value::peer, allow_hyphen_values = true)]
+    pub from: Option<PeerId>,
+    /// See [`ConnectFlags`].
+    #[command(flatten)]
+    pub market: ConnectFlags,
 }
 
 /// `bazaar mode`.

@@ -26,8 +26,8 @@ use clap::{ArgAction, Args, ColorChoice, CommandFactory, FromArgMatches, Parser,
 pub(crate) use inspect::{DumpArgs, Filter, Format, Target, VerifyArgs, View};
 pub(crate) use keep::{ArchiveArgs, BackupArgs, RestoreArgs};
 pub(crate) use market::{
-    BuyArgs, ConnectFlags, LeaveArgs, MARKET_DIR, ModeArgs, OrderFlags, PeerFlags, ResignArgs, Restart,
-    SellArgs, Shape, StatusArgs, UpArgs,
+    BuyArgs, ConnectFlags, FindArgs, LeaveArgs, MARKET_DIR, ModeArgs, OrderFlags, PeerFlags, ResignArgs,
+    Restart, SellArgs, Shape, StatusArgs, UpArgs,
 };
 pub(crate) use node::{
     BASE_PORT, JoinArgs, KeepFlags, LogFormat, MarketFlags, NodeFlags, PeerArgs, ShopperFlags, WarehouseArgs,
@@ -140,6 +140,11 @@ pub enum Command {
   bazaar leave --peer 4
   bazaar leave --connect :7704")]
     Leave(LeaveArgs),
+    /// Ask over the links of the topology who sells a good, with a limit of hops
+    #[command(before_help = "Examples:
+  bazaar find fish
+  bazaar find fish --hops 2 --from 1")]
+    Find(FindArgs),
     /// Have the traders answer in another consistency mode, without stopping trade
     #[command(before_help = "Examples:
   bazaar mode cached        answered from the traders' caches, settled later: some are taken back

@@ -175,8 +175,8 @@ pub struct PeerArgs {
     #[arg(long, value_name = "ADDR", value_parser = value::addr)]
     pub join: Vec<NodeAddr>,
     /// A linked peer and its address (repeatable)
-    #[arg(long, value_name = "ID=ADDR", value_parser = value::neighbour, hide = true)]
-    pub neighbour: Vec<(PeerId, NodeAddr)>,
+    #[arg(long, value_name = "ID[=ADDR]", value_parser = value::neighbour, hide = true)]
+    pub neighbour: Vec<(PeerId, Option<NodeAddr>)>,
     /// See [`ShopperFlags`].
     #[command(flatten)]
     pub shopper: ShopperFlags,

@@ -267,11 +267,11 @@ pub(crate) fn order_id(text: &str) -> Result<OrderId, ValueError> {
     Ok(OrderId { peer: orderer(peer)?, number: number(order)? })
 }
 
-/// `2=127.0.0.1:7702`: a neighbour and where it listens.
-pub(crate) fn neighbour(text: &str) -> Result<(PeerId, NodeAddr), ValueError> {
+/// `2=127.0.0.1:7702`: a neighbour and where it listens; `2`, if that is not known yet.
+pub(crate) fn neighbour(text: &str) -> Result<(PeerId, Option<NodeAddr>), ValueError> {
     match text.split_once('=') {
-        Some((id, at)) => Ok((peer(id)?, addr(at)?)),
-        None => refuse("not a neighbour", "write it like 2=127.0.0.1:7702"),
+        Some((id, at)) => Ok((peer(id)?, Some(addr(at)?))),
+        None => Ok((peer(text)?, None)),
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::evidence::{Licence, Seen};
 use super::hello::Hello;
+use super::lookup::Found;
 use super::market::NotTaken;
 use super::offices::Roster;
 use super::report::Report;
@@ -41,6 +42,8 @@ pub enum Ask {
     Status,
     /// Peer: it places an order of its own: good, quantity, kind, and under which number; 0: the next one.
     Place(String, Quantity, OrderKind, Number),
+    /// Peer: who sells a good, within so many hops of it.
+    Find(String, u32),
     /// Peer: its shopper places no more.
     Quiesce,
     /// Peer: it goes for good.
@@ -70,6 +73,8 @@ pub enum Answer {
     Alive(ProcessId),
     /// To `Status`.
     Status(Box<Report>),
+    /// To `Find`.
+    Found(Box<Found>),
     /// To `Quiesce`: how many orders are open.
     Open(u64),
     /// To `Leave`.

@@ -17,6 +17,7 @@ use super::call::SessionInfo;
 use super::evidence::Seen;
 use super::hello::Hello;
 use super::link::LinkKey;
+use super::lookup::{Lookup, LookupAnswer};
 use super::market::NotTaken;
 use super::membership::Member;
 use super::offices::Roster;
@@ -287,6 +288,10 @@ pub enum PeerWord {
     Preempt,
     /// The sender has taken over the duties of this trader.
     TookOver(PeerId),
+    /// Who sells a good?
+    Lookup(Box<Lookup>),
+    /// What was found.
+    LookupAnswer(Box<LookupAnswer>),
 }
 
 impl PeerWord {
@@ -295,6 +300,8 @@ impl PeerWord {
             PeerWord::Hello(hello) => hello.weight(),
             PeerWord::Members(members) => members.iter().map(|it| size_of::<Member>() + it.addr.len()).sum(),
             PeerWord::Roster(roster) => roster.weight(),
+            PeerWord::Lookup(lookup) => size_of::<Lookup>() + lookup.path.len() * size_of::<PeerId>(),
+            PeerWord::LookupAnswer(answer) => size_of::<LookupAnswer>() + answer.found.weight(),
             _ => 0,
         }
     }

@@ -12,6 +12,7 @@ pub mod format_1;
 pub mod happening;
 pub mod hello;
 pub mod link;
+pub mod lookup;
 pub mod market;
 pub mod membership;
 pub mod message;

@@ -96,4 +96,6 @@ pub struct Report {
     pub warehouse: String,
     /// Counts restores of the warehouse, as far as the node knows.
     pub generation: Generation,
+    /// The peer's neighbours in the topology.
+    pub neighbours: Vec<PeerId>,
 }

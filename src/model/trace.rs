@@ -174,6 +174,12 @@ impl Display for PeerWord {
             PeerWord::Coordinator(office) => write!(f, "coordinator {office}"),
             PeerWord::Preempt => f.write_str("preempt"),
             PeerWord::TookOver(from) => write!(f, "took over from {from}"),
+            PeerWord::Lookup(it) => {
+                write!(f, "lookup {} of {}, {} hops", it.nonce, it.product.0, it.hops)
+            }
+            PeerWord::LookupAnswer(it) => {
+                write!(f, "found {} by {} lookups", it.found.sellers.len(), it.found.lookups)
+            }
         }
     }
 }
@@ -205,6 +211,7 @@ impl Display for Ask {
                 if number.0 == 0 { Ok(()) } else { write!(f, " as {number}") }
             }
             Ask::Quiesce => f.write_str("quiesce"),
+            Ask::Find(good, hops) => write!(f, "find {good}, {hops} hops"),
             Ask::Leave => f.write_str("leave"),
             Ask::ResignByHand(to) => write!(f, "resign by hand to {to}"),
             Ask::Mode(mode) => write!(f, "mode {}", mode.name()),
@@ -227,6 +234,7 @@ impl Display for Answer {
             Answer::Taken(taken) => write!(f, "taken {taken}"),
             Answer::Alive(process) => write!(f, "alive {process}"),
             Answer::Status(report) => write!(f, "status of {}: {}", report.peer, report.health),
+            Answer::Found(it) => write!(f, "found {} by {} lookups", it.sellers.len(), it.lookups),
             Answer::Open(open) => write!(f, "open {open}"),
             Answer::Left(it) => {
                 let (handed_over, open, pending, told) = (it.handed_over, it.open, it.pending, it.told);

@@ -7,6 +7,7 @@ pub(crate) mod chart;
 pub(crate) mod children;
 pub mod complete;
 pub mod dump;
+pub mod find;
 mod generation;
 mod histogram;
 pub mod join;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::market::{self, WayIn};
 use super::output::{Failure, exit};
-use crate::cli::{Global, KeepFlags, LogFormat, NodeFlags, PeerArgs, ShopperFlags, WarehouseArgs};
+use crate::cli::{Global, KeepFlags, LogFormat, NodeAddr, NodeFlags, PeerArgs, ShopperFlags, WarehouseArgs};
 use crate::config;
 use crate::journal::{Keep, NodeDir, OpenError};
 use crate::limits::START_MAX;
@@ -14,7 +14,7 @@ use crate::model::shopper::Habits;
 use crate::node::boot::{self, BootError, PeerSpec, WarehouseSpec};
 use crate::node::life::{Settings, not_ready};
 use crate::node::log;
-use crate::types::Role;
+use crate::types::{PeerId, Role};
 
 /// Runs a warehouse until it is told to stop.
 pub fn warehouse(args: &WarehouseArgs, global: &Global) -> Result<u8, Failure> {
@@ -46,13 +46,18 @@ pub(crate) fn run_peer(args: &PeerArgs, way_in: WayIn) -> Result<u8, Failure> {
         id: args.id,
         role: args.role,
         warehouse: way_in.warehouse,
-        neighbours: args.neighbour.iter().map(|(peer, addr)| (*peer, addr.to_string())).collect(),
+        neighbours: args.neighbour.iter().map(neighbour).collect(),
         join: way_in.join,
         habits: habits(args.role, &args.shopper),
         no_preempt: args.shopper.no_preempt,
         queue_max: args.shopper.queue_max,
     };
     ended(boot::run_peer(spec))
+}
+
+/// Without an address it is heard of later.
+fn neighbour((peer, addr): &(PeerId, Option<NodeAddr>)) -> (PeerId, String) {
+    (*peer, addr.as_ref().map(ToString::to_string).unwrap_or_default())
 }
 
 /// What is said now goes to stderr, behind the log's last line.

@@ -64,6 +64,11 @@ fn a_running_market_answers_as_the_schema_says() {
     failed(&ask(&["buy", "fsh"]), 2);
     failed(&ask(&["dump", "nothing"]), 2);
     printed(&ask(&["resign", "--peer", "6"]), "resign");
+    let found = printed(&ask(&["find", "fish", "--from", "1"]), "find");
+    let count = |key: &str| found[key].as_u64().unwrap();
+    assert_eq!((count("reached"), count("diameter"), count("hops")), (6, 3, 3), "a ring of six: {found}");
+    assert_eq!(count("messages"), 2 * count("lookups"));
+    failed(&ask(&["find", "fsh"]), 2);
     assert_eq!(printed(&ask(&["mode", "cached"]), "mode")["before"], "cacheless");
     printed(&ask(&["verify"]), "verify");
     printed(&ask(&["leave", "--peer", "1"]), "leave");

@@ -13,7 +13,7 @@
 //! | `replica` | copies for the other trader, and the other trader's copies |
 //! | `offices`, `takeover`, `handover` | elections and claims; the other trader's end; orders of ended terms |
 //! | `partner` | the other trader of the pair, watched |
-//! | `links`, `gossip` | streams between peers, and what flows over them |
+//! | `links`, `gossip`, `lookup` | streams between peers, and what flows over them |
 //! | `leave`, `report` | ending; what is told of all this |
 //! | `follow` | what follows from a new roster, grant or membership |
 //!
@@ -35,6 +35,7 @@ mod invariants;
 mod leave;
 mod line;
 mod links;
+mod lookup;
 mod offices;
 mod partner;
 mod replica;
@@ -121,6 +122,7 @@ impl Peer {
             partner: partner::Partner::new(now),
             links: links::Links::new(neighbours, join, now),
             gossip: gossip::Gossip::default(),
+            lookups: lookup::Lookups::default(),
             leave: leave::Leave::default(),
         };
         let awake = Awake::new(now, me.suspect_after_ms);

@@ -12,6 +12,7 @@ use super::gossip::Gossip;
 use super::handover::HandOver;
 use super::leave::Leave;
 use super::links::Links;
+use super::lookup::Lookups;
 use super::offices::Offices;
 use super::partner::Partner;
 use super::replica::Replica;
@@ -40,6 +41,7 @@ pub(super) struct Rooms {
     pub(super) partner: Partner,
     pub(super) links: Links,
     pub(super) gossip: Gossip,
+    pub(super) lookups: Lookups,
     pub(super) leave: Leave,
 }
 
@@ -128,6 +130,7 @@ impl Rooms {
             Ask::Place(good, quantity, kind, number) => {
                 self.shop.place_for(cx, (&good, quantity, kind), number, reply);
             }
+            Ask::Find(good, hops) => self.find(cx, &good, hops, reply),
             Ask::Leave => self.leave(cx, reply),
             Ask::ResignByHand(to) => {
                 self.offices.resign_by_hand(cx, to, reply);
@@ -204,6 +207,7 @@ impl Rooms {
         self.watch_partner_when_due(cx);
         self.offices.wake(cx);
         self.hand_over_when_due(cx);
+        self.answer_lookups(cx);
     }
 
     /// Once a turn, when all its inputs are in.
@@ -240,6 +244,7 @@ impl Rooms {
             self.replica.due(),
             self.links.due(),
             self.gossip.due(),
+            self.lookups.due(),
             self.partner.due(),
             self.offices.due(),
             self.handover.due(),

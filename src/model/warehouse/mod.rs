@@ -258,6 +258,7 @@ impl Warehouse {
             Ask::Status => return Ok(Answer::Status(Box::new(self.report(at)))),
             Ask::Place(..) => return no("the warehouse places no orders; ask a peer"),
             Ask::Submit(..) | Ask::HandOver(..) => return no("the warehouse takes no orders; ask a trader"),
+            Ask::Find(..) => return no("the warehouse has no neighbours; ask a peer"),
             Ask::Leave => return no("the warehouse never leaves its market"),
             Ask::Quiesce => return Ok(Answer::Open(0)),
             Ask::ResignByHand(_) => return Ok(Answer::Resigned(None)),

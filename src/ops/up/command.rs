@@ -35,7 +35,8 @@ impl Commands<'_> {
         line
     }
 
-    /// A peer's command line, at its address in `addrs` or at any free port. Neighbours without a known address dial it.
+    /// A peer's command line, at its address in `addrs` or at any free port. Of neighbours that have no address yet the
+    /// membership tells.
     pub(super) fn peer(
         &self,
         peer: &PeerPlan,
@@ -55,8 +56,9 @@ impl Commands<'_> {
             push(&mut line, "--cluster", json.cluster);
         }
         for neighbour in &peer.neighbours {
-            if let Some(addr) = addrs.get(neighbour) {
-                push(&mut line, "--neighbour", format_args!("{neighbour}={addr}"));
+            match addrs.get(neighbour) {
+                Some(addr) => push(&mut line, "--neighbour", format_args!("{neighbour}={addr}")),
+                None => push(&mut line, "--neighbour", neighbour),
             }
         }
         self.shopping(&mut line);

@@ -10,6 +10,7 @@ use crate::limits::{CONNECT_MAX, MESSAGE_BYTES_MAX, PROBE_MAX};
 use crate::model::call::{Answer, Ask, CallError, Catalogue, Farewell, OpenAnswer, Opening};
 use crate::model::evidence::Seen;
 use crate::model::hello::Hello;
+use crate::model::lookup::Found;
 use crate::model::offices::Roster;
 use crate::model::report::Report;
 use crate::model::row::Outcome;
@@ -104,6 +105,7 @@ impl Node {
             Ask::Quiesce => method!(self.admin().quiesce(proto::QuiesceRequest::from(ask))),
             Ask::Leave => method!(self.admin().leave(proto::LeaveRequest::from(ask))),
             Ask::ResignByHand(_) => method!(self.admin().resign(proto::ResignByHandRequest::from(ask))),
+            Ask::Find(..) => method!(self.admin().find(proto::FindRequest::from(ask))),
             Ask::Mode(_) => method!(self.admin().mode(proto::ModeRequest::from(ask))),
         }
     }
@@ -212,6 +214,12 @@ impl Node {
     #[allow(clippy::missing_errors_doc)]
     pub(crate) async fn resign_by_hand(&self, to: PeerId) -> Result<Option<(Office, Term)>, CallError> {
         answer!(self.ask(Ask::ResignByHand(to)), Answer::Resigned(office) => office)
+    }
+
+    /// Who sells a good within so many hops of the peer.
+    #[allow(clippy::missing_errors_doc)]
+    pub(crate) async fn find(&self, good: &str, hops: u32) -> Result<Found, CallError> {
+        answer!(self.ask(Ask::Find(good.to_owned(), hops)), Answer::Found(found) => *found)
     }
 
     /// Traders answer in this mode from now on; the mode before, and the row of the change, if it is one.

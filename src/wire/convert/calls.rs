@@ -2,9 +2,9 @@
 
 use super::{
     Checked, Generation, Hash, Number, Odd, PeerId, Quantity, Seq, Stamp, Term, WIRE_VERSION, caller_in,
-    hello_out, kind_in, kind_out, licence_in, licence_out, mode_in, mode_out, office_in, office_out,
-    order_in, order_out, orders_in, outcome_in, outcome_out, process_out, proto, roster_in, roster_out,
-    same_version, seen_in, seen_out, session_in, session_out, told_in, told_out,
+    found_in, found_out, hello_out, kind_in, kind_out, licence_in, licence_out, mode_in, mode_out, office_in,
+    office_out, order_in, order_out, orders_in, outcome_in, outcome_out, process_out, proto, roster_in,
+    roster_out, same_version, seen_in, seen_out, session_in, session_out, told_in, told_out,
 };
 use crate::model::call::{Answer, Ask, Opening};
 use crate::model::warehouse::GivenUp;
@@ -105,6 +105,9 @@ requests! {
     ResignByHandRequest:
         Ask::ResignByHand(to) => Self { to: to.0 };
         it => Ask::ResignByHand(PeerId(it.to));
+    FindRequest:
+        Ask::Find(good, hops) => Self { good, hops };
+        it => Ask::Find(it.good, it.hops);
     ModeRequest:
         Ask::Mode(mode) => Self { mode: mode_out(mode) };
         it => Ask::Mode(mode_in(it.mode).ok_or(Odd::Field("mode"))?);
@@ -189,6 +192,9 @@ replies! {
             term: office.map_or(0, |(_, term)| term.0),
         };
         it => Answer::Resigned(office_in(it.office).map(|office| (office, Term(it.term))));
+    FindReply:
+        Answer::Found(found) => Self { found: Some(found_out(*found)) };
+        it => Answer::Found(Box::new(found_in(it.found)?));
     ModeReply:
         Answer::Mode(before, row) => Self { before: mode_out(before), seq: row.map_or(0, |row| row.0) };
         it => Answer::Mode(

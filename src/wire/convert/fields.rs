@@ -34,7 +34,7 @@ enum Way {
 }
 
 /// What goes in and out of any method.
-const WAYS: [(&str, Way); 42] = [
+const WAYS: [(&str, Way); 44] = [
     ("TradeRequest", Way::Stream(0)),
     ("TradeReply", Way::Stream(1)),
     ("SettleRequest", Way::Stream(2)),
@@ -72,6 +72,8 @@ const WAYS: [(&str, Way); 42] = [
     ("ResignByHandReply", Way::Answer(10)),
     ("ModeRequest", Way::Ask(15)),
     ("ModeReply", Way::Answer(11)),
+    ("FindRequest", Way::Ask(16)),
+    ("FindReply", Way::Answer(12)),
     ("PlaceReply", Way::Place),
     ("Event", Way::Event),
     ("EventsRequest", Way::Shown(&[])),

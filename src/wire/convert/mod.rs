@@ -22,6 +22,7 @@ use crate::model::call::SessionInfo;
 use crate::model::evidence::{Licence, Seen};
 use crate::model::hello::Hello;
 use crate::model::link::LinkKey;
+use crate::model::lookup::Found;
 use crate::model::market::NotTaken;
 use crate::model::membership::Member;
 use crate::model::message::Introduction;
@@ -93,6 +94,19 @@ pub(super) fn office_in(office: i32) -> Option<Office> {
         Ok(proto::OfficeKind::Secondary) => Some(Office::Secondary),
         _ => None,
     }
+}
+
+pub(super) fn found_out(found: Found) -> proto::Found {
+    let ids = |peers: Vec<PeerId>| peers.into_iter().map(|peer| peer.0).collect();
+    let sellers = found.sellers.into_iter().map(|way| proto::Way { peers: ids(way) }).collect();
+    proto::Found { sellers, reached: ids(found.reached), lookups: found.lookups }
+}
+
+pub(super) fn found_in(found: Option<proto::Found>) -> Checked<Found> {
+    let found = found.ok_or(Odd::Field("found"))?;
+    let ids = |peers: Vec<u32>| peers.into_iter().map(PeerId).collect();
+    let sellers = found.sellers.into_iter().map(|way| ids(way.peers)).collect();
+    Ok(Found { sellers, reached: ids(found.reached), lookups: found.lookups })
 }
 
 pub(super) fn told_out(told: &[Tentative]) -> Vec<proto::Tentative> {

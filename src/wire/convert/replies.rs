@@ -151,6 +151,7 @@ impl From<Report> for proto::StatusReply {
             warehouse: it.warehouse,
             generation: it.generation.count,
             generation_random: it.generation.random,
+            neighbours: it.neighbours.iter().map(|peer| peer.0).collect(),
         }
     }
 }
@@ -191,6 +192,7 @@ impl From<proto::StatusReply> for Report {
             messages_sent: it.messages_sent,
             warehouse: it.warehouse,
             generation: Generation { count: it.generation, random: it.generation_random },
+            neighbours: it.neighbours.into_iter().map(PeerId).collect(),
         }
     }
 }

@@ -1,11 +1,13 @@
 //! Messages of the streams: trade, settle, control, watch, replicate, and words between peers.
 
 use super::{
-    Checked, Odd, PeerId, ProductId, Quantity, Seq, Stamp, Term, caller_in, hash_in, hash_out, hello_in,
-    hello_out, introduction_in, introduction_out, member_in, member_out, not_taken_in, not_taken_out,
-    office_in, office_out, order_out, orders_in, outcome_out, outcomes_in, proof_in, proof_out, proto,
-    roster_in, roster_out, seen_in, seen_out, session_in, session_out, told_in, told_out, why_in, why_out,
+    Checked, Odd, PeerId, ProductId, Quantity, Seq, Stamp, Term, caller_in, found_in, found_out, hash_in,
+    hash_out, hello_in, hello_out, introduction_in, introduction_out, member_in, member_out, not_taken_in,
+    not_taken_out, office_in, office_out, order_out, orders_in, outcome_out, outcomes_in, proof_in,
+    proof_out, proto, roster_in, roster_out, seen_in, seen_out, session_in, session_out, told_in, told_out,
+    why_in, why_out,
 };
+use crate::model::lookup::{Lookup, LookupAnswer};
 use crate::model::message::{
     ControlDown, ControlUp, PeerMessage, PeerWord, ReplicaAnswer, ReplicaAsk, SettleAnswer, SettleAsk,
     StockPush, TradeAnswer, TradeAsk,
@@ -209,9 +211,27 @@ impl From<PeerMessage> for proto::ClusterMessage {
             PeerWord::Coordinator(office) => it.coordinator = office_out(office),
             PeerWord::Preempt => it.preempt = true,
             PeerWord::TookOver(from) => it.took_over_from = from.0,
+            PeerWord::Lookup(lookup) => it.lookup = Some(lookup_out(*lookup)),
+            PeerWord::LookupAnswer(answer) => {
+                let LookupAnswer { token, found } = *answer;
+                it.lookup_answer = Some(proto::LookupAnswer { token, found: Some(found_out(found)) });
+            }
         }
         it
     }
+}
+
+fn lookup_out(lookup: Lookup) -> proto::Lookup {
+    let Lookup { token, nonce, product, hops, path } = lookup;
+    let path = path.into_iter().map(|peer| peer.0).collect();
+    proto::Lookup { token, nonce, product: u32::from(product.0), hops, path }
+}
+
+fn lookup_in(it: proto::Lookup) -> Checked<Lookup> {
+    let product = u16::try_from(it.product).map_err(|_| Odd::Field("lookup.product"))?;
+    let proto::Lookup { token, nonce, hops, path, .. } = it;
+    let path = path.into_iter().map(PeerId).collect();
+    Ok(Lookup { token, nonce, product: ProductId(product), hops, path })
 }
 
 /// A second word would go unheard.
@@ -227,6 +247,8 @@ fn words(it: &proto::ClusterMessage) -> usize {
         it.coordinator != 0,
         it.preempt,
         it.took_over_from != 0,
+        it.lookup.is_some(),
+        it.lookup_answer.is_some(),
     ];
     said.into_iter().filter(|said| *said).count()
 }
@@ -258,6 +280,10 @@ impl TryFrom<proto::ClusterMessage> for PeerMessage {
             PeerWord::Preempt
         } else if it.took_over_from != 0 {
             PeerWord::TookOver(PeerId(it.took_over_from))
+        } else if let Some(lookup) = it.lookup {
+            PeerWord::Lookup(Box::new(lookup_in(lookup)?))
+        } else if let Some(proto::LookupAnswer { token, found }) = it.lookup_answer {
+            PeerWord::LookupAnswer(Box::new(LookupAnswer { token, found: found_in(found)? }))
         } else {
             return Err(Odd::Field("message"));
         };

@@ -104,7 +104,16 @@ impl Weigh for ReplicaAnswer {
 
 impl Weigh for PeerMessage {
     fn weigh(&self) -> usize {
-        let members = if let PeerWord::Members(members) = &self.word { members.len() } else { 0 };
-        HELLO_BYTES + MESSAGE_BYTES * members
+        const ID_BYTES: usize = 8;
+        let more = match &self.word {
+            PeerWord::Members(members) => MESSAGE_BYTES * members.len(),
+            PeerWord::Lookup(lookup) => ID_BYTES * lookup.path.len(),
+            PeerWord::LookupAnswer(answer) => {
+                let ways = answer.found.sellers.iter().map(|way| way.len() + 1).sum::<usize>();
+                ID_BYTES * (answer.found.reached.len() + ways)
+            }
+            _ => 0,
+        };
+        HELLO_BYTES + more
     }
 }

@@ -59,6 +59,10 @@ impl proto::admin_server::Admin for Admin {
         self.inbox.call(request).await
     }
 
+    async fn find(&self, request: Request<proto::FindRequest>) -> Result<Response<proto::FindReply>, Status> {
+        self.inbox.call(request).await
+    }
+
     async fn mode(&self, request: Request<proto::ModeRequest>) -> Result<Response<proto::ModeReply>, Status> {
         self.inbox.call(request).await
     }

@@ -134,6 +134,8 @@ impl Rooms {
             PeerWord::Preempt => self.preempted_by(cx, from),
             PeerWord::TookOver(dead) => tracing::info!(%from, %dead, "a trader has taken over"),
             PeerWord::HeartbeatAnswer(number) => self.leave.knows_of_farewell(from, number),
+            PeerWord::Lookup(lookup) => self.asked_for(cx, from, *lookup),
+            PeerWord::LookupAnswer(answer) => self.found(cx, from, *answer),
             PeerWord::Hello(_) | PeerWord::Heartbeat(_) => {}
         }
     }

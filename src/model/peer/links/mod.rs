@@ -102,7 +102,13 @@ impl Links {
     pub(super) fn addr_of(&self, facts: &Facts, peer: PeerId) -> Option<String> {
         let member = facts.membership.get(peer).map(|member| &member.addr).filter(|addr| !addr.is_empty());
         let seat = || facts.roster.held_by(peer).map(|(_, seat)| &seat.addr).filter(|addr| !addr.is_empty());
-        member.or_else(|| self.neighbours.get(&peer)).or_else(seat).cloned()
+        let known = || self.neighbours.get(&peer).filter(|addr| !addr.is_empty());
+        member.or_else(known).or_else(seat).cloned()
+    }
+
+    /// The topology's, and the peers joined at.
+    pub(super) fn neighbours(&self) -> impl Iterator<Item = PeerId> {
+        self.neighbours.keys().copied()
     }
 
     /// To whom links are kept up.
@@ -380,6 +386,8 @@ impl Rooms {
         };
         self.offices.unreachable(cx, peer);
         self.leave.cannot_be_told(peer);
+        self.lookups.lost(peer);
+        self.answer_lookups(cx);
         let partner = self.partner.who();
         if partner == Some(peer) && current {
             if lost.refused { self.takeover.fence_partner(cx, peer) } else { self.probe_partner(cx, peer) }

@@ -35,6 +35,7 @@ impl Rooms {
             queue_depth: self.desk.trader.depth() as u64,
             oldest: self.desk.trader.oldest().map(|order| order.id),
             oldest_waiting_ms: self.desk.waiting_ms(now),
+            neighbours: self.links.neighbours().collect(),
             cache_age_ms: self.cache.age_ms(now),
             heartbeat_age_ms: self.partner.heard_ms(now),
             disk_low: facts.at.disk_low,

@@ -16,7 +16,8 @@ impl Peer {
 
     pub(in crate::model::peer) fn replies(&self) -> BTreeSet<ReplyId> {
         let Rooms { door, shop, desk, offices, leave, .. } = &self.rooms;
+        let lookups = self.rooms.lookup_replies();
         let replies = door.replies().chain(shop.replies()).chain(desk.replies());
-        replies.chain(offices.replies()).chain(leave.replies()).collect()
+        replies.chain(offices.replies()).chain(leave.replies()).chain(lookups).collect()
     }
 }

@@ -97,6 +97,7 @@ codec! {
     14 Ask::Leave => LeaveRequest,
     15 Ask::ResignByHand(_) => ResignByHandRequest,
     16 Ask::Mode(_) => ModeRequest,
+    17 Ask::Find(..) => FindRequest,
 }
 
 codec! {
@@ -116,6 +117,7 @@ codec! {
     10 Answer::Left(_) => LeaveReply,
     11 Answer::Resigned(_) => ResignByHandReply,
     12 Answer::Mode(..) => ModeReply,
+    13 Answer::Found(_) => FindReply,
 }
 
 /// A refusal, as the status that the wire makes of it: its details say code and text, too.

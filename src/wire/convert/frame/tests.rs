@@ -42,12 +42,12 @@ fn every_message_comes_back() {
 
 #[test]
 fn every_ask_comes_back() {
-    come_back(16, Any::ask, encode_ask, decode_ask);
+    come_back(17, Any::ask, encode_ask, decode_ask);
 }
 
 #[test]
 fn every_answer_comes_back() {
-    come_back(12, Any::answer, encode_answer, decode_answer);
+    come_back(13, Any::answer, encode_answer, decode_answer);
 }
 
 #[test]

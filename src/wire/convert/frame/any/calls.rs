@@ -46,7 +46,8 @@ impl Any {
             12 => Ask::Quiesce,
             13 => Ask::Leave,
             14 => Ask::ResignByHand(self.peer()),
-            _ => Ask::Mode(self.of(&Consistency::ALL)),
+            15 => Ask::Mode(self.of(&Consistency::ALL)),
+            _ => Ask::Find(self.text(), self.n32()),
         }
     }
 
@@ -133,6 +134,7 @@ impl Any {
             messages_sent: self.n(),
             warehouse: self.text(),
             generation: self.generation(),
+            neighbours: self.many(Any::peer),
         }
     }
 
@@ -149,10 +151,11 @@ impl Any {
             8 => Answer::Open(self.n()),
             9 => Answer::Left(self.farewell()),
             10 => Answer::Resigned(self.some(Any::given_up)),
-            _ => {
+            11 => {
                 let (before, row) = (self.of(&Consistency::ALL), Seq(self.n().max(1)));
                 Answer::Mode(before, self.some(|_| row))
             }
+            _ => Answer::Found(Box::new(self.found())),
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::model::evidence::{Licence, Seen};
 use crate::model::happening::{Happening, Replayed, What};
 use crate::model::hello::Hello;
 use crate::model::link::LinkKey;
+use crate::model::lookup::{Found, Lookup, LookupAnswer};
 use crate::model::market::NotTaken;
 use crate::model::membership::Member;
 use crate::model::message::{
@@ -206,7 +207,7 @@ impl Any {
         let office = self.of(&Office::BOTH);
         // Heartbeats and ids are never 0, and news is of somebody.
         let number = self.n().max(1);
-        match self.0.u8(..10) {
+        match self.0.u8(..12) {
             0 => PeerWord::Hello(self.hello()),
             1 => PeerWord::Members([self.many(Any::member), vec![self.member()]].concat()),
             2 => PeerWord::Roster(self.roster()),
@@ -216,8 +217,23 @@ impl Any {
             6 => PeerWord::Ok(office),
             7 => PeerWord::Coordinator(office),
             8 => PeerWord::Preempt,
+            9 => PeerWord::Lookup(Box::new(self.lookup())),
+            10 => {
+                let (token, found) = (self.n(), self.found());
+                PeerWord::LookupAnswer(Box::new(LookupAnswer { token, found }))
+            }
             _ => PeerWord::TookOver(PeerId(self.n32().max(1))),
         }
+    }
+
+    fn lookup(&mut self) -> Lookup {
+        let (token, nonce, product) = (self.n(), self.n(), ProductId(self.0.u16(..)));
+        Lookup { token, nonce, product, hops: self.n32(), path: self.many(Any::peer) }
+    }
+
+    pub(super) fn found(&mut self) -> Found {
+        let sellers = self.many(|any| any.many(Any::peer));
+        Found { sellers, reached: self.many(Any::peer), lookups: self.n() }
     }
 
     fn settle_answer(&mut self) -> SettleAnswer {
