@@ -178,6 +178,8 @@ pub(crate) const ASKERS_MAX: usize = 64;
 pub(crate) const BY_HAND_MAX: usize = 1_024;
 /// Neighbours that a peer keeps a link to; more may keep one to it.
 pub(crate) const NEIGHBOUR_LINKS_MAX: usize = 4;
+/// One run of an experiment ends within this, or has failed.
+pub(crate) const EXPERIMENT_RUN_MAX: Duration = Duration::from_secs(600);
 /// Links that a lookup may go over.
 pub(crate) const HOPS_MAX: u32 = 64;
 /// Lookups that a peer passes on at once, and that it remembers.

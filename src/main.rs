@@ -80,6 +80,7 @@ fn run(cli: &Cli) -> Result<u8, Failure> {
         Command::Restore(args) => ops::backup::restore(args, &cli.global),
         Command::Simulate(args) => ops::simulate::run(args, &cli.global),
         Command::Soak(args) => ops::soak::run(args, &cli.global),
+        Command::Experiment(args) => ops::experiment::run(args, &cli.global),
         Command::Bench(args) => ops::bench::run(args, &cli.global),
         Command::BenchLoad(args) => ops::bench::load(args),
         Command::Help { words } => ops::manual::help(words, &mut std::io::stdout()),

@@ -4,6 +4,7 @@
 //! and an exit code. A flag wins over the environment, that over the configuration files, those over the default.
 
 mod bench;
+mod experiment;
 mod inspect;
 mod keep;
 mod market;
@@ -23,6 +24,7 @@ use std::time::Duration;
 
 pub(crate) use bench::{BenchArgs, BenchFlags, BenchLoadArgs, BenchTarget, InspectFlags, RecoveryFlags};
 use clap::{ArgAction, Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
+pub(crate) use experiment::{EXPERIMENTS, ExperimentArgs};
 pub(crate) use inspect::{DumpArgs, Filter, Format, Target, VerifyArgs, View};
 pub(crate) use keep::{ArchiveArgs, BackupArgs, RestoreArgs};
 pub(crate) use market::{
@@ -194,6 +196,12 @@ pub enum Command {
   bazaar soak --replay soak-1 --report soak-2        the same faults at the same times
   bazaar soak --faults kill,pause --until-failure    until something is wrong")]
     Soak(Box<SoakArgs>),
+    /// Repeat the experiments of the course, and those that it should have made, with pictures
+    #[command(before_help = "Examples:
+  bazaar experiment oversell --quick
+  bazaar experiment all --out results          five runs a cell; Ctrl-C, and the same command goes on
+  bazaar experiment oversell --assert 'oversell(cacheless)==0'")]
+    Experiment(Box<ExperimentArgs>),
     /// Measure throughput and latency
     #[command(before_help = "Examples:
   bazaar bench warehouse --duration 10s --batch 256

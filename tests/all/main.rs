@@ -25,6 +25,7 @@ mod logs;
 mod market;
 mod membership;
 mod missing;
+mod modes;
 mod names;
 mod owners;
 mod power_cut;

@@ -4,10 +4,12 @@
 //! crate.
 
 mod page;
+mod plot;
 
 use plotters::prelude::*;
 
 pub(crate) use page::{Page, Table};
+pub(crate) use plot::{Heat, Plot, Series, Spread};
 
 /// Points of a line, about: more do not show, and make the page large.
 const POINTS_MAX: usize = 800;
@@ -25,6 +27,18 @@ const COLOURS: [RGBColor; 8] = [
     RGBColor(120, 94, 240),
     RGBColor(90, 90, 90),
 ];
+
+type Svg<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
+type DrawError = DrawingAreaErrorKind<<SVGBackend<'static> as DrawingBackend>::ErrorType>;
+
+/// With the colours of the page that it is on, where that has some: ground, grid and ink of a light or a dark one.
+fn themed(svg: &str) -> String {
+    let of = |RGBColor(red, green, blue): RGBColor| format!("\"#{red:02X}{green:02X}{blue:02X}\"");
+    let var = |name: &str, colour: RGBColor| format!("\"var(--{name},{})\"", of(colour).trim_matches('"'));
+    [("ink", INK), ("grid", GRID), ("ground", WHITE)]
+        .into_iter()
+        .fold(svg.to_owned(), |svg, (name, colour)| svg.replace(&of(colour), &var(name, colour)))
+}
 
 /// Points over time, in seconds.
 pub(crate) struct Line {
@@ -73,13 +87,10 @@ impl Chart<'_> {
     fn svg(&self) -> Result<String, String> {
         let mut svg = String::new();
         let drawn = self.draw(SVGBackend::with_string(&mut svg, SIZE).into_drawing_area());
-        drawn.map(|()| svg).map_err(|error| error.to_string())
+        drawn.map(|()| themed(&svg)).map_err(|error| error.to_string())
     }
 
-    fn draw(
-        &self,
-        area: DrawingArea<SVGBackend<'_>, plotters::coord::Shift>,
-    ) -> Result<(), DrawingAreaErrorKind<<SVGBackend<'_> as DrawingBackend>::ErrorType>> {
+    fn draw(&self, area: Svg<'_>) -> Result<(), DrawError> {
         area.fill(&WHITE)?;
         let highest = self.highest();
         let mut chart = ChartBuilder::on(&area)

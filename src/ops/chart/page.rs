@@ -4,11 +4,13 @@ use std::fmt::Write as _;
 
 use super::Chart;
 
-/// Looks the same with a light and a dark ground: the pictures have a white one of their own.
-const STYLE: &str = "body{font:15px/1.45 system-ui,sans-serif;max-width:980px;margin:2em auto;padding:0 1em;\
-color:#222;background:#fff}h1{font-size:1.5em}h2{font-size:1.1em;margin-top:2em}svg{max-width:100%;height:auto;\
-border:1px solid #ddd;margin:.5em 0}table{border-collapse:collapse;font-size:.9em}th,td{text-align:left;\
-padding:.15em .9em .15em 0;border-bottom:1px solid #e5e5e5;vertical-align:top}td.n{text-align:right;\
+/// Light, or dark where the reader's system is: the pictures take ground, grid and ink from here.
+const STYLE: &str = ":root{color-scheme:light dark;--ink:#464646;--grid:#e1e1e1;--ground:#fff;--text:#222}\
+@media(prefers-color-scheme:dark){:root{--ink:#c8c8c8;--grid:#3a3a3a;--ground:#161616;--text:#ddd}}\
+body{font:15px/1.45 system-ui,sans-serif;max-width:1040px;margin:2em auto;padding:0 1em;\
+color:var(--text);background:var(--ground)}h1{font-size:1.5em}h2{font-size:1.1em;margin-top:2em}svg{max-width:100%;height:auto;\
+border:1px solid var(--grid);margin:.5em 0}table{border-collapse:collapse;font-size:.9em}th,td{text-align:left;\
+padding:.15em .9em .15em 0;border-bottom:1px solid var(--grid);vertical-align:top}td.n{text-align:right;\
 font-variant-numeric:tabular-nums}.ok{color:#00695c;font-weight:600}.bad{color:#b3261e;font-weight:600}\
 .key{display:inline-block;width:.9em;height:.9em;margin:0 .3em 0 1em;vertical-align:-.1em}.band{opacity:.4}\
 h3{font-size:.95em;margin:1.2em 0 .2em}p{margin:.3em 0}";
@@ -74,6 +76,11 @@ impl Page {
         self.keys("line", &chart.legend());
         self.add(format_args!("{svg}"));
         Ok(())
+    }
+
+    /// A picture that is drawn already, under its name.
+    pub(crate) fn picture(&mut self, title: &str, svg: &str) {
+        self.add(format_args!("<h3>{}</h3>{svg}", escaped(title)));
     }
 
     pub(crate) fn table(&mut self, table: &Table) {

@@ -5,11 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::load::id_of;
 use crate::audit::{Source, SourceError, rows};
 use crate::limits::SOAK_EXAMPLES_MAX;
 use crate::model::peer::entry::Told;
 use crate::model::row::{Outcome, Record};
+use crate::ops::rig::load::id_of;
 use crate::types::{OrderId, PeerId, Seq};
 
 /// See the module's text.

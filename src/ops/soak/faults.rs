@@ -8,14 +8,14 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::cluster::{Cluster, Node};
-use super::count::Count;
-use super::disk::SmallDisk;
-use super::links::Cut;
 use super::schedule::Planned;
 use crate::cli::FaultKind;
 use crate::limits::{BACKOFF_MIN, CALL_DEADLINE, SOAK_RECOVERY_MAX};
 use crate::ops::output::Failure;
+use crate::ops::rig::cluster::{Cluster, Node};
+use crate::ops::rig::count::Count;
+use crate::ops::rig::disk::SmallDisk;
+use crate::ops::rig::links::Cut;
 use crate::types::{PeerId, node_name};
 
 /// What a kind needs that is not there, if anything: such a kind is left out, by name.

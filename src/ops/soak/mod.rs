@@ -10,14 +10,8 @@
 //! passes only if the last check of all stores was made, and found nothing.
 
 mod books;
-mod client;
-mod cluster;
-mod count;
-mod disk;
 mod faults;
 mod history;
-mod links;
-mod load;
 mod page;
 mod run;
 mod samples;
@@ -32,13 +26,13 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use self::disk::SmallDisk;
 use self::run::Run;
 use self::schedule::{Drawn, Schedule};
 use self::verdict::Seen;
 use super::output::{Failure, exit, json_line, versioned};
 use super::progress::Progress;
 use crate::cli::{FaultKind, Global, KeepStores, SoakArgs};
+use crate::ops::rig::disk::SmallDisk;
 use crate::types::PeerId;
 
 /// The verdict in a report directory.

@@ -11,11 +11,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::books::Books;
-use super::cluster::{Cluster, Node};
-use super::count::Count;
 use super::faults::{self, Fault};
 use super::history::Lines;
-use super::load::Load;
 use super::page::Interval;
 use super::schedule::{Planned, SCHEDULE};
 use super::slope::warm_up;
@@ -31,6 +28,9 @@ use crate::ops::market;
 use crate::ops::output::{Failure, exit, grouped};
 use crate::ops::progress::Part;
 use crate::ops::retry;
+use crate::ops::rig::cluster::{Cluster, Node, Shape};
+use crate::ops::rig::count::Count;
+use crate::ops::rig::load::Load;
 use crate::ops::source::open_offline;
 use crate::ops::up::failovers::Failovers;
 use crate::ops::up::watch::{News, Watches};
@@ -94,7 +94,8 @@ impl Run {
         let (mut plan, lines) =
             (plan, |name: &str| Lines::create(&report.join(name)).map_err(failed(report)));
         let (history, schedule) = (lines(HISTORY)?, lines(SCHEDULE)?);
-        let cluster = Arc::new(Cluster::new(report, (args.nodes, args.consistency), plan.disk.take())?);
+        let cluster =
+            Arc::new(Cluster::new(report, Shape::new(args.nodes, args.consistency), plan.disk.take())?);
         let starting = Arc::clone(&cluster);
         blocking(move || starting.start()).await??;
         let warehouse = cluster.node(PeerId::WAREHOUSE).map(|node| node.addr()).unwrap_or_default();

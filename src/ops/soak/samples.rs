@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::cluster::{Cluster, Node};
+use crate::ops::rig::cluster::{Cluster, Node};
 use crate::types::{PeerId, node_name};
 
 /// Samples of a run, about: a long one is sampled less often.

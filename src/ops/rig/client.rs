@@ -13,6 +13,7 @@ use crate::model::market::NotTaken;
 use crate::model::message::{Message, TradeAsk};
 use crate::model::row::Outcome;
 use crate::model::step::ConnId;
+use crate::model::tentative::Tentative;
 use crate::types::{Number, Order, OrderId, OrderKind, PeerId, ProductId, Quantity, Term};
 use crate::wire::client::dial::{Dialed, Dialer};
 use crate::wire::outbox::Outbox;
@@ -27,6 +28,8 @@ struct Open {
     due: Instant,
     /// It was sent on a line that ended before the outcome came.
     unsure: bool,
+    /// What was told of it before it was settled: pieces.
+    early: Option<Quantity>,
 }
 
 /// A stream to a trader.
@@ -43,17 +46,21 @@ struct Line {
 }
 
 /// An outcome that came.
-pub(super) struct Answered {
+pub(in crate::ops) struct Answered {
     /// When the order was to be placed.
     pub due: Instant,
     /// The line had ended meanwhile.
     pub was_unsure: bool,
+    /// What was told before: pieces.
+    pub early: Option<Quantity>,
 }
 
 /// See the module's text.
-pub(super) struct Client {
+pub(in crate::ops) struct Client {
     hello: Hello,
     last: u32,
+    /// Numbers up to this one were sent before.
+    sent: Number,
     open: BTreeMap<Number, Open>,
     line: Option<Line>,
     /// Lines that it has dialed.
@@ -67,54 +74,60 @@ pub(super) struct Client {
 
 impl Client {
     /// `hello` is what its session gave it.
-    pub(super) fn new(hello: Hello, now: Instant) -> Client {
+    pub(in crate::ops) fn new(hello: Hello, now: Instant) -> Client {
         let (last, open, line, dialed, pause) = (0, BTreeMap::new(), None, 0, BACKOFF_MIN);
-        Client { hello, last, open, line, dialed, pause, not_before: now, told_due: now }
+        let sent = Number(0);
+        Client { hello, last, sent, open, line, dialed, pause, not_before: now, told_due: now }
     }
 
-    pub(super) fn id(&self) -> PeerId {
+    pub(in crate::ops) fn id(&self) -> PeerId {
         self.hello.peer
     }
 
-    pub(super) fn open(&self) -> usize {
+    pub(in crate::ops) fn open(&self) -> usize {
         self.open.len()
     }
 
     /// Orders whose line ended before their outcomes came.
-    pub(super) fn unsure(&self) -> usize {
+    pub(in crate::ops) fn unsure(&self) -> usize {
         self.open.values().filter(|open| open.unsure).count()
     }
 
     /// Whether the session window has room for one more.
-    pub(super) fn has_room(&self) -> bool {
+    pub(in crate::ops) fn has_room(&self) -> bool {
         let lowest = self.open.first_key_value().map_or(self.last, |(number, _)| number.k());
         self.last - lowest < SESSION_WINDOW - 1
     }
 
     /// Adds an order that was due at that time.
-    pub(super) fn place(&mut self, due: Instant, clock: &mut Clock, what: (OrderKind, ProductId, Quantity)) {
+    pub(in crate::ops) fn place(
+        &mut self,
+        due: Instant,
+        clock: &mut Clock,
+        what: (OrderKind, ProductId, Quantity),
+    ) {
         self.last += 1;
         let number = Number::new(self.hello.epoch, self.last);
         let (id, stamp, (kind, product, quantity)) =
             (OrderId { peer: self.id(), number }, clock.tick(), what);
         let order = Order { id, stamp, kind, product, quantity };
-        self.open.insert(number, Open { order, due, unsure: false });
+        self.open.insert(number, Open { order, due, unsure: false, early: None });
     }
 
     // ---- the line
 
-    pub(super) fn conn(&self) -> Option<ConnId> {
+    pub(in crate::ops) fn conn(&self) -> Option<ConnId> {
         self.line.as_ref().map(|line| line.conn)
     }
 
     /// It has a trader that answers: a line may be up whose other end stands still.
-    pub(super) fn is_served(&self, now: Instant) -> bool {
+    pub(in crate::ops) fn is_served(&self, now: Instant) -> bool {
         let waits = self.open.first_key_value().is_some_and(|(_, open)| now >= open.due + ANSWER_MAX);
         self.line.as_ref().is_some_and(|line| line.is_up) && !waits
     }
 
     /// Dials the trader at `addr` unless the line leads there.
-    pub(super) fn go_to(
+    pub(in crate::ops) fn go_to(
         &mut self,
         (seat, addr): ((PeerId, Term), &str),
         conn: ConnId,
@@ -136,7 +149,7 @@ impl Client {
     }
 
     /// The line ended, or is given up: what was sent on it may have been decided.
-    pub(super) fn lost(&mut self, now: Instant) {
+    pub(in crate::ops) fn lost(&mut self, now: Instant) {
         let Some(line) = self.line.take() else { return };
         self.open.range_mut(..=line.sent).for_each(|(_, open)| open.unsure = true);
         self.wait(now);
@@ -147,38 +160,56 @@ impl Client {
         self.pause = (self.pause * 2).min(BACKOFF_MAX);
     }
 
-    pub(super) fn came_up(&mut self) {
+    pub(in crate::ops) fn came_up(&mut self) {
         if let Some(line) = &mut self.line {
             line.is_up = true;
         }
     }
 
     /// Sends what was not sent on this line.
-    pub(super) fn send(&mut self, clock: &mut Clock, now: Instant) {
+    pub(in crate::ops) fn send(&mut self, clock: &mut Clock, now: Instant) {
         let waits = now < self.not_before;
         let Some(line) = self.line.as_mut().filter(|line| line.is_up && !waits) else { return };
         let unsent = self.open.range(Number(line.sent.0 + 1)..).map(|(_, open)| open.order);
         let orders: Vec<Order> = unsent.collect();
         for batch in orders.chunks(BATCH_ORDERS_MAX) {
-            let ask = TradeAsk { clock: clock.tick(), orders: batch.to_vec(), ..TradeAsk::default() };
+            let early = |order: &Order| {
+                Some(Tentative { id: order.id, filled: self.open.get(&order.id.number)?.early? })
+            };
+            let (clock, told) = (clock.tick(), batch.iter().filter_map(early).collect());
+            let ask = TradeAsk { clock, hello: None, orders: batch.to_vec(), told, again: self.sent };
             // A line that does not take it has ended, which is told.
             line.outbox.send(Message::TradeAsk(ask));
         }
         line.sent = orders.last().map_or(line.sent, |order| order.id.number);
+        self.sent = self.sent.max(line.sent);
     }
 
     // ---- answers
 
     /// An outcome; none if this order has had one.
-    pub(super) fn told(&mut self, outcome: &Outcome) -> Option<(Order, Answered)> {
-        let Open { order, due, unsure } = self.open.remove(&outcome.id.number)?;
+    pub(in crate::ops) fn told(&mut self, outcome: &Outcome) -> Option<(Order, Answered)> {
+        let Open { order, due, unsure, early } = self.open.remove(&outcome.id.number)?;
         self.pause = BACKOFF_MIN;
         self.told_due = self.told_due.max(due);
-        Some((order, Answered { due, was_unsure: unsure }))
+        Some((order, Answered { due, was_unsure: unsure, early }))
+    }
+
+    /// A trader tells of an open order before it is settled. Gives when the order was due, the first time.
+    pub(in crate::ops) fn told_early(&mut self, answer: &Tentative) -> Option<Instant> {
+        let open = self.open.get_mut(&answer.id.number).filter(|open| open.early.is_none())?;
+        open.early = Some(answer.filled);
+        self.pause = BACKOFF_MIN;
+        self.told_due = self.told_due.max(open.due);
+        Some(open.due)
     }
 
     /// The trader did not take these. Gives those that can never be answered.
-    pub(super) fn not_taken(&mut self, not_taken: &[(OrderId, NotTaken)], now: Instant) -> Vec<OrderId> {
+    pub(in crate::ops) fn not_taken(
+        &mut self,
+        not_taken: &[(OrderId, NotTaken)],
+        now: Instant,
+    ) -> Vec<OrderId> {
         let open = |id: &OrderId| self.open.contains_key(&id.number);
         let open: Vec<&(OrderId, NotTaken)> = not_taken.iter().filter(|(id, _)| open(id)).collect();
         let Some(first) = open.iter().map(|(id, _)| id.number).min() else { return Vec::new() };

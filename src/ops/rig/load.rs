@@ -22,6 +22,7 @@ use crate::model::offices::Roster;
 use crate::model::peer::entry::Told;
 use crate::model::row::{Outcome, OutcomeKind};
 use crate::model::step::ConnId;
+use crate::model::tentative::{Tentative, agrees};
 use crate::node::boot::new_token;
 use crate::ops::market;
 use crate::ops::output::{Failure, exit};
@@ -38,7 +39,7 @@ const ASK_MAX: Duration = Duration::from_secs(1);
 const ARRIVALS_AT_ONCE: usize = 256;
 
 /// See the module's text.
-pub(super) struct Load {
+pub(in crate::ops) struct Load {
     clients: Vec<Client>,
     by_conn: BTreeMap<ConnId, usize>,
     conns: u64,
@@ -76,7 +77,11 @@ async fn session(warehouse: &Node, cluster: &str) -> Result<(Hello, Clock), Fail
 
 impl Load {
     /// Opens the clients' sessions. `warehouse` is where its nodes listen, and `nodes` where all do.
-    pub(super) async fn open(warehouse: &str, nodes: Vec<String>, rate: u32) -> Result<Load, Failure> {
+    pub(in crate::ops) async fn open(
+        warehouse: &str,
+        nodes: Vec<String>,
+        rate: u32,
+    ) -> Result<Load, Failure> {
         let node = Node::connect(warehouse, CALL_DEADLINE).await.map_err(|error| refused(&error))?;
         let catalogue = node.catalogue().await.map_err(|error| refused(&error))?;
         let count = (rate / SOAK_ORDERS_PER_CLIENT).clamp(SOAK_CLIENTS_MIN, SOAK_CLIENTS_MAX);
@@ -109,22 +114,22 @@ impl Load {
     }
 
     /// The figures, for others to look at.
-    pub(super) fn count(&self) -> Count {
+    pub(in crate::ops) fn count(&self) -> Count {
         self.count.clone()
     }
 
     /// All clients have been answered an order that was due at that time, or later ones.
-    pub(super) fn floor(&self) -> watch::Receiver<Instant> {
+    pub(in crate::ops) fn floor(&self) -> watch::Receiver<Instant> {
         self.floor.subscribe()
     }
 
     /// The ids of its clients.
-    pub(super) fn ids(&self) -> Vec<PeerId> {
+    pub(in crate::ops) fn ids(&self) -> Vec<PeerId> {
         self.clients.iter().map(Client::id).collect()
     }
 
     /// Places orders until told to stop; then waits for those that are open, for a while.
-    pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) {
+    pub(in crate::ops) async fn run(mut self, mut stop: watch::Receiver<bool>) {
         self.began = Instant::now();
         self.count.look().began = self.began;
         let mut ends: Option<Instant> = None;
@@ -251,6 +256,9 @@ impl Load {
         for outcome in &answer.outcomes {
             self.told(at, outcome);
         }
+        for early in &answer.early {
+            self.told_early(at, early);
+        }
         let never = self.clients[at].not_taken(&answer.not_taken, Instant::now());
         if self.clients[at].conn() != Some(conn) {
             self.by_conn.remove(&conn);
@@ -260,22 +268,43 @@ impl Load {
 
     fn told(&mut self, at: usize, outcome: &Outcome) {
         let Some((order, answered)) = self.clients[at].told(outcome) else { return };
-        let latency = answered.due.elapsed().as_micros() as u64;
         let mut count = self.count.look();
         count.told += 1;
         count.resolved += u64::from(answered.was_unsure);
-        count.latency_us.saturating_record(latency);
-        count.interval_us.saturating_record(latency);
-        count.waited(answered.due, latency);
+        count.taken_back += u64::from(outcome.kind == OutcomeKind::Reversed);
+        if answered.early.is_none() {
+            count.answered(answered.due);
+        }
         let Outcome { kind, reason, filled, amount, seq, .. } = *outcome;
         let told = Told { number: order.id.number, kind, reason, filled, amount, seq };
         count.to_compare.push((order.id.peer, told));
         drop(count);
+        let early = answered.early.filter(|early| !agrees(*early, kind, filled));
+        if let Some(early) = early {
+            let kind = kind.name();
+            self.wrong(format!(
+                "order {} was told early of {early} pieces, and then {kind} {filled}",
+                order.id
+            ));
+        }
         if let Some(why) = implausible(&order, &told) {
             self.wrong(format!("order {} {why}", order.id));
         }
-        let floor = self.clients.iter().map(|client| client.told_due).min();
-        if let Some(floor) = floor {
+        self.raise_floor();
+    }
+
+    /// An answer from a trader's cache: the client has it, though it may be taken back.
+    fn told_early(&mut self, at: usize, answer: &Tentative) {
+        let Some(due) = self.clients[at].told_early(answer) else { return };
+        let mut count = self.count.look();
+        count.early += 1;
+        count.answered(due);
+        drop(count);
+        self.raise_floor();
+    }
+
+    fn raise_floor(&self) {
+        if let Some(floor) = self.clients.iter().map(|client| client.told_due).min() {
             self.floor.send_replace(floor);
         }
     }
@@ -305,14 +334,15 @@ fn implausible(order: &Order, told: &Told) -> Option<String> {
             told.filled < order.quantity && told.filled.0 > 0
         }
         (OrderKind::Sell, OutcomeKind::Deposited) => told.filled == order.quantity,
-        (OrderKind::Buy { .. }, OutcomeKind::SoldOut) | (_, OutcomeKind::Refused) => told.filled.0 == 0,
+        (OrderKind::Buy { .. }, OutcomeKind::SoldOut) => told.filled.0 == 0,
+        (_, OutcomeKind::Refused | OutcomeKind::Reversed) => told.filled.0 == 0,
         _ => false,
     };
     (!fits).then(|| format!("of {} was told {} {}", order.quantity, told.kind.name(), told.filled))
 }
 
 /// An order by its peer and number.
-pub(super) fn id_of(peer: PeerId, told: &Told) -> OrderId {
+pub(in crate::ops) fn id_of(peer: PeerId, told: &Told) -> OrderId {
     OrderId { peer, number: told.number }
 }
 

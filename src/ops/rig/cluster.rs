@@ -20,13 +20,31 @@ use crate::types::{Consistency, PeerId, node_name};
 /// Goods of a soak, and pieces of each at the start: so many that the stock lasts while sales and deposits even out.
 const GOODS: [&str; 8] = ["boar", "fish", "salt", "hemp", "iron", "wool", "wine", "lead"];
 const STOCK_EACH: u32 = 20_000;
-/// Between traders, so that a node which stands still or is cut off is noticed within a slot of the schedule.
-const TIMERS: [&str; 4] = ["--heartbeat", "500ms", "--suspect-after", "1s"];
+/// Between traders, so that a node which stands still or is cut off is noticed within a slot of a soak's schedule.
+const HEARTBEAT_MS: u64 = 500;
+const SUSPECT_AFTER_MS: u64 = 1_000;
 /// Of the traders' journals: a soak that lasts for days keeps no more of others' orders than this.
 const KEEP: [&str; 2] = ["--keep", "10m"];
 
+/// What kind of market.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::ops) struct Shape {
+    /// The warehouse apart.
+    pub peers: u32,
+    /// When traders answer; none: as the ledger is born.
+    pub mode: Option<Consistency>,
+    pub heartbeat_ms: u64,
+    pub suspect_after_ms: u64,
+}
+
+impl Shape {
+    pub(in crate::ops) fn new(peers: u32, mode: Option<Consistency>) -> Shape {
+        Shape { peers, mode, heartbeat_ms: HEARTBEAT_MS, suspect_after_ms: SUSPECT_AFTER_MS }
+    }
+}
+
 /// One node.
-pub(super) struct Node {
+pub(in crate::ops) struct Node {
     pub id: PeerId,
     pub dir: PathBuf,
     /// Where it listens, and where others find it.
@@ -43,17 +61,17 @@ fn locked<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Node {
     /// Its process, while it runs.
-    pub(super) fn pid(&self) -> Option<u32> {
+    pub(in crate::ops) fn pid(&self) -> Option<u32> {
         locked(&self.child).as_ref().map(Child::pid)
     }
 
     /// When it was started, and how many milliseconds passed until it served.
-    pub(super) fn opened(&self) -> Vec<(f64, f64)> {
+    pub(in crate::ops) fn opened(&self) -> Vec<(f64, f64)> {
         locked(&self.opened).clone()
     }
 
     /// Where it listens, whoever is cut off from it.
-    pub(super) fn addr(&self) -> String {
+    pub(in crate::ops) fn addr(&self) -> String {
         self.target.to_string()
     }
 
@@ -65,21 +83,21 @@ impl Node {
     }
 
     /// It stands still until it goes on.
-    pub(super) fn pause(&self) {
+    pub(in crate::ops) fn pause(&self) {
         self.signal(Signal::STOP);
     }
 
-    pub(super) fn go_on(&self) {
+    pub(in crate::ops) fn go_on(&self) {
         self.signal(Signal::CONT);
     }
 }
 
 /// See the module's text.
-pub(super) struct Cluster {
+pub(in crate::ops) struct Cluster {
     /// The market's directory.
     pub dir: PathBuf,
     config: PathBuf,
-    mode: Option<Consistency>,
+    shape: Shape,
     nodes: BTreeMap<PeerId, Node>,
     pub links: Arc<Links>,
     began: Instant,
@@ -99,9 +117,9 @@ fn failed(what: &Path) -> impl Fn(std::io::Error) -> Failure + '_ {
 
 impl Cluster {
     /// Makes the directories; nothing is started yet. `disk` becomes the one of the peer with that id.
-    pub(super) fn new(
+    pub(in crate::ops) fn new(
         report: &Path,
-        (peers, mode): (u32, Option<Consistency>),
+        shape: Shape,
         disk: Option<(PeerId, SmallDisk)>,
     ) -> Result<Cluster, Failure> {
         let (dir, config) = (report.join("market"), report.join("goods"));
@@ -115,7 +133,7 @@ impl Cluster {
         let stock = config.join("stock.json");
         fs::write(&stock, serde_json::Value::from(goods).to_string()).map_err(failed(&stock))?;
         let (links, mut nodes) = (Links::new(), BTreeMap::new());
-        for id in (0..=peers).map(PeerId) {
+        for id in (0..=shape.peers).map(PeerId) {
             let (target, at, dir) = (free_addr()?, free_addr()?, dir.join(node_name(id)));
             if let Some((_, disk)) = disk.as_ref().filter(|(of, _)| *of == id) {
                 disk.lead_to(&dir).map_err(failed(&dir))?;
@@ -124,21 +142,21 @@ impl Cluster {
             nodes.insert(id, Node { id, dir, target, at, child, opened });
         }
         let (began, disk) = (Instant::now(), disk.map(|(_, disk)| disk));
-        Ok(Cluster { dir, config, mode, nodes, links, began, disk })
+        Ok(Cluster { dir, config, shape, nodes, links, began, disk })
     }
 
     /// Starts all nodes, the warehouse first and then the peers from the highest id: the first one is elected.
-    pub(super) fn start(&self) -> Result<(), Failure> {
+    pub(in crate::ops) fn start(&self) -> Result<(), Failure> {
         self.nodes.values().for_each(|node| proxy(Arc::clone(&self.links), node.id, node.at, node.target));
         self.start_node(PeerId::WAREHOUSE)?;
         self.nodes.keys().rev().filter(|id| **id != PeerId::WAREHOUSE).try_for_each(|id| self.start_node(*id))
     }
 
-    pub(super) fn node(&self, id: PeerId) -> Option<&Node> {
+    pub(in crate::ops) fn node(&self, id: PeerId) -> Option<&Node> {
         self.nodes.get(&id)
     }
 
-    pub(super) fn nodes(&self) -> impl Iterator<Item = &Node> {
+    pub(in crate::ops) fn nodes(&self) -> impl Iterator<Item = &Node> {
         self.nodes.values()
     }
 
@@ -150,7 +168,7 @@ impl Cluster {
         push(&mut line, "--advertise", node.at.to_string());
         if node.id == PeerId::WAREHOUSE {
             push(&mut line, "--config-dir", &self.config);
-            self.mode.iter().for_each(|mode| push(&mut line, "--consistency", mode.name()));
+            self.shape.mode.iter().for_each(|mode| push(&mut line, "--consistency", mode.name()));
         } else {
             push(&mut line, "--id", node.id.to_string());
             self.nodes.get(&PeerId::WAREHOUSE).iter().for_each(|warehouse| {
@@ -158,7 +176,9 @@ impl Cluster {
             });
             line.extend(KEEP.map(OsString::from));
         }
-        line.extend(TIMERS.map(OsString::from));
+        let Shape { heartbeat_ms, suspect_after_ms, .. } = self.shape;
+        push(&mut line, "--heartbeat", format!("{heartbeat_ms}ms"));
+        push(&mut line, "--suspect-after", format!("{suspect_after_ms}ms"));
         line
     }
 
@@ -166,7 +186,7 @@ impl Cluster {
     ///
     /// # Errors
     /// It ends at once, or takes too long; with what it said last.
-    pub(super) fn start_node(&self, id: PeerId) -> Result<(), Failure> {
+    pub(in crate::ops) fn start_node(&self, id: PeerId) -> Result<(), Failure> {
         let Some(node) = self.nodes.get(&id).filter(|node| node.pid().is_none()) else { return Ok(()) };
         let (began, at) = (Instant::now(), self.began.elapsed().as_secs_f64());
         let starting = children::start(&node_name(id), &node.dir, &self.line(node))?;
@@ -186,7 +206,7 @@ impl Cluster {
     }
 
     /// SIGKILL.
-    pub(super) fn kill(&self, id: PeerId) {
+    pub(in crate::ops) fn kill(&self, id: PeerId) {
         let child = self.nodes.get(&id).and_then(|node| locked(&node.child).take());
         if let Some(mut child) = child {
             child.wait(Duration::ZERO);
@@ -195,7 +215,7 @@ impl Cluster {
     }
 
     /// Nodes that have ended and were not killed, and how. They are not running any more after this.
-    pub(super) fn ended_by_themselves(&self) -> Vec<(PeerId, Failure)> {
+    pub(in crate::ops) fn ended_by_themselves(&self) -> Vec<(PeerId, Failure)> {
         let mut ended = Vec::new();
         for node in self.nodes.values() {
             let mut child = locked(&node.child);
@@ -210,7 +230,7 @@ impl Cluster {
     }
 
     /// Ends the peers, then the warehouse. Gives those that did not end well.
-    pub(super) fn stop(&self) -> Vec<String> {
+    pub(in crate::ops) fn stop(&self) -> Vec<String> {
         let (peers, warehouse): (Vec<&Node>, Vec<&Node>) =
             self.nodes.values().partition(|node| node.id != PeerId::WAREHOUSE);
         [peers, warehouse].into_iter().flat_map(|nodes| stop_all(&nodes)).collect()

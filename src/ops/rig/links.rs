@@ -23,7 +23,7 @@ const CARRIED_BYTES: usize = 64 << 10;
 
 /// What a link does that is not whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cut {
+pub(in crate::ops) enum Cut {
     /// Bytes stay where they are, and come when the link is whole again.
     Silent,
     /// Connections end, and new ones end at once.
@@ -48,18 +48,18 @@ struct State {
 }
 
 /// See the module's text.
-pub(super) struct Links {
+pub(in crate::ops) struct Links {
     state: Mutex<State>,
     changed: watch::Sender<()>,
 }
 
 impl Links {
-    pub(super) fn new() -> Arc<Links> {
+    pub(in crate::ops) fn new() -> Arc<Links> {
         Arc::new(Links { state: Mutex::default(), changed: watch::Sender::new(()) })
     }
 
     /// Proxies that could not listen since this was asked last.
-    pub(super) fn take_failed(&self) -> Vec<String> {
+    pub(in crate::ops) fn take_failed(&self) -> Vec<String> {
         std::mem::take(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner).failed)
     }
 
@@ -73,7 +73,7 @@ impl Links {
     }
 
     /// A node listens, as that process.
-    pub(super) fn is_up(&self, node: PeerId, pid: u32) {
+    pub(in crate::ops) fn is_up(&self, node: PeerId, pid: u32) {
         self.change(|state| {
             state.up.insert(node);
             state.pids.insert(pid, node);
@@ -81,7 +81,7 @@ impl Links {
     }
 
     /// A node was killed.
-    pub(super) fn is_down(&self, node: PeerId) {
+    pub(in crate::ops) fn is_down(&self, node: PeerId) {
         self.change(|state| {
             state.up.remove(&node);
             state.pids.retain(|_, of| *of != node);
@@ -89,12 +89,12 @@ impl Links {
     }
 
     /// Cuts the links between these.
-    pub(super) fn cut(&self, pairs: &[Pair], how: Cut) {
+    pub(in crate::ops) fn cut(&self, pairs: &[Pair], how: Cut) {
         self.change(|state| state.cuts.extend(pairs.iter().map(|(one, other)| (pair(*one, *other), how))));
     }
 
     /// Makes them whole.
-    pub(super) fn heal(&self, pairs: &[Pair]) {
+    pub(in crate::ops) fn heal(&self, pairs: &[Pair]) {
         self.change(|state| {
             for (one, other) in pairs {
                 state.cuts.remove(&pair(*one, *other));
@@ -150,7 +150,7 @@ fn holds(pid: u32, socket: &str) -> bool {
 }
 
 /// Stands in front of a node, at `at`, for as long as the runtime lives.
-pub(super) fn proxy(links: Arc<Links>, node: PeerId, at: SocketAddr, target: SocketAddr) {
+pub(in crate::ops) fn proxy(links: Arc<Links>, node: PeerId, at: SocketAddr, target: SocketAddr) {
     tokio::spawn(async move {
         let mut changed = links.changed.subscribe();
         let mut waits = Waits::default();

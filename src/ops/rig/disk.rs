@@ -17,7 +17,7 @@ use crate::limits::SOAK_DISK_MIB;
 const LEFT_BYTES: u64 = 2 << 20;
 
 /// See the module's text.
-pub(super) struct SmallDisk {
+pub(in crate::ops) struct SmallDisk {
     holder: Child,
     _place: TempDir,
     path: PathBuf,
@@ -28,7 +28,7 @@ impl SmallDisk {
     ///
     /// # Errors
     /// Says what is missing.
-    pub(super) fn new() -> Result<SmallDisk, String> {
+    pub(in crate::ops) fn new() -> Result<SmallDisk, String> {
         let place = TempDir::with_prefix("bazaar-disk-").map_err(|error| error.to_string())?;
         let mount =
             format!("mount -t tmpfs -o size={SOAK_DISK_MIB}m tmpfs \"$0\" && echo mounted && exec cat");
@@ -47,14 +47,14 @@ impl SmallDisk {
     }
 
     /// Makes `dir` a directory on it.
-    pub(super) fn lead_to(&self, dir: &Path) -> io::Result<()> {
+    pub(in crate::ops) fn lead_to(&self, dir: &Path) -> io::Result<()> {
         let there = self.path.join("node");
         fs::create_dir(&there)?;
         std::os::unix::fs::symlink(there, dir)
     }
 
     /// Puts what is on it in place of what leads to it: it is gone with this process.
-    pub(super) fn keep(&self, dir: &Path) -> io::Result<()> {
+    pub(in crate::ops) fn keep(&self, dir: &Path) -> io::Result<()> {
         fs::remove_file(dir)?;
         copy_all(&self.path.join("node"), dir)
     }
@@ -64,7 +64,7 @@ impl SmallDisk {
     }
 
     /// Fills it.
-    pub(super) fn fill(&self) {
+    pub(in crate::ops) fn fill(&self) {
         let file = File::options().append(true).create(true).open(self.path.join("filler"));
         let bytes = self.free().saturating_sub(LEFT_BYTES);
         // A disk that is full already cannot be filled further.
@@ -72,7 +72,7 @@ impl SmallDisk {
     }
 
     /// Frees it again.
-    pub(super) fn clear(&self) {
+    pub(in crate::ops) fn clear(&self) {
         // It was not filled: there is nothing to free.
         let _ = fs::remove_file(self.path.join("filler"));
     }

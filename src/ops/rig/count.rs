@@ -16,10 +16,13 @@ const STRETCH: Duration = Duration::from_millis(50);
 const STRETCHES_MAX: usize = 4_096;
 
 /// What the load has come to, as others see it.
-pub(super) struct Counted {
+pub(in crate::ops) struct Counted {
     /// Orders that were due, and those that have an outcome.
     pub due: u64,
     pub told: u64,
+    /// Orders that were answered before they were settled, and those that were taken back.
+    pub early: u64,
+    pub taken_back: u64,
     /// Orders without one, and those of them whose line has ended.
     pub open: u64,
     pub unsure: u64,
@@ -43,7 +46,15 @@ pub(super) struct Counted {
 }
 
 impl Counted {
-    pub(super) fn waited(&mut self, due: Instant, latency_us: u64) {
+    /// An order has its answer.
+    pub(in crate::ops) fn answered(&mut self, due: Instant) {
+        let latency = due.elapsed().as_micros() as u64;
+        self.latency_us.saturating_record(latency);
+        self.interval_us.saturating_record(latency);
+        self.waited(due, latency);
+    }
+
+    pub(in crate::ops) fn waited(&mut self, due: Instant, latency_us: u64) {
         let stretch = self.stretch(due);
         // An order that was due so long ago is one of a market that stands still, which is found otherwise.
         let Some(at) = stretch.checked_sub(self.first) else { return };
@@ -62,7 +73,7 @@ impl Counted {
     }
 
     /// How long an order waited at most that was due between these.
-    pub(super) fn longest_wait(&self, from: Instant, to: Instant) -> Duration {
+    pub(in crate::ops) fn longest_wait(&self, from: Instant, to: Instant) -> Duration {
         let (from, to) = (self.stretch(from), self.stretch(to));
         let waits = (from..=to).filter_map(|stretch| self.waits.get(stretch.checked_sub(self.first)?));
         Duration::from_micros(waits.copied().max().unwrap_or_default())
@@ -71,13 +82,15 @@ impl Counted {
 
 /// The same for the load and those who look at it.
 #[derive(Clone)]
-pub(super) struct Count(Arc<Mutex<Counted>>);
+pub(in crate::ops) struct Count(Arc<Mutex<Counted>>);
 
 impl Count {
-    pub(super) fn new() -> Count {
+    pub(in crate::ops) fn new() -> Count {
         Count(Arc::new(Mutex::new(Counted {
             due: 0,
             told: 0,
+            early: 0,
+            taken_back: 0,
             open: 0,
             unsure: 0,
             resolved: 0,
@@ -92,7 +105,7 @@ impl Count {
         })))
     }
 
-    pub(super) fn look(&self) -> MutexGuard<'_, Counted> {
+    pub(in crate::ops) fn look(&self) -> MutexGuard<'_, Counted> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
