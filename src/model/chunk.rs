@@ -13,10 +13,10 @@ pub(crate) fn encode(orders: &[Order], told: impl Fn(OrderId) -> Option<Quantity
     if orders.is_empty() {
         return Vec::new();
     }
-    let told: Vec<Option<Quantity>> = orders.iter().map(|order| told(order.id)).collect();
     let mut bytes = Vec::new();
     let mut encoded = encode_into(&orders, &mut bytes);
-    if told.iter().any(Option::is_some) {
+    if orders.iter().any(|order| told(order.id).is_some()) {
+        let told: Vec<Option<Quantity>> = orders.iter().map(|order| told(order.id)).collect();
         encoded = encoded.and_then(|()| encode_into(&told, &mut bytes));
     }
     encoded.unwrap_or_else(|error| unreachable!("orders are plain numbers: {error}"));

@@ -94,6 +94,6 @@ impl Rooms {
 
 /// What is told of those of the orders of which something is.
 pub(super) fn told_before(facts: &Facts, orders: &[Order]) -> Vec<Tentative> {
-    let told = orders.iter().filter_map(|order| Some((order.id, facts.state.accepted.get(&order.id)?.told?)));
+    let told = orders.iter().filter_map(|order| Some((order.id, facts.told_of(order.id)?)));
     told.map(|(id, filled)| Tentative { id, filled }).collect()
 }

@@ -7,7 +7,7 @@ use super::work::{Fault, Market, Rig, Trouble, Work};
 use crate::types::Consistency;
 
 /// Milliseconds that stand for a second of the seed.
-const TICK_MS: u64 = 10;
+const TICK_MS: u64 = 5;
 /// The modes that there are.
 const MODES: [Consistency; 2] = [Consistency::Cacheless, Consistency::Cached];
 
@@ -218,7 +218,7 @@ fn throughput(quick: bool) -> Vec<(Vec<String>, Work)> {
     let rates: &[u32] =
         if quick { &[500, 2_000, 8_000] } else { &[250, 500, 1_000, 2_000, 4_000, 8_000, 16_000] };
     let mut all = cells(rates, |mode, rate| {
-        (format!("{rate}/s"), Work::Rig(Rig { rate, ..Rig::new(mode, if quick { 2 } else { 5 }) }))
+        (format!("{rate}/s"), Work::Rig(Rig { rate, ..Rig::new(mode, if quick { 2 } else { 4 }) }))
     });
     let seeds = cells(&[50, 60], |mode, requests| {
         let (interval_ms, deposit_every_ms) = (10 * TICK_MS, 5 * TICK_MS);
@@ -254,7 +254,7 @@ fn named_ratio((buyers, sellers): (u32, u32)) -> String {
 
 fn ratio(quick: bool) -> Vec<(Vec<String>, Work)> {
     cells(of_ratio(quick), |mode, (buyers, sellers)| {
-        let (interval_ms, deposit_every_ms, requests) = (4, 20, if quick { 200 } else { 1_000 });
+        let (interval_ms, deposit_every_ms, requests) = (4, 20, if quick { 200 } else { 500 });
         let market = Market { buyers, sellers, interval_ms, deposit_every_ms, requests, ..Market::new(mode) };
         (named_ratio((buyers, sellers)), Work::Market(market))
     })
@@ -297,9 +297,9 @@ fn traders(quick: bool) -> Vec<(Vec<String>, Work)> {
 fn failure(quick: bool) -> Vec<(Vec<String>, Work)> {
     let times = if quick { 1 } else { 5 };
     cells(&[Fault::Kill, Fault::Pause, Fault::Partition], |mode, fault| {
-        let (each_ms, for_ms) = (4_000, 1_500);
+        let (each_ms, for_ms) = (3_000, 1_500);
         let trouble = Some(Trouble { fault, first_ms: 1_000, each_ms, for_ms, times });
-        let rig = Rig { peers: 5, trouble, ..Rig::new(mode, 1 + 4 * u64::from(times)) };
+        let rig = Rig { peers: 5, trouble, ..Rig::new(mode, 1 + 3 * u64::from(times)) };
         (fault.name().to_owned(), Work::Rig(rig))
     })
 }
@@ -342,7 +342,7 @@ fn recovery(quick: bool) -> Vec<(Vec<String>, Work)> {
 }
 
 fn warehouse_down(quick: bool) -> Vec<(Vec<String>, Work)> {
-    let away: &[u64] = if quick { &[2] } else { &[1, 3, 10] };
+    let away: &[u64] = if quick { &[2] } else { &[1, 2, 5] };
     cells(away, |mode, away_s| {
         let (fault, for_ms) = (Fault::NoWarehouse, away_s * 1_000);
         let trouble = Some(Trouble { fault, first_ms: 1_000, each_ms: 0, for_ms, times: 1 });
@@ -352,9 +352,9 @@ fn warehouse_down(quick: bool) -> Vec<(Vec<String>, Work)> {
 }
 
 fn sync(quick: bool) -> Vec<(Vec<String>, Work)> {
-    let delays: &[u64] = if quick { &[0, 10] } else { &[0, 2, 5, 10, 20, 50] };
+    let delays: &[u64] = if quick { &[0, 10] } else { &[0, 2, 5, 10, 20] };
     cells(delays, |mode, late_ms| {
-        let rig = Rig { late_ms, ..Rig::new(mode, if quick { 2 } else { 5 }) };
+        let rig = Rig { late_ms, ..Rig::new(mode, if quick { 2 } else { 3 }) };
         (format!("{late_ms} ms more"), Work::Rig(rig))
     })
 }

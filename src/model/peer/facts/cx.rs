@@ -35,6 +35,7 @@ impl Cx<'_> {
     pub(in crate::model::peer) fn record(&mut self, entry: Entry) {
         let (seq, time) = (self.state.seq.next(), self.at.time);
         self.facts.state.apply(seq, time, &entry);
+        self.facts.tells_early |= matches!(entry, Entry::Tentative(_));
         match entry {
             Entry::Answered { .. }
             | Entry::Settled { .. }

@@ -20,7 +20,9 @@ use crate::model::membership::Membership;
 use crate::model::message::{Introduction, PeerWord};
 use crate::model::offices::Roster;
 use crate::model::step::{At, CallId};
-use crate::types::{Epoch, Hash, Money, Now, Office, OrderId, PeerId, ProcessId, Role, Seq, Stamp, Term};
+use crate::types::{
+    Epoch, Hash, Money, Now, Office, OrderId, PeerId, ProcessId, Quantity, Role, Seq, Stamp, Term,
+};
 
 /// A peer's identity and timers.
 #[derive(Clone, Debug)]
@@ -103,6 +105,8 @@ impl Deref for Told {
 pub(super) struct Facts {
     pub(super) me: Me,
     pub(super) state: PeerState,
+    /// Something is told, or was, of orders before they are settled: without that nobody looks for it.
+    pub(super) tells_early: bool,
     pub(super) clock: Clock,
     /// The highest clock that the warehouse has said.
     said: Stamp,
@@ -153,6 +157,7 @@ impl Facts {
         Facts {
             said: Stamp(0),
             ledger_seen: state.ledger_seen,
+            tells_early: state.accepted.values().any(|it| it.told.is_some()),
             ledger_kept: now,
             others_seen: None,
             me,
@@ -194,6 +199,12 @@ impl Facts {
     pub(super) fn granted(&self) -> Option<(Office, Term)> {
         let held = self.roster.held_by(self.me.id).filter(|(_, seat)| seat.process == self.me.process);
         held.map(|(office, seat)| (office, seat.term))
+    }
+
+    /// What is told of an accepted order before it is settled.
+    pub(super) fn told_of(&self, id: OrderId) -> Option<Quantity> {
+        let accepted = self.tells_early.then(|| self.state.accepted.get(&id)).flatten();
+        accepted.and_then(|it| it.told)
     }
 
     /// It takes on nothing more: no office, no order of its own.

@@ -134,8 +134,8 @@ impl Replica {
 
     fn send_chunk(&mut self, cx: &mut Cx<'_>, at: Seq, orders: &[Order], settled_below: Seq) {
         let Some(term) = cx.term() else { return };
-        let told = |id| cx.state.accepted.get(&id).and_then(|it| it.told);
-        let (orders, clock) = (chunk::encode(orders, told), cx.clock.tick());
+        let orders = chunk::encode(orders, |id| cx.told_of(id));
+        let clock = cx.clock.tick();
         self.trimmed = self.trimmed.max(settled_below);
         if !orders.is_empty() {
             self.chunk_end = at.next();
