@@ -7,7 +7,7 @@ use clap::Args;
 use super::value::{self, ValueError};
 
 /// What can be tried.
-pub(crate) const EXPERIMENTS: [&str; 13] = [
+pub(crate) const EXPERIMENTS: [&str; 14] = [
     "throughput",
     "ratio",
     "oversell",
@@ -21,13 +21,14 @@ pub(crate) const EXPERIMENTS: [&str; 13] = [
     "recovery",
     "warehouse-down",
     "sync",
+    "distance",
 ];
 
 /// `bazaar experiment`.
 #[derive(Args, Clone, Debug)]
 pub struct ExperimentArgs {
     /// Which one, or all: throughput, ratio, oversell, deposit, traders, failure, detection, staleness, ordering, election,
-    /// recovery, warehouse-down, sync
+    /// recovery, warehouse-down, sync, distance
     #[arg(value_name = "NAME", value_parser = name)]
     pub name: String,
     /// Fewer and shorter runs: to see that it works, not to publish

@@ -32,6 +32,8 @@ pub(crate) struct Plot<'a> {
     pub series: Vec<Series>,
     /// A figure that somebody else has published.
     pub reference: Option<(&'a str, f64)>,
+    /// The places are steps of one thing: a line joins their points.
+    pub joined: bool,
 }
 
 impl Plot<'_> {
@@ -82,7 +84,10 @@ impl Plot<'_> {
         for (at, series) in self.series.iter().enumerate() {
             let colour = COLOURS[at % COLOURS.len()];
             let points = || series.points.iter().enumerate().filter_map(|(x, it)| Some((x as f64, (*it)?)));
-            let line = points().map(|(x, it)| (x, it.median));
+            // Of things that are not steps of one another only the points are shown, beside each other.
+            let aside = if self.joined { 0.0 } else { 0.08 * at as f64 };
+            let points = || points().map(move |(x, it)| (x + aside, it));
+            let line = points().take(if self.joined { usize::MAX } else { 0 }).map(|(x, it)| (x, it.median));
             let drawn = chart.draw_series(LineSeries::new(line, colour.stroke_width(2)))?;
             drawn
                 .label(&series.name)
@@ -103,7 +108,7 @@ impl Plot<'_> {
             chart
                 .configure_series_labels()
                 .position(SeriesLabelPosition::UpperLeft)
-                .background_style(WHITE.mix(0.0))
+                .background_style(WHITE.mix(0.8))
                 .label_font(font)
                 .draw()?;
         }
@@ -197,7 +202,8 @@ mod tests {
         let series = ["cacheless", "cached"]
             .map(|name| Series { name: name.to_owned(), points: vec![point(1.0), None, point(3.0)] });
         let reference = Some(("the seed", 2.0));
-        let plot = Plot { x: "offered", y: "ms", labels: &labels, series: series.into(), reference };
+        let (x, y, series, joined) = ("offered", "ms", series.into(), true);
+        let plot = Plot { x, y, labels: &labels, series, reference, joined };
         let svg = plot.svg().unwrap();
         for text in ["cacheless", "cached", "the seed", "500/s", "2000/s", "offered", "var(--ink"] {
             assert!(svg.contains(text), "{text}: {svg}");
@@ -216,7 +222,7 @@ mod tests {
 
     #[test]
     fn nothing_measured_is_an_empty_picture() {
-        let plot = Plot { x: "x", y: "y", labels: &[], series: Vec::new(), reference: None };
+        let plot = Plot { x: "x", y: "y", labels: &[], series: Vec::new(), reference: None, joined: true };
         assert!(plot.svg().unwrap().starts_with("<svg"));
     }
 }

@@ -51,7 +51,7 @@ pub(super) fn named(name: &str) -> &'static Experiment {
 
 const LATENCY: [(&str, &str); 3] = [("orders_per_s", "orders/s"), ("p50_ms", "ms"), ("p99_ms", "ms")];
 
-const ALL: [Experiment; 13] = [
+const ALL: [Experiment; 14] = [
     Experiment {
         name: "throughput",
         asks: "How many orders a second does a market answer, and how long does each wait, as more are due?",
@@ -200,6 +200,17 @@ const ALL: [Experiment; 13] = [
         reference: None,
         note: "300 orders/s are due; each sync of the warehouse's store is delayed (strace), those of the others not.",
         cells: sync,
+    },
+    Experiment {
+        name: "distance",
+        asks: "What does a warehouse cost that is far away?",
+        dimensions: &["mode", "way to the warehouse"],
+        figures: &[("p50_ms", "ms"), ("p99_ms", "ms"), ("orders_per_s", "orders/s")],
+        draw: Draw::Lines,
+        reference: None,
+        note: "A few clients, 40 orders/s. What goes to the warehouse, or comes from it, takes so much longer each way; traders \
+               and clients are near each other.",
+        cells: distance,
     },
 ];
 
@@ -356,6 +367,14 @@ fn sync(quick: bool) -> Vec<(Vec<String>, Work)> {
     cells(delays, |mode, late_ms| {
         let rig = Rig { late_ms, ..Rig::new(mode, if quick { 2 } else { 3 }) };
         (format!("{late_ms} ms more"), Work::Rig(rig))
+    })
+}
+
+fn distance(quick: bool) -> Vec<(Vec<String>, Work)> {
+    let ways: &[u64] = if quick { &[0, 50] } else { &[0, 5, 20, 50] };
+    cells(ways, |mode, far_ms| {
+        let rig = Rig { far_ms, rate: 40, ..Rig::new(mode, if quick { 2 } else { 4 }) };
+        (format!("{far_ms} ms"), Work::Rig(rig))
     })
 }
 

@@ -82,7 +82,8 @@ fn lines(experiment: &Experiment, results: &Results, figure: &str, unit: &str) -
     };
     let reference =
         experiment.reference.filter(|(of, ..)| *of == figure).map(|(_, name, value)| (name, value));
-    Plot { x: experiment.dimensions[last], y: unit, labels: &labels, series, reference }.svg()
+    let joined = !matches!(experiment.draw, Draw::Time);
+    Plot { x: experiment.dimensions[last], y: unit, labels: &labels, series, reference, joined }.svg()
 }
 
 fn heat(

@@ -75,7 +75,8 @@ pub(super) fn addr(cluster: &Cluster, id: PeerId) -> String {
 /// # Errors
 /// The market does not start.
 pub(super) async fn run(rig: &Rig, dir: &Path) -> Result<Cell, Failure> {
-    let cluster = started(dir, Shape::new(rig.peers, Some(rig.mode))).await?;
+    let shape = Shape { far_ms: rig.far_ms, ..Shape::new(rig.peers, Some(rig.mode)) };
+    let cluster = started(dir, shape).await?;
     let late =
         cluster.node(PeerId::WAREHOUSE).filter(|_| rig.late_ms > 0).and_then(|it| slow(it, rig.late_ms));
     let addrs = cluster.nodes().map(Node::addr).collect();

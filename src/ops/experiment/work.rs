@@ -82,11 +82,13 @@ pub(super) struct Rig {
     pub watches_cache: bool,
     /// Each sync of the warehouse takes so much longer.
     pub late_ms: u64,
+    /// The way to the warehouse takes so much longer.
+    pub far_ms: u64,
 }
 
 impl Rig {
     pub(super) fn new(mode: Consistency, seconds: u64) -> Rig {
-        Rig { mode, peers: 2, rate: 300, seconds, trouble: None, watches_cache: false, late_ms: 0 }
+        Rig { mode, peers: 2, rate: 300, seconds, trouble: None, watches_cache: false, late_ms: 0, far_ms: 0 }
     }
 }
 

@@ -35,11 +35,13 @@ pub(in crate::ops) struct Shape {
     pub mode: Option<Consistency>,
     pub heartbeat_ms: u64,
     pub suspect_after_ms: u64,
+    /// What goes to or comes from the warehouse takes so much longer, each way.
+    pub far_ms: u64,
 }
 
 impl Shape {
     pub(in crate::ops) fn new(peers: u32, mode: Option<Consistency>) -> Shape {
-        Shape { peers, mode, heartbeat_ms: HEARTBEAT_MS, suspect_after_ms: SUSPECT_AFTER_MS }
+        Shape { peers, mode, heartbeat_ms: HEARTBEAT_MS, suspect_after_ms: SUSPECT_AFTER_MS, far_ms: 0 }
     }
 }
 
@@ -132,7 +134,7 @@ impl Cluster {
         let goods: serde_json::Map<_, _> = GOODS.iter().zip(1..).map(good).collect();
         let stock = config.join("stock.json");
         fs::write(&stock, serde_json::Value::from(goods).to_string()).map_err(failed(&stock))?;
-        let (links, mut nodes) = (Links::new(), BTreeMap::new());
+        let (links, mut nodes) = (Links::new(Duration::from_millis(shape.far_ms)), BTreeMap::new());
         for id in (0..=shape.peers).map(PeerId) {
             let (target, at, dir) = (free_addr()?, free_addr()?, dir.join(node_name(id)));
             if let Some((_, disk)) = disk.as_ref().filter(|(of, _)| *of == id) {

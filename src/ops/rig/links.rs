@@ -8,18 +8,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::limits::{BACKOFF_MIN, CONNECT_MAX, SOAK_LISTEN_MAX};
 use crate::types::{PeerId, node_name};
 
 /// What is read at once.
 const CARRIED_BYTES: usize = 64 << 10;
+
+/// Pieces that are on a long way at once.
+const UNDER_WAY_MAX: usize = 1_024;
 
 /// What a link does that is not whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,13 +52,22 @@ struct State {
 
 /// See the module's text.
 pub(in crate::ops) struct Links {
+    /// What goes to or comes from the warehouse takes so long each way.
+    far: Duration,
     state: Mutex<State>,
     changed: watch::Sender<()>,
 }
 
 impl Links {
-    pub(in crate::ops) fn new() -> Arc<Links> {
-        Arc::new(Links { state: Mutex::default(), changed: watch::Sender::new(()) })
+    /// Links whose warehouse is so far away, each way.
+    pub(in crate::ops) fn new(far: Duration) -> Arc<Links> {
+        Arc::new(Links { far, state: Mutex::default(), changed: watch::Sender::new(()) })
+    }
+
+    fn is_far(&self, link: Option<Pair>) -> bool {
+        let with_warehouse =
+            link.is_some_and(|(one, other)| PeerId::WAREHOUSE == one || PeerId::WAREHOUSE == other);
+        with_warehouse && self.far > Duration::ZERO
     }
 
     /// Proxies that could not listen since this was asked last.
@@ -228,11 +240,41 @@ async fn carry(links: Arc<Links>, dialed: TcpStream, node: PeerId, target: Socke
     // Without it small messages wait for acknowledgements of those before.
     let _ = (dialed.set_nodelay(true), target.set_nodelay(true));
     let ((from_dialer, to_dialer), (from_node, to_node)) = (dialed.into_split(), target.into_split());
+    if links.is_far(link) {
+        tokio::select! {
+            () = pump_late(links.far, from_dialer, to_node) => {}
+            () = pump_late(links.far, from_node, to_dialer) => {}
+        }
+        return;
+    }
     // One direction that ends takes the other with it: both halves are dropped.
     tokio::select! {
         () = pump(&links, link, from_dialer, to_node) => {}
         () = pump(&links, link, from_node, to_dialer) => {}
     }
+}
+
+/// All that is read comes out in its order, each piece so much later.
+async fn pump_late(far: Duration, mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
+    let (under_way, mut arriving) = mpsc::channel::<(Instant, Vec<u8>)>(UNDER_WAY_MAX);
+    let sending = async move {
+        let mut bytes = vec![0; CARRIED_BYTES];
+        while let Ok(read @ 1..) = from.read(&mut bytes).await {
+            let arrives = (Instant::now() + far, bytes[..read].to_vec());
+            if under_way.send(arrives).await.is_err() {
+                return;
+            }
+        }
+    };
+    let receiving = async move {
+        while let Some((at, bytes)) = arriving.recv().await {
+            tokio::time::sleep_until(at.into()).await;
+            if to.write_all(&bytes).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::join!(sending, receiving);
 }
 
 async fn pump(links: &Links, link: Option<Pair>, mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
