@@ -180,6 +180,8 @@ pub(crate) const BY_HAND_MAX: usize = 1_024;
 pub(crate) const NEIGHBOUR_LINKS_MAX: usize = 4;
 /// One run of an experiment ends within this, or has failed.
 pub(crate) const EXPERIMENT_RUN_MAX: Duration = Duration::from_secs(600);
+/// Own sales of one good that a trader counts one by one until a push of the stock shows them.
+pub(crate) const CACHE_BEHIND_MAX: usize = 4_096;
 /// Links that a lookup may go over.
 pub(crate) const HOPS_MAX: u32 = 64;
 /// Lookups that a peer passes on at once, and that it remembers.

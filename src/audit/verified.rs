@@ -19,7 +19,9 @@ use crate::journal::{self, CodecError, Tip};
 use crate::model::fold::Fold;
 use crate::types::{Generation, Hash, PeerId, Seq};
 
-const MAGIC: [u8; 8] = *b"bazver\x001";
+/// The last byte counts the layouts of what follows.
+const MAGIC: [u8; 8] = *b"bazver\x002";
+const ANY_LAYOUT: [u8; 7] = *b"bazver\x00";
 const HEAD_BYTES: usize = MAGIC.len() + 32 + 8;
 
 /// See the module's text.
@@ -69,6 +71,9 @@ pub(crate) enum VerifiedError {
     /// Something else.
     #[error("it is not what verify keeps")]
     Foreign,
+    /// An earlier or later program keeps other things.
+    #[error("it was kept by another version")]
+    OtherVersion,
     /// Not as they were written.
     #[error("it is damaged")]
     Damaged,
@@ -102,8 +107,10 @@ impl Verified {
 
     /// From bytes.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Verified, VerifiedError> {
-        if !bytes.starts_with(&MAGIC) {
-            return Err(VerifiedError::Foreign);
+        match bytes.starts_with(&MAGIC) {
+            true => {}
+            false if bytes.starts_with(&ANY_LAYOUT) => return Err(VerifiedError::OtherVersion),
+            false => return Err(VerifiedError::Foreign),
         }
         let (head, packed) = bytes.split_at_checked(HEAD_BYTES).ok_or(VerifiedError::Damaged)?;
         let (hash, length) = head[MAGIC.len()..].split_at(32);

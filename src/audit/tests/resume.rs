@@ -126,7 +126,11 @@ fn bytes_that_are_not_as_they_were_written_are_not_believed() {
     for at in (0..bytes.len()).step_by(7) {
         let mut flipped = bytes.clone();
         flipped[at] ^= 1;
-        let expected = if at < 8 { VerifiedError::Foreign } else { VerifiedError::Damaged };
+        let expected = match at {
+            0..7 => VerifiedError::Foreign,
+            7 => VerifiedError::OtherVersion,
+            _ => VerifiedError::Damaged,
+        };
         assert_eq!(Verified::decode(&flipped).err(), Some(expected), "byte {at}");
         assert!(Verified::decode(&bytes[..at]).is_err());
     }

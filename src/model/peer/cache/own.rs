@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::limits::CACHE_BEHIND_MAX;
 use crate::model::row::{Outcome, OutcomeKind};
 use crate::types::{OrderId, Seq};
 
@@ -43,6 +44,13 @@ impl Own {
             self.behind.insert(outcome.seq, pieces);
             self.sum += pieces;
         }
+        // No push comes: the last ones count together, until one shows all of them.
+        if self.behind.len() > CACHE_BEHIND_MAX
+            && let Some((last, pieces)) = self.behind.pop_last()
+            && let Some((_, before)) = self.behind.pop_last()
+        {
+            self.behind.insert(last, pieces + before);
+        }
     }
 
     /// The pushed level is of this row now.
@@ -59,5 +67,54 @@ fn moved(outcome: &Outcome) -> i64 {
         OutcomeKind::Deposited => pieces,
         OutcomeKind::Bought | OutcomeKind::PartlyBought => -pieces,
         OutcomeKind::SoldOut | OutcomeKind::Refused | OutcomeKind::Reversed | OutcomeKind::Voided => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::peer::testing::{deposited, order};
+    use crate::types::Quantity;
+
+    fn sold(k: u32, pieces: u64, seq: u64) -> Outcome {
+        let (kind, filled) = (OutcomeKind::Bought, Quantity(pieces));
+        Outcome { kind, filled, seq: Seq(seq), ..deposited(&order(10, k)) }
+    }
+
+    proptest! {
+        /// The sum is that over what is told and not shown, whatever comes in which order.
+        #[test]
+        fn the_sum_is_kept(steps in proptest::collection::vec((0u8..4, 1u32..20, 1u64..5, 1u64..40), 1..200)) {
+            let (mut own, mut shown) = (Own::default(), Seq(0));
+            for (what, k, pieces, seq) in steps {
+                match what {
+                    0 => own.told(order(10, k).id, -(pieces as i64)),
+                    1 => own.settled(&sold(k, pieces, seq), shown),
+                    2 => own.left(order(10, k).id),
+                    _ => {
+                        shown = shown.max(Seq(seq));
+                        own.pushed(shown);
+                    }
+                }
+                let all = own.unsettled.values().chain(own.behind.values()).sum::<i64>();
+                prop_assert_eq!(own.sum(), all);
+                prop_assert!(own.behind.keys().all(|seq| *seq > shown));
+            }
+        }
+    }
+
+    #[test]
+    fn what_no_push_shows_has_a_bound() {
+        let mut own = Own::default();
+        let sales = CACHE_BEHIND_MAX as u32 + 100;
+        for k in 1..=sales {
+            own.told(order(10, k).id, -1);
+            own.settled(&sold(k, 1, u64::from(k)), Seq(0));
+        }
+        assert_eq!((own.behind.len(), own.sum()), (CACHE_BEHIND_MAX, -i64::from(sales)));
+        own.pushed(Seq(u64::from(sales)));
+        assert_eq!(own.sum(), 0);
     }
 }
