@@ -28,10 +28,9 @@ impl Doubt {
         Doubt { checks: checks.to_vec(), generation, seq, epoch: Some(epoch), example }
     }
 
-    /// Of an order of that epoch, whose peer was told of it before it was settled.
-    pub(crate) fn of_early(epoch: Epoch, generation: Generation, example: Example) -> Doubt {
-        let (checks, seq) = (vec![Check::ToldIsDone], Seq(u64::MAX));
-        Doubt { checks, generation, seq, epoch: Some(epoch), example }
+    /// Of an order of that epoch, whose peer was told of it in that generation, before this row settled it otherwise.
+    pub(crate) fn of_early(epoch: Epoch, (generation, seq): (Generation, Seq), example: Example) -> Doubt {
+        Doubt { checks: vec![Check::ToldIsDone], generation, seq, epoch: Some(epoch), example }
     }
 
     pub(crate) fn of_mark(node: PeerId, generation: Generation, seq: Seq, what: String) -> Doubt {

@@ -4,6 +4,7 @@
 //! asked itself have answered (propagation of information with feedback, Segall 1983). So replies take the reverse path,
 //! and who began it knows when it is over and how many messages it took.
 
+use crate::limits::{FOUND_MAX, HOPS_MAX};
 use crate::types::{PeerId, ProductId};
 
 /// A question to a neighbour.
@@ -42,15 +43,19 @@ pub struct Found {
 }
 
 impl Found {
-    /// Takes in what was found elsewhere. Of two ways to a seller the shorter one stays.
+    /// Takes in what was found elsewhere. Of two ways to a seller the shorter one stays; of more than there is room for the
+    /// first ones do.
     pub(crate) fn add(&mut self, other: Found) {
-        self.lookups += other.lookups;
-        self.reached.extend(other.reached);
+        let makes_sense = |way: &Vec<PeerId>| (1..=HOPS_MAX as usize + 1).contains(&way.len());
+        self.lookups = self.lookups.saturating_add(other.lookups);
+        self.reached.extend(other.reached.into_iter().take(FOUND_MAX));
         self.reached.sort_unstable();
         self.reached.dedup();
-        self.sellers.extend(other.sellers);
+        self.reached.truncate(FOUND_MAX);
+        self.sellers.extend(other.sellers.into_iter().filter(makes_sense).take(FOUND_MAX));
         self.sellers.sort_by_key(|path| (path.last().copied(), path.len()));
         self.sellers.dedup_by_key(|path| path.last().copied());
+        self.sellers.truncate(FOUND_MAX);
     }
 
     /// Upper estimate of its bytes in memory.
@@ -75,6 +80,13 @@ mod tests {
         let mut found = part(&[&[1, 2, 3]], 2);
         found.add(part(&[&[1, 3], &[1, 2]], 3));
         assert_eq!(found.sellers, [path(&[1, 2]), path(&[1, 3])]);
-        assert_eq!((found.reached, found.lookups), (path(&[2, 3]), 5));
+        assert_eq!((&found.reached, found.lookups), (&path(&[2, 3]), 5));
+        let wild = Found {
+            sellers: vec![Vec::new(), path(&[7; 99])],
+            reached: path(&[9; 5_000]),
+            lookups: u64::MAX,
+        };
+        found.add(wild);
+        assert_eq!((found.sellers.len(), found.reached.len(), found.lookups), (2, 3, u64::MAX));
     }
 }

@@ -4,6 +4,8 @@
 //! transaction at a replica is repeated as a base transaction at the master, which may find that it cannot be. Here the
 //! second one is bound to the first: the warehouse books exactly what was told, or takes all of it back by a `reversal`.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::row::OutcomeKind;
@@ -30,6 +32,18 @@ impl Tentative {
     }
 }
 
+impl Tentative {
+    /// Whether a trader tells such an order so: all that was asked for, or nothing, or less where that was allowed.
+    pub(crate) fn fits(&self, order: &Order) -> bool {
+        match order.kind {
+            OrderKind::Sell => self.filled == order.quantity,
+            OrderKind::Buy { partial: true } => self.filled <= order.quantity,
+            OrderKind::Buy { partial: false } => self.filled.0 == 0 || self.filled == order.quantity,
+            OrderKind::Void => false,
+        }
+    }
+}
+
 /// Whether an order's outcome is as was told tentatively, or takes that back.
 pub(crate) fn agrees(told: Quantity, kind: OutcomeKind, filled: Quantity) -> bool {
     use OutcomeKind::{Bought, Deposited, PartlyBought, Refused, Reversed, SoldOut, Voided};
@@ -41,9 +55,9 @@ pub(crate) fn agrees(told: Quantity, kind: OutcomeKind, filled: Quantity) -> boo
     }
 }
 
-/// The tentative answer among these to an order.
-pub(crate) fn told_of(told: &[Tentative], id: OrderId) -> Option<Quantity> {
-    told.iter().find(|it| it.id == id).map(|it| it.filled)
+/// Tentative answers by their orders.
+pub(crate) fn by_order(told: &[Tentative]) -> BTreeMap<OrderId, Quantity> {
+    told.iter().map(|it| (it.id, it.filled)).collect()
 }
 
 #[cfg(test)]
@@ -79,7 +93,13 @@ mod tests {
             [kind(0), kind(1), kind(3)].map(OutcomeKind::name),
             ["sold_out", "partly_bought", "bought"]
         );
+        let whole = Order { kind: OrderKind::Buy { partial: false }, ..buy };
         let sell = Order { kind: OrderKind::Sell, ..buy };
+        let fits =
+            |order: &Order| [0, 1, 3, 4].map(|n| Tentative { id: buy.id, filled: Quantity(n) }.fits(order));
+        assert_eq!(fits(&buy), [true, true, true, false]);
+        assert_eq!(fits(&whole), [true, false, true, false]);
+        assert_eq!(fits(&sell), [false, false, true, false]);
         assert_eq!(Tentative { id: sell.id, filled: Quantity(3) }.kind(&sell), OutcomeKind::Deposited);
     }
 }

@@ -29,6 +29,11 @@ impl Totals {
         self.first.get_or_insert(time);
     }
 
+    /// How many records of that kind were counted.
+    pub(crate) fn of_kind(&self, kind: usize) -> u64 {
+        self.kinds.get(kind).copied().unwrap_or_default()
+    }
+
     /// How many records were counted.
     pub(crate) fn records(&self) -> u64 {
         self.kinds.iter().sum()
@@ -52,6 +57,7 @@ mod tests {
         }
         assert_eq!(totals.kinds, [1, 0, 2]);
         assert_eq!((totals.records(), totals.first), (3, Some(WallMicros(5))));
+        assert_eq!([0, 1, 2, 9].map(|kind| totals.of_kind(kind)), [1, 0, 2, 0]);
         let named = totals.by_name(&["stocked", "deposit", "sale", "refusal"]);
         assert_eq!(named, BTreeMap::from([("stocked", 1), ("sale", 2)]), "of those that there are");
     }

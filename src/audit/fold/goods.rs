@@ -78,7 +78,8 @@ pub(crate) struct Price {
 pub(crate) struct Goods(pub(crate) Vec<ProductState>, pub(crate) Price);
 
 impl Goods {
-    pub(super) fn apply(&mut self, place: &Place, record: &Record, alarms: &mut Alarms) {
+    /// `overtaken`: a higher number of its peer has a row of the good.
+    pub(super) fn apply(&mut self, place: &Place, record: &Record, overtaken: bool, alarms: &mut Alarms) {
         match record {
             Record::Stocked { quantity, .. } => self.stocked(*quantity),
             Record::Deposit(decision) => self.deposit(place, decision, alarms),
@@ -87,7 +88,7 @@ impl Goods {
             Record::Void { decision, .. } if self.is_known(decision) => {
                 self.stock_after(place, decision, alarms)
             }
-            Record::Reversal(decision) => self.reversal(place, decision, alarms),
+            Record::Reversal(decision) => self.reversal(place, decision, overtaken, alarms),
             Record::Mode { mode, .. } => self.1.cached |= *mode == Consistency::Cached,
             _ => {}
         }
@@ -152,10 +153,19 @@ impl Goods {
         self.stock_after(place, decision, alarms);
     }
 
-    /// What was told from a cache is taken back: nothing moves.
-    fn reversal(&mut self, place: &Place, decision: &Decision, alarms: &mut Alarms) {
-        let may = self.1.cached && decision.order.kind != OrderKind::Void;
-        alarms.check(Check::Goods, may, || Example::row(place, "taken back, and nothing is told early here"));
+    /// What was told from a cache is taken back: nothing moves. All that was asked for was told, unless less was allowed;
+    /// where that is there it must be booked.
+    fn reversal(&mut self, place: &Place, decision: &Decision, overtaken: bool, alarms: &mut Alarms) {
+        let order = &decision.order;
+        let (there, lots) = self.product(order.product).map_or((0, 0), |it| (it.on_hand(), it.lots()));
+        let must = order.kind == (OrderKind::Buy { partial: false })
+            && there >= order.quantity.0
+            && lots <= crate::limits::SALE_LOTS_MAX
+            && !overtaken;
+        let may = self.1.cached && order.kind != OrderKind::Void && !must;
+        alarms.check(Check::Goods, may, || {
+            Example::row(place, format!("taken back: {} asked, {there} there", order.quantity))
+        });
         self.1.oversold += 1;
         self.stock_after(place, decision, alarms);
     }
@@ -171,7 +181,8 @@ impl Goods {
             (OrderKind::Sell, reason) => reason == Some(Reason::StockFull),
             (OrderKind::Void, _) => false,
         };
-        let undersold = self.1.cached && reason.is_none() && !holds && order.kind != OrderKind::Void;
+        let is_buy = matches!(order.kind, OrderKind::Buy { .. });
+        let undersold = self.1.cached && reason.is_none() && !holds && is_buy;
         self.1.undersold += u64::from(undersold);
         alarms.check(Check::Goods, holds || undersold, || {
             let word = reason.map_or("sold out", Reason::name);

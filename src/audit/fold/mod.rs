@@ -56,7 +56,8 @@ impl LedgerFold {
         if let Record::Stocked { name, unit_price, .. } = record {
             self.catalogue.0.push(Good { name: name.clone(), unit_price: *unit_price });
         }
-        self.goods.apply(place, record, alarms);
+        let overtaken = record.decision().is_some_and(|it| self.sequence.is_overtaken(&it.order));
+        self.goods.apply(place, record, overtaken, alarms);
         self.accounts.apply(place, record, outcome.as_ref(), &self.catalogue, alarms);
         self.sessions.apply(place, record, alarms);
         self.offices.apply(place, record, alarms);

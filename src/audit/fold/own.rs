@@ -276,7 +276,7 @@ impl Own {
         let (id, kind, filled) = (self.id(there.number), there.kind.name(), there.filled);
         let example =
             Example::order(id, format!("was told early of {early} pieces, and then: {kind} {filled}"));
-        self.doubts.push(Doubt::of_early(id.number.epoch(), generation, example));
+        self.doubts.push(Doubt::of_early(id.number.epoch(), (generation, there.seq), example));
     }
 
     /// What the peer was told is what the ledger has.

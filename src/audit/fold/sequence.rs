@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::audit::{Alarms, Check, Example};
 use crate::model::row::{Decision, Place, Record};
-use crate::types::{Batch, Epoch, Number, PeerId, ProductId, QueueKey, Stamp, Term};
+use crate::types::{Batch, Epoch, Number, Order, PeerId, ProductId, QueueKey, Stamp, Term};
 
 /// Batches of one term whose rows may still come: a step takes several, and a new one may begin before another ends.
 const BATCHES_KEPT: u64 = 64;
@@ -26,6 +26,12 @@ impl Sequence {
     /// The greatest clock or stamp so far.
     pub(crate) fn clock(&self) -> Stamp {
         self.clock.max(self.stamp_seen)
+    }
+
+    /// A higher number of its peer has a row of the good already.
+    pub(super) fn is_overtaken(&self, order: &Order) -> bool {
+        let place_of = (order.id.peer, order.id.number.epoch(), order.product);
+        self.numbers.get(&place_of).is_some_and(|last| *last > order.id.number)
     }
 
     pub(super) fn apply(&mut self, place: &Place, record: &Record, alarms: &mut Alarms) {

@@ -8,6 +8,7 @@ use super::{Lot, Market, Shelf};
 use crate::limits::{QUANTITY_MAX, SALE_LOTS_MAX, STOCK_MAX};
 use crate::model::row::{Decision, Outcome, Reason, Record, Slice};
 use crate::model::session::{Standing, is_lost, same_content};
+use crate::model::tentative::Tentative;
 use crate::types::{Batch, Order, OrderKind, PeerId, Quantity, Stamp, Term};
 
 /// The grant under which an order is decided, and the terms of trade.
@@ -96,6 +97,7 @@ impl Market {
         if order.quantity.0 > QUANTITY_MAX {
             return Verdict::NotTaken(NotTaken::Quantity);
         }
+        let told = by.told.filter(|_| self.was_told_early());
         match window.map_or(Standing::Open, |window| window.standing(number.k())) {
             Standing::Stale => Verdict::NotTaken(NotTaken::Stale),
             Standing::Decided(found) if same_content(&found.order, order) => {
@@ -106,17 +108,23 @@ impl Market {
             Standing::TooFar if lost => self.void(order, by, Reason::Closed),
             Standing::TooFar => Verdict::NotTaken(NotTaken::Window),
             // What was told is done, though the store that was told is gone.
-            Standing::Open if lost || (closed && by.told.is_none()) => self.void(order, by, Reason::Closed),
+            Standing::Open if lost || (closed && told.is_none()) => self.void(order, by, Reason::Closed),
             Standing::Open if order.kind == OrderKind::Void => self.void(order, by, Reason::GivenUp),
             Standing::Open => {
                 let overtaken = window.is_some_and(|it| it.is_overtaken(number.k(), order.product));
-                match by.told.filter(|told| !overtaken || told.0 > 0) {
+                match told.filter(|told| !overtaken || told.0 > 0) {
                     None if overtaken => self.void(order, by, Reason::Overtaken),
                     None => self.trade(order, by),
                     Some(told) => self.as_told(order, by, told, overtaken),
                 }
             }
         }
+    }
+
+    /// There are, or were, terms whose traders tell before they settle: a `mode` row is written for no other reason.
+    fn was_told_early(&self) -> bool {
+        let mode = Record::Mode { mode: self.mode, clock: self.clock };
+        self.totals.of_kind(mode.kind_number()) > 0
     }
 
     /// Its peer was told already: exactly that is booked. What cannot be booked is taken back, and moves nothing.
@@ -127,6 +135,7 @@ impl Market {
         let here = decision(order, by, shelf.on_hand);
         let record = match order.kind {
             _ if overtaken && told.0 > 0 => None,
+            OrderKind::Sell if told != order.quantity => None,
             OrderKind::Sell | OrderKind::Void => {
                 Some(deposit(shelf, order, by, self.lots_max())).filter(|it| matches!(it, Record::Deposit(_)))
             }
@@ -189,9 +198,8 @@ fn sale(shelf: &Shelf, order: &Order, by: &Settling, partial: bool) -> Record {
 /// A sale of exactly so many pieces, if they are there in few enough lots.
 fn sold(shelf: &Shelf, order: &Order, by: &Settling, told: u64) -> Option<Record> {
     let slices = fill(&shelf.lots, told);
-    let whole = told == order.quantity.0;
-    let asked = whole || (told < order.quantity.0 && order.kind == OrderKind::Buy { partial: true });
-    (asked && pieces(&slices) == told).then(|| sale_of(shelf, order, by, slices))
+    let fits = Tentative { id: order.id, filled: Quantity(told) }.fits(order);
+    (fits && pieces(&slices) == told).then(|| sale_of(shelf, order, by, slices))
 }
 
 fn pieces(slices: &[Slice]) -> u64 {

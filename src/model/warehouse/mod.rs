@@ -262,6 +262,7 @@ impl Warehouse {
             Ask::Leave => return no("the warehouse never leaves its market"),
             Ask::Quiesce => return Ok(Answer::Open(0)),
             Ask::ResignByHand(_) => return Ok(Answer::Resigned(None)),
+            Ask::Mode(Consistency::Escrow) => return no("the mode escrow is not there yet"),
             Ask::Mode(mode) => return Ok(self.answer_in_mode(at, mode, turn)),
         }
         Ok(Answer::Roster(self.clock.now(), Box::new(self.roster(at.now).clone())))

@@ -17,7 +17,7 @@ use crate::ops::source::open_offline;
 use crate::types::{Number, PeerId, Seq, node_name};
 
 /// A command of this program, and the one object that it prints. It must end with one of these codes.
-async fn object(dir: &Path, args: &[String], codes: &[i32]) -> Result<Value, Failure> {
+pub(super) async fn object(dir: &Path, args: &[String], codes: &[i32]) -> Result<Value, Failure> {
     let failed = |why: String| Failure::new(exit::UNDETERMINED, format!("bazaar {}: {why}", args.join(" ")));
     let program = std::env::current_exe().map_err(|error| failed(error.to_string()))?;
     let mut command = Command::new(program);

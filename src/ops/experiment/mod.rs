@@ -45,6 +45,8 @@ pub fn run(args: &ExperimentArgs, global: &Global) -> Result<u8, Failure> {
             Some(results) => results,
             None => new(experiment, &setting),
         };
+        // It is theirs from now on, also if it is interrupted at once.
+        store.keep(&results)?;
         all.push((*experiment, results));
     }
     let whole = runtime_with_thread()?.block_on(async {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::watch;
 
+use super::market::object;
 use super::results::{Cell, Figures};
 use super::work::{Fault, Rig, Trouble};
 use crate::limits::{BACKOFF_MIN, CALL_DEADLINE, START_MAX};
@@ -120,12 +121,10 @@ pub(super) async fn run(rig: &Rig, dir: &Path) -> Result<Cell, Failure> {
 
 /// Whether all invariants hold over its stores.
 async fn is_sound(market: &Path) -> Result<bool, Failure> {
-    let program = std::env::current_exe();
-    let program = program.map_err(|error| Failure::new(exit::FAILURE, error.to_string()))?;
-    let mut verify = tokio::process::Command::new(program);
-    verify.args(["verify", "--data-dir"]).arg(market).stdin(Stdio::null());
-    let done = verify.output().await.map_err(|error| Failure::new(exit::FAILURE, error.to_string()))?;
-    Ok(done.status.success())
+    let args = ["verify", "--json", "--data-dir", "market"].map(str::to_owned);
+    let dir = market.parent().unwrap_or(market);
+    let verdict = object(dir, &args, &[i32::from(exit::DONE), i32::from(exit::BROKEN)]).await?;
+    Ok(verdict["pass"] == true)
 }
 
 /// What went wrong, and what came of it.

@@ -19,7 +19,9 @@ impl Graph {
             for neighbour in &report.neighbours {
                 for (one, other) in [(report.peer, *neighbour), (*neighbour, report.peer)] {
                     if links.contains_key(&other) {
-                        links.entry(one).or_default().insert(other);
+                        links.get_mut(&one).into_iter().for_each(|linked| {
+                            linked.insert(other);
+                        });
                     }
                 }
             }

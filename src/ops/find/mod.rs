@@ -89,7 +89,7 @@ impl Looked {
             "reached": self.found.reached.len(),
             "peers": self.graph.peers(),
             "lookups": self.found.lookups,
-            "messages": 2 * self.found.lookups,
+            "messages": self.found.lookups.saturating_mul(2),
             "diameter": self.graph.diameter(),
         })
     }

@@ -2,6 +2,13 @@
 
 use super::*;
 
+/// A market whose traders tell before they settle.
+fn market() -> Market {
+    let mut market = super::market();
+    apply(&mut market, Record::Mode { mode: Consistency::Cached, clock: Stamp(3) });
+    market
+}
+
 fn told(market: &mut Market, order: &Order, pieces: u64) -> (OutcomeKind, u64) {
     let by = Settling { told: Some(Quantity(pieces)), ..by() };
     let Verdict::New(record) = market.decide(order, &by) else { panic!("{order:?} is decided") };
@@ -64,4 +71,13 @@ fn what_was_told_to_a_store_that_is_gone_is_done() {
     assert_eq!(told(&mut market, &order(1, 1, BUY, 0, 1), 1), (OutcomeKind::Bought, 1));
     let untold = order(1, 2, BUY, 0, 1);
     assert_eq!(outcome(&mut market, &untold), OutcomeKind::Voided);
+}
+
+/// A trader that says so on its own is not heeded: an order is settled as if nobody had told of it.
+#[test]
+fn a_ledger_that_never_had_such_a_mode_books_nothing_as_told() {
+    let mut market = super::market();
+    let there = fish(&market);
+    assert_eq!(told(&mut market, &order(1, 1, BUY, 0, there + 1), there + 1), (OutcomeKind::SoldOut, 0));
+    assert_eq!(told(&mut market, &order(1, 2, BUY, 0, 1), 0), (OutcomeKind::Bought, 1));
 }

@@ -41,7 +41,7 @@ impl Own {
         self.left(outcome.id);
         let pieces = moved(outcome);
         if outcome.seq > shown && pieces != 0 {
-            self.behind.insert(outcome.seq, pieces);
+            *self.behind.entry(outcome.seq).or_default() += pieces;
             self.sum += pieces;
         }
         // No push comes: the last ones count together, until one shows all of them.

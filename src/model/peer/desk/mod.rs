@@ -17,7 +17,7 @@ use crate::model::message::{Message, TradeAnswer, TradeAsk};
 use crate::model::peer::entry::Entry;
 use crate::model::row::Outcome;
 use crate::model::step::{Because, ConnId, Effect, ReplyId};
-use crate::model::tentative::{Tentative, told_of};
+use crate::model::tentative::{Tentative, by_order};
 use crate::model::trader::{Admitted, Trader};
 use crate::types::{Now, Number, Order, OrderId, OrderKind, PeerId, Seq};
 
@@ -269,6 +269,7 @@ impl Rooms {
     fn admit_all(&mut self, cx: &mut Cx<'_>, conn: ConnId, peer: PeerId, ask: TradeAsk) {
         let mut blocked = self.desk.streams.get(&conn).and_then(|stream| stream.blocked);
         let mut not_taken = Vec::new();
+        let told = by_order(&ask.told);
         for order in ask.orders {
             let is_void = order.kind == OrderKind::Void;
             let skipped = !is_void && blocked.is_some_and(|number| order.id.number > number);
@@ -276,7 +277,7 @@ impl Rooms {
                 false => Err(NotTaken::NoSession),
                 true if skipped => Err(NotTaken::Window),
                 true => {
-                    let (told, first) = (told_of(&ask.told, order.id), order.id.number > ask.again);
+                    let (told, first) = (told.get(&order.id).copied(), order.id.number > ask.again);
                     self.admit(cx, order, Coming { told, first })
                 }
             };
@@ -318,7 +319,9 @@ impl Rooms {
                 }
                 cx.record(Entry::Accepted { term, order });
                 self.replica.accepted(order);
-                match coming.told.or(held.and_then(|it| it.told)).filter(|_| order.kind != OrderKind::Void) {
+                let told = coming.told.or(held.and_then(|it| it.told));
+                // What no trader tells of such an order was never told.
+                match told.filter(|filled| Tentative { id: order.id, filled: *filled }.fits(&order)) {
                     Some(told) => self.is_told(cx, &order, told),
                     None if coming.first => self.early.came(order.id),
                     None => {}

@@ -15,7 +15,7 @@ use super::rooms::Rooms;
 use super::shop::TOLD_PER_ENTRY;
 use crate::model::peer::entry::Entry;
 use crate::model::tentative::Tentative;
-use crate::types::{Consistency, Order, OrderId, Quantity, Seq};
+use crate::types::{Consistency, Order, OrderId, OrderKind, Quantity, Seq};
 
 /// How an order comes to a desk.
 #[derive(Clone, Copy, Debug, Default)]
@@ -95,7 +95,7 @@ impl Rooms {
         }
     }
 
-    /// Tells what is durable at both. What was settled meanwhile was told already.
+    /// Tells what is durable at both. What was settled meanwhile was told already, and who gave an order up is told that.
     pub(super) fn tell_early(&mut self, cx: &mut Cx<'_>) {
         while let Some(waiting) = self.early.waiting.front() {
             let (at, (stream, nth)) = (waiting.at, waiting.sent);
@@ -104,7 +104,8 @@ impl Rooms {
                 return;
             }
             let Some(Waiting { mut answers, .. }) = self.early.waiting.pop_front() else { return };
-            answers.retain(|it| self.desk.trader.queue().get(it.id).is_some());
+            let queue = self.desk.trader.queue();
+            answers.retain(|it| queue.get(it.id).is_some_and(|order| order.kind != OrderKind::Void));
             if stream == now {
                 self.desk.tell_early(cx, answers);
             }

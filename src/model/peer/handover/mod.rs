@@ -12,7 +12,7 @@ use crate::model::hello::Hello;
 use crate::model::market::NotTaken;
 use crate::model::peer::entry::Entry;
 use crate::model::step::ReplyId;
-use crate::model::tentative::{self, Tentative};
+use crate::model::tentative::{Tentative, by_order};
 use crate::types::{Now, Order, OrderId, PeerId};
 
 /// See the module's text.
@@ -138,9 +138,9 @@ impl Rooms {
             return cx.reply(reply, Err(refusal));
         }
         cx.hear_peer(hello.peer, hello.clock);
-        let mut taken = 0;
+        let (mut taken, told) = (0, by_order(&told));
         for order in orders {
-            let told = tentative::told_of(&told, order.id);
+            let told = told.get(&order.id).copied();
             match self.admit(cx, order, Coming { told, first: false }) {
                 // With other content: another order of this number is here, and settling it shows what became of the
                 // number. So the order may leave its sender.

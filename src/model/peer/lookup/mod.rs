@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::facts::Cx;
 use super::rooms::Rooms;
-use crate::limits::{FOUND_MAX, HOPS_MAX, LOOKUP_HOP_MS, LOOKUPS_MAX};
+use crate::limits::{HOPS_MAX, LOOKUP_HOP_MS, LOOKUPS_MAX};
 use crate::model::call::{Answer, Refusal};
 use crate::model::lookup::{Found, Lookup, LookupAnswer};
 use crate::model::message::PeerWord;
@@ -77,7 +77,8 @@ impl Rooms {
             let text = format!("a lookup goes at most {HOPS_MAX} hops, not {hops}");
             return cx.reply(reply, Err(Refusal::Invalid(text)));
         }
-        let (token, nonce) = (0, self.lookups.next());
+        // Others remember a lookup by its number: it is none of an earlier process.
+        let (token, nonce) = (0, cx.me.process.random.wrapping_add(self.lookups.next()));
         let product = ProductId(product as u16);
         let lookup = Lookup { token, nonce, product, hops, path: Vec::new() };
         self.look(cx, Asker::Person(reply), lookup);
@@ -136,9 +137,7 @@ impl Rooms {
         let asked = self.lookups.pending.iter_mut().find(|it| it.open.get(&token) == Some(&from));
         let Some(pending) = asked else { return };
         pending.open.remove(&token);
-        if found.sellers.len() <= FOUND_MAX && found.reached.len() <= FOUND_MAX {
-            pending.found.add(found);
-        }
+        pending.found.add(found);
         self.answer_lookups(cx);
     }
 

@@ -10,6 +10,7 @@ use crate::model::hello::Hello;
 use crate::model::message::{Message, ReplicaAnswer, ReplicaAsk};
 use crate::model::peer::entry::Entry;
 use crate::model::peer::facts::Cx;
+use crate::model::peer::shop::TOLD_PER_ENTRY;
 use crate::model::step::{Because, ConnId, Effect};
 use crate::model::tentative::Tentative;
 use crate::types::{Order, PeerId, Term};
@@ -114,8 +115,9 @@ impl Replica {
         }
         // What this store knows better of an order of its own stays.
         told.retain(|it| cx.state.accepted.get(&it.id).is_some_and(|held| held.told.is_none()));
-        if !told.is_empty() {
-            cx.record(Entry::Tentative(told));
+        // An entry is never split over blocks, and a mirror may hold more than a block does.
+        for told in told.chunks(TOLD_PER_ENTRY) {
+            cx.record(Entry::Tentative(told.to_vec()));
         }
         cx.record(Entry::Adopted { trader, from });
     }

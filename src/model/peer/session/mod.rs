@@ -120,7 +120,8 @@ impl Session {
         // What others have shown goes once: a forged proof would stand before all others for ever.
         let own = cx.ledger_seen;
         let others = || cx.others_seen.take().filter(|seen| seen.tells_more_than(&own));
-        let seen = self.away.or_else(others).unwrap_or(own);
+        let away = self.away.filter(|away| away.generation == own.generation);
+        let seen = away.or_else(others).unwrap_or(own);
         let seen = Some(Box::new(seen)).filter(|seen| seen.seq > Seq(0));
         let licence = cx.state.licence.map(Box::new);
         let opening = Opening { peer, store, cluster, generation, seen, licence };

@@ -1,3 +1,5 @@
+mod adopted;
+
 use crate::codec::encode;
 use crate::limits::{ORDER_BYTES_MAX, REPLICA_CHUNK_ORDERS_MAX, REPLICA_PARTS_IN_FLIGHT_MAX};
 use crate::model::call::{Answer, CallError};
@@ -307,18 +309,6 @@ fn of_the_partner_s_streams_the_one_that_it_dialed_last_counts() {
     bench.greeted("second", greets(2));
     assert_eq!(bench.greeted("first", greets(1)), ["hang up first"]);
     assert_eq!(bench.greeted("third", greets(3)), ["hang up second", "send third replicate hello of 4"]);
-}
-
-#[test]
-fn what_a_trader_has_copied_is_adopted_when_its_term_is_over_and_not_before() {
-    let mut bench = pair();
-    bench.say("from-6", chunk(THEIRS, 7, &[order(11, 1)], 0));
-    bench.recorded();
-    let adopted = Entry::Adopted { trader: PeerId(6), from: THEIRS };
-    bench.hear(paired(8, (ME, 3), (6, 4)));
-    assert!(!bench.recorded().contains(&adopted));
-    bench.hear(offices(9, Some((ME, 3)), Some((6, 8))));
-    assert!(bench.recorded().contains(&adopted));
 }
 
 #[test]
