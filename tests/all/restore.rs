@@ -28,7 +28,7 @@ fn started_on<'a>(market: &'a Market) -> Up<'a> {
 
 /// A person's order is done: a deposit, since the market's buyers may have bought all that there is of any good.
 fn ordered_by_hand(market: &Market) {
-    let sold = market.run(&["sell", "fish"]).expect(0);
+    let sold = market.run(&["sell", "fish=1"]).expect(0);
     assert!(sold.stdout.starts_with("deposited 1 fish"), "{sold:?}");
 }
 
