@@ -1,23 +1,22 @@
 //! Runs on a market of real processes under a load that does not wait for answers.
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::watch;
 
 use super::market::object;
 use super::results::{Cell, Figures};
 use super::work::{Fault, Rig, Trouble};
-use crate::limits::{BACKOFF_MIN, CALL_DEADLINE, START_MAX};
+use crate::limits::{CALL_DEADLINE, START_MAX};
 use crate::model::report::Report;
 use crate::ops::market;
 use crate::ops::output::{Failure, exit};
 use crate::ops::retry;
 use crate::ops::rig::cluster::{Cluster, Node, Shape};
 use crate::ops::rig::count::Count;
+use crate::ops::rig::delay::{detach, slow};
 use crate::ops::rig::links::Cut;
 use crate::ops::rig::load::Load;
 use crate::types::{Office, PeerId};
@@ -26,12 +25,6 @@ use crate::types::{Office, PeerId};
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Points of a picture over time are this far apart, in seconds.
 const POINT_S: f64 = 0.1;
-
-/// Delaying a sync takes strace.
-pub(super) fn lacks_strace() -> Option<String> {
-    let version = Command::new("strace").arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    (!version.is_ok_and(|status| status.success())).then(|| "strace is not installed".to_owned())
-}
 
 /// Work that blocks, off the runtime's threads.
 ///
@@ -300,36 +293,4 @@ fn quantile_of(all: &[(f64, f64)], quantile: f64, pick: fn(&(f64, f64)) -> f64) 
     values.sort_by(f64::total_cmp);
     let at = (values.len().saturating_sub(1) as f64 * quantile).round() as usize;
     values.get(at).copied().unwrap_or_default()
-}
-
-/// Each sync of the node is late.
-fn slow(node: &Node, late_ms: u64) -> Option<Child> {
-    let inject = format!("inject=fdatasync,fsync,sync_file_range:delay_enter={}", late_ms * 1_000);
-    let mut strace = Command::new("strace");
-    strace.args([
-        "-f",
-        "-qq",
-        "-o",
-        "/dev/null",
-        "-e",
-        "trace=fdatasync,fsync,sync_file_range",
-        "-e",
-        &inject,
-    ]);
-    strace.args(["-p", &node.pid()?.to_string()]);
-    strace.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok()
-}
-
-/// strace lets the process go where it is told to end, and not where it is killed.
-fn detach(mut strace: Child) {
-    if let Some(pid) = Pid::from_raw(strace.id() as i32) {
-        // It has ended with its node.
-        let _ = kill_process(pid, Signal::INT);
-    }
-    let began = Instant::now();
-    while began.elapsed() < CALL_DEADLINE && !matches!(strace.try_wait(), Ok(Some(_))) {
-        std::thread::sleep(BACKOFF_MIN);
-    }
-    // It has ended, or is not heard of again.
-    let _ = (strace.kill(), strace.wait());
 }

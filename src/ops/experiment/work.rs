@@ -5,6 +5,7 @@ use std::path::Path;
 use super::results::Cell;
 use super::{market, other, rig};
 use crate::ops::output::Failure;
+use crate::ops::rig::delay;
 use crate::types::Consistency;
 
 /// A market of `bazaar up`: peers that shop.
@@ -107,7 +108,7 @@ impl Work {
     /// What it lacks on this machine, if anything.
     pub(super) fn lacks(&self) -> Option<String> {
         match self {
-            Work::Rig(rig) if rig.late_ms > 0 => rig::lacks_strace(),
+            Work::Rig(rig) if rig.late_ms > 0 => delay::lacks_strace(),
             _ => None,
         }
     }

@@ -3,6 +3,7 @@
 pub(in crate::ops) mod client;
 pub(in crate::ops) mod cluster;
 pub(in crate::ops) mod count;
+pub(in crate::ops) mod delay;
 pub(in crate::ops) mod disk;
 pub(in crate::ops) mod links;
 pub(in crate::ops) mod load;

@@ -1,19 +1,19 @@
 //! What goes wrong, done to the nodes from outside, and how long it takes until trade goes on.
 
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::schedule::Planned;
 use crate::cli::FaultKind;
-use crate::limits::{BACKOFF_MIN, CALL_DEADLINE, SOAK_RECOVERY_MAX};
+use crate::limits::SOAK_RECOVERY_MAX;
 use crate::ops::output::Failure;
 use crate::ops::rig::cluster::{Cluster, Node};
 use crate::ops::rig::count::Count;
+use crate::ops::rig::delay::{detach, lacks_strace, slow};
 use crate::ops::rig::disk::SmallDisk;
 use crate::ops::rig::links::Cut;
 use crate::types::{PeerId, node_name};
@@ -25,17 +25,6 @@ pub(super) fn lacks(kind: FaultKind, disk: &Result<SmallDisk, String>) -> Option
         FaultKind::DiskFull => disk.as_ref().err().cloned(),
         _ => None,
     }
-}
-
-/// strace delays the syncs of a running process.
-fn lacks_strace() -> Option<String> {
-    let version = Command::new("strace").arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    if !version.is_ok_and(|status| status.success()) {
-        return Some("strace is not installed".to_owned());
-    }
-    let scope = std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_default();
-    let free = scope.trim().is_empty() || scope.trim() == "0" || rustix::process::getuid().is_root();
-    (!free).then(|| "strace may not attach to other processes (kernel.yama.ptrace_scope)".to_owned())
 }
 
 /// A fault that was played.
@@ -135,25 +124,6 @@ fn begin(cluster: &Cluster, planned: &Planned) -> Undo {
     }
 }
 
-/// Each sync of the node is late.
-fn slow(node: &Node, late_ms: u64) -> Option<Child> {
-    let inject = format!("inject=fdatasync,fsync,sync_file_range:delay_enter={}", late_ms * 1_000);
-    let mut command = Command::new("strace");
-    command.args([
-        "-f",
-        "-qq",
-        "-o",
-        "/dev/null",
-        "-e",
-        "trace=fdatasync,fsync,sync_file_range",
-        "-e",
-        &inject,
-    ]);
-    command.args(["-p", &node.pid()?.to_string()]);
-    // A node that is gone has no syncs to delay.
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok()
-}
-
 /// Gives the nodes that did not come back.
 fn end(cluster: &Cluster, undo: Undo) -> Vec<(PeerId, Failure)> {
     match undo {
@@ -168,18 +138,4 @@ fn end(cluster: &Cluster, undo: Undo) -> Vec<(PeerId, Failure)> {
         }
     }
     Vec::new()
-}
-
-/// strace lets the process go where it is told to end, and not where it is killed.
-fn detach(mut strace: Child) {
-    if let Some(pid) = Pid::from_raw(strace.id() as i32) {
-        // It has ended with its node.
-        let _ = kill_process(pid, Signal::INT);
-    }
-    let began = Instant::now();
-    while began.elapsed() < CALL_DEADLINE && !matches!(strace.try_wait(), Ok(Some(_))) {
-        std::thread::sleep(BACKOFF_MIN);
-    }
-    // It has ended, or is not heard of again.
-    let _ = (strace.kill(), strace.wait());
 }
