@@ -16,6 +16,22 @@ pub const BLOCK_BYTES_MAX: usize = 16 << 10;
 pub(crate) const RECORD_BYTES_TYPICAL_MAX: usize = 128;
 /// Lots that one sale may fill from; beyond it a partial fill, or a refusal.
 pub(crate) const SALE_LOTS_MAX: usize = 128;
+/// Peers and clients of whom a trader knows what they asked for last; those beyond are not answered early.
+pub(crate) const ASKERS_KNOWN_MAX: usize = 1 << 16;
+/// A trader's allotment of a good that somebody asks for has at least so many pieces, if they are there.
+pub(crate) const ALLOTMENT_PIECES_MIN: u64 = 64;
+/// And at most so many.
+pub(crate) const ALLOTMENT_PIECES_MAX: u64 = 10_000_000;
+/// What was asked for counts half after this time, in milliseconds.
+pub(crate) const ALLOTMENT_HALVES_MS: u64 = 8_000;
+/// Deposits that a trader tells before the warehouse has said again that there is room.
+pub(crate) const ALLOTMENT_DEPOSITS_MAX: usize = 4_096;
+/// Orders in one part of a report of what an ended term had sold.
+pub(crate) const SALES_REPORT_ORDERS_MAX: usize = 2_048;
+/// Orders that wait at the warehouse until goods are back from traders.
+pub(crate) const ORDERS_WAITING_MAX: usize = 1 << 17;
+/// Lots that a trader's allotment of one good may be enlarged to.
+pub(crate) const ALLOTMENT_LOTS_MAX: usize = 1_024;
 /// Upper bound of one lot slice in a record (peer, number, quantity as varints).
 pub(crate) const LOT_SLICE_BYTES_MAX: usize = 5 + 9 + 9;
 /// sled's segment; fixed for a store's life.
@@ -155,7 +171,7 @@ pub(crate) const REPLICA_CHUNK_ORDERS_MAX: usize = 192;
 /// Parts of a snapshot that may be unacknowledged.
 pub(crate) const REPLICA_PARTS_IN_FLIGHT_MAX: u64 = 64;
 /// Upper bound of one encoded order.
-pub(crate) const ORDER_BYTES_MAX: usize = 48;
+pub(crate) const ORDER_BYTES_MAX: usize = 72;
 /// Settle batches of one trader that may be unanswered.
 pub(crate) const SETTLE_BATCHES_IN_FLIGHT_MAX: usize = 16;
 /// Bytes waiting in one stream's outbox; beyond it the stream is cut.

@@ -73,6 +73,7 @@ fn run(cli: &Cli) -> Result<u8, Failure> {
         Command::Leave(args) => ops::leave::run(args, &cli.global),
         Command::Find(args) => ops::find::run(args, &cli.global),
         Command::Mode(args) => ops::mode::run(args, &cli.global),
+        Command::Release(args) => ops::release::run(args, &cli.global),
         Command::Dump(args) => ops::dump::dump(args, &cli.global),
         Command::Verify(args) => ops::verify::verify(args, &cli.global),
         Command::Backup(args) => ops::backup::backup(args, &cli.global),

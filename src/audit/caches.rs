@@ -101,5 +101,5 @@ impl Waiting {
 }
 
 fn changes_stock(record: &Record) -> bool {
-    matches!(record, Record::Stocked { .. } | Record::Deposit(_) | Record::Sale { .. })
+    matches!(record, Record::Stocked { .. } | Record::Deposit(_) | Record::Sale { .. } | Record::Adopt { .. })
 }

@@ -220,9 +220,23 @@ pub struct FindArgs {
 /// `bazaar mode`.
 #[derive(Args, Clone, Debug)]
 pub struct ModeArgs {
-    /// When traders answer from now on: cacheless or cached
+    /// When traders answer from now on: cacheless, cached or escrow
     #[arg(value_name = "MODE", value_parser = value::consistency)]
     pub mode: Consistency,
+    /// See [`ConnectFlags`].
+    #[command(flatten)]
+    pub market: ConnectFlags,
+}
+
+/// `bazaar release`.
+#[derive(Args, Clone, Debug)]
+pub struct ReleaseArgs {
+    /// The term, as status names it
+    #[arg(long, value_name = "N")]
+    pub term: u64,
+    /// What the term had sold and nobody has reported is lost: without this nothing is done
+    #[arg(long)]
+    pub accept_loss: bool,
     /// See [`ConnectFlags`].
     #[command(flatten)]
     pub market: ConnectFlags,

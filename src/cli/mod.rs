@@ -28,8 +28,8 @@ pub(crate) use experiment::{EXPERIMENTS, ExperimentArgs};
 pub(crate) use inspect::{DumpArgs, Filter, Format, Target, VerifyArgs, View};
 pub(crate) use keep::{ArchiveArgs, BackupArgs, RestoreArgs};
 pub(crate) use market::{
-    BuyArgs, ConnectFlags, FindArgs, LeaveArgs, MARKET_DIR, ModeArgs, OrderFlags, PeerFlags, ResignArgs,
-    Restart, SellArgs, Shape, StatusArgs, UpArgs,
+    BuyArgs, ConnectFlags, FindArgs, LeaveArgs, MARKET_DIR, ModeArgs, OrderFlags, PeerFlags, ReleaseArgs,
+    ResignArgs, Restart, SellArgs, Shape, StatusArgs, UpArgs,
 };
 pub(crate) use node::{
     BASE_PORT, JoinArgs, KeepFlags, LogFormat, MarketFlags, NodeFlags, PeerArgs, ShopperFlags, WarehouseArgs,
@@ -150,8 +150,14 @@ pub enum Command {
     /// Have the traders answer in another consistency mode, without stopping trade
     #[command(before_help = "Examples:
   bazaar mode cached        answered from the traders' caches, settled later: some are taken back
+  bazaar mode escrow        answered from goods that are set aside for each trader: none are taken back
   bazaar mode cacheless     answered when the warehouse has settled")]
     Mode(ModeArgs),
+    /// Free the goods of a trader's term that ended, though what it had sold may be lost
+    #[command(before_help = "Examples:
+  bazaar status                               names terms with frozen goods, and who can report them
+  bazaar release --term 12 --accept-loss      both stores that have what term 12 had sold are gone")]
+    Release(ReleaseArgs),
     /// Show what stores hold; never writes to them
     #[command(before_help = "Examples:
   bazaar dump                                        summary of the market in ./bazaar-data

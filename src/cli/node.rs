@@ -127,7 +127,8 @@ pub struct MarketFlags {
     #[arg(long, value_name = "DIR", default_value = config::DEFAULT_DIR, env = "BAZAAR_CONFIG_DIR")]
     pub config_dir: PathBuf,
     /// When traders of a new market answer; cacheless: after the warehouse has settled; cached: from their caches, settled
-    /// later. A market keeps its mode until bazaar mode changes it [default: cacheless]
+    /// later; escrow: from goods set aside for each. A market keeps its mode until bazaar mode changes it [default:
+    /// cacheless]
     #[arg(long, value_name = "MODE", value_parser = value::consistency, env = "BAZAAR_CONSISTENCY")]
     pub consistency: Option<Consistency>,
     /// The trader's share of each sale

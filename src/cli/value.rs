@@ -278,9 +278,8 @@ pub(crate) fn neighbour(text: &str) -> Result<(PeerId, Option<NodeAddr>), ValueE
 /// The name of a consistency mode.
 pub(crate) fn consistency(text: &str) -> Result<Consistency, ValueError> {
     match Consistency::ALL.into_iter().find(|mode| mode.name() == text) {
-        Some(Consistency::Escrow) => refuse("not there yet", "there are cacheless and cached"),
         Some(mode) => Ok(mode),
-        None => refuse("not a consistency mode", "there are cacheless and cached"),
+        None => refuse("not a consistency mode", "there are cacheless, cached and escrow"),
     }
 }
 
@@ -368,7 +367,7 @@ mod tests {
         assert!(order_id("4").is_err() && order_id("4-0").is_err());
         assert!(percent("100").is_ok() && percent("101").is_err());
         assert!(base_port("64535").is_ok() && base_port("64536").is_err() && base_port("0").is_ok());
-        assert_eq!(consistency("cached"), Ok(Consistency::Cached));
-        assert!(consistency("escrow").unwrap_err().why.contains("not there yet"));
+        assert!(Consistency::ALL.into_iter().all(|mode| consistency(mode.name()) == Ok(mode)));
+        assert!(consistency("eventual").unwrap_err().mend.contains("escrow"));
     }
 }

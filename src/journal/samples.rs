@@ -3,7 +3,7 @@
 use crate::model::evidence::{Licence, Seen};
 use crate::model::peer::entry::{Entry, Placed, Proof, Told};
 use crate::model::row::{Decision, OutcomeKind, Reason, Record, Slice, initial_lot};
-use crate::model::tentative::Tentative;
+use crate::model::tentative::{Draw, Tentative, Undrawn};
 use crate::types::{
     Batch, Consistency, Epoch, Generation, Hash, Money, Number, Office, Order, OrderId, OrderKind, PeerId,
     ProcessId, ProductId, PublicKey, Quantity, Seq, Signature, Stamp, Term,
@@ -71,7 +71,8 @@ pub(crate) fn entries() -> Vec<Entry> {
         seq: Seq(812),
     };
     let (peer, first, last) = (PeerId(4), Number(1), Number(9));
-    let early = Tentative { id: OrderId { peer, number }, filled: Quantity(2) };
+    let early = Undrawn { id: OrderId { peer, number }, filled: Quantity(2) };
+    let drawn = Tentative { draw: Some(Draw { term: Term(3), nth: 70_000 }), ..early.into() };
     let (generation, seq, hash) = (Generation { count: 1, random: u64::MAX }, Seq(812), Hash([9; 32]));
     let proof = Some(Proof { clock: Stamp(44), signature: Signature([[4; 32], [5; 32]]) });
     let seen = Some(Seen { generation, seq, hash, proof });
@@ -92,8 +93,10 @@ pub(crate) fn entries() -> Vec<Entry> {
         Entry::Forgotten { number },
         Entry::AskedAgain { first, last },
         Entry::Licensed(Licence { term: Term(2), signature: Signature([[6; 32], [7; 32]]) }),
-        Entry::Tentative(vec![early]),
-        Entry::ToldEarly { via: PeerId(6), told: vec![early] },
+        Entry::TentativeUndrawn(vec![early]),
+        Entry::ToldEarlyUndrawn { via: PeerId(6), told: vec![early] },
+        Entry::Tentative(vec![drawn]),
+        Entry::ToldEarly { via: PeerId(6), told: vec![drawn] },
     ]
 }
 

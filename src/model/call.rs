@@ -12,7 +12,7 @@ use super::tentative::Tentative;
 use super::warehouse::{Denied, GivenUp, Opened};
 use crate::types::{
     Consistency, Epoch, Generation, Hash, Money, Number, Office, Order, OrderKind, PeerId, ProcessId,
-    Quantity, Seq, Stamp, Term,
+    ProductId, Quantity, Seq, Stamp, Term,
 };
 
 /// What one node asks of another, or a person of a node.
@@ -52,6 +52,10 @@ pub enum Ask {
     ResignByHand(PeerId),
     /// Warehouse: traders are to answer in this mode from now on.
     Mode(Consistency),
+    /// Warehouse: what a term that ended had sold.
+    Complete(Box<Hello>, Box<SalesReport>),
+    /// Warehouse: what a term that ended had sold is accepted to be lost.
+    Release(Term),
 }
 
 /// The answer to an [`Ask`].
@@ -63,7 +67,7 @@ pub enum Answer {
     Opened(Box<OpenAnswer>),
     /// To `Session`; with the warehouse's clock.
     Session(Stamp, Option<SessionInfo>),
-    /// To `Claim`, `Fence`, `Pair` and `Resign`: the offices as they are now; with the warehouse's clock.
+    /// To `Claim`, `Fence`, `Pair`, `Resign` and `Complete`: the offices as they are now; with the warehouse's clock.
     Roster(Stamp, Box<Roster>),
     /// To `Submit` and `Place`; to `Submit` with the ledger that holds it, as its warehouse showed it.
     Outcome(Box<Outcome>, Option<Box<Seen>>),
@@ -83,6 +87,21 @@ pub enum Answer {
     Resigned(Option<(Office, Term)>),
     /// To `Mode`: the mode before, and the row of the change; none: the market was in that mode already.
     Mode(Consistency, Option<Seq>),
+    /// To `Release`: pieces that are free again, by product.
+    Released(Vec<(ProductId, Quantity)>),
+}
+
+/// A part of what a term had sold, in the order of its decisions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SalesReport {
+    /// The term.
+    pub term: Term,
+    /// Orders of which something was told in it.
+    pub orders: Vec<Order>,
+    /// What.
+    pub told: Vec<Tentative>,
+    /// Nothing comes behind it.
+    pub last: bool,
 }
 
 /// Why an answer is not the one that was waited for, for a log that people read.

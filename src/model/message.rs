@@ -158,6 +158,8 @@ pub struct SettleAsk {
     pub orders: Vec<Order>,
     /// What was told of these orders.
     pub told: Vec<Tentative>,
+    /// Goods that are wanted set aside: pieces more; 0: all of them are given back.
+    pub wants: Vec<(ProductId, Quantity)>,
 }
 
 /// Warehouse -> trader on `Settle`.
@@ -181,6 +183,19 @@ pub struct SettleAnswer {
     pub ledger: (Seq, Hash),
     /// The warehouse's signature of that.
     pub proof: Option<Box<Proof>>,
+    /// Of goods that are set aside for the term, or were.
+    pub goods: Option<Box<GoodsWord>>,
+}
+
+/// The warehouse's word on goods that it sets aside.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GoodsWord {
+    /// Answers wants: pieces that are set aside for the term now; none: the good is closed.
+    pub allotted: Vec<(ProductId, Option<Quantity>)>,
+    /// Comes with them: the highest decision of the term that they have come about by.
+    pub decided: u64,
+    /// Goods that are to be given back.
+    pub recall: Vec<ProductId>,
 }
 
 /// Peer -> warehouse on `Control`.
@@ -356,7 +371,7 @@ mod tests {
             left: false,
         });
         let word = |word| Message::Peer(PeerMessage { clock: Stamp(1), word });
-        let told = vec![Tentative { id: orders()[0].id, filled: Quantity(1) }];
+        let told = vec![Tentative { id: orders()[0].id, filled: Quantity(1), draw: None }];
         let (some, ask) = (Some(hello.clone()), TradeAsk { orders: orders(), told, ..TradeAsk::default() });
         let copies = ReplicaAsk { orders: vec![0; 77], hello: some.clone(), ..ReplicaAsk::default() };
         let roster_weight = hello.roster.weight();

@@ -142,6 +142,17 @@ pub struct Seat {
     pub licence: Option<Box<Licence>>,
 }
 
+/// A term that ended with goods set aside, which are free when it is reported what it sold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frozen {
+    /// The term.
+    pub term: Term,
+    /// Who held it.
+    pub trader: PeerId,
+    /// Its partner; 0 if it had none.
+    pub partner: PeerId,
+}
+
 /// Who holds the offices, as told to everyone. The higher (`generation`, `seq`, `version`) wins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Roster {
@@ -161,13 +172,16 @@ pub struct Roster {
     pub mode: Consistency,
     /// Peers that are not to stand for an office now.
     pub passed_over: Vec<PeerId>,
+    /// Terms whose stores are to report.
+    pub frozen: Vec<Frozen>,
 }
 
 impl Roster {
     /// Upper estimate of its bytes in memory.
     pub(crate) fn weight(&self) -> usize {
         let addrs: usize = self.seats().map(|seat| seat.addr.len()).sum();
-        size_of::<Roster>() + addrs + self.passed_over.len() * size_of::<PeerId>()
+        let frozen = self.frozen.len() * size_of::<Frozen>();
+        size_of::<Roster>() + addrs + frozen + self.passed_over.len() * size_of::<PeerId>()
     }
 
     /// The seat of an office.

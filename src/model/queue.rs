@@ -5,6 +5,7 @@
 //! - an order is held once, by its id, and either waits or is in flight;
 //! - `take` never gives an order while one with a smaller key waits, whatever its product. One index over all products
 //!   is therefore enough: what it gives is also in order per product, and no product waits behind another's head;
+//! - orders that this trader has decided go before those that the warehouse decides, in the order of the decisions;
 //! - void orders pass the queues: they are taken first. A void takes the place of the order that it gives up, for both
 //!   have one id, hence one outcome.
 //!
@@ -30,8 +31,28 @@ pub enum Pushed {
 #[derive(Clone, Debug, Default)]
 pub struct Queue {
     orders: BTreeMap<OrderId, Order>,
-    waiting: BTreeSet<QueueKey>,
-    in_flight: BTreeSet<QueueKey>,
+    waiting: BTreeSet<Place>,
+    in_flight: BTreeSet<Place>,
+    /// Decided here, with when.
+    decided: BTreeMap<OrderId, u64>,
+    decisions: u64,
+}
+
+/// Where an order stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    Void(OrderId),
+    Decided(u64, OrderId),
+    Undecided(QueueKey),
+}
+
+impl Place {
+    fn id(&self) -> OrderId {
+        match self {
+            Place::Void(id) | Place::Decided(_, id) => *id,
+            Place::Undecided(key) => key.id,
+        }
+    }
 }
 
 impl Queue {
@@ -47,8 +68,36 @@ impl Queue {
             Some(held) => return Pushed::OtherContent(held),
         }
         self.orders.insert(order.id, order);
-        self.waiting.insert(order.place());
+        self.waiting.insert(self.place(&order));
         Pushed::New
+    }
+
+    /// An order that waits is decided: it goes behind those that were decided before.
+    pub(crate) fn decided(&mut self, id: OrderId) {
+        let Some(order) = self.orders.get(&id).copied().filter(|order| order.kind != OrderKind::Void) else {
+            return;
+        };
+        self.unplace(&order);
+        self.decisions += 1;
+        self.decided.insert(id, self.decisions);
+        self.waiting.insert(self.place(&order));
+    }
+
+    /// Nothing that is decided waits for its turn.
+    pub(crate) fn all_decided_sent(&self) -> bool {
+        !self
+            .waiting
+            .iter()
+            .find(|place| !matches!(place, Place::Void(_)))
+            .is_some_and(|place| matches!(place, Place::Decided(..)))
+    }
+
+    fn place(&self, order: &Order) -> Place {
+        match (order.kind, self.decided.get(&order.id)) {
+            (OrderKind::Void, _) => Place::Void(order.id),
+            (_, Some(nth)) => Place::Decided(*nth, order.id),
+            (_, None) => Place::Undecided(order.key()),
+        }
     }
 
     /// The first `max` waiting orders, voids first, then smallest (stamp, peer, number) first. They are in flight now.
@@ -58,7 +107,7 @@ impl Queue {
             && let Some(key) = self.waiting.pop_first()
         {
             self.in_flight.insert(key);
-            taken.push(self.orders[&key.id]);
+            taken.push(self.orders[&key.id()]);
         }
         taken
     }
@@ -104,13 +153,13 @@ impl Queue {
     /// How many orders, waiting or in flight, stand before this one: 0 for the first. O(n), for `status`.
     #[cfg(test)]
     pub(crate) fn rank(&self, id: OrderId) -> Option<usize> {
-        let key = self.get(id)?.place();
+        let key = self.place(self.get(id)?);
         Some(self.waiting.range(..key).count() + self.in_flight.range(..key).count())
     }
 
     /// All orders in queue order, waiting and in flight.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Order> {
-        self.waiting.union(&self.in_flight).map(|key| &self.orders[&key.id])
+        self.waiting.union(&self.in_flight).map(|key| &self.orders[&key.id()])
     }
 
     /// Each order stands in one place, at its key.
@@ -119,7 +168,7 @@ impl Queue {
     /// Says what does not hold.
     pub(crate) fn invariants(&self) -> Result<(), String> {
         let stands = |order: &Order| {
-            let key = order.place();
+            let key = self.place(order);
             self.waiting.contains(&key) != self.in_flight.contains(&key)
         };
         match self.orders.values().find(|order| !stands(order)) {
@@ -134,8 +183,9 @@ impl Queue {
     }
 
     fn unplace(&mut self, order: &Order) {
-        let key = order.place();
+        let key = self.place(order);
         let was_placed = self.in_flight.remove(&key) || self.waiting.remove(&key);
+        self.decided.remove(&order.id);
         assert!(was_placed, "{} was held but neither waited nor was in flight", order.id);
     }
 }

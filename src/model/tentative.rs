@@ -9,7 +9,16 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::row::OutcomeKind;
-use crate::types::{Order, OrderId, OrderKind, Quantity};
+use crate::types::{Order, OrderId, OrderKind, Quantity, Term};
+
+/// On which allotment an answer draws: then it is booked as it was told, whatever else happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Draw {
+    /// The term that the goods were set aside for.
+    pub term: Term,
+    /// Counts what that term's trader has answered, from 1.
+    pub nth: u64,
+}
 
 /// A tentative answer to one order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -18,6 +27,23 @@ pub struct Tentative {
     pub id: OrderId,
     /// Pieces bought or deposited; 0: sold out.
     pub filled: Quantity,
+    /// The goods that it was told of; none if it is from a cache.
+    pub draw: Option<Draw>,
+}
+
+/// As an earlier version wrote it, which told from caches alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Undrawn {
+    /// Which order.
+    pub id: OrderId,
+    /// Pieces bought or deposited; 0: sold out.
+    pub filled: Quantity,
+}
+
+impl From<Undrawn> for Tentative {
+    fn from(Undrawn { id, filled }: Undrawn) -> Tentative {
+        Tentative { id, filled, draw: None }
+    }
 }
 
 impl Tentative {
@@ -56,8 +82,8 @@ pub(crate) fn agrees(told: Quantity, kind: OutcomeKind, filled: Quantity) -> boo
 }
 
 /// Tentative answers by their orders.
-pub(crate) fn by_order(told: &[Tentative]) -> BTreeMap<OrderId, Quantity> {
-    told.iter().map(|it| (it.id, it.filled)).collect()
+pub(crate) fn by_order(told: &[Tentative]) -> BTreeMap<OrderId, Tentative> {
+    told.iter().map(|it| (it.id, *it)).collect()
 }
 
 #[cfg(test)]
@@ -88,18 +114,22 @@ mod tests {
     #[test]
     fn what_is_told_follows_from_the_order_and_the_pieces() {
         let buy = order(4, 1, OrderKind::Buy { partial: true }, 0, 3);
-        let kind = |filled| Tentative { id: buy.id, filled: Quantity(filled) }.kind(&buy);
+        let kind = |filled| Tentative { id: buy.id, filled: Quantity(filled), draw: None }.kind(&buy);
         assert_eq!(
             [kind(0), kind(1), kind(3)].map(OutcomeKind::name),
             ["sold_out", "partly_bought", "bought"]
         );
         let whole = Order { kind: OrderKind::Buy { partial: false }, ..buy };
         let sell = Order { kind: OrderKind::Sell, ..buy };
-        let fits =
-            |order: &Order| [0, 1, 3, 4].map(|n| Tentative { id: buy.id, filled: Quantity(n) }.fits(order));
+        let fits = |order: &Order| {
+            [0, 1, 3, 4].map(|n| Tentative { id: buy.id, filled: Quantity(n), draw: None }.fits(order))
+        };
         assert_eq!(fits(&buy), [true, true, true, false]);
         assert_eq!(fits(&whole), [true, false, true, false]);
         assert_eq!(fits(&sell), [false, false, true, false]);
-        assert_eq!(Tentative { id: sell.id, filled: Quantity(3) }.kind(&sell), OutcomeKind::Deposited);
+        assert_eq!(
+            Tentative { id: sell.id, filled: Quantity(3), draw: None }.kind(&sell),
+            OutcomeKind::Deposited
+        );
     }
 }

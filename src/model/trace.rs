@@ -2,12 +2,12 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use super::call::{Answer, Ask};
+use super::call::{Answer, Ask, SalesReport};
 use super::happening::What;
 use super::hello::Hello;
 use super::market::NotTaken;
 use super::message::{
-    ControlDown, ControlUp, Message, PeerWord, ReplicaAnswer, ReplicaAsk, SettleAnswer, SettleAsk,
+    ControlDown, ControlUp, GoodsWord, Message, PeerWord, ReplicaAnswer, ReplicaAsk, SettleAnswer, SettleAsk,
     TradeAnswer, TradeAsk,
 };
 use super::offices::{Roster, Seat};
@@ -88,6 +88,9 @@ impl Display for TradeAnswer {
 impl Display for SettleAsk {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "settle term {}{}", self.term, greeting(self.hello.as_deref()))?;
+        for (product, pieces) in &self.wants {
+            write!(f, " wants {pieces} of {product}")?;
+        }
         if self.orders.is_empty() {
             return Ok(());
         }
@@ -102,7 +105,20 @@ impl Display for SettleAnswer {
         if let Some(why) = self.refused {
             write!(f, " refused {why:?}")?;
         }
+        self.goods.iter().try_for_each(|word| word.fmt(f))?;
         roster(f, self.roster.as_deref())
+    }
+}
+
+impl Display for GoodsWord {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        for (product, pieces) in &self.allotted {
+            match pieces {
+                Some(pieces) => write!(f, " allotted {pieces} of {product} after {}", self.decided)?,
+                None => write!(f, " closed {product}")?,
+            }
+        }
+        self.recall.iter().try_for_each(|product| write!(f, " recalls {product}"))
     }
 }
 
@@ -215,6 +231,12 @@ impl Display for Ask {
             Ask::Leave => f.write_str("leave"),
             Ask::ResignByHand(to) => write!(f, "resign by hand to {to}"),
             Ask::Mode(mode) => write!(f, "mode {}", mode.name()),
+            Ask::Complete(hello, report) => {
+                let SalesReport { term, orders, told, last } = &**report;
+                let end = if *last { ", all" } else { "" };
+                write!(f, "sales of term {term} by {}{}{}{end}", hello.peer, Orders(orders), Early(told))
+            }
+            Ask::Release(term) => write!(f, "release term {term}"),
         }
     }
 }
@@ -243,6 +265,7 @@ impl Display for Answer {
             }
             Answer::Resigned(Some((office, term))) => write!(f, "resigned {office} term {term}"),
             Answer::Resigned(None) => f.write_str("not in office"),
+            Answer::Released(freed) => write!(f, "released {} goods", freed.len()),
             Answer::Mode(before, None) => write!(f, "{} already", before.name()),
             Answer::Mode(before, Some(row)) => write!(f, "{} until row {row}", before.name()),
         }

@@ -21,6 +21,7 @@ pub mod nodes;
 pub mod order;
 pub mod output;
 pub(crate) mod progress;
+pub mod release;
 pub mod resign;
 mod retry;
 mod rig;

@@ -13,7 +13,7 @@ const fn column(key: &'static str, show: Show) -> Column {
 }
 
 /// All keys of a ledger row, in their order; `error` only in rows that cannot be read.
-pub(crate) const LEDGER_COLUMNS: [Column; 33] = [
+pub(crate) const LEDGER_COLUMNS: [Column; 34] = [
     column("seq", Show::Number),
     column("time", Show::Time),
     column("clock", Show::Number),
@@ -42,6 +42,7 @@ pub(crate) const LEDGER_COLUMNS: [Column; 33] = [
     column("epoch", Show::Number),
     column("key", Show::Text),
     column("batch", Show::Number),
+    column("decision", Show::Number),
     column("block", Show::Number),
     column("block_hash", Show::Text),
     column("generation", Show::Number),
@@ -181,6 +182,9 @@ impl<M: Members> RowWriter<'_, M> {
                 self.row.number("filled", slices.iter().map(|slice| slice.quantity.0).sum());
                 self.holder(*trader, *term);
             }
+            Record::Adopt { decision, .. } if decision.order.kind == OrderKind::Sell => {
+                self.deposit(decision)
+            }
             Record::Adopt { decision, of, unit_price, commission_percent, slices } => {
                 self.sale(decision, *unit_price, *commission_percent, slices, Some(*of));
             }
@@ -268,7 +272,10 @@ impl<M: Members> RowWriter<'_, M> {
         if let Some(Term(of)) = of {
             self.row.number("partner_term", of);
         }
-        self.row.number("batch", decision.batch.0);
+        match decision.batch.decision() {
+            Some(nth) => self.row.number("decision", nth),
+            None => self.row.number("batch", decision.batch.0),
+        }
     }
 
     fn holder(&mut self, trader: PeerId, term: Term) {

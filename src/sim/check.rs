@@ -10,7 +10,7 @@ use crate::model::fold::{Stored, Tree};
 use crate::model::offices::Offices;
 use crate::model::peer::entry::Entry;
 use crate::model::row::{Outcome, Record};
-use crate::types::{Generation, Order, OrderId, PeerId, Seq, node_name};
+use crate::types::{Generation, Office, Order, OrderId, PeerId, Seq, node_name};
 
 /// Failed cases that are told of each check.
 const EXAMPLES_MAX: usize = 2;
@@ -97,18 +97,19 @@ fn blocks<R: Stored>(store: &dyn StoreRead, log: Tree) -> Result<Vec<Block<R>>, 
     pairs.iter().map(decode).collect()
 }
 
-/// A term is ended by the word of its own peer, of the present holder of the other office, of a peer to whom the very
-/// next row grants the office, or of the warehouse before it changes the mode.
+/// A term is ended by the word of its own peer, of the present holder of the other office, of a peer to whom the next row
+/// that is no fence grants the office, or the first of the two, or of the warehouse before it changes the mode.
 pub(super) fn fenced_by_who_may(rows: &[(Record, Option<Outcome>)]) -> Result<(), Failure> {
     let mut offices = Offices::default();
     for (nth, (record, _)) in (1..).zip(rows) {
         let mut behind = rows[nth as usize..].iter().map(|(record, _)| record);
-        let next = behind.clone().next();
-        let mode = behind.find(|record| !matches!(record, Record::Fence { .. }));
+        let next = behind.find(|record| !matches!(record, Record::Fence { .. }));
         if let Record::Fence { office, trader, term, by, .. } = record {
             let is_partner = offices.held_by(*by).is_some_and(|own| own.office != *office);
-            let granted = matches!(next, Some(Record::Office { office: to, trader, .. }) if (to, trader) == (office, by));
-            let mode_follows = *by == PeerId::WAREHOUSE && matches!(mode, Some(Record::Mode { .. }));
+            let takes = |to: &Office| to == office || *to == Office::Primary;
+            let granted =
+                matches!(next, Some(Record::Office { office: to, trader, .. }) if takes(to) && trader == by);
+            let mode_follows = *by == PeerId::WAREHOUSE && matches!(next, Some(Record::Mode { .. }));
             if by != trader && !is_partner && !granted && !mode_follows {
                 let why =
                     format!("row {nth}: term {term} of {trader} was fenced by {by}, which held no office");
@@ -155,8 +156,7 @@ mod tests {
     use super::*;
     use crate::model::row::OutcomeKind;
     use crate::types::{
-        Consistency, Money, Number, Office, OrderKind, ProcessId, ProductId, Quantity, Stamp, Term,
-        WallMicros,
+        Consistency, Money, Number, OrderKind, ProcessId, ProductId, Quantity, Stamp, Term, WallMicros,
     };
 
     fn outcome(filled: u64) -> Outcome {

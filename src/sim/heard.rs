@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::check::{Failure, Told, told_is_done};
-use crate::model::row::Outcome;
+use crate::model::row::{Outcome, OutcomeKind};
 use crate::model::tentative::{Tentative, agrees};
-use crate::types::{Generation, OrderId, PeerId, Seq, node_name};
+use crate::types::{Generation, OrderId, PeerId, Seq, Term, node_name};
 
 /// An answer that came before its order was settled.
 pub(super) struct ToldEarly {
@@ -48,11 +48,14 @@ impl Heard {
         done: &BTreeMap<OrderId, Outcome>,
         is_lost: impl Fn(Generation, Seq) -> bool,
         is_forgotten: impl Fn(OrderId) -> bool,
+        is_released: impl Fn(Term) -> bool,
     ) -> Result<(), Failure> {
         told_is_done(&self.told, done, &is_lost)?;
-        for ToldEarly { peer, answer: Tentative { id, filled }, generation } in &self.early {
+        for ToldEarly { peer, answer: Tentative { id, filled, draw }, generation } in &self.early {
             let row = done.get(id);
-            let kept = row.is_some_and(|row| agrees(*filled, row.kind, row.filled));
+            let firm = draw.is_some_and(|draw| !is_released(draw.term));
+            let holds = |row: &Outcome| agrees(*filled, row.kind, row.filled);
+            let kept = row.is_some_and(|row| holds(row) && !(firm && row.kind == OutcomeKind::Reversed));
             if kept || is_lost(*generation, Seq(u64::MAX)) || is_forgotten(*id) {
                 continue;
             }
@@ -68,7 +71,7 @@ impl Heard {
 mod tests {
     use super::*;
     use crate::model::row::{Decision, Record};
-    use crate::types::{Batch, Number, Order, OrderKind, ProductId, Quantity, Stamp, Term, WallMicros};
+    use crate::types::{Batch, Number, Order, OrderKind, ProductId, Quantity, Stamp, WallMicros};
 
     #[test]
     fn what_is_told_early_binds() {
@@ -81,9 +84,9 @@ mod tests {
         let done = BTreeMap::from([(order.id, outcome)]);
         let check = |filled, lost, forgotten| {
             let mut heard = Heard::default();
-            let answer = Tentative { id: order.id, filled: Quantity(filled) };
+            let answer = Tentative { id: order.id, filled: Quantity(filled), draw: None };
             heard.told_early(ToldEarly { peer: order.id.peer, answer, generation: Generation::default() });
-            heard.is_done(&done, |_, _| lost, |_| forgotten).map_err(|failure| failure.check)
+            heard.is_done(&done, |_, _| lost, |_| forgotten, |_| false).map_err(|failure| failure.check)
         };
         let filled = order.quantity.0;
         assert_eq!(check(filled, false, false), Ok(()));

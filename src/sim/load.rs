@@ -83,7 +83,7 @@ pub(super) fn takes_ms(seed: u64) -> u64 {
 }
 
 fn mode(seed: u64) -> Consistency {
-    Chance::of(seed, "mode").pick(&[Consistency::Cacheless, Consistency::Cached])
+    Chance::of(seed, "mode").pick(&Consistency::ALL)
 }
 
 fn goods(chance: &mut Chance) -> Vec<(String, Quantity, Money)> {

@@ -11,6 +11,7 @@ use crate::model::row::Record;
 use crate::model::step::{CallId, Effect, Input};
 use crate::types::{PeerId, Seq};
 
+use super::frozen::Frozen;
 use super::network::Process;
 use super::sights::Sights;
 
@@ -125,11 +126,33 @@ pub enum Mark {
     Oversold,
     /// An order that was answered from a cache came to its home with that answer, from another store.
     ToldElsewhere,
+    /// Goods were set aside for a term.
+    Allotted,
+    /// Goods that were set aside were given back.
+    GivenBack,
+    /// A trader was asked to give goods back.
+    Recalled,
+    /// A peer was told from an allotment.
+    ToldFromAllotment,
+    /// What an ended term had decided was booked.
+    SaleAdopted,
+    /// What a term had sold was reported by its own trader.
+    ReportedByTrader,
+    /// What a term had sold was reported by the partner.
+    ReportedByPartner,
+    /// Orders of an ended term were reported by a process that had held no office.
+    ReportedByRestarted,
+    /// A term was reported when there had been others since.
+    ReportedLate,
+    /// A term was reported though one of the two stores that had its sales was lost.
+    ReportedWithOneStore,
+    /// Both stores were lost: the goods of a term were released.
+    Released,
 }
 
 impl Mark {
     /// All there are.
-    pub(crate) const ALL: [Mark; 54] = [
+    pub(crate) const ALL: [Mark; 65] = [
         Mark::Grant,
         Mark::Fence,
         Mark::Pair,
@@ -184,6 +207,17 @@ impl Mark {
         Mark::ToldEarly,
         Mark::Oversold,
         Mark::ToldElsewhere,
+        Mark::Allotted,
+        Mark::GivenBack,
+        Mark::Recalled,
+        Mark::ToldFromAllotment,
+        Mark::SaleAdopted,
+        Mark::ReportedByTrader,
+        Mark::ReportedByPartner,
+        Mark::ReportedByRestarted,
+        Mark::ReportedLate,
+        Mark::ReportedWithOneStore,
+        Mark::Released,
     ];
 
     /// As printed.
@@ -243,6 +277,17 @@ impl Mark {
             Mark::ToldEarly => "told early",
             Mark::Oversold => "oversold",
             Mark::ToldElsewhere => "told by another",
+            Mark::Allotted => "allotted",
+            Mark::GivenBack => "given back",
+            Mark::Recalled => "recalled",
+            Mark::ToldFromAllotment => "told from allotment",
+            Mark::SaleAdopted => "sale adopted",
+            Mark::ReportedByTrader => "reported by trader",
+            Mark::ReportedByPartner => "reported by partner",
+            Mark::ReportedByRestarted => "reported by restarted",
+            Mark::ReportedLate => "reported late",
+            Mark::ReportedWithOneStore => "reported with one store",
+            Mark::Released => "released",
         }
     }
 }
@@ -259,6 +304,7 @@ pub(super) struct Marks {
     /// Outcomes that the warehouse has given, by their row.
     given: BTreeSet<Seq>,
     sights: Sights,
+    frozen: Frozen,
 }
 
 impl Marks {
@@ -281,7 +327,7 @@ impl Marks {
 
     /// What a machine wants done.
     pub(crate) fn effect(&mut self, from: Process, effect: &Effect) {
-        for mark in self.sights.effect(from, effect) {
+        for mark in self.sights.effect(from, effect).into_iter().chain(self.frozen.effect(effect)) {
             self.mark(mark);
         }
         match effect {
@@ -326,7 +372,7 @@ impl Marks {
 
     /// A row of the ledger.
     pub(crate) fn row(&mut self, record: &Record) {
-        if let Some(mark) = self.sights.row(record) {
+        for mark in self.sights.row(record).into_iter().chain(self.frozen.row(record)) {
             self.mark(mark);
         }
         match record {

@@ -25,6 +25,7 @@ mod diagram;
 mod disks;
 mod engine;
 mod faults;
+mod frozen;
 mod heard;
 mod lag;
 mod line;

@@ -48,6 +48,21 @@ number!(
     /// Number of a settle batch of one trader's term, from 1.
     Batch(u64)
 );
+impl Batch {
+    /// Above all numbers of batches.
+    const DECISIONS: u64 = 1 << 40;
+
+    /// In the place of a batch: the how-manieth decision of its trader's term an order is, from 1.
+    pub(crate) fn of_decision(nth: u64) -> Batch {
+        Batch(Batch::DECISIONS.saturating_add(nth))
+    }
+
+    /// The number of the trader's decision, if it was one.
+    pub(crate) fn decision(self) -> Option<u64> {
+        self.0.checked_sub(Batch::DECISIONS).filter(|nth| *nth > 0)
+    }
+}
+
 number!(
     /// Tells the stores of one peer apart: (generation, count). The first store of a market's peer has epoch 0, and each
     /// later one a greater epoch.

@@ -10,7 +10,7 @@ pub(crate) mod status;
 /// Version of what nodes say to each other. It stands in hellos and in the opening of a session; absent it is 1. Nodes of
 /// two versions do not talk, and say so: a market is taken to another build node by node, and a node that meets the other
 /// version meanwhile asks again at its usual pace.
-pub(crate) const WIRE_VERSION: u32 = 3;
+pub(crate) const WIRE_VERSION: u32 = 4;
 
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
 mod proto {

@@ -63,6 +63,8 @@ fn denied_code(denied: &Denied) -> (Code, &'static str) {
         Denied::Held { .. } => (Code::FailedPrecondition, "HELD"),
         Denied::NotPresent(_) => (Code::FailedPrecondition, "NOT_PRESENT"),
         Denied::PassedOver(_) => (Code::FailedPrecondition, "PASSED_OVER"),
+        Denied::NotReporter(_) => (Code::PermissionDenied, "NOT_REPORTER"),
+        Denied::ClockAhead(_) => (Code::OutOfRange, "CLOCK_AHEAD"),
         Denied::NotPartner(_) => (Code::PermissionDenied, "NOT_PARTNER"),
         Denied::OtherCluster { .. } => (Code::FailedPrecondition, OTHER_CLUSTER),
         Denied::OlderCopy { .. } => (Code::FailedPrecondition, OLDER_COPY),

@@ -48,7 +48,7 @@ fn refused(cwd: &Path, line: &str, code: i32, named: &[&str]) {
 #[test]
 fn what_was_typed_wrong_is_named() {
     let cwd = tempfile::tempdir().unwrap();
-    let cases: [(&str, &[&str]); 42] = [
+    let cases: [(&str, &[&str]); 44] = [
         ("buy fish=0", &["'fish=0'", "at least 1"]),
         ("buy fish=-3", &["'fish=-3'"]),
         ("buy fish=1000001", &["'fish=1000001'", "limit of 1000000"]),
@@ -78,10 +78,12 @@ fn what_was_typed_wrong_is_named() {
         ("warehouse --suspect-after 2days", &["'2days'", "--suspect-after", "24h"]),
         ("peer --id 1 --heartbeat 100us", &["'100us'", "--heartbeat", "use 50ms"]),
         ("peer --id 1 --advertise 0.0.0.0:7701", &["'0.0.0.0:7701'", "--advertise", "10.0.0.7:7707"]),
-        ("up --consistency escrow", &["'escrow'", "not there yet", "cached"]),
-        ("mode escrow", &["'escrow'", "not there yet", "cached"]),
+        ("release --term 3", &["is lost", "--accept-loss"]),
+        ("release --accept-loss", &["--term"]),
+        ("release --term three --accept-loss", &["'three'", "--term"]),
+        ("mode strict", &["'strict'", "cached", "escrow"]),
         ("mode", &["<MODE>"]),
-        ("warehouse --consistency escrow", &["'escrow'", "cacheless"]),
+        ("warehouse --consistency strict", &["'strict'", "cacheless"]),
         ("up --consistency eventual", &["'eventual'", "cacheless"]),
         ("up --commission-percent 101", &["'101'", "--commission-percent"]),
         ("up --base-port 70000", &["'70000'", "--base-port"]),

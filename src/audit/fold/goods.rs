@@ -1,12 +1,12 @@
-//! Goods and lots: V01 (what came in = what went out + what is there) and V02 (never negative).
+//! Goods and lots: V01 (what came in = what went out + what is there, allotted or not) and V02 (never negative).
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
 use crate::audit::{Alarms, Check, Example};
 use crate::model::row::{Decision, Place, Reason, Record, Slice, initial_lot};
-use crate::types::{Consistency, OrderId, OrderKind, ProductId, Quantity};
+use crate::types::{Consistency, OrderId, OrderKind, ProductId, Quantity, Term};
 
 /// One product.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,21 +17,87 @@ pub(crate) struct ProductState {
     pub(crate) deposited: u64,
     /// Pieces sold.
     pub(crate) sold: u64,
-    /// What is left of each lot, oldest first.
+    /// What is left of each lot that is set aside for nobody, oldest first.
+    lots: Lots,
+    /// What is set aside, by term.
+    held: BTreeMap<Term, Lots>,
+}
+
+/// Lots with pieces left.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Lots {
     lots: VecDeque<(OrderId, u64)>,
     /// The sum over them.
     left: u64,
 }
 
 impl ProductState {
-    /// Pieces that are there: the sum over the lots.
+    /// Pieces that are there: the sum over all lots.
     pub(crate) fn on_hand(&self) -> u64 {
-        self.left
+        self.lots.left + self.allotted()
+    }
+
+    /// Pieces that are set aside for terms, present and ended.
+    pub(crate) fn allotted(&self) -> u64 {
+        self.held.values().map(|held| held.left).sum()
     }
 
     /// Lots with pieces left.
     pub(crate) fn lots(&self) -> usize {
-        self.lots.len()
+        self.lots.lots.len() + self.held.values().map(|held| held.lots.len()).sum::<usize>()
+    }
+
+    /// What a decision takes from or puts in: goods of its term if it was a trader's.
+    fn lots_of(&mut self, decision: &Decision) -> &mut Lots {
+        match decision.batch.decision() {
+            Some(_) => self.held.entry(decision.term).or_default(),
+            None => &mut self.lots,
+        }
+    }
+
+    /// Free lots become those of a term.
+    fn set_aside(&mut self, term: Term, slices: &[Slice]) -> Result<(), String> {
+        let held = self.held.entry(term).or_default();
+        slices.iter().try_for_each(|slice| {
+            held.put(slice.lot, slice.quantity.0);
+            self.lots.take(slice).map(drop)
+        })
+    }
+
+    /// A term gives lots back, its last ones; with nothing left it may not sell what it takes in.
+    fn take_back(&mut self, term: Term, slices: &[Slice]) -> Result<(), String> {
+        let held = self.held.get_mut(&term).ok_or_else(|| format!("term {term} had nothing of it"))?;
+        let mut back = Lots::default();
+        for slice in slices.iter().rev() {
+            let last = held.lots.pop_back();
+            if last != Some((slice.lot, slice.quantity.0)) {
+                return Err(format!("the last lot of term {term} was {last:?}"));
+            }
+            held.left -= slice.quantity.0;
+            back.left += slice.quantity.0;
+            back.lots.push_front((slice.lot, slice.quantity.0));
+        }
+        if held.lots.is_empty() {
+            self.held.remove(&term);
+        }
+        self.lots.put_back(back);
+        Ok(())
+    }
+
+    fn free(&mut self, term: Term) {
+        self.lots.put_back(self.held.remove(&term).unwrap_or_default());
+    }
+}
+
+impl Lots {
+    fn put_back(&mut self, back: Lots) {
+        self.left += back.left;
+        for (lot, pieces) in back.lots.into_iter().rev() {
+            match self.lots.front_mut() {
+                Some((first, left)) if *first == lot => *left += pieces,
+                _ => self.lots.push_front((lot, pieces)),
+            }
+        }
     }
 
     fn put(&mut self, lot: OrderId, pieces: u64) {
@@ -71,6 +137,10 @@ pub(crate) struct Price {
     pub(crate) oversold: u64,
     /// Orders that were refused, or filled in part, as they had been told, though there was more.
     pub(crate) undersold: u64,
+    /// Lots were set aside, and were put back where others are younger.
+    set_aside: bool,
+    /// Of a term it was accepted that what it sold is lost.
+    released: bool,
 }
 
 /// Stock of all products, by index.
@@ -89,6 +159,34 @@ impl Goods {
                 self.stock_after(place, decision, alarms)
             }
             Record::Reversal(decision) => self.reversal(place, decision, overtaken, alarms),
+            Record::Adopt { decision, slices, of, .. } => {
+                let drawn = decision.batch.decision().is_some() && decision.term == *of;
+                alarms
+                    .check(Check::Goods, drawn, || Example::row(place, "adopted of no decision of its term"));
+                match decision.order.kind {
+                    OrderKind::Sell => self.deposit(place, decision, alarms),
+                    _ => self.sale(place, decision, slices, alarms),
+                }
+            }
+            Record::Allotment { term, product, slices, .. } => {
+                self.1.set_aside = true;
+                let set_aside = |product: &mut ProductState| product.set_aside(*term, slices);
+                self.moved(place, *product, set_aside, alarms);
+            }
+            Record::Returned { term, product, slices, .. } => {
+                self.moved(place, *product, |product| product.take_back(*term, slices), alarms);
+            }
+            Record::Complete { of, .. } => self.0.iter_mut().for_each(|product| product.free(*of)),
+            Record::Released { term, .. } => {
+                self.1.released = true;
+                self.0.iter_mut().for_each(|product| product.free(*term));
+            }
+            Record::Restored { .. } => {
+                for product in &mut self.0 {
+                    let terms: Vec<Term> = product.held.keys().copied().collect();
+                    terms.into_iter().for_each(|term| product.free(term));
+                }
+            }
             Record::Mode { mode, .. } => self.1.cached |= *mode == Consistency::Cached,
             _ => {}
         }
@@ -104,9 +202,30 @@ impl Goods {
         self.0.get_mut(usize::from(product.0))
     }
 
+    /// Pieces go from the free ones to a term's, or back: they are there before and afterwards.
+    fn moved(
+        &mut self,
+        place: &Place,
+        product: ProductId,
+        how: impl FnOnce(&mut ProductState) -> Result<(), String>,
+        alarms: &mut Alarms,
+    ) {
+        let Some(state) = self.product(product) else {
+            return alarms.check(Check::Goods, false, || {
+                Example::row(place, format!("product {product} was never stocked"))
+            });
+        };
+        let before = state.on_hand();
+        let moved = how(state);
+        let after = state.on_hand();
+        alarms.check(Check::Goods, moved.is_ok() && before == after, || {
+            Example::row(place, moved.err().unwrap_or_else(|| format!("{before} pieces became {after}")))
+        });
+    }
+
     fn stocked(&mut self, quantity: Quantity) {
         let mut product = ProductState { stocked: quantity.0, ..ProductState::default() };
-        product.put(initial_lot(), quantity.0);
+        product.lots.put(initial_lot(), quantity.0);
         self.0.push(product);
     }
 
@@ -118,7 +237,7 @@ impl Goods {
         });
         if let Some(product) = self.product(order.product) {
             product.deposited += order.quantity.0;
-            product.put(order.id, order.quantity.0);
+            product.lots_of(decision).put(order.id, order.quantity.0);
         }
         self.stock_after(place, decision, alarms);
     }
@@ -127,13 +246,13 @@ impl Goods {
         let filled: u64 = slices.iter().map(|slice| slice.quantity.0).sum();
         let wrong = sale_against_order(decision, filled);
         alarms.check(Check::Goods, wrong.is_none(), || Example::row(place, wrong.unwrap_or_default()));
-        let cached = self.1.cached;
+        let (cached, any_lot) = (self.1.cached, self.1.set_aside);
         let mut undersold = false;
         if let Some(product) = self.product(decision.order.product) {
             product.sold += filled;
             for slice in slices {
-                let taken = product.take(slice);
-                alarms.check(Check::Goods, taken != Ok(false), || {
+                let taken = product.lots_of(decision).take(slice);
+                alarms.check(Check::Goods, any_lot || taken != Ok(false), || {
                     Example::row(place, format!("lot {} was not the oldest", slice.lot))
                 });
                 alarms.check(Check::NeverNegative, taken.is_ok(), || {
@@ -157,12 +276,13 @@ impl Goods {
     /// where that is there it must be booked.
     fn reversal(&mut self, place: &Place, decision: &Decision, overtaken: bool, alarms: &mut Alarms) {
         let order = &decision.order;
-        let (there, lots) = self.product(order.product).map_or((0, 0), |it| (it.on_hand(), it.lots()));
+        let free = |it: &mut ProductState| (it.lots.left, it.lots());
+        let (there, lots) = self.product(order.product).map_or((0, 0), free);
         let must = order.kind == (OrderKind::Buy { partial: false })
             && there >= order.quantity.0
             && lots <= crate::limits::SALE_LOTS_MAX
             && !overtaken;
-        let may = self.1.cached && order.kind != OrderKind::Void && !must;
+        let may = (self.1.cached || self.1.released) && order.kind != OrderKind::Void && !must;
         alarms.check(Check::Goods, may, || {
             Example::row(place, format!("taken back: {} asked, {there} there", order.quantity))
         });

@@ -98,11 +98,16 @@ impl JournalFold {
                 let generation = self.generation;
                 told.iter().for_each(|it| self.own.told_early(it.id.number, it.filled, generation));
             }
+            Entry::ToldEarlyUndrawn { told, .. } => {
+                let generation = self.generation;
+                told.iter().for_each(|it| self.own.told_early(it.id.number, it.filled, generation));
+            }
             // A mirror is a copy: what it holds counts where it was accepted, or once it is adopted.
             Entry::Mirrored { .. }
             | Entry::Adopted { .. }
             | Entry::Trimmed { .. }
             | Entry::AskedAgain { .. }
+            | Entry::TentativeUndrawn(_)
             | Entry::Tentative(_)
             | Entry::Licensed(_) => {}
         }

@@ -63,7 +63,7 @@ impl LedgerFold {
         self.offices.apply(place, record, alarms);
         self.sequence.apply(place, record, alarms);
         self.restores.apply(place, record, alarms);
-        reserved(place, record, alarms);
+        unwritten(place, record, alarms);
         outcome
     }
 
@@ -73,13 +73,9 @@ impl LedgerFold {
     }
 }
 
-/// Kinds that no node of this version writes: whatever wrote them, their effect cannot be judged.
-fn reserved(place: &Place, record: &Record, alarms: &mut Alarms) {
-    let unjudged = matches!(
-        record,
-        Record::Allotment { .. } | Record::Adopt { .. } | Record::Complete { .. } | Record::Conflict(_)
-    );
-    alarms.check(Check::Readable, !unjudged, || {
+/// A kind that no node writes: whatever wrote it, its effect cannot be judged.
+fn unwritten(place: &Place, record: &Record, alarms: &mut Alarms) {
+    alarms.check(Check::Readable, !matches!(record, Record::Conflict(_)), || {
         Example::row(place, format!("a {} row, which no node of this version writes", record.kind()))
     });
 }

@@ -1,5 +1,7 @@
 //! Offices: V09, every write's term is the present grant at its place in the ledger, and an office has one holder.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::audit::{Alarms, Check, Example};
@@ -25,6 +27,8 @@ pub(crate) struct Offices {
     /// They are partners.
     pub(crate) paired: bool,
     terms: Term,
+    /// Who held the terms that had goods set aside.
+    holders: BTreeMap<Term, PeerId>,
 }
 
 impl Offices {
@@ -61,8 +65,41 @@ impl Offices {
                     Example::row(place, "the mode was changed during a term")
                 });
             }
+            Record::Allotment { trader, term, .. } => {
+                self.holders.insert(*term, *trader);
+                let pair = self.paired && self.is_present(*trader, *term);
+                alarms.check(Check::Fencing, pair, || {
+                    Example::row(place, "goods were set aside for a term that is none of a pair's")
+                });
+            }
+            Record::Returned { trader, term, .. } => {
+                alarms.check(Check::Fencing, self.is_present(*trader, *term), || {
+                    Example::row(place, "goods were given back under a term that is no present grant")
+                });
+            }
+            Record::Adopt { decision, of, .. } => self.ended(place, decision.trader, *of, alarms),
+            Record::Complete { of, .. } => self.ends(place, *of, alarms),
+            Record::Released { term, .. } => self.ends(place, *term, alarms),
             _ => self.written(place, record, alarms),
         }
+    }
+
+    fn is_present(&self, trader: PeerId, term: Term) -> bool {
+        Office::BOTH.into_iter().any(|office| self.is(office, trader, term))
+    }
+
+    /// What was set aside for a term is booked by others only when the term has ended, and before its last word.
+    fn ended(&self, place: &Place, trader: PeerId, term: Term, alarms: &mut Alarms) {
+        let ended = self.holders.get(&term) == Some(&trader) && !self.is_present(trader, term);
+        alarms.check(Check::Fencing, ended, || {
+            Example::row(place, format!("term {term} of {trader} did not end with goods set aside"))
+        });
+    }
+
+    fn ends(&mut self, place: &Place, term: Term, alarms: &mut Alarms) {
+        let trader = self.holders.get(&term).copied().unwrap_or_default();
+        self.ended(place, trader, term, alarms);
+        self.holders.remove(&term);
     }
 
     fn slot(&mut self, office: Office) -> &mut Option<Holder> {
@@ -111,7 +148,7 @@ impl Offices {
         let Some(decision) = record.decision() else { return };
         let (trader, term) = (decision.trader, decision.term);
         let own = matches!(record, Record::Void { .. }) && term == Term(0) && trader == PeerId::WAREHOUSE;
-        let granted = Office::BOTH.into_iter().any(|office| self.is(office, trader, term));
+        let granted = self.is_present(trader, term);
         alarms.check(Check::Fencing, own || granted, || {
             Example::row(place, format!("settled by {trader} under term {term}, which is no present grant"))
         });

@@ -11,6 +11,8 @@ use crate::types::{Batch, Epoch, Number, Order, PeerId, ProductId, QueueKey, Sta
 /// Batches of one term whose rows may still come: a step takes several, and a new one may begin before another ends.
 const BATCHES_KEPT: u64 = 64;
 
+const BY_NUMBER: &str = "the order of its peer's numbers";
+
 /// What the next row is compared with.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Sequence {
@@ -20,6 +22,8 @@ pub(crate) struct Sequence {
     numbers: BTreeMap<(PeerId, Epoch, ProductId), Number>,
     clock: Stamp,
     stamp_seen: Stamp,
+    /// The last decision of each trader's term.
+    decisions: BTreeMap<(PeerId, Term), u64>,
 }
 
 impl Sequence {
@@ -37,10 +41,29 @@ impl Sequence {
     pub(super) fn apply(&mut self, place: &Place, record: &Record, alarms: &mut Alarms) {
         self.clocks(place, record, alarms);
         match (record, record.decision()) {
-            // What moves nothing may come late.
-            (Record::Void { .. } | Record::Reversal(_), _) | (_, None) => {}
-            (_, Some(decision)) => self.ordered(place, decision, alarms),
+            // What moves nothing may come late, and so may what an ended term had decided.
+            (Record::Void { .. } | Record::Reversal(_) | Record::Adopt { .. }, _) | (_, None) => {}
+            (_, Some(decision)) => match decision.batch.decision() {
+                Some(nth) => self.decided(place, decision, nth, alarms),
+                None => self.ordered(place, decision, alarms),
+            },
         }
+    }
+
+    /// What a trader has decided is by its decisions, whatever its product, and by its peer's numbers.
+    fn decided(&mut self, place: &Place, decision: &Decision, nth: u64, alarms: &mut Alarms) {
+        let before = self.decisions.insert((decision.trader, decision.term), nth);
+        let by_number = self.by_number(&decision.order);
+        alarms.check(Check::Order, before.is_none_or(|before| before < nth) && by_number, || {
+            let rule = if by_number { "the order of its trader's decisions" } else { BY_NUMBER };
+            Example::row(place, format!("order {} breaks {rule}", decision.order.id))
+        });
+    }
+
+    /// A peer's orders of a good come by their numbers.
+    fn by_number(&mut self, order: &Order) -> bool {
+        let place_of = (order.id.peer, order.id.number.epoch(), order.product);
+        self.numbers.insert(place_of, order.id.number).is_none_or(|before| before < order.id.number)
     }
 
     fn clocks(&mut self, place: &Place, record: &Record, alarms: &mut Alarms) {
@@ -67,14 +90,12 @@ impl Sequence {
         while batches.first_key_value().is_some_and(|((batch, _), _)| *batch < oldest) {
             batches.pop_first();
         }
-        let place_of = (order.id.peer, order.id.number.epoch(), order.product);
-        let by_number =
-            self.numbers.insert(place_of, order.id.number).is_none_or(|before| before < order.id.number);
+        let by_number = self.by_number(order);
         alarms.check(Check::Order, in_block && in_batch && by_number, || {
             let rule = match (in_block, in_batch) {
                 (false, _) => "stamp order within its block",
                 (_, false) => "stamp order within its batch",
-                _ => "the order of its peer's numbers",
+                _ => BY_NUMBER,
             };
             Example::row(place, format!("order {} breaks {rule}", order.id))
         });

@@ -72,7 +72,8 @@ pub(crate) struct Sessions {
     first: Epoch,
     /// Epochs of this generation end before this one.
     end: Epoch,
-    /// The market answered from caches, at some time: what was told is booked, also of a closed epoch.
+    /// The market answered from caches, at some time, or the goods of a term were released: what was told is booked, also
+    /// of a closed epoch.
     cached: bool,
 }
 
@@ -97,11 +98,13 @@ impl Sessions {
                 (self.first, self.end) = (generation.first_epoch(), generation.end_of_epochs());
             }
             Record::Mode { mode, .. } => self.cached |= *mode == Consistency::Cached,
+            Record::Released { .. } => self.cached = true,
             _ => {}
         }
         if let Some(decision) = record.decision() {
             let void = matches!(record, Record::Void { .. });
-            self.decided(place, decision.order.id, (void, void || self.cached), alarms);
+            let told = self.cached || decision.batch.decision().is_some();
+            self.decided(place, decision.order.id, (void, void || told), alarms);
         }
     }
 

@@ -1,12 +1,12 @@
 //! How a record changes the state: the only place that does.
 
-use std::collections::VecDeque;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::{Lot, Market, Shelf};
 use crate::model::row::{Decision, Outcome, OutcomeKind, Record, Slice, initial_lot, split};
 use crate::model::session::{Decided, is_lost};
-use crate::types::{Epoch, Hash, Money, Order, OrderId, PeerId, Quantity, Seq, WallMicros};
+use crate::types::{Epoch, Hash, Money, Order, OrderId, OrderKind, PeerId, Quantity, Seq, WallMicros};
 
 impl Market {
     /// Takes a record in. If it decides an order, gives the outcome.
@@ -18,21 +18,32 @@ impl Market {
             Record::Stocked { name, quantity, unit_price, .. } => {
                 self.stock(seq, name, *quantity, *unit_price)
             }
-            Record::Deposit(decision) => self.book_deposit(seq, &decision.order),
+            Record::Deposit(decision) => self.book_deposit(seq, decision),
             Record::Sale { decision, unit_price, commission_percent, slices } => {
                 self.book_sale(seq, decision, *unit_price, *commission_percent, slices);
             }
             Record::Session { peer: PeerId::WAREHOUSE, key, .. } => self.keys.extend(*key),
             Record::Session { peer, epoch, store, .. } => self.open(*peer, *epoch, *store),
+            Record::Adopt { decision, slices, .. } if decision.order.kind == OrderKind::Sell => {
+                debug_assert!(slices.is_empty());
+                self.book_deposit(seq, decision);
+            }
+            Record::Adopt { decision, unit_price, commission_percent, slices, .. } => {
+                self.book_sale(seq, decision, *unit_price, *commission_percent, slices);
+            }
             Record::Restored { generation, .. } => {
                 self.generation = *generation;
                 self.offices.apply(seq, record);
+                self.apply_allotment(record);
             }
             Record::Mode { mode, .. } => {
                 self.mode = *mode;
                 self.offices.apply(seq, record);
             }
-            _ => self.offices.apply(seq, record),
+            _ => {
+                self.offices.apply(seq, record);
+                self.apply_allotment(record);
+            }
         }
         let outcome = record.outcome(seq, time)?;
         self.totals.outcomes += 1;
@@ -45,12 +56,20 @@ impl Market {
     }
 
     fn book_sale(&mut self, seq: Seq, decision: &Decision, unit_price: Money, percent: u8, slices: &[Slice]) {
+        self.count_decided(decision);
         let shelf = &mut self.shelves[decision.order.product.0 as usize];
-        for slice in slices {
-            take(&mut shelf.lots, slice);
-            shelf.on_hand.0 -= slice.quantity.0;
-            shelf.sold.0 += slice.quantity.0;
-        }
+        let pieces: u64 = slices.iter().map(|slice| slice.quantity.0).sum();
+        let lots = match decision.batch.decision() {
+            None => &mut shelf.lots,
+            Some(_) => {
+                let held = shelf.held.entry(decision.term).or_default();
+                held.pieces.0 -= pieces;
+                &mut held.lots
+            }
+        };
+        slices.iter().for_each(|slice| take(lots, slice));
+        shelf.on_hand.0 -= pieces;
+        shelf.sold.0 += pieces;
         shelf.changed = seq;
         let money = split(unit_price, percent, slices);
         self.accounts.entry(decision.order.id.peer).or_default().paid += money.amount;
@@ -60,9 +79,15 @@ impl Market {
         }
     }
 
-    fn book_deposit(&mut self, seq: Seq, order: &Order) {
-        let shelf = &mut self.shelves[order.product.0 as usize];
-        shelf.lots.push_back(Lot { id: order.id, quantity: order.quantity });
+    /// What a trader has decided goes to its allotment.
+    fn book_deposit(&mut self, seq: Seq, decision: &Decision) {
+        self.count_decided(decision);
+        let (order, shelf) = (&decision.order, &mut self.shelves[decision.order.product.0 as usize]);
+        let lot = Lot { id: order.id, quantity: order.quantity };
+        match decision.batch.decision() {
+            None => shelf.lots.push_back(lot),
+            Some(_) => shelf.held.entry(decision.term).or_default().put(lot),
+        }
         shelf.on_hand.0 += order.quantity.0;
         shelf.deposited.0 += order.quantity.0;
         shelf.changed = seq;
@@ -75,6 +100,7 @@ impl Market {
             unit_price,
             on_hand: quantity,
             lots: (quantity.0 > 0).then_some(lot).into_iter().collect(),
+            held: BTreeMap::new(),
             stocked: quantity,
             deposited: Quantity(0),
             sold: Quantity(0),
@@ -128,7 +154,7 @@ impl Market {
 }
 
 /// Removes a slice from its lot. Slices name the oldest lots, so the first lot is nearly always the one.
-fn take(lots: &mut VecDeque<Lot>, slice: &Slice) {
+pub(super) fn take(lots: &mut VecDeque<Lot>, slice: &Slice) {
     let Some(at) = lots.iter().position(|lot| lot.id == slice.lot) else {
         unreachable!("a sale row names a lot that the ledger put in");
     };

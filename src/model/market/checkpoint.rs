@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Account, Lot, Market, Shelf};
+use super::{Account, Held, Holder, Lot, Market, Shelf};
 use crate::model::fold::{Fold, Stored, Tree};
 use crate::model::offices::Offices;
 use crate::model::row::Record;
 use crate::model::session::{Decided, Session, Window};
 use crate::model::totals::Totals;
 use crate::types::{
-    Consistency, Epoch, Generation, Hash, Money, OrderId, PeerId, PublicKey, Quantity, Seq, Stamp, WallMicros,
+    Consistency, Epoch, Generation, Hash, Money, OrderId, PeerId, PublicKey, Quantity, Seq, Stamp, Term,
+    WallMicros,
 };
 
 /// One piece of a market in a checkpoint. Persisted: append only.
@@ -97,6 +98,14 @@ pub enum Part {
     },
     /// 12: when traders answer, unless it is after settling.
     Mode(Consistency),
+    /// 13: the good that came last has an allotment of this term.
+    Held(Term),
+    /// 14: a lot of the allotment that came last.
+    HeldLot(Lot),
+    /// 15: a term that has goods set aside.
+    Holder(Term, Holder),
+    /// 16: a term of which what it sold may be lost.
+    Released(Term),
 }
 
 impl Stored for Part {}
@@ -116,6 +125,10 @@ impl Fold for Market {
             let name = shelf.name.clone();
             give(Tree::Inventory, Part::Good { name, unit_price, stocked, deposited, sold, changed });
             shelf.lots.iter().for_each(|lot| give(Tree::Inventory, Part::Lot(*lot)));
+            for (term, held) in &shelf.held {
+                give(Tree::Inventory, Part::Held(*term));
+                held.lots.iter().for_each(|lot| give(Tree::Inventory, Part::HeldLot(*lot)));
+            }
         }
         self.accounts.iter().for_each(|(peer, account)| give(Tree::Accounts, Part::Account(*peer, *account)));
         give(Tree::Accounts, Part::Totals(self.totals.clone()));
@@ -137,6 +150,8 @@ impl Fold for Market {
         if self.mode != Consistency::default() {
             give(Tree::Offices, Part::Mode(self.mode));
         }
+        self.holders.iter().for_each(|(term, it)| give(Tree::Offices, Part::Holder(*term, *it)));
+        self.released.iter().for_each(|term| give(Tree::Offices, Part::Released(*term)));
     }
 
     fn restore(&mut self, part: Part) {
@@ -146,6 +161,7 @@ impl Fold for Market {
                 unit_price,
                 on_hand: Quantity(0),
                 lots: VecDeque::new(),
+                held: BTreeMap::new(),
                 stocked,
                 deposited,
                 sold,
@@ -190,6 +206,21 @@ impl Fold for Market {
             }
             Part::Offices(offices) => self.offices = offices,
             Part::Mode(mode) => self.mode = mode,
+            Part::Held(term) => {
+                if let Some(shelf) = self.shelves.last_mut() {
+                    shelf.held.insert(term, Held::default());
+                }
+            }
+            Part::HeldLot(lot) => {
+                if let Some(shelf) = self.shelves.last_mut()
+                    && let Some(mut held) = shelf.held.last_entry()
+                {
+                    shelf.on_hand.0 += lot.quantity.0;
+                    held.get_mut().put(lot);
+                }
+            }
+            Part::Holder(term, holder) => drop(self.holders.insert(term, holder)),
+            Part::Released(term) => drop(self.released.insert(term)),
             Part::Head { seq, clock, generation, keys } => {
                 (self.seq, self.clock, self.generation, self.keys) = (seq, clock, generation, keys)
             }

@@ -8,8 +8,8 @@ use super::{Lot, Market, Shelf};
 use crate::limits::{QUANTITY_MAX, SALE_LOTS_MAX, STOCK_MAX};
 use crate::model::row::{Decision, Outcome, Reason, Record, Slice};
 use crate::model::session::{Standing, is_lost, same_content};
-use crate::model::tentative::Tentative;
-use crate::types::{Batch, Order, OrderKind, PeerId, Quantity, Stamp, Term};
+use crate::model::tentative::{Draw, Tentative};
+use crate::types::{Batch, Money, Order, OrderKind, PeerId, Quantity, Stamp, Term};
 
 /// The grant under which an order is decided, and the terms of trade.
 #[derive(Clone, Copy, Debug)]
@@ -24,8 +24,8 @@ pub struct Settling {
     pub clock: Stamp,
     /// The trader's share in percent.
     pub commission_percent: u8,
-    /// What its peer was told of the order before: pieces. That is booked, or taken back.
-    pub told: Option<Quantity>,
+    /// What its peer was told of the order before. That is booked, or taken back.
+    pub told: Option<Tentative>,
 }
 
 /// Why an order was not taken. Its number stays open; this is never an outcome.
@@ -75,6 +75,8 @@ pub enum Verdict {
     Known(Outcome),
     /// The record to journal and apply.
     New(Record),
+    /// Others have goods that must come back first, or must report what they sold.
+    Waits,
 }
 
 impl Market {
@@ -97,7 +99,7 @@ impl Market {
         if order.quantity.0 > QUANTITY_MAX {
             return Verdict::NotTaken(NotTaken::Quantity);
         }
-        let told = by.told.filter(|_| self.was_told_early());
+        let told = by.told.and_then(|told| self.heeded(told));
         match window.map_or(Standing::Open, |window| window.standing(number.k())) {
             Standing::Stale => Verdict::NotTaken(NotTaken::Stale),
             Standing::Decided(found) if same_content(&found.order, order) => {
@@ -109,16 +111,81 @@ impl Market {
             Standing::TooFar => Verdict::NotTaken(NotTaken::Window),
             // What was told is done, though the store that was told is gone.
             Standing::Open if lost || (closed && told.is_none()) => self.void(order, by, Reason::Closed),
-            Standing::Open if order.kind == OrderKind::Void => self.void(order, by, Reason::GivenUp),
             Standing::Open => {
                 let overtaken = window.is_some_and(|it| it.is_overtaken(number.k(), order.product));
-                match told.filter(|told| !overtaken || told.0 > 0) {
-                    None if overtaken => self.void(order, by, Reason::Overtaken),
-                    None => self.trade(order, by),
-                    Some(told) => self.as_told(order, by, told, overtaken),
-                }
+                self.decide_open(order, by, told, overtaken)
             }
         }
+    }
+
+    /// The number is undecided, and may be decided now.
+    fn decide_open(&self, order: &Order, by: &Settling, told: Option<Tentative>, overtaken: bool) -> Verdict {
+        if let Some((filled, draw)) = told.and_then(|it| Some((it.filled, it.draw?))) {
+            return self.as_drawn(order, by, filled, draw);
+        }
+        if self.must_wait(order) {
+            return Verdict::Waits;
+        }
+        if order.kind == OrderKind::Void {
+            return self.void(order, by, Reason::GivenUp);
+        }
+        match told.map(|it| it.filled).filter(|told| !overtaken || told.0 > 0) {
+            None if overtaken => self.void(order, by, Reason::Overtaken),
+            None => self.trade(order, by),
+            Some(told) => self.as_told(order, by, told, overtaken),
+        }
+    }
+
+    /// What counts of what was told. An answer of a term that has reported all that it told was told nobody. One of a term
+    /// whose report was given up counts like an answer from a cache.
+    fn heeded(&self, told: Tentative) -> Option<Tentative> {
+        match told.draw {
+            None => Some(told).filter(|_| self.was_told_early()),
+            Some(draw) if self.holder(draw.term).is_some() => Some(told),
+            Some(draw) => self.is_released(draw.term).then_some(Tentative { draw: None, ..told }),
+        }
+    }
+
+    /// Another row of what an ended term may have taken in would take its pieces away from what it sold of them.
+    fn must_wait(&self, order: &Order) -> bool {
+        let shelf = self.shelves.get(usize::from(order.product.0));
+        let takes = matches!(order.kind, OrderKind::Buy { .. });
+        !takes && shelf.is_some_and(|shelf| self.is_frozen(shelf))
+    }
+
+    /// A trader has decided it, from what was set aside for its term: exactly that is booked. Of an ended term the row
+    /// names it, and pieces that it took in and that are not here yet are waited for.
+    fn as_drawn(&self, order: &Order, by: &Settling, told: Quantity, draw: Draw) -> Verdict {
+        let (Some(shelf), Some(holder)) =
+            (self.shelves.get(usize::from(order.product.0)), self.holder(draw.term))
+        else {
+            return Verdict::NotTaken(NotTaken::UnknownProduct);
+        };
+        let (trader, of, ended) = (holder.trader.0, draw.term, self.offices.present(draw.term).is_none());
+        let by = Settling { trader, term: of, batch: Batch::of_decision(draw.nth), ..*by };
+        let here = decision(order, &by, shelf.on_hand);
+        if !(Tentative { id: order.id, filled: told, draw: Some(draw) }).fits(order) {
+            return Verdict::New(Record::Reversal(here));
+        }
+        let (unit_price, commission_percent) = (shelf.unit_price, by.commission_percent);
+        if order.kind == OrderKind::Sell {
+            let decision = decision(order, &by, Quantity(shelf.on_hand.0 + told.0));
+            let (unit_price, slices) = (Money(0), Vec::new());
+            return Verdict::New(match ended {
+                true => Record::Adopt { decision, of, unit_price, commission_percent, slices },
+                false => Record::Deposit(decision),
+            });
+        }
+        let slices =
+            shelf.held.get(&of).map_or_else(Vec::new, |held| fill(&held.lots, told.0, SALE_LOTS_MAX));
+        if pieces(&slices) < told.0 || told.0 == 0 {
+            return if ended { Verdict::Waits } else { Verdict::New(Record::Reversal(here)) };
+        }
+        let decision = decision(order, &by, Quantity(shelf.on_hand.0 - told.0));
+        Verdict::New(match ended {
+            true => Record::Adopt { decision, of, unit_price, commission_percent, slices },
+            false => Record::Sale { decision, unit_price, commission_percent, slices },
+        })
     }
 
     /// There are, or were, terms whose traders tell before they settle: a `mode` row is written for no other reason.
@@ -159,6 +226,9 @@ impl Market {
             return Verdict::NotTaken(NotTaken::Quantity);
         }
         Verdict::New(match order.kind {
+            OrderKind::Buy { .. } if !shelf.held.is_empty() && shelf.free() < order.quantity.0 => {
+                return Verdict::Waits;
+            }
             OrderKind::Buy { partial } => sale(shelf, order, by, partial),
             OrderKind::Sell | OrderKind::Void => deposit(shelf, order, by, self.lots_max()),
         })
@@ -173,7 +243,7 @@ fn decision(order: &Order, by: &Settling, stock_after: Quantity) -> Decision {
 fn deposit(shelf: &Shelf, order: &Order, by: &Settling, lots_max: usize) -> Record {
     let after = shelf.on_hand.0 + order.quantity.0;
     // What nobody buys must not fill memory and each checkpoint with lots.
-    if after > STOCK_MAX || shelf.lots.len() >= lots_max {
+    if after > STOCK_MAX || shelf.lot_count() >= lots_max {
         return Record::Refusal {
             decision: decision(order, by, shelf.on_hand),
             reason: Some(Reason::StockFull),
@@ -184,10 +254,11 @@ fn deposit(shelf: &Shelf, order: &Order, by: &Settling, lots_max: usize) -> Reco
 
 fn sale(shelf: &Shelf, order: &Order, by: &Settling, partial: bool) -> Record {
     let wanted = order.quantity.0;
-    if shelf.on_hand.0 == 0 || (shelf.on_hand.0 < wanted && !partial) {
+    let free = shelf.free();
+    if free == 0 || (free < wanted && !partial) {
         return Record::Refusal { decision: decision(order, by, shelf.on_hand), reason: None };
     }
-    let slices = fill(&shelf.lots, wanted);
+    let slices = fill(&shelf.lots, wanted, SALE_LOTS_MAX);
     if pieces(&slices) < wanted && !partial {
         let reason = Some(Reason::TooManyLots);
         return Record::Refusal { decision: decision(order, by, shelf.on_hand), reason };
@@ -197,8 +268,8 @@ fn sale(shelf: &Shelf, order: &Order, by: &Settling, partial: bool) -> Record {
 
 /// A sale of exactly so many pieces, if they are there in few enough lots.
 fn sold(shelf: &Shelf, order: &Order, by: &Settling, told: u64) -> Option<Record> {
-    let slices = fill(&shelf.lots, told);
-    let fits = Tentative { id: order.id, filled: Quantity(told) }.fits(order);
+    let slices = fill(&shelf.lots, told, SALE_LOTS_MAX);
+    let fits = Tentative { id: order.id, filled: Quantity(told), draw: None }.fits(order);
     (fits && pieces(&slices) == told).then(|| sale_of(shelf, order, by, slices))
 }
 
@@ -211,11 +282,11 @@ fn sale_of(shelf: &Shelf, order: &Order, by: &Settling, slices: Vec<Slice>) -> R
     Record::Sale { decision, unit_price: shelf.unit_price, commission_percent: by.commission_percent, slices }
 }
 
-/// Slices of the oldest lots that make up `wanted` pieces, or as many as [`SALE_LOTS_MAX`] lots hold.
-fn fill(lots: &VecDeque<Lot>, wanted: u64) -> Vec<Slice> {
+/// Slices of the oldest lots that make up `wanted` pieces, or as many as so many lots hold.
+pub(super) fn fill(lots: &VecDeque<Lot>, wanted: u64, most: usize) -> Vec<Slice> {
     let mut left = wanted;
     let mut slices = Vec::with_capacity(1);
-    for lot in lots.iter().take(SALE_LOTS_MAX) {
+    for lot in lots.iter().take(if wanted == 0 { 0 } else { most }) {
         let quantity = Quantity(lot.quantity.0.min(left));
         slices.push(Slice { lot: lot.id, quantity });
         left -= quantity.0;

@@ -5,6 +5,7 @@
 //! Invariants (names of DESIGN): V01 goods are conserved, V02 nothing is negative, V03 one outcome per order,
 //! V08 all accounts sum to zero.
 
+mod allotment;
 mod apply;
 mod checkpoint;
 mod decide;
@@ -14,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
+pub use self::allotment::{Held, Holder};
 pub(crate) use self::checkpoint::Part;
 pub use self::decide::{NotTaken, Settling, Verdict};
 use self::remembered::Remembered;
@@ -22,7 +24,7 @@ use super::session::Session;
 use super::totals::Totals;
 use crate::limits::LOTS_MAX;
 use crate::types::{
-    Consistency, Generation, Hash, Money, Number, OrderId, PeerId, PublicKey, Quantity, Seq, Stamp,
+    Consistency, Generation, Hash, Money, Number, OrderId, PeerId, PublicKey, Quantity, Seq, Stamp, Term,
 };
 
 /// Pieces of one deposit that are still there.
@@ -41,10 +43,12 @@ pub struct Shelf {
     pub name: String,
     /// Posted price of one piece.
     pub unit_price: Money,
-    /// Sum of the lots.
+    /// Pieces that are there, allotted and frozen ones too.
     pub on_hand: Quantity,
-    /// Oldest first.
+    /// Those that are set aside for nobody, oldest first.
     pub lots: VecDeque<Lot>,
+    /// What is set aside, by the term that it is set aside for. A term of which nothing is left may sell what it takes in.
+    pub held: BTreeMap<Term, Held>,
     /// Initial goods.
     pub stocked: Quantity,
     /// Put in by sellers.
@@ -74,6 +78,10 @@ pub struct Market {
     pub generation: Generation,
     /// When traders answer. All present terms are of this mode: a change of it ends those before.
     pub mode: Consistency,
+    /// Terms with goods set aside, and those that ended so and have not reported what they sold.
+    pub holders: BTreeMap<Term, Holder>,
+    /// Terms of which a person has accepted that what they sold is lost.
+    pub released: BTreeSet<Term>,
     /// The public halves of the warehouse's keys, the present one last; none in a ledger that only format 1 wrote.
     pub keys: Vec<PublicKey>,
     /// What all records add up to.
@@ -105,9 +113,19 @@ impl Account {
 impl Shelf {
     fn invariants(&self) -> Result<(), String> {
         let Shelf { name, on_hand, stocked, deposited, sold, .. } = self;
-        let lots: u64 = self.lots.iter().map(|lot| lot.quantity.0).sum();
-        if lots != on_hand.0 || self.lots.iter().any(|lot| lot.quantity.0 == 0) {
+        let all = || self.lots.iter().chain(self.held.values().flat_map(|held| &held.lots));
+        let lots: u64 = all().map(|lot| lot.quantity.0).sum();
+        if lots != on_hand.0 || all().any(|lot| lot.quantity.0 == 0) {
             return Err(format!("V01: the lots of {name} hold {lots} pieces, and {on_hand} are on hand"));
+        }
+        for (term, held) in &self.held {
+            let lots: u64 = held.lots.iter().map(|lot| lot.quantity.0).sum();
+            if lots != held.pieces.0 {
+                let pieces = held.pieces;
+                return Err(format!(
+                    "V01: {pieces} pieces of {name} are allotted to term {term}, {lots} in lots"
+                ));
+            }
         }
         if stocked.0 + deposited.0 != sold.0 + on_hand.0 {
             let came = format!("{stocked} and {deposited} pieces of {name} came in");
@@ -149,6 +167,10 @@ impl Market {
     /// Says what does not hold.
     pub fn invariants(&self) -> Result<(), String> {
         self.shelves.iter().try_for_each(Shelf::invariants)?;
+        let known = |term: &&Term| !self.holders.contains_key(term);
+        if let Some(term) = self.shelves.iter().flat_map(|shelf| shelf.held.keys()).find(known) {
+            return Err(format!("V01: goods are set aside for term {term}, which nobody holds"));
+        }
         let sum = self.accounts.values().map(Account::balance).sum::<Money>();
         if sum != Money(0) {
             return Err(format!("V08: all accounts come to {sum}"));

@@ -9,7 +9,7 @@ use crate::model::chunk;
 use crate::model::evidence::{Licence, Seen};
 use crate::model::fold::Stored;
 use crate::model::row::{OutcomeKind, Reason};
-use crate::model::tentative::Tentative;
+use crate::model::tentative::{Tentative, Undrawn};
 use crate::types::{
     Epoch, Generation, Hash, Money, Number, Office, Order, OrderKind, PeerId, ProductId, Quantity, Seq,
     Signature, Stamp, Term,
@@ -179,9 +179,18 @@ pub enum Entry {
     },
     /// 15: what this peer keeps of a grant.
     Licensed(Licence),
-    /// 16: what this trader tells of orders that it has accepted, before the warehouse has settled them.
+    /// 16: [`Entry::Tentative`] as an earlier version wrote it.
+    TentativeUndrawn(Vec<Undrawn>),
+    /// 17: [`Entry::ToldEarly`] as an earlier version wrote it.
+    ToldEarlyUndrawn {
+        /// The trader that told.
+        via: PeerId,
+        /// What it told.
+        told: Vec<Undrawn>,
+    },
+    /// 18: what this trader tells of orders that it has accepted, before the warehouse has settled them.
     Tentative(Vec<Tentative>),
-    /// 17: what this peer was told of its open orders, before the warehouse had settled them. It is told nobody before it
+    /// 19: what this peer was told of its open orders, before the warehouse had settled them. It is told nobody before it
     /// stands here.
     ToldEarly {
         /// The trader that told.
@@ -214,6 +223,7 @@ impl Stored for Entry {
             | Entry::LedgerSeen { .. }
             | Entry::Mirrored { .. }
             | Entry::Adopted { .. }
+            | Entry::TentativeUndrawn(_)
             | Entry::Tentative(_)
             | Entry::Trimmed { .. } => None,
             Entry::Answered { via, told, seen } => {
@@ -227,6 +237,7 @@ impl Stored for Entry {
             | Entry::Ended { .. }
             | Entry::Forgotten { .. }
             | Entry::AskedAgain { .. }
+            | Entry::ToldEarlyUndrawn { .. }
             | Entry::ToldEarly { .. }
             | Entry::Licensed(_) => Some(self),
         }
@@ -249,8 +260,14 @@ impl Stored for Entry {
                 let (orders, _) = chunk::decode(orders).unwrap_or_default();
                 orders.iter().for_each(|order| seen(order.id.peer, order.id.number, order.id.number));
             }
+            Entry::TentativeUndrawn(told) => {
+                told.iter().for_each(|it| seen(it.id.peer, it.id.number, it.id.number));
+            }
             Entry::Tentative(told) => {
                 told.iter().for_each(|it| seen(it.id.peer, it.id.number, it.id.number));
+            }
+            Entry::ToldEarlyUndrawn { told, .. } => {
+                told.iter().for_each(|it| seen(own, it.id.number, it.id.number));
             }
             Entry::ToldEarly { told, .. } => {
                 told.iter().for_each(|it| seen(own, it.id.number, it.id.number));
@@ -262,7 +279,7 @@ impl Stored for Entry {
 
 impl Entry {
     /// The names of all kinds, by their numbers.
-    pub(crate) const KINDS: [&str; 18] = [
+    pub(crate) const KINDS: [&str; 20] = [
         "placed",
         "answered",
         "opened",
@@ -279,6 +296,8 @@ impl Entry {
         "forgotten",
         "asked again",
         "licensed",
+        "tentative undrawn",
+        "told early undrawn",
         "tentative",
         "told early",
     ];
@@ -302,8 +321,10 @@ impl Entry {
             Entry::Forgotten { .. } => 13,
             Entry::AskedAgain { .. } => 14,
             Entry::Licensed(_) => 15,
-            Entry::Tentative(_) => 16,
-            Entry::ToldEarly { .. } => 17,
+            Entry::TentativeUndrawn(_) => 16,
+            Entry::ToldEarlyUndrawn { .. } => 17,
+            Entry::Tentative(_) => 18,
+            Entry::ToldEarly { .. } => 19,
         }
     }
 }
@@ -320,7 +341,8 @@ mod tests {
         let (epoch, store, first, last) = (Epoch(0), Hash::default(), number, number);
         let (generation, seq, hash, office) = (Generation::default(), Seq(1), store, Office::Primary);
         let order = order(5, 1, OrderKind::Sell, 0, 1);
-        let told = Tentative { id: order.id, filled: order.quantity };
+        let undrawn = Undrawn { id: order.id, filled: order.quantity };
+        let told = Tentative::from(undrawn);
         let (stamp, kind, product, quantity) = (order.stamp, order.kind, order.product, order.quantity);
         vec![
             (Entry::Placed(Placed { number, stamp, kind, product, quantity }), None),
@@ -339,6 +361,8 @@ mod tests {
             (Entry::Forgotten { number }, None),
             (Entry::AskedAgain { first, last }, None),
             (Entry::Licensed(Licence { term, signature: Signature([[1; 32]; 2]) }), None),
+            (Entry::TentativeUndrawn(vec![undrawn]), None),
+            (Entry::ToldEarlyUndrawn { via: trader, told: vec![undrawn] }, None),
             (Entry::Tentative(vec![told]), None),
             (Entry::ToldEarly { via: trader, told: vec![told] }, None),
         ]
@@ -359,7 +383,7 @@ mod tests {
         let answered =
             |seen| Entry::Answered { via: PeerId(6), told: Vec::new(), seen: Some(Box::new(seen)) };
         assert_eq!(answered(seen).pruned(), Some(answered(Seen { proof: None, ..seen })));
-        let stay = [0, 1, 2, 3, 4, 5, 13, 14, 15, 17];
+        let stay = [0, 1, 2, 3, 4, 5, 13, 14, 15, 17, 19];
         let staying = entries().into_iter().filter_map(|(entry, _)| entry.pruned());
         assert_eq!(staying.map(|entry| entry.kind_number()).collect::<Vec<_>>(), stay);
     }

@@ -7,7 +7,7 @@
 //! | the warehouse has told of peers | they are members; links to those that moved are dialed anew; links that waited for it come in |
 //! | this process's grant | the old term ends: its desk closes, people who asked for that are told; then the new one begins: settle stream, cache, and the shopper pauses; without one the shopper goes on; a takeover is announced |
 //! | others show a newer roster | the warehouse is asked |
-//! | the roster | the line home; the partner that is watched; the stream to the other trader; mirrors of terms that are over are adopted; the offices are looked at; orders of ended terms go to their homes |
+//! | the roster | the line home; the partner that is watched; the stream to the other trader; mirrors of terms that are over are adopted; the offices are looked at; what ended terms had sold is reported; orders of ended terms go to their homes |
 //! | the session | neighbours are dialed (without a session nobody could vouch for this peer); the line home; orders of ended terms |
 //!
 //! The order matters: a term ends before the next one begins, since one office is given up by taking the other; the grant
@@ -47,6 +47,7 @@ impl Rooms {
         if roster.is_some() || session {
             self.shop.go_home(cx);
             self.handover.soon(cx.now());
+            self.sales.soon(cx.now());
         }
         if roster.is_some() {
             self.session.offices_told();
@@ -86,6 +87,7 @@ impl Rooms {
         cx.record(Entry::Ended { term });
         self.desk.close(cx);
         self.early.close();
+        self.allotment.close();
         self.cache.close(cx);
         self.offices.term_ended(cx, office, term);
         self.desk.set_closing(false);

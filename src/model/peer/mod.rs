@@ -10,6 +10,7 @@
 //! | `shop`, `tally` | the peer's own orders, the way to their home, and what became of them |
 //! | `desk`, `settle`, `cache` | in office: orders of others, batches to the warehouse, the stock as pushed |
 //! | `early` | in office: answers before settling |
+//! | `allotment`, `sales` | in office: goods set aside for its term; what a term that ended had sold, reported |
 //! | `replica` | copies for the other trader, and the other trader's copies |
 //! | `offices`, `takeover`, `handover` | elections and claims; the other trader's end; orders of ended terms |
 //! | `partner` | the other trader of the pair, watched |
@@ -20,6 +21,7 @@
 //! Holds: an order of this peer is sent only when its `placed` is durable; an outcome counts as acknowledged only when its
 //! `answered` is; what is said without waiting for this journal says why ([`Because`](super::step::Because)).
 
+mod allotment;
 mod cache;
 mod desk;
 mod door;
@@ -41,6 +43,7 @@ mod partner;
 mod replica;
 mod report;
 mod rooms;
+mod sales;
 mod secret;
 mod session;
 mod settle;
@@ -114,6 +117,8 @@ impl Peer {
             shop: shop::Shop::new(shopper, state.last, state.floor()),
             desk: desk::Desk::new(Trader::new(products, queue_max)),
             early: early::Early::default(),
+            allotment: allotment::Allotment::default(),
+            sales: sales::Sales::default(),
             cache: cache::Cache::new(goods.len(), now),
             replica: replica::Replica::default(),
             offices: offices::Offices::new(me.id, no_preempt),

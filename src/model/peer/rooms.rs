@@ -3,6 +3,7 @@
 //! A room owns its fields; it reads [`Facts`] and no other room's fields. What crosses rooms is a method of [`Rooms`]
 //! that is named for what it means, or follows from a change at the end of the step ([`super::follow`]).
 
+use super::allotment::Allotment;
 use super::cache::Cache;
 use super::desk::Desk;
 use super::door::{Door, Guest};
@@ -16,6 +17,7 @@ use super::lookup::Lookups;
 use super::offices::Offices;
 use super::partner::Partner;
 use super::replica::Replica;
+use super::sales::Sales;
 use super::secret::Secret;
 use super::session::Session;
 use super::shop::Shop;
@@ -33,6 +35,8 @@ pub(super) struct Rooms {
     pub(super) shop: Shop,
     pub(super) desk: Desk,
     pub(super) early: Early,
+    pub(super) allotment: Allotment,
+    pub(super) sales: Sales,
     pub(super) cache: Cache,
     pub(super) replica: Replica,
     pub(super) offices: Offices,
@@ -169,6 +173,7 @@ impl Rooms {
             Purpose::Pair => self.replica.paired(cx, result),
             Purpose::HandOver(ids) => self.handed_over(cx, &ids, result),
             Purpose::Probe(peer) => self.probed(cx, peer, &result),
+            Purpose::Complete(term) => self.sales.reported(cx, term, result),
         }
     }
 
@@ -201,11 +206,13 @@ impl Rooms {
             self.dial_settle(cx);
         }
         self.cache.wake(cx);
+        self.allotment.wake(cx.now());
         self.replica.wake(cx);
         self.links.wake(cx);
         self.spread_news(cx);
         self.watch_partner_when_due(cx);
         self.offices.wake(cx);
+        self.sales.wake(cx);
         self.hand_over_when_due(cx);
         self.answer_lookups(cx);
     }
@@ -241,6 +248,8 @@ impl Rooms {
             self.shop.due(facts),
             self.desk.settle.due(),
             self.cache.due(),
+            self.allotment.due(),
+            self.sales.due(),
             self.replica.due(),
             self.links.due(),
             self.gossip.due(),

@@ -6,7 +6,7 @@ use crate::model::evidence::Seen;
 use crate::model::message::{Message, SettleAnswer, SettleAsk};
 use crate::model::step::Because;
 use crate::model::tentative::Tentative;
-use crate::types::Order;
+use crate::types::{Consistency, Order};
 
 impl Rooms {
     /// Dials the settle stream of the present term, unless it is there.
@@ -39,9 +39,22 @@ impl Rooms {
         let Some(term) = cx.term().filter(|_| self.desk.settle.is_up()) else { return };
         while let Some((batch, orders)) = self.desk.trader.next_batch() {
             let told = told_before(cx, &orders);
-            let ask = SettleAsk { clock: cx.clock.tick(), hello: None, term, batch, orders, told };
-            self.desk.settle.send(cx, Because::OnItsWay, Message::SettleAsk(ask));
+            let ask = SettleAsk { term, batch, orders, told, ..SettleAsk::default() };
+            self.send_settle(cx, ask);
         }
+        if cx.roster.mode == Consistency::Escrow {
+            let (all_sent, may_sell) =
+                (self.desk.trader.queue().all_decided_sent(), self.may_answer_early(cx));
+            let wants = self.allotment.wants(cx.now(), all_sent, may_sell);
+            if !wants.is_empty() {
+                self.send_settle(cx, SettleAsk { term, wants, ..SettleAsk::default() });
+            }
+        }
+    }
+
+    fn send_settle(&mut self, cx: &mut Cx<'_>, ask: SettleAsk) {
+        let ask = SettleAsk { clock: cx.clock.tick(), ..ask };
+        self.desk.settle.send(cx, Because::OnItsWay, Message::SettleAsk(ask));
     }
 
     pub(super) fn heard_settle(&mut self, cx: &mut Cx<'_>, answer: SettleAnswer) {
@@ -56,6 +69,7 @@ impl Rooms {
             if !self.desk.settle.came_up() {
                 return self.cut_settle(cx);
             }
+            self.allotment.stream_up();
             return self.desk.trader.stream_up();
         }
         let (generation, (seq, hash)) = (cx.ledger_seen.generation, answer.ledger);
@@ -77,23 +91,27 @@ impl Rooms {
             if let Some(accepted) = cx.state.accepted.get(&outcome.id) {
                 self.replica.left_queue(accepted.seq);
                 self.cache.settled(accepted.order.product, outcome);
+                self.allotment.settled(accepted);
             }
         }
         for (id, _) in &settled.not_taken {
             if let Some(accepted) = cx.state.accepted.get(id) {
                 self.replica.left_queue(accepted.seq);
                 self.cache.left(&accepted.order);
+                self.allotment.settled(accepted);
             }
         }
         settled.entries.into_iter().for_each(|entry| cx.record(entry));
         self.desk.busy_since = (self.desk.trader.depth() > 0).then_some(cx.now());
         self.takeover.worked(cx, !settled.outcomes.is_empty(), &self.replica);
         self.desk.answer(cx, settled.outcomes, settled.not_taken);
+        if let Some(word) = &answer.goods {
+            self.allotment.heard(word);
+        }
     }
 }
 
 /// What is told of those of the orders of which something is.
 pub(super) fn told_before(facts: &Facts, orders: &[Order]) -> Vec<Tentative> {
-    let told = orders.iter().filter_map(|order| Some((order.id, facts.told_of(order.id)?)));
-    told.map(|(id, filled)| Tentative { id, filled }).collect()
+    orders.iter().filter_map(|order| facts.told_of(order.id)).collect()
 }

@@ -130,7 +130,7 @@ impl Event {
                     refused,
                     roster,
                     ledger,
-                    proof: None,
+                    ..SettleAnswer::default()
                 })
             }
             3 => {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Reason, Record, Slice};
-use crate::types::{Money, OrderId, PeerId, Quantity, Seq, WallMicros};
+use crate::types::{Money, OrderId, OrderKind, PeerId, Quantity, Seq, WallMicros};
 
 /// What a seller gets of one sale, net of commission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,6 +116,9 @@ impl Record {
         let decision = self.decision()?;
         let (kind, reason, split) = match self {
             Record::Deposit(_) => (OutcomeKind::Deposited, None, None),
+            Record::Adopt { .. } if decision.order.kind == OrderKind::Sell => {
+                (OutcomeKind::Deposited, None, None)
+            }
             Record::Sale { unit_price, commission_percent, slices, .. }
             | Record::Adopt { unit_price, commission_percent, slices, .. } => {
                 let filled: u64 = slices.iter().map(|slice| slice.quantity.0).sum();

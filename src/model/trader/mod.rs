@@ -92,6 +92,11 @@ impl Trader {
         }
     }
 
+    /// An order is decided here: it goes out in the order of the decisions, before those that the warehouse decides.
+    pub(crate) fn decided(&mut self, id: OrderId) {
+        self.queue.decided(id);
+    }
+
     /// A settle stream is up: everything unsettled goes again, smallest first.
     pub(crate) fn stream_up(&mut self) {
         self.queue.requeue_in_flight();

@@ -29,6 +29,12 @@ pub enum Denied {
     /// Only the paired partner or the holder's own peer may fence.
     #[error("term {0} can be fenced only by its paired partner or its own peer")]
     NotPartner(Term),
+    /// Only those who have all that the term told may report it.
+    #[error("what term {0} had sold is reported by its trader's store, or that of its last partner")]
+    NotReporter(Term),
+    /// The clock is too far ahead to be believed.
+    #[error("the clock of peer {0} is too far ahead")]
+    ClockAhead(PeerId),
     /// A short while ago the claimant could not be brought up to date, or resigned.
     #[error("peer {0} is passed over for a while")]
     PassedOver(PeerId),

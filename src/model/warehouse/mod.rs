@@ -8,6 +8,7 @@
 //! depose healthy traders.
 
 mod ahead;
+mod allotments;
 mod denied;
 mod invariants;
 mod members;
@@ -24,6 +25,7 @@ pub(crate) use self::denied::Denied;
 pub use self::offices::GivenUp;
 pub(crate) use self::sessions::Opened;
 
+use self::allotments::Allotments;
 use self::presence::Presence;
 use self::settle::{Job, Settler};
 use self::tell::Told;
@@ -122,6 +124,7 @@ pub struct Warehouse {
     holders: BTreeSet<PeerId>,
     /// Batches of this turn.
     jobs: Vec<Job>,
+    allotments: Allotments,
     /// Orders that were asked again and answered from the ledger.
     duplicates: u64,
     /// The offices as they were last looked at.
@@ -162,6 +165,7 @@ impl Warehouse {
             signer,
             holders: market.offices.grants().map(|grant| grant.peer).collect(),
             jobs: Vec::new(),
+            allotments: Allotments::default(),
             duplicates: 0,
             roster: Roster { version: rules.starts << 32, ..Roster::default() },
             told: Told::new(market.seq, heartbeat_ms, now),
@@ -262,7 +266,11 @@ impl Warehouse {
             Ask::Leave => return no("the warehouse never leaves its market"),
             Ask::Quiesce => return Ok(Answer::Open(0)),
             Ask::ResignByHand(_) => return Ok(Answer::Resigned(None)),
-            Ask::Mode(Consistency::Escrow) => return no("the mode escrow is not there yet"),
+            Ask::Complete(hello, report) => self.complete_term(at, &hello, *report, turn)?,
+            Ask::Release(term) => {
+                let freed = self.release(at.time, term, turn);
+                return freed.map(Answer::Released).map_err(Refusal::Invalid);
+            }
             Ask::Mode(mode) => return Ok(self.answer_in_mode(at, mode, turn)),
         }
         Ok(Answer::Roster(self.clock.now(), Box::new(self.roster(at.now).clone())))
@@ -311,8 +319,10 @@ impl Warehouse {
     /// A stream is over. Gives whether there was one.
     fn forget(&mut self, conn: ConnId) -> bool {
         let known = self.conns.remove(&conn);
-        if let Some(Conn::Control(_)) = &known {
-            self.presence.closed(conn, &self.market.offices);
+        match &known {
+            Some(Conn::Control(_)) => self.presence.closed(conn, &self.market.offices),
+            Some(Conn::Settle(_)) => self.allotments.ended(conn),
+            _ => {}
         }
         known.is_some()
     }

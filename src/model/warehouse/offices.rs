@@ -4,7 +4,8 @@ use super::{Denied, Warehouse};
 use crate::model::call::Answer;
 use crate::model::evidence::Licence;
 use crate::model::hello::Hello;
-use crate::model::offices::{Grant, Roster, Seat};
+use crate::model::market::Holder;
+use crate::model::offices::{Frozen, Grant, Roster, Seat};
 use crate::model::row::Record;
 use crate::model::step::{At, Turn};
 use crate::types::{Consistency, Now, Office, PeerId, ProcessId, Term, WallMicros};
@@ -165,10 +166,23 @@ impl Warehouse {
         process: ProcessId,
         turn: &mut Turn<Record>,
     ) {
+        // The peers of a secondary are at home with a primary that is not its partner: what it decided for them meanwhile
+        // must not be decided again.
+        let left = self.market.offices.secondary.filter(|it| office == Office::Primary && it.peer != trader);
+        if let Some(left) = left.filter(|it| self.market.holder(it.term).is_some()) {
+            self.end_term(time, &left, trader, turn);
+        }
         let term = Term(self.market.offices.last_term.0 + 1);
         let clock = self.clock.tick();
         self.record(time, Record::Office { office, trader, process, term, clock }, turn);
         self.holders.insert(trader);
+    }
+
+    /// Terms that are to be reported, and by whose stores they can be.
+    fn frozen(&self) -> Vec<Frozen> {
+        let frozen = self.market.frozen();
+        let who = |(term, it): (Term, &Holder)| Frozen { term, trader: it.trader.0, partner: it.partner.0 };
+        frozen.map(who).collect()
     }
 
     /// Signed once: the roster is made anew in each turn.
@@ -197,6 +211,7 @@ impl Warehouse {
             secondary: offices.secondary.as_ref().map(seat),
             paired: offices.paired,
             mode: self.market.mode,
+            frozen: self.frozen(),
             passed_over: self.presence.passed_over(now),
         };
         if roster != self.roster {

@@ -5,15 +5,17 @@
 
 use std::collections::BTreeMap;
 
+use super::allotments::Parked;
 use super::{Conn, Warehouse};
 use crate::limits::{BATCH_ORDERS_MAX, MESSAGE_BYTES_MAX};
 use crate::model::hello::{Dialed, Hello};
-use crate::model::market::{NotTaken, Settling, Verdict};
+use crate::model::market::{NotTaken, Verdict};
 use crate::model::message::{Message, SettleAnswer, SettleAsk, outcome_weight};
 use crate::model::offices::Grant;
 use crate::model::row::{Outcome, Record};
 use crate::model::step::{At, ConnId, Effect, Turn};
-use crate::types::{Batch, Number, Order, OrderId, OrderKind, PeerId, ProcessId, Quantity, Term, WallMicros};
+use crate::model::tentative::{Tentative, by_order};
+use crate::types::{Batch, Number, Order, OrderId, OrderKind, PeerId, ProcessId, QueueKey, Term, WallMicros};
 
 /// The trader at the other end of a settle stream.
 pub(super) struct Settler {
@@ -37,9 +39,17 @@ pub(super) struct Job {
     /// In queue order.
     orders: Vec<Order>,
     /// What was told of them before.
-    told: BTreeMap<OrderId, Quantity>,
+    told: BTreeMap<OrderId, Tentative>,
     /// Why the batch is refused without a look at its orders.
     refused: Option<NotTaken>,
+}
+
+/// Under whose grant orders are decided, and in which batch.
+#[derive(Clone, Copy)]
+pub(super) struct By {
+    pub(super) trader: PeerId,
+    pub(super) term: Term,
+    pub(super) batch: Batch,
 }
 
 impl Settler {
@@ -71,7 +81,7 @@ impl Settler {
 impl Warehouse {
     /// A batch is kept until the end of the turn. The stream's first message is a hello.
     pub(super) fn batch(&mut self, conn: ConnId, ask: SettleAsk, turn: &mut Turn<Record>) {
-        let SettleAsk { clock, hello, term, batch, orders, told } = ask;
+        let SettleAsk { clock, hello, term, batch, orders, told, wants } = ask;
         match (hello, matches!(self.conns.get(&conn), Some(Conn::Settle(Some(_))))) {
             (None, true) => {}
             (Some(hello), false) if self.has_later_settler(&hello) => {
@@ -79,6 +89,9 @@ impl Warehouse {
             }
             (Some(hello), false) => {
                 let proven = self.authenticate(&hello).is_ok();
+                if proven {
+                    self.end_older_settlers(&hello, turn);
+                }
                 self.conns.insert(conn, Conn::Settle(Some(Settler::new(&hello, proven))));
                 let hello = Some(Box::new(self.hello()));
                 self.tell_settled(conn, SettleAnswer { hello, ..SettleAnswer::default() }, turn);
@@ -89,13 +102,21 @@ impl Warehouse {
         // Only the holder of a term moves the clock; a batch of anybody else is refused, since its term is not the
         // present grant.
         let leap = self.holds(conn, term) && self.clock.receive(clock).is_err();
+        self.allotments.want(conn, term, wants);
         if orders.is_empty() {
             return;
         }
         let busy = (orders.len() > BATCH_ORDERS_MAX).then_some(NotTaken::Busy);
         let refused = if leap { Some(NotTaken::Clock) } else { busy };
-        let told = told.into_iter().map(|it| (it.id, it.filled)).collect();
+        let told = by_order(&told);
         self.jobs.push(Job { conn, batch, term, orders, told, refused });
+    }
+
+    /// What still comes on them would give goods back that the trader has by now.
+    fn end_older_settlers(&mut self, hello: &Hello, turn: &mut Turn<Record>) {
+        let own = |conn: &Conn| matches!(conn, Conn::Settle(Some(it)) if it.proven && (it.peer, it.process) == (hello.peer, hello.process));
+        let older: Vec<ConnId> = self.conns.iter().filter(|(_, it)| own(it)).map(|(conn, _)| *conn).collect();
+        older.into_iter().for_each(|conn| self.hang_up(conn, "its process has dialed a later one", turn));
     }
 
     fn has_later_settler(&self, hello: &Hello) -> bool {
@@ -109,7 +130,7 @@ impl Warehouse {
     }
 
     /// Whether the term is the present grant of the stream's process.
-    fn holds(&self, conn: ConnId, term: Term) -> bool {
+    pub(super) fn holds(&self, conn: ConnId, term: Term) -> bool {
         let Some(Conn::Settle(Some(settler))) = self.conns.get(&conn) else { return false };
         let grant = self.market.offices.present(term);
         let is_holder = |grant: &Grant| (grant.peer, grant.process) == (settler.peer, settler.process);
@@ -118,6 +139,11 @@ impl Warehouse {
 
     /// Decides all batches of the turn, in queue order over all of them: voids first, then by (stamp, peer, number).
     pub(super) fn settle(&mut self, at: At, turn: &mut Turn<Record>) {
+        self.decide_jobs(at, turn);
+        self.allot(at, turn);
+    }
+
+    fn decide_jobs(&mut self, at: At, turn: &mut Turn<Record>) {
         if self.jobs.is_empty() {
             return;
         }
@@ -167,12 +193,27 @@ impl Warehouse {
     ) {
         let mut work = Vec::with_capacity(jobs.iter().map(|job| job.orders.len()).sum());
         for (at, job) in jobs.iter().enumerate().filter(|(at, _)| answers[*at].refused.is_none()) {
-            work.extend(job.orders.iter().map(|order| (order.place(), at, order)));
+            let orders = job.orders.iter().enumerate();
+            work.extend(orders.map(|(nth, order)| (self.turn_of((at, nth), job, order), at, order)));
         }
-        work.sort_unstable_by_key(|(key, at, _)| (*key, *at));
+        work.sort_unstable_by_key(|(turn, at, _)| (*turn, *at));
         for (_, at, order) in work {
             self.decide(time, &jobs[at], order, &mut answers[at], turn);
         }
+    }
+
+    /// When an order's turn comes: voids first, then what its trader has decided, as it has, then by (stamp, peer, number).
+    fn turn_of(&self, came: (usize, usize), job: &Job, order: &Order) -> (u8, (usize, usize), QueueKey) {
+        match order.kind {
+            OrderKind::Void => (0, (0, 0), order.place()),
+            _ if self.is_decided(job.told.get(&order.id)) => (1, came, order.key()),
+            _ => (2, (0, 0), order.key()),
+        }
+    }
+
+    /// A trader has decided it, from goods that are still set aside for its term.
+    fn is_decided(&self, told: Option<&Tentative>) -> bool {
+        told.and_then(|it| it.draw).is_some_and(|draw| self.market.holder(draw.term).is_some())
     }
 
     fn decide(
@@ -183,35 +224,60 @@ impl Warehouse {
         answer: &mut SettleAnswer,
         turn: &mut Turn<Record>,
     ) {
+        let (told, conn) = (job.told.get(&order.id).copied(), job.conn);
+        // What its trader has decided waits for nothing that it has not.
+        let decided = self.is_decided(told.as_ref());
         let Some(Conn::Settle(Some(settler))) = self.conns.get_mut(&job.conn) else {
             unreachable!("a batch is decided only of a stream with a trader");
         };
-        if settler.is_blocked(order) {
+        if !decided && settler.is_blocked(order) {
             answer.not_taken.push((order.id, NotTaken::Window));
             return;
         }
-        let by = Settling {
-            trader: settler.peer,
-            term: job.term,
-            batch: job.batch,
-            clock: self.clock.tick(),
-            commission_percent: self.rules.commission_percent,
-            told: job.told.get(&order.id).copied(),
-        };
-        match self.market.decide(order, &by) {
-            Verdict::New(record) => answer.outcomes.extend(self.record(time, record, turn)),
-            Verdict::Known(outcome) => answer.outcomes.push(Outcome { repeated: true, ..outcome }),
-            Verdict::NotTaken(why) => {
-                if !matches!(why, NotTaken::Stale | NotTaken::OtherContent) {
-                    settler.block(order.id);
-                }
-                answer.not_taken.push((order.id, why));
-            }
+        let by = By { trader: settler.peer, term: job.term, batch: job.batch };
+        let behind = !decided && order.kind != OrderKind::Void && self.allotments.waits(order.product);
+        if !behind && self.decide_one(time, by, order, told, answer, turn) {
+            return self.block_if_refused(conn, order.id, answer);
+        }
+        if !self.allotments.park(Parked { conn, by, order: *order, told }) {
+            answer.not_taken.push((order.id, NotTaken::Busy));
+            self.block_if_refused(conn, order.id, answer);
         }
     }
 
+    /// Numbers above one that stays open wait for it.
+    fn block_if_refused(&mut self, conn: ConnId, id: OrderId, answer: &SettleAnswer) {
+        let Some((_, why)) = answer.not_taken.last().filter(|(of, _)| *of == id) else { return };
+        if let Some(Conn::Settle(Some(settler))) = self.conns.get_mut(&conn)
+            && !matches!(why, NotTaken::Stale | NotTaken::OtherContent)
+        {
+            settler.block(id);
+        }
+    }
+
+    /// False if it must wait for goods.
+    pub(super) fn decide_one(
+        &mut self,
+        time: WallMicros,
+        by: By,
+        order: &Order,
+        told: Option<Tentative>,
+        answer: &mut SettleAnswer,
+        turn: &mut Turn<Record>,
+    ) -> bool {
+        let clock = self.clock.tick();
+        let by = self.settling(by, told, clock);
+        match self.market.decide(order, &by) {
+            Verdict::New(record) => answer.outcomes.extend(self.record(time, record, turn)),
+            Verdict::Known(outcome) => answer.outcomes.push(Outcome { repeated: true, ..outcome }),
+            Verdict::NotTaken(why) => answer.not_taken.push((order.id, why)),
+            Verdict::Waits => return false,
+        }
+        true
+    }
+
     /// Sales from many sellers are long: one batch may take several messages.
-    fn tell_batch(&mut self, conn: ConnId, mut answer: SettleAnswer, turn: &mut Turn<Record>) {
+    pub(super) fn tell_batch(&mut self, conn: ConnId, mut answer: SettleAnswer, turn: &mut Turn<Record>) {
         self.duplicates += answer.outcomes.iter().filter(|outcome| outcome.repeated).count() as u64;
         while let Some(rest) = split_off_heavy(&mut answer.outcomes) {
             let outcomes = std::mem::replace(&mut answer.outcomes, rest);
@@ -221,7 +287,7 @@ impl Warehouse {
         self.tell_settled(conn, answer, turn);
     }
 
-    fn tell_settled(&mut self, conn: ConnId, answer: SettleAnswer, turn: &mut Turn<Record>) {
+    pub(super) fn tell_settled(&mut self, conn: ConnId, answer: SettleAnswer, turn: &mut Turn<Record>) {
         let answer = SettleAnswer { clock: self.clock.tick(), ..answer };
         turn.hold(Effect::Send(conn, Message::SettleAnswer(answer)));
     }

@@ -12,9 +12,10 @@ use crate::model::fold::Stored as _;
 use crate::model::peer::PeerState;
 use crate::model::peer::entry::{Entry, Told};
 use crate::model::row::{Place, Record};
+use crate::model::tentative::Tentative;
 use crate::ops::output::{Column, Failure, Row, Show, exit};
 use crate::ops::rows::ledger_row;
-use crate::types::{Money, Order, OrderId, PeerId, Quantity, Seq, Term, WallMicros, node_name};
+use crate::types::{Money, Order, OrderId, PeerId, Seq, Term, WallMicros, node_name};
 
 const COLUMNS: [Column; 5] = [
     Column { key: "time", show: Show::Text },
@@ -332,14 +333,13 @@ fn events(
         Entry::Mirrored { trader, term, orders, .. } if mirrors(orders, wanted) => {
             vec![(Event::Mirrored, row([("of", trader.0.into()), ("term", term.0.into())]))]
         }
-        Entry::Tentative(told) => {
-            let told = told.iter().filter(|it| it.id == wanted);
-            told.map(|it| (Event::Tentative, row([("filled", it.filled.0.into())]))).collect()
+        Entry::TentativeUndrawn(told) => tentative(told.iter().map(|it| (*it).into()), wanted),
+        Entry::Tentative(told) => tentative(told.iter().copied(), wanted),
+        Entry::ToldEarlyUndrawn { via, told } if node == wanted.peer => {
+            told_early(*via, told.iter().map(|it| (*it).into()), wanted)
         }
         Entry::ToldEarly { via, told } if node == wanted.peer => {
-            let told = told.iter().filter(|it| it.id.number == wanted.number);
-            let facts = |filled: Quantity| row([("filled", filled.0.into()), ("via", via.0.into())]);
-            told.map(|it| (Event::ToldEarly, facts(it.filled))).collect()
+            told_early(*via, told.iter().copied(), wanted)
         }
         Entry::Settled { peer, first, last } if waited && covers(wanted, *peer, first.0, last.0) => {
             vec![(Event::Left, row([("because", "settled".into())]))]
@@ -349,6 +349,22 @@ fn events(
         }
         _ => Vec::new(),
     }
+}
+
+fn tentative(told: impl Iterator<Item = Tentative>, wanted: OrderId) -> Vec<(Event, Row)> {
+    told.filter(|it| it.id == wanted).map(|it| (Event::Tentative, answer(&it))).collect()
+}
+
+fn told_early(via: PeerId, told: impl Iterator<Item = Tentative>, wanted: OrderId) -> Vec<(Event, Row)> {
+    let told = told.filter(|it| it.id.number == wanted.number);
+    let facts = |it: Tentative| answer(&it).into_iter().chain(row([("via", via.0.into())])).collect();
+    told.map(|it| (Event::ToldEarly, facts(it))).collect()
+}
+
+fn answer(told: &Tentative) -> Row {
+    let filled = row([("filled", told.filled.0.into())]);
+    let draw = told.draw.map(|it| row([("term", it.term.0.into()), ("decision", it.nth.into())]));
+    filled.into_iter().chain(draw.unwrap_or_default()).collect()
 }
 
 /// Whether a mirrored chunk holds the order. One that does not decode holds nothing that could be shown.

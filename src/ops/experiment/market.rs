@@ -113,6 +113,7 @@ fn median_wait(dir: &Path, buyer: u32) -> Result<f64, Failure> {
                 }
                 Entry::Answered { told, .. } => told.iter().map(|it| it.number).collect(),
                 Entry::ToldEarly { told, .. } => told.iter().map(|it| it.id.number).collect(),
+                Entry::ToldEarlyUndrawn { told, .. } => told.iter().map(|it| it.id.number).collect(),
                 _ => continue,
             };
             waits.extend(told.iter().filter_map(|number| Some(time.saturating_sub(placed.remove(number)?))));

@@ -29,7 +29,7 @@ struct Open {
     /// It was sent on a line that ended before the outcome came.
     unsure: bool,
     /// What was told of it before it was settled: pieces.
-    early: Option<Quantity>,
+    early: Option<Tentative>,
 }
 
 /// A stream to a trader.
@@ -52,7 +52,7 @@ pub(in crate::ops) struct Answered {
     /// The line had ended meanwhile.
     pub was_unsure: bool,
     /// What was told before: pieces.
-    pub early: Option<Quantity>,
+    pub early: Option<Tentative>,
 }
 
 /// See the module's text.
@@ -173,9 +173,7 @@ impl Client {
         let unsent = self.open.range(Number(line.sent.0 + 1)..).map(|(_, open)| open.order);
         let orders: Vec<Order> = unsent.collect();
         for batch in orders.chunks(BATCH_ORDERS_MAX) {
-            let early = |order: &Order| {
-                Some(Tentative { id: order.id, filled: self.open.get(&order.id.number)?.early? })
-            };
+            let early = |order: &Order| self.open.get(&order.id.number)?.early;
             let (clock, told) = (clock.tick(), batch.iter().filter_map(early).collect());
             let ask = TradeAsk { clock, hello: None, orders: batch.to_vec(), told, again: self.sent };
             // A line that does not take it has ended, which is told.
@@ -198,7 +196,7 @@ impl Client {
     /// A trader tells of an open order before it is settled. Gives when the order was due, the first time.
     pub(in crate::ops) fn told_early(&mut self, answer: &Tentative) -> Option<Instant> {
         let open = self.open.get_mut(&answer.id.number).filter(|open| open.early.is_none())?;
-        open.early = Some(answer.filled);
+        open.early = Some(*answer);
         self.pause = BACKOFF_MIN;
         self.told_due = self.told_due.max(open.due);
         Some(open.due)

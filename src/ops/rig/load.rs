@@ -279,7 +279,7 @@ impl Load {
         let told = Told { number: order.id.number, kind, reason, filled, amount, seq };
         count.to_compare.push((order.id.peer, told));
         drop(count);
-        let early = answered.early.filter(|early| !agrees(*early, kind, filled));
+        let early = answered.early.map(|it| it.filled).filter(|early| !agrees(*early, kind, filled));
         if let Some(early) = early {
             let kind = kind.name();
             self.wrong(format!(

@@ -22,6 +22,7 @@ use super::output::{
 };
 use super::runtime::runtime;
 use crate::cli::{Global, StatusArgs};
+use crate::model::offices::Frozen;
 use crate::model::report::Report;
 use crate::types::node_name;
 use crate::types::{Money, PeerId, Quantity};
@@ -151,6 +152,21 @@ impl Picture {
         Some(format!("generation {} of the ledger, which was restored from a backup", report.generation))
     }
 
+    /// Terms that ended with goods set aside: who can say what they had sold of them.
+    fn frozen(&self) -> &[Frozen] {
+        self.stock().map_or(&[], |report| &report.roster.frozen)
+    }
+
+    fn frozen_lines(&self) -> Vec<String> {
+        let line = |Frozen { term, trader, partner }: &Frozen| {
+            format!(
+                "frozen goods of term {term} wait for peer {trader} or {partner}; if both stores are gone: bazaar \
+                 release --term {term} --accept-loss"
+            )
+        };
+        self.frozen().iter().map(line).collect()
+    }
+
     fn print(&self, global: &Global, out: &mut impl Write) -> io::Result<()> {
         if global.json {
             return writeln!(out, "{}", json_line(self.json()));
@@ -165,7 +181,7 @@ impl Picture {
             let line = if self.views.agree() { line } else { Paint::Red.on(&line, color) };
             writeln!(out, "{line}")?;
         }
-        if let Some(line) = self.generation_line() {
+        for line in self.generation_line().into_iter().chain(self.frozen_lines()) {
             writeln!(out, "{line}")?;
         }
         let silent: Vec<String> = self.reports.silent.keys().map(|node| node_name(*node)).collect();
@@ -224,9 +240,14 @@ impl Picture {
             "views": self.views.json(),
             "nodes": nodes.into_iter().map(|(_, node)| node).collect::<Vec<_>>(),
             "stock": self.stock_rows(),
+            "frozen": self.frozen().iter().map(frozen_json).collect::<Vec<_>>(),
             "stock_seq": self.stock().map(|report| report.stock_seq.0),
         })
     }
+}
+
+fn frozen_json(it: &Frozen) -> Value {
+    json!({ "term": it.term.0, "trader": it.trader.0, "partner": it.partner.0 })
 }
 
 fn table(out: &mut impl Write, shape: Shape, columns: &[Column], rows: Vec<Row>) -> io::Result<()> {

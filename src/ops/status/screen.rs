@@ -64,6 +64,7 @@ pub(super) fn lines(picture: &Picture, pace: Option<f64>, screen: Screen) -> Vec
     lines.extend([String::new(), stock(picture)]);
     lines.extend(picture.views.lines().into_iter().take(2));
     lines.extend(picture.generation_line());
+    lines.extend(picture.frozen_lines());
     lines.iter().map(|line| clipped(line, screen.columns)).collect()
 }
 

@@ -67,11 +67,13 @@ pub enum Kind {
     Repeat,
     /// The market's consistency mode is changed.
     Mode,
+    /// Both traders are killed at once, and the disk of one of them, or of both, is lost.
+    LosePair,
 }
 
 impl Kind {
     /// All there are.
-    pub(crate) const ALL: [Kind; 32] = [
+    pub(crate) const ALL: [Kind; 33] = [
         Kind::Kill,
         Kind::Storm,
         Kind::Stop,
@@ -104,6 +106,7 @@ impl Kind {
         Kind::Stranger,
         Kind::Repeat,
         Kind::Mode,
+        Kind::LosePair,
     ];
 
     /// As typed and printed.
@@ -141,6 +144,7 @@ impl Kind {
             Kind::Stranger => "stranger",
             Kind::Repeat => "repeat",
             Kind::Mode => "mode",
+            Kind::LosePair => "lose-pair",
         }
     }
 

@@ -29,9 +29,9 @@ use super::queue::{MS, Moment, Queue};
 use super::sights;
 use super::trace::Trace;
 use crate::journal::{HandTime, MemoryDisk, Recovery, StoreError};
-use crate::model::row::Outcome;
+use crate::model::row::{Outcome, Record};
 use crate::model::step::Input;
-use crate::types::{Epoch, OrderId, PeerId, node_name};
+use crate::types::{Epoch, OrderId, PeerId, Term, node_name};
 use ledgers::Ledgers;
 use phases::{FAULTS_MAX, Phase};
 
@@ -57,6 +57,8 @@ pub(super) enum Event {
     Freed(u32),
     /// What was open when everything healed is answered by now.
     Answered,
+    /// Goods whose sales no store knows any more are released.
+    Release,
     /// A client comes, which draws from this number.
     Client(Plan, u64),
     /// Somebody who is no node wakes up.
@@ -284,6 +286,10 @@ impl World {
                 Ok(())
             }
             Event::Answered => self.healed_are_answered(),
+            Event::Release => {
+                self.release_lost();
+                Ok(())
+            }
             Event::Client(plan, number) => {
                 if self.phase == Phase::Faults {
                     self.client_comes(plan, number);
@@ -436,10 +442,23 @@ impl World {
         check::audited(&disks, &self.losses, self.ledgers.were_forked())?;
         let rows = ledger?;
         check::fenced_by_who_may(&rows)?;
+        let released: BTreeSet<Term> = rows.iter().filter_map(|(record, _)| released(record)).collect();
         let outcomes = rows.into_iter().filter_map(|(_, outcome)| outcome);
         let done: BTreeMap<OrderId, Outcome> = outcomes.map(|outcome| (outcome.id, outcome)).collect();
         let is_lost = |generation, seq| self.ledgers.has_lost(generation, seq);
-        self.heard.is_done(&done, is_lost, |id| self.losses.may_be_forgotten(id))
+        self.heard.is_done(
+            &done,
+            is_lost,
+            |id| self.losses.may_be_forgotten(id),
+            |term| released.contains(&term),
+        )
+    }
+}
+
+fn released(record: &Record) -> Option<Term> {
+    match record {
+        Record::Released { term, .. } => Some(*term),
+        _ => None,
     }
 }
 

@@ -183,5 +183,6 @@ fn roster(market: &Market) -> Roster {
         paired: offices.paired,
         mode: market.mode,
         passed_over: Vec::new(),
+        frozen: Vec::new(),
     }
 }

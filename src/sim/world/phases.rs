@@ -12,11 +12,12 @@ use std::collections::BTreeSet;
 use super::{Event, World};
 use crate::limits::PASS_OVER_MS;
 use crate::model::call::Ask;
+use crate::model::market::Market;
 use crate::sim::check::Failure;
 use crate::sim::engine::View;
 use crate::sim::node::Node;
 use crate::sim::queue::{MS, SECOND};
-use crate::types::{OrderId, PeerId, node_name};
+use crate::types::{Epoch, OrderId, PeerId, Term, node_name};
 
 /// If faults are still to come by then, they do not come any more.
 pub(super) const FAULTS_MAX: u64 = 120 * SECOND;
@@ -28,6 +29,8 @@ const ANSWERS_MAX: u64 = 30 * SECOND;
 const OFFICES_MAX: u64 = PASS_OVER_MS * MS + 30 * SECOND;
 /// How long the rest lasts: what is written lazily gets to the disks meanwhile.
 const REST: u64 = 2 * SECOND;
+/// How often somebody looks for goods that no store can report.
+const RELEASE_EVERY: u64 = 3 * SECOND;
 /// What was open when everything healed is answered this long after.
 const HEALED_MAX: u64 = 15 * SECOND;
 
@@ -95,6 +98,21 @@ impl World {
         let open = self.nodes.iter().filter_map(open_orders).flatten().collect();
         self.open_when_healed = open;
         self.queue.put(now.after(HEALED_MAX), Event::Answered);
+        self.queue.put(now.after(RELEASE_EVERY), Event::Release);
+    }
+
+    /// A person looks at goods that nobody reports the sales of: both stores that had them are lost.
+    pub(super) fn release_lost(&mut self) {
+        let terms = match self.nodes[0].view() {
+            Some(View::Market(market)) => lost_terms(market),
+            _ => Vec::new(),
+        };
+        for term in terms {
+            self.nodes[0].ask(Ask::Release(term), &mut self.queue);
+        }
+        if self.phase < Phase::Rest {
+            self.queue.put(self.queue.now().after(RELEASE_EVERY), Event::Release);
+        }
     }
 
     /// # Errors
@@ -152,6 +170,15 @@ impl World {
         };
         format!("{what} at {} s", self.queue.now().0 / SECOND)
     }
+}
+
+/// Terms whose trader and partner both have other stores by now.
+fn lost_terms(market: &Market) -> Vec<Term> {
+    let is_gone = |(peer, epoch): (PeerId, Epoch)| {
+        market.sessions.get(&peer).is_none_or(|session| session.epoch != epoch)
+    };
+    let lost = market.frozen().filter(|(_, holder)| is_gone(holder.trader) && is_gone(holder.partner));
+    lost.map(|(term, _)| term).collect()
 }
 
 /// The orders of a running peer's own that are open.

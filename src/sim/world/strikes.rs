@@ -62,6 +62,7 @@ impl World {
             Kind::Stranger => self.stranger_comes(&nodes, lasts, &mut chance),
             Kind::Repeat => self.lines_repeat(&nodes, &mut chance),
             Kind::Mode => self.change_mode(&mut chance),
+            Kind::LosePair => self.lose_pair(lasts, &mut chance),
         };
         if hit {
             *self.faults.entry(fault.kind).or_default() += 1;
@@ -277,8 +278,17 @@ impl World {
         PeerId(1 + number % (self.nodes.len() as u32 - 1))
     }
 
+    fn lose_pair(&mut self, down: u64, chance: &mut Chance) -> bool {
+        let Seats { primary: Some(one), secondary: Some(other), .. } = self.seats() else { return false };
+        let both = [one, other];
+        let lost = chance.pick(&[&both[..1], &both[1..], &both[..]]);
+        let spared: Vec<u32> = both.into_iter().filter(|id| !lost.contains(id)).collect();
+        self.kill_all(&spared, down);
+        self.lose_stores(lost, down)
+    }
+
     fn change_mode(&mut self, chance: &mut Chance) -> bool {
-        let mode = chance.pick(&[Consistency::Cacheless, Consistency::Cached]);
+        let mode = chance.pick(&Consistency::ALL);
         let serves = self.nodes[0].is_serving();
         if serves {
             self.nodes[0].ask(Ask::Mode(mode), &mut self.queue);

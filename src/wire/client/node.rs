@@ -16,7 +16,7 @@ use crate::model::report::Report;
 use crate::model::row::Outcome;
 use crate::model::warehouse::GivenUp;
 use crate::types::{
-    Consistency, Generation, Hash, Number, Office, Order, OrderKind, PeerId, Quantity, Seq, Term,
+    Consistency, Generation, Hash, Number, Office, Order, OrderKind, PeerId, ProductId, Quantity, Seq, Term,
 };
 use crate::wire::proto::{
     self, admin_client::AdminClient, cluster_client::ClusterClient, market_client::MarketClient,
@@ -107,6 +107,8 @@ impl Node {
             Ask::ResignByHand(_) => method!(self.admin().resign(proto::ResignByHandRequest::from(ask))),
             Ask::Find(..) => method!(self.admin().find(proto::FindRequest::from(ask))),
             Ask::Mode(_) => method!(self.admin().mode(proto::ModeRequest::from(ask))),
+            Ask::Complete(..) => method!(self.warehouse().complete(proto::CompleteRequest::from(ask))),
+            Ask::Release(_) => method!(self.admin().release(proto::ReleaseRequest::from(ask))),
         }
     }
 
@@ -226,6 +228,12 @@ impl Node {
     #[allow(clippy::missing_errors_doc)]
     pub(crate) async fn mode(&self, mode: Consistency) -> Result<(Consistency, Option<Seq>), CallError> {
         answer!(self.ask(Ask::Mode(mode)), Answer::Mode(before, row) => (before, row))
+    }
+
+    /// What an ended term had sold is accepted to be lost. Gives the pieces that are free again, by product.
+    #[allow(clippy::missing_errors_doc)]
+    pub(crate) async fn release(&self, term: Term) -> Result<Vec<(ProductId, Quantity)>, CallError> {
+        answer!(self.ask(Ask::Release(term)), Answer::Released(freed) => freed)
     }
 
     /// What happens at the node from now on.

@@ -2,9 +2,10 @@
 
 use super::{
     Checked, Generation, Hash, Number, Odd, PeerId, Quantity, Seq, Stamp, Term, WIRE_VERSION, caller_in,
-    found_in, found_out, hello_out, kind_in, kind_out, licence_in, licence_out, mode_in, mode_out, office_in,
-    office_out, order_in, order_out, orders_in, outcome_in, outcome_out, process_out, proto, roster_in,
-    roster_out, same_version, seen_in, seen_out, session_in, session_out, told_in, told_out,
+    found_in, found_out, freed_in, freed_out, hello_out, kind_in, kind_out, licence_in, licence_out, mode_in,
+    mode_out, office_in, office_out, order_in, order_out, orders_in, outcome_in, outcome_out, process_out,
+    proto, roster_in, roster_out, sales_in, sales_out, same_version, seen_in, seen_out, session_in,
+    session_out, told_in, told_out,
 };
 use crate::model::call::{Answer, Ask, Opening};
 use crate::model::warehouse::GivenUp;
@@ -111,6 +112,12 @@ requests! {
     ModeRequest:
         Ask::Mode(mode) => Self { mode: mode_out(mode) };
         it => Ask::Mode(mode_in(it.mode).ok_or(Odd::Field("mode"))?);
+    CompleteRequest:
+        Ask::Complete(hello, report) => sales_out(&hello, &report);
+        it => sales_in(it)?;
+    ReleaseRequest:
+        Ask::Release(term) => Self { term: term.0 };
+        it => Ask::Release(Term(it.term));
 }
 
 fn opening_in(it: proto::OpenRequest) -> Checked<Opening> {
@@ -201,6 +208,9 @@ replies! {
             mode_in(it.before).ok_or(Odd::Field("before"))?,
             Some(Seq(it.seq)).filter(|row| row.0 > 0),
         );
+    ReleaseReply:
+        Answer::Released(freed) => Self { freed: freed.iter().map(freed_out).collect() };
+        it => Answer::Released(it.freed.iter().map(freed_in).collect::<Checked<_>>()?);
 }
 
 impl TryFrom<Answer> for proto::StatusReply {

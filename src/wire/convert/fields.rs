@@ -34,7 +34,7 @@ enum Way {
 }
 
 /// What goes in and out of any method.
-const WAYS: [(&str, Way); 44] = [
+const WAYS: [(&str, Way); 47] = [
     ("TradeRequest", Way::Stream(0)),
     ("TradeReply", Way::Stream(1)),
     ("SettleRequest", Way::Stream(2)),
@@ -74,6 +74,9 @@ const WAYS: [(&str, Way); 44] = [
     ("ModeReply", Way::Answer(11)),
     ("FindRequest", Way::Ask(16)),
     ("FindReply", Way::Answer(12)),
+    ("CompleteRequest", Way::Ask(17)),
+    ("ReleaseRequest", Way::Ask(18)),
+    ("ReleaseReply", Way::Answer(13)),
     ("PlaceReply", Way::Place),
     ("Event", Way::Event),
     ("EventsRequest", Way::Shown(&[])),

@@ -6,6 +6,7 @@
 //! "zero": a token that is not 32 bytes long is no token, a missing roster knows of nobody, a missing hash is that of an
 //! empty log. Whether such a value makes sense is the machine's to decide.
 
+mod allotments;
 mod calls;
 mod events;
 #[cfg(test)]
@@ -16,6 +17,10 @@ mod replies;
 mod streams;
 mod weights;
 
+use self::allotments::{
+    freed_in, freed_out, frozen_in, frozen_out, goods_in, goods_out, sales_in, sales_out, told_in, told_out,
+    wants_in, wants_out,
+};
 use super::{WIRE_VERSION, proto};
 use crate::limits::PRODUCTS_MAX;
 use crate::model::call::SessionInfo;
@@ -29,7 +34,6 @@ use crate::model::message::Introduction;
 use crate::model::offices::{Roster, Seat};
 use crate::model::peer::entry::Proof;
 use crate::model::row::{Outcome, OutcomeKind, Reason, Share};
-use crate::model::tentative::Tentative;
 use crate::types::{
     Consistency, Epoch, Generation, Hash, Money, Number, Office, Order, OrderId, OrderKind, PeerId,
     ProcessId, ProductId, Quantity, Seq, Signature, Stamp, Term, Token, WallMicros,
@@ -109,21 +113,6 @@ pub(super) fn found_in(found: Option<proto::Found>) -> Checked<Found> {
     Ok(Found { sellers, reached: ids(found.reached), lookups: found.lookups })
 }
 
-pub(super) fn told_out(told: &[Tentative]) -> Vec<proto::Tentative> {
-    let out =
-        |it: &Tentative| proto::Tentative { peer: it.id.peer.0, number: it.id.number.0, filled: it.filled.0 };
-    told.iter().map(out).collect()
-}
-
-/// At most so many: what comes with orders is of those.
-pub(super) fn told_in(told: &[proto::Tentative], most: usize) -> Checked<Vec<Tentative>> {
-    let tentative = |it: &proto::Tentative| Tentative {
-        id: OrderId { peer: PeerId(it.peer), number: Number(it.number) },
-        filled: Quantity(it.filled),
-    };
-    if told.len() > most { Err(Odd::Field("told")) } else { Ok(told.iter().map(tentative).collect()) }
-}
-
 pub(super) fn mode_out(mode: Consistency) -> i32 {
     match mode {
         Consistency::Cacheless => proto::Consistency::Cacheless as i32,
@@ -163,6 +152,7 @@ pub(super) fn roster_out(roster: &Roster) -> proto::Roster {
         version: roster.version,
         passed_over: roster.passed_over.iter().map(|peer| peer.0).collect(),
         mode: mode_out(roster.mode),
+        frozen: roster.frozen.iter().map(frozen_out).collect(),
     }
 }
 
@@ -176,6 +166,7 @@ pub(super) fn roster_in(roster: proto::Roster) -> Roster {
         paired: roster.paired,
         passed_over: roster.passed_over.into_iter().map(PeerId).collect(),
         mode: mode_in(roster.mode).unwrap_or_default(),
+        frozen: roster.frozen.into_iter().map(frozen_in).collect(),
     }
 }
 

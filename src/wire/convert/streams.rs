@@ -1,11 +1,11 @@
 //! Messages of the streams: trade, settle, control, watch, replicate, and words between peers.
 
 use super::{
-    Checked, Odd, PeerId, ProductId, Quantity, Seq, Stamp, Term, caller_in, found_in, found_out, hash_in,
-    hash_out, hello_in, hello_out, introduction_in, introduction_out, member_in, member_out, not_taken_in,
-    not_taken_out, office_in, office_out, order_out, orders_in, outcome_out, outcomes_in, proof_in,
-    proof_out, proto, roster_in, roster_out, seen_in, seen_out, session_in, session_out, told_in, told_out,
-    why_in, why_out,
+    Checked, Odd, PeerId, ProductId, Quantity, Seq, Stamp, Term, caller_in, found_in, found_out, goods_in,
+    goods_out, hash_in, hash_out, hello_in, hello_out, introduction_in, introduction_out, member_in,
+    member_out, not_taken_in, not_taken_out, office_in, office_out, order_out, orders_in, outcome_out,
+    outcomes_in, proof_in, proof_out, proto, roster_in, roster_out, seen_in, seen_out, session_in,
+    session_out, told_in, told_out, wants_in, wants_out, why_in, why_out,
 };
 use crate::model::lookup::{Lookup, LookupAnswer};
 use crate::model::message::{
@@ -73,6 +73,7 @@ impl From<SettleAsk> for proto::SettleRequest {
             batch: ask.batch.0,
             orders: ask.orders.iter().map(order_out).collect(),
             told: told_out(&ask.told),
+            wants: ask.wants.iter().map(wants_out).collect(),
         }
     }
 }
@@ -87,6 +88,7 @@ impl TryFrom<proto::SettleRequest> for SettleAsk {
             batch: Batch(it.batch),
             orders: orders_in(&it.orders)?,
             told: told_in(&it.told, it.orders.len())?,
+            wants: it.wants.iter().map(wants_in).collect::<Checked<_>>()?,
         })
     }
 }
@@ -104,6 +106,7 @@ impl From<SettleAnswer> for proto::SettleReply {
             ledger_seq: answer.ledger.0.0,
             ledger_hash: hash_out(answer.ledger.1),
             proof: answer.proof.map(|proof| proof_out(*proof)),
+            goods: answer.goods.as_deref().map(goods_out),
         }
     }
 }
@@ -121,6 +124,7 @@ impl TryFrom<proto::SettleReply> for SettleAnswer {
             roster: it.roster.map(|roster| Box::new(roster_in(roster))),
             ledger: (Seq(it.ledger_seq), hash_in(&it.ledger_hash)),
             proof: proof_in(it.proof).map(Box::new),
+            goods: it.goods.as_ref().map(goods_in).transpose()?.map(Box::new),
         })
     }
 }

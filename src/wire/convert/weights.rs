@@ -9,8 +9,10 @@ use crate::model::message::{
 use crate::wire::outbox::Weigh;
 
 const ORDER_BYTES: usize = 40;
-/// A tentative answer: two tags and a length, an id, and pieces.
-const TOLD_BYTES: usize = 32;
+/// A tentative answer: tags and a length, an id, pieces, and its draw.
+const TOLD_BYTES: usize = 56;
+/// A good that is wanted, set aside or recalled.
+const WANT_BYTES: usize = 24;
 const OUTCOME_BYTES: usize = 64;
 const SHARE_BYTES: usize = 24;
 const HELLO_BYTES: usize = 512;
@@ -62,12 +64,14 @@ impl Weigh for SettleAsk {
         MESSAGE_BYTES
             + HELLO_BYTES * usize::from(self.hello.is_some())
             + (ORDER_BYTES + TOLD_BYTES) * self.orders.len()
+            + WANT_BYTES * self.wants.len()
     }
 }
 
 impl Weigh for SettleAnswer {
     fn weigh(&self) -> usize {
-        answers_weight(&self.outcomes, self.not_taken.len())
+        let goods = self.goods.as_ref().map_or(0, |word| word.allotted.len() + word.recall.len());
+        WANT_BYTES * goods + answers_weight(&self.outcomes, self.not_taken.len())
     }
 }
 

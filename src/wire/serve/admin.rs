@@ -67,6 +67,13 @@ impl proto::admin_server::Admin for Admin {
         self.inbox.call(request).await
     }
 
+    async fn release(
+        &self,
+        request: Request<proto::ReleaseRequest>,
+    ) -> Result<Response<proto::ReleaseReply>, Status> {
+        self.inbox.call(request).await
+    }
+
     async fn dump(
         &self,
         request: Request<proto::DumpRequest>,

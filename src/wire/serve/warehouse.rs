@@ -98,6 +98,13 @@ impl proto::warehouse_server::Warehouse for Warehouse {
         self.inbox.call(request).await
     }
 
+    async fn complete(
+        &self,
+        request: Request<proto::CompleteRequest>,
+    ) -> Result<Response<proto::RosterReply>, Status> {
+        self.inbox.call(request).await
+    }
+
     async fn control(
         &self,
         said: Request<Streaming<proto::ControlUp>>,

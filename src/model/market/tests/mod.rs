@@ -1,3 +1,4 @@
+mod allotted;
 mod lots;
 mod told;
 
@@ -86,6 +87,7 @@ fn outcomes_by_precedence() {
             Verdict::NotTaken(why) => Err(why),
             Verdict::Known(outcome) => Ok(outcome.kind),
             Verdict::New(record) => Ok(apply(&mut market, record).unwrap().kind),
+            Verdict::Waits => panic!("nobody has goods set aside"),
         };
         assert_eq!(found, expected, "{order:?}");
     };

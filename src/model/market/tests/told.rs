@@ -1,6 +1,7 @@
 //! Orders that were told of before they come: exactly that is booked, or taken back.
 
 use super::*;
+use crate::model::tentative::Tentative;
 
 /// A market whose traders tell before they settle.
 fn market() -> Market {
@@ -10,7 +11,8 @@ fn market() -> Market {
 }
 
 fn told(market: &mut Market, order: &Order, pieces: u64) -> (OutcomeKind, u64) {
-    let by = Settling { told: Some(Quantity(pieces)), ..by() };
+    let told = Tentative { id: order.id, filled: Quantity(pieces), draw: None };
+    let by = Settling { told: Some(told), ..by() };
     let Verdict::New(record) = market.decide(order, &by) else { panic!("{order:?} is decided") };
     let seq = market.seq.next();
     let outcome = market.apply_outcome(seq, WallMicros(1), &record).unwrap();

@@ -117,7 +117,7 @@ impl Cache {
                 }
             }
         };
-        Some(Tentative { id: order.id, filled: Quantity(filled) })
+        Some(Tentative { id: order.id, filled: Quantity(filled), draw: None })
     }
 
     /// An order is here of which its peer is told so: it counts until the pushes show what became of it.

@@ -10,6 +10,7 @@ use super::early::Coming;
 use super::facts::Cx;
 use super::line::Line;
 use super::rooms::Rooms;
+use crate::limits::ASKERS_KNOWN_MAX;
 use crate::model::call::{Answer, Refusal};
 use crate::model::hello::{Dialed, Hello};
 use crate::model::market::NotTaken;
@@ -37,6 +38,8 @@ pub(super) struct Desk {
     by_peer: BTreeMap<PeerId, ConnId>,
     /// Unary calls that wait for the outcome of an order.
     submits: BTreeMap<OrderId, ReplyId>,
+    /// The highest number that each peer has asked for in this term.
+    highest: BTreeMap<PeerId, Number>,
     /// The office is being given up: nothing more is taken.
     closing: bool,
     /// Since when there has been something to settle.
@@ -54,6 +57,7 @@ impl Desk {
             streams: BTreeMap::new(),
             by_peer: BTreeMap::new(),
             submits: BTreeMap::new(),
+            highest: BTreeMap::new(),
             closing: false,
             busy_since: None,
             duplicates: 0,
@@ -147,6 +151,17 @@ impl Desk {
         cx.at.disk_low.then_some(NotTaken::DiskFull)
     }
 
+    /// Whether the number is above all that its peer has asked for in this term. If not, or if that is not known since too
+    /// many ask, the warehouse says whether it comes too late.
+    fn comes_in_turn(&mut self, id: OrderId) -> bool {
+        let room = self.highest.len() < ASKERS_KNOWN_MAX;
+        let before = self.highest.get(&id.peer).copied();
+        if room || before.is_some() {
+            self.highest.insert(id.peer, before.unwrap_or_default().max(id.number));
+        }
+        before.map_or(room, |before| id.number > before)
+    }
+
     /// A number is given up: no stream of its peer waits for it.
     fn lift(&mut self, void: OrderId) {
         for stream in self.streams.values_mut().filter(|stream| stream.peer == void.peer) {
@@ -206,6 +221,7 @@ impl Desk {
     pub(super) fn close(&mut self, cx: &mut Cx<'_>) {
         self.settle.close(cx);
         self.trader.close();
+        self.highest.clear();
         self.busy_since = None;
         for conn in self.by_peer.values() {
             let roster = Some(Box::new(cx.roster.clone()));
@@ -309,27 +325,42 @@ impl Rooms {
         if !cx.hear_peer(order.id.peer, order.stamp) {
             return Err(NotTaken::Clock);
         }
+        let held = cx.state.accepted.get(&order.id).copied();
+        // It is decided, and perhaps told: it cannot be given up any more, and its outcome answers whoever wants that.
+        let given_up = order.kind == OrderKind::Void;
+        let order = match held.filter(|it| given_up && it.is_drawn()) {
+            Some(held) => held.order,
+            None => order,
+        };
         match self.desk.trader.admit(order)? {
             Admitted::New => {
-                let held = cx.state.accepted.get(&order.id).copied();
+                let in_turn = self.desk.comes_in_turn(order.id);
                 // A void takes the place of the order that it gives up, here and in the partner's mirror.
                 if let Some(given_up) = held.filter(|it| it.term == term) {
                     self.replica.left_queue(given_up.seq);
                     self.cache.left(&given_up.order);
+                    self.allotment.settled(&given_up);
                 }
                 cx.record(Entry::Accepted { term, order });
                 self.replica.accepted(order);
                 let told = coming.told.or(held.and_then(|it| it.told));
                 // What no trader tells of such an order was never told.
-                match told.filter(|filled| Tentative { id: order.id, filled: *filled }.fits(&order)) {
-                    Some(told) => self.is_told(cx, &order, told),
-                    None if coming.first => self.early.came(order.id),
-                    None => {}
+                let told = told.filter(|told| told.fits(&order));
+                if let Some(told) = told {
+                    self.is_told(cx, &order, told);
+                }
+                if told.and_then(|it| it.draw).is_some() {
+                    self.desk.trader.decided(order.id);
+                } else {
+                    self.allotment.came(&order);
+                }
+                if told.is_none() && coming.first && in_turn {
+                    self.early.came(order.id);
                 }
             }
             Admitted::Attached => self.desk.duplicates += 1,
         }
-        if order.kind == OrderKind::Void {
+        if given_up {
             self.desk.lift(order.id);
         }
         self.desk.busy_since.get_or_insert(cx.now());

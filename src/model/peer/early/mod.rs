@@ -1,5 +1,5 @@
-//! Answers before settling (`cached` mode): what a trader tells from its cache, once the answer is durable on both disks
-//! of the pair.
+//! Answers before settling: what a trader tells from its cache (`cached` mode) or its allotment (`escrow` mode), once the
+//! answer is durable on both disks of the pair.
 //!
 //! An order is answered like this when it is asked for the first time ever, and by one of a pair. One that may have been
 //! asked before may have an outcome, or another trader's answer: it is told what the warehouse settles. So an order has
@@ -15,13 +15,13 @@ use super::rooms::Rooms;
 use super::shop::TOLD_PER_ENTRY;
 use crate::model::peer::entry::Entry;
 use crate::model::tentative::Tentative;
-use crate::types::{Consistency, Order, OrderId, OrderKind, Quantity, Seq};
+use crate::types::{Consistency, Now, Order, OrderId, OrderKind, Seq, Term};
 
 /// How an order comes to a desk.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Coming {
     /// What its peer was told of it before, or another trader was about to tell.
-    pub(super) told: Option<Quantity>,
+    pub(super) told: Option<Tentative>,
     /// It was never asked for before.
     pub(super) first: bool,
 }
@@ -68,21 +68,44 @@ impl Rooms {
     /// Answers what came in this turn, in queue order.
     pub(super) fn answer_early(&mut self, cx: &mut Cx<'_>) {
         let fresh = std::mem::take(&mut self.early.fresh);
-        let cached = cx.roster.mode == Consistency::Cached && cx.roster.paired;
-        if fresh.is_empty() || !cached || !self.replica.follows() {
-            return;
-        }
+        let Some(term) = cx.term().filter(|_| !fresh.is_empty() && self.may_answer_early(cx)) else { return };
         let queue = self.desk.trader.queue();
         let mut orders: Vec<Order> = fresh.iter().filter_map(|id| queue.get(*id).copied()).collect();
         orders.sort_unstable_by_key(Order::place);
-        for order in orders {
-            if let Some(answer) = self.cache.answer(&order) {
-                self.cache.told(&order, answer.filled);
-                self.early.decided.push(answer);
-            }
+        match cx.roster.mode {
+            Consistency::Cached => self.answer_from_cache(&orders),
+            _ => self.answer_from_allotment(cx.now(), term, &orders),
         }
         for answers in self.early.decided.chunks(TOLD_PER_ENTRY) {
             cx.record(Entry::Tentative(answers.to_vec()));
+        }
+    }
+
+    /// One of a pair, whose partner has what it accepts at once.
+    pub(super) fn may_answer_early(&self, cx: &Cx<'_>) -> bool {
+        cx.roster.mode != Consistency::Cacheless && cx.roster.paired && self.replica.follows()
+    }
+
+    fn answer_from_cache(&mut self, orders: &[Order]) {
+        for order in orders {
+            if let Some(answer) = self.cache.answer(order) {
+                self.cache.told(order, answer.filled);
+                self.early.decided.push(answer);
+            }
+        }
+    }
+
+    /// Orders of this turn do not wait for each other at the warehouse until it is known that one of them must go there.
+    fn answer_from_allotment(&mut self, now: Now, term: Term, orders: &[Order]) {
+        orders.iter().for_each(|order| self.allotment.left(order));
+        for order in orders {
+            match self.allotment.answer(now, term, order) {
+                Some(answer) => {
+                    self.desk.trader.decided(order.id);
+                    self.early.decided.push(answer);
+                }
+                None => self.allotment.came(order),
+            }
         }
     }
 
@@ -113,9 +136,9 @@ impl Rooms {
     }
 
     /// An order is here of which something is told: it is journaled, and counts in the cache.
-    pub(super) fn is_told(&mut self, cx: &mut Cx<'_>, order: &Order, filled: Quantity) {
-        cx.record(Entry::Tentative(vec![Tentative { id: order.id, filled }]));
-        self.cache.told(order, filled);
+    pub(super) fn is_told(&mut self, cx: &mut Cx<'_>, order: &Order, told: Tentative) {
+        cx.record(Entry::Tentative(vec![told]));
+        self.cache.told(order, told.filled);
     }
 }
 

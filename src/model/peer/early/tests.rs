@@ -35,7 +35,7 @@ fn asked(orders: &[Order], told: &[(u32, u64)], again: u64) -> Message {
 }
 
 fn tentative(k: u32, filled: u64) -> Tentative {
-    Tentative { id: order(10, k).id, filled: Quantity(filled) }
+    Tentative { id: order(10, k).id, filled: Quantity(filled), draw: None }
 }
 
 /// The primary of a pair in `cached` mode, whose cache has five fish.
@@ -144,7 +144,7 @@ fn what_was_told_elsewhere_goes_to_the_warehouse() {
     let lines = bench.say("from-10", asked(&[buy(1, 2)], &[(1, 2)], 1));
     assert_eq!(lines[0], "send settle settle term 3 batch 1 10-1 10-1 told 2");
     assert_eq!(heard(&bench.say("replicate", mirrored())), [""; 0], "its peer knows");
-    assert_eq!(bench.journal.accepted[&buy(1, 2).id].told, Some(Quantity(2)));
+    assert_eq!(bench.journal.accepted[&buy(1, 2).id].told, Some(tentative(1, 2)));
     bench.say("from-10", asked(&[buy(2, 4)], &[], 0));
     assert_eq!(heard(&bench.say("replicate", mirrored())), ["10-2 told 0"], "and it counts here");
 }
@@ -154,7 +154,7 @@ fn what_was_told_elsewhere_goes_to_the_warehouse() {
 fn a_mirror_has_what_was_told() {
     let mut bench = pair();
     let one = Order { id: order(11, 1).id, ..buy(1, 2) };
-    let orders = crate::model::chunk::encode(&[one], |_| Some(Quantity(2)));
+    let orders = crate::model::chunk::encode(&[one], |id| Some(Tentative { id, ..tentative(1, 2) }));
     let (clock, term, chunk) = (Stamp(1), Term(4), Seq(7));
     let copy = ReplicaAsk { clock, hello: None, term, chunk, orders, settled_below: Seq(0) };
     bench.say("from-6", Message::ReplicaAsk(copy));
@@ -180,7 +180,10 @@ fn asking() -> (Bench, Number) {
 
 fn early(number: Number, filled: u64) -> Message {
     let id = crate::types::OrderId { peer: PeerId(ME), number };
-    told(TradeAnswer { early: vec![Tentative { id, filled: Quantity(filled) }], ..TradeAnswer::default() })
+    told(TradeAnswer {
+        early: vec![Tentative { id, filled: Quantity(filled), draw: None }],
+        ..TradeAnswer::default()
+    })
 }
 
 /// A peer that forgot what it was told would ask without it, and be told otherwise.
@@ -207,7 +210,10 @@ fn what_is_told_of_another_order_is_not_heard() {
     let (mut bench, _) = asking();
     bench.say(HOME, early(Number(2), 2));
     let id = order(10, 1).id;
-    let other = TradeAnswer { early: vec![Tentative { id, filled: Quantity(1) }], ..TradeAnswer::default() };
+    let other = TradeAnswer {
+        early: vec![Tentative { id, filled: Quantity(1), draw: None }],
+        ..TradeAnswer::default()
+    };
     bench.say(HOME, told(other));
     assert!(bench.recorded().is_empty());
 }

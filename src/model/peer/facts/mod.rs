@@ -20,9 +20,8 @@ use crate::model::membership::Membership;
 use crate::model::message::{Introduction, PeerWord};
 use crate::model::offices::Roster;
 use crate::model::step::{At, CallId};
-use crate::types::{
-    Epoch, Hash, Money, Now, Office, OrderId, PeerId, ProcessId, Quantity, Role, Seq, Stamp, Term,
-};
+use crate::model::tentative::Tentative;
+use crate::types::{Epoch, Hash, Money, Now, Office, OrderId, PeerId, ProcessId, Role, Seq, Stamp, Term};
 
 /// A peer's identity and timers.
 #[derive(Clone, Debug)]
@@ -70,6 +69,8 @@ pub(super) enum Purpose {
     HandOver(Vec<OrderId>),
     /// Whether the other trader lives.
     Probe(PeerId),
+    /// What a term that ended had sold.
+    Complete(Term),
 }
 
 /// What an input changed that other rooms follow: see [`super::follow`].
@@ -202,7 +203,7 @@ impl Facts {
     }
 
     /// What is told of an accepted order before it is settled.
-    pub(super) fn told_of(&self, id: OrderId) -> Option<Quantity> {
+    pub(super) fn told_of(&self, id: OrderId) -> Option<Tentative> {
         let accepted = self.tells_early.then(|| self.state.accepted.get(&id)).flatten();
         accepted.and_then(|it| it.told)
     }

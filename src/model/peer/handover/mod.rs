@@ -4,7 +4,9 @@
 use super::early::Coming;
 use super::facts::{Cx, Purpose};
 use super::rooms::Rooms;
+use super::sales::is_to_be_reported;
 use super::settle::told_before;
+use super::state::Accepted;
 use crate::limits::BATCH_ORDERS_MAX;
 use crate::model::backoff::Backoff;
 use crate::model::call::{Answer, Ask, CallError};
@@ -55,14 +57,15 @@ impl Rooms {
             return;
         }
         let term = cx.term();
-        let mut left = cx.state.accepted.values().filter(|it| Some(it.term) != term);
+        let goes = |it: &&Accepted| Some(it.term) != term && !is_to_be_reported(cx, it.told);
+        let mut left = cx.state.accepted.values().filter(goes);
         let Some(first) = left.next() else { return };
         let home = cx.roster.home(first.order.id.peer).filter(|seat| !seat.addr.is_empty());
         let Some(home) = home.map(|seat| seat.peer) else {
             return self.handover.later(cx.now());
         };
         let same_home = |order: &Order| cx.roster.home(order.id.peer).is_some_and(|seat| seat.peer == home);
-        let left = cx.state.accepted.values().filter(|it| Some(it.term) != term && same_home(&it.order));
+        let left = cx.state.accepted.values().filter(goes).filter(|it| same_home(&it.order));
         let mut orders: Vec<Order> = left.map(|it| it.order).take(BATCH_ORDERS_MAX).collect();
         orders.sort_unstable_by_key(Order::place);
         if home == cx.me.id { self.keep(cx, orders) } else { self.send_over(cx, home, orders) }

@@ -48,10 +48,8 @@ impl Shop {
 
     /// What was told of these orders before.
     pub(super) fn told_before(&self, cx: &Cx<'_>, orders: &[Order]) -> Vec<Tentative> {
-        let told = |order: &Order| {
-            let filled = *cx.state.told_early.get(&order.id.number)?;
-            Some(Tentative { id: order.id, filled })
-        };
+        let told =
+            |order: &Order| Some(Tentative { id: order.id, ..*cx.state.told_early.get(&order.id.number)? });
         orders.iter().filter(|order| order.kind != OrderKind::Void).filter_map(told).collect()
     }
 

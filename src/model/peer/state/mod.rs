@@ -12,7 +12,7 @@ use crate::limits::{KNOWN_MAX, SESSION_WINDOW};
 use crate::model::evidence::{Licence, Seen};
 use crate::model::fold::{Fold, Stored, Tree};
 use crate::model::peer::entry::{Entry, Placed, Proof};
-use crate::model::tentative::Tentative;
+use crate::model::tentative::{Tentative, Undrawn};
 use crate::model::totals::Totals;
 use crate::types::{
     Epoch, Generation, Hash, Number, Office, Order, OrderId, PeerId, Quantity, Seq, Stamp, Term, WallMicros,
@@ -30,8 +30,15 @@ pub struct Accepted {
     pub seq: Seq,
     /// The order.
     pub order: Order,
-    /// What its peer is told before it is settled, if anything: pieces.
-    pub told: Option<Quantity>,
+    /// What its peer is told before it is settled, if anything.
+    pub told: Option<Tentative>,
+}
+
+impl Accepted {
+    /// It is decided by a trader, from goods that were set aside.
+    pub(crate) fn is_drawn(&self) -> bool {
+        self.told.is_some_and(|told| told.draw.is_some())
+    }
 }
 
 /// See the module's text.
@@ -43,8 +50,8 @@ pub struct PeerState {
     pub last: Number,
     /// Placed and not answered.
     pub open: BTreeMap<Number, Placed>,
-    /// What was told of open orders before they were settled: pieces.
-    pub told_early: BTreeMap<Number, Quantity>,
+    /// What was told of open orders before they were settled.
+    pub told_early: BTreeMap<Number, Tentative>,
     /// How many were answered, ever.
     pub answered: u64,
     /// Other peers' sessions, as the warehouse told them.
@@ -123,7 +130,14 @@ impl PeerState {
     /// A trader's own word of an order that it holds.
     fn tell(&mut self, answer: &Tentative) {
         if let Some(accepted) = self.accepted.get_mut(&answer.id) {
-            accepted.told = Some(answer.filled);
+            accepted.told = Some(*answer);
+        }
+    }
+
+    /// A trader's word of an order of this peer's.
+    fn is_told(&mut self, answer: &Tentative) {
+        if self.open.contains_key(&answer.id.number) {
+            self.told_early.insert(answer.id.number, *answer);
         }
     }
 
@@ -182,10 +196,14 @@ pub enum Part {
     Licence(Licence),
     /// 6: what all entries add up to.
     Totals(Totals),
-    /// 7: what is told of an accepted order, which came before.
+    /// 7: what is told of an accepted order, which came before, as an earlier version wrote it.
+    TentativeUndrawn(Undrawn),
+    /// 8: what was told of an open order, as an earlier version wrote it.
+    ToldEarlyUndrawn(Number, Quantity),
+    /// 9: what is told of an accepted order, which came before.
     Tentative(Tentative),
-    /// 8: what was told of an open order.
-    ToldEarly(Number, Quantity),
+    /// 10: what was told of an open order.
+    ToldEarly(Tentative),
 }
 
 impl Stored for Part {}
@@ -239,10 +257,9 @@ impl Fold for PeerState {
                 self.told_early.remove(number);
             }
             Entry::Tentative(told) => told.iter().for_each(|answer| self.tell(answer)),
-            Entry::ToldEarly { told, .. } => {
-                let told = told.iter().filter(|it| self.open.contains_key(&it.id.number));
-                self.told_early.extend(told.map(|it| (it.id.number, it.filled)));
-            }
+            Entry::ToldEarly { told, .. } => told.iter().for_each(|answer| self.is_told(answer)),
+            Entry::TentativeUndrawn(told) => told.iter().for_each(|it| self.tell(&(*it).into())),
+            Entry::ToldEarlyUndrawn { told, .. } => told.iter().for_each(|it| self.is_told(&(*it).into())),
             Entry::AskedAgain { .. } => {}
             Entry::Licensed(licence) => self.licence = Some(*licence),
         }
@@ -255,9 +272,7 @@ impl Fold for PeerState {
         give(Tree::Orders, Part::Totals(self.totals.clone()));
         self.licence.iter().for_each(|licence| give(Tree::Orders, Part::Licence(*licence)));
         self.open.values().for_each(|placed| give(Tree::Orders, Part::Open(*placed)));
-        self.told_early.iter().for_each(|(number, filled)| {
-            give(Tree::Orders, Part::ToldEarly(*number, *filled));
-        });
+        self.told_early.values().for_each(|answer| give(Tree::Orders, Part::ToldEarly(*answer)));
         for (peer, (epoch, store)) in &self.known {
             give(Tree::Sessions, Part::Known(*peer, *epoch, *store));
         }
@@ -265,8 +280,8 @@ impl Fold for PeerState {
         queue.sort_unstable_by_key(|accepted| accepted.order.key());
         for Accepted { term, seq, order, told } in queue {
             give(Tree::Queue, Part::Accepted(*term, *seq, *order));
-            if let Some(filled) = *told {
-                give(Tree::Queue, Part::Tentative(Tentative { id: order.id, filled }));
+            if let Some(answer) = *told {
+                give(Tree::Queue, Part::Tentative(answer));
             }
         }
         for ((trader, term), chunks) in &self.mirrors {
@@ -294,8 +309,13 @@ impl Fold for PeerState {
             }
             Part::Licence(licence) => self.licence = Some(licence),
             Part::Totals(totals) => self.totals = totals,
+            Part::TentativeUndrawn(answer) => self.tell(&answer.into()),
+            Part::ToldEarlyUndrawn(number, filled) => {
+                let id = OrderId { peer: PeerId::default(), number };
+                self.told_early.insert(number, Tentative { id, filled, draw: None });
+            }
             Part::Tentative(answer) => self.tell(&answer),
-            Part::ToldEarly(number, filled) => drop(self.told_early.insert(number, filled)),
+            Part::ToldEarly(answer) => drop(self.told_early.insert(answer.id.number, answer)),
             Part::Accepted(term, seq, order) => {
                 self.accepted.insert(order.id, Accepted { term, seq, order, told: None });
             }

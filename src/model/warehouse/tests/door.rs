@@ -220,7 +220,7 @@ fn a_ledger_that_knows_no_peer_hears_those_that_it_may_lack_first() {
 fn what_does_not_belong_on_a_stream_ends_it() {
     let mut it = paired();
     it.step(Input::Opened(ConnId(1), Stream::Link));
-    it.settler(2, 6, 1);
+    it.settler(2, 5, 1);
     it.settler(3, 6, 1);
     it.lines();
     it.step(Input::Said(ConnId(2), Message::Watch));

@@ -1,5 +1,6 @@
 //! The warehouse through its door: inputs in, records and effects out.
 
+mod allotments;
 mod door;
 mod exactly_once;
 mod offices;

@@ -216,6 +216,7 @@ impl Forger {
             secondary,
             mode: self.chance.pick(&Consistency::ALL),
             passed_over,
+            frozen: Vec::new(),
         }
     }
 

@@ -98,6 +98,8 @@ codec! {
     15 Ask::ResignByHand(_) => ResignByHandRequest,
     16 Ask::Mode(_) => ModeRequest,
     17 Ask::Find(..) => FindRequest,
+    18 Ask::Complete(..) => CompleteRequest,
+    19 Ask::Release(_) => ReleaseRequest,
 }
 
 codec! {
@@ -118,6 +120,7 @@ codec! {
     11 Answer::Resigned(_) => ResignByHandReply,
     12 Answer::Mode(..) => ModeReply,
     13 Answer::Found(_) => FindReply,
+    14 Answer::Released(_) => ReleaseReply,
 }
 
 /// A refusal, as the status that the wire makes of it: its details say code and text, too.

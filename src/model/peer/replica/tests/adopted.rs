@@ -3,6 +3,7 @@
 use super::*;
 use crate::model::chunk as copies;
 use crate::model::peer::shop::TOLD_PER_ENTRY;
+use crate::model::tentative::Tentative;
 
 #[test]
 fn what_a_trader_has_copied_is_adopted_when_its_term_is_over_and_not_before() {
@@ -26,7 +27,7 @@ fn what_a_trader_told_early_is_adopted_in_entries_that_fit_a_block() {
         let Message::ReplicaAsk(mut ask) = chunk(THEIRS, 7 + u64::from(at), &orders, 0) else {
             unreachable!()
         };
-        ask.orders = copies::encode(&orders, |_| Some(Quantity(1)));
+        ask.orders = copies::encode(&orders, |id| Some(Tentative { id, filled: Quantity(1), draw: None }));
         bench.say("from-6", Message::ReplicaAsk(ask));
     }
     bench.recorded();

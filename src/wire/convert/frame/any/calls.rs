@@ -1,7 +1,7 @@
 //! The same of unary calls.
 
 use super::{Any, ORDER_KINDS};
-use crate::model::call::{Answer, Ask, Catalogue, Farewell, OpenAnswer, Opening};
+use crate::model::call::{Answer, Ask, Catalogue, Farewell, OpenAnswer, Opening, SalesReport};
 use crate::model::report::{Report, Shopping};
 use crate::model::warehouse::{GivenUp, Opened};
 use crate::types::{Consistency, Epoch, Hash, Money, Number, Office, Quantity, Seq, Term};
@@ -47,7 +47,14 @@ impl Any {
             13 => Ask::Leave,
             14 => Ask::ResignByHand(self.peer()),
             15 => Ask::Mode(self.of(&Consistency::ALL)),
-            _ => Ask::Find(self.text(), self.n32()),
+            16 => Ask::Find(self.text(), self.n32()),
+            17 => {
+                let orders = self.many(Any::order);
+                let told = self.told(&orders);
+                let report = SalesReport { term: self.term(), orders, told, last: self.0.bool() };
+                Ask::Complete(self.hello(), Box::new(report))
+            }
+            _ => Ask::Release(self.term()),
         }
     }
 
@@ -155,7 +162,8 @@ impl Any {
                 let (before, row) = (self.of(&Consistency::ALL), Seq(self.n().max(1)));
                 Answer::Mode(before, self.some(|_| row))
             }
-            _ => Answer::Found(Box::new(self.found())),
+            12 => Answer::Found(Box::new(self.found())),
+            _ => Answer::Released(self.many(Any::pieces)),
         }
     }
 }

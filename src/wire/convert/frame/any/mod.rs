@@ -14,13 +14,13 @@ use crate::model::lookup::{Found, Lookup, LookupAnswer};
 use crate::model::market::NotTaken;
 use crate::model::membership::Member;
 use crate::model::message::{
-    ControlDown, ControlUp, Introduction, Message, PeerMessage, PeerWord, ReplicaAnswer, ReplicaAsk,
-    SettleAnswer, SettleAsk, StockPush, TradeAnswer, TradeAsk,
+    ControlDown, ControlUp, GoodsWord, Introduction, Message, PeerMessage, PeerWord, ReplicaAnswer,
+    ReplicaAsk, SettleAnswer, SettleAsk, StockPush, TradeAnswer, TradeAsk,
 };
-use crate::model::offices::{Roster, Seat};
+use crate::model::offices::{Frozen, Roster, Seat};
 use crate::model::peer::entry::Proof;
 use crate::model::row::{Outcome, OutcomeKind, Reason, Share};
-use crate::model::tentative::Tentative;
+use crate::model::tentative::{Draw, Tentative};
 use crate::types::{
     Batch, Consistency, Epoch, Generation, Hash, Money, Number, Office, Order, OrderId, OrderKind, PeerId,
     ProcessId, ProductId, Quantity, Seq, Signature, Stamp, Term, Token, WallMicros,
@@ -98,6 +98,18 @@ impl Any {
         Stamp(self.n())
     }
 
+    fn product(&mut self) -> ProductId {
+        ProductId(self.n() as u16)
+    }
+
+    fn pieces(&mut self) -> (ProductId, Quantity) {
+        (self.product(), Quantity(self.n()))
+    }
+
+    fn frozen(&mut self) -> Frozen {
+        Frozen { term: self.term(), trader: self.peer(), partner: self.peer() }
+    }
+
     fn term(&mut self) -> Term {
         Term(self.n())
     }
@@ -131,6 +143,7 @@ impl Any {
             paired: self.0.bool(),
             mode: self.of(&Consistency::ALL),
             passed_over: self.many(Any::peer),
+            frozen: self.many(Any::frozen),
         })
     }
 
@@ -247,6 +260,15 @@ impl Any {
             roster: self.some(Any::roster),
             ledger: self.mark(),
             proof: self.some(Any::proof).map(Box::new),
+            goods: self.some(Any::goods).map(Box::new),
+        }
+    }
+
+    fn goods(&mut self) -> GoodsWord {
+        GoodsWord {
+            allotted: self.many(|any| (any.product(), any.some(|any| Quantity(any.n())))),
+            decided: self.n(),
+            recall: self.many(Any::product),
         }
     }
 
@@ -264,9 +286,14 @@ impl Any {
     }
 
     /// Of some of the orders.
+    fn tentative(&mut self, id: OrderId) -> Tentative {
+        let draw = self.0.bool().then(|| Draw { term: Term(self.n()), nth: self.n().max(1) });
+        Tentative { id, filled: Quantity(self.n()), draw }
+    }
+
     fn told(&mut self, orders: &[Order]) -> Vec<Tentative> {
         let told = orders.iter().map(|order| self.0.bool().then_some(order.id)).collect::<Vec<_>>();
-        told.into_iter().flatten().map(|id| Tentative { id, filled: Quantity(self.n()) }).collect()
+        told.into_iter().flatten().map(|id| self.tentative(id)).collect()
     }
 
     fn level(&mut self) -> (ProductId, Quantity) {
@@ -286,13 +313,17 @@ impl Any {
                 let (outcomes, not_taken) = (self.many(Any::outcome), self.many(Any::not_taken));
                 let roster = self.some(Any::roster);
                 let seen = self.some(Any::seen);
-                let early = self.many(|any| Tentative { id: any.id(), filled: Quantity(any.n()) });
+                let early = self.many(|any| {
+                    let id = any.id();
+                    any.tentative(id)
+                });
                 Message::TradeAnswer(TradeAnswer { clock, hello, outcomes, not_taken, roster, seen, early })
             }
             2 => {
                 let (term, batch, orders) = (self.term(), Batch(self.n()), self.many(Any::order));
                 let told = self.told(&orders);
-                Message::SettleAsk(SettleAsk { clock, hello, term, batch, orders, told })
+                let wants = self.many(Any::pieces);
+                Message::SettleAsk(SettleAsk { clock, hello, term, batch, orders, told, wants })
             }
             3 => Message::SettleAnswer(self.settle_answer()),
             4 => {
@@ -332,7 +363,7 @@ impl Any {
             5 => What::TookOver(other),
             6 => {
                 let order = self.order();
-                What::ToldEarly(order, Tentative { id: order.id, filled: Quantity(self.n()) })
+                What::ToldEarly(order, self.tentative(order.id))
             }
             _ => {
                 let (settled, duplicates, lost) = (self.n(), self.n(), self.n());
