@@ -30,6 +30,7 @@ impl Totals {
     }
 
     /// How many records of that kind were counted.
+    #[cfg(test)]
     pub(crate) fn of_kind(&self, kind: usize) -> u64 {
         self.kinds.get(kind).copied().unwrap_or_default()
     }

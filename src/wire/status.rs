@@ -64,6 +64,7 @@ fn denied_code(denied: &Denied) -> (Code, &'static str) {
         Denied::NotPresent(_) => (Code::FailedPrecondition, "NOT_PRESENT"),
         Denied::PassedOver(_) => (Code::FailedPrecondition, "PASSED_OVER"),
         Denied::NotReporter(_) => (Code::PermissionDenied, "NOT_REPORTER"),
+        Denied::ReportShort(_) => (Code::FailedPrecondition, "REPORT_SHORT"),
         Denied::ClockAhead(_) => (Code::OutOfRange, "CLOCK_AHEAD"),
         Denied::NotPartner(_) => (Code::PermissionDenied, "NOT_PARTNER"),
         Denied::OtherCluster { .. } => (Code::FailedPrecondition, OTHER_CLUSTER),

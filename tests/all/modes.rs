@@ -1,4 +1,5 @@
-//! When traders answer: from their caches, or after settling; changed under way, while traders are killed.
+//! When traders answer: from their caches, from goods set aside for them, or after settling; changed under way, while
+//! traders are killed.
 
 use bazaar::types::Office;
 use serde_json::Value;
@@ -39,6 +40,76 @@ fn a_cached_market_oversells_and_takes_each_back_by_one_row() {
     assert!(life.contains("answered early"), "{life}");
 }
 
+/// The same orders as in the cached market, and as fast.
+#[test]
+fn an_escrow_market_tells_early_and_takes_nothing_back() {
+    let _one = alone();
+    let market = Market::new();
+    let summary = market
+        .up(&[&SCARCE[..], &["--consistency", "escrow", "--requests", "500", "--deposit", "5-20"]].concat())
+        .expect(0)
+        .object();
+    assert_eq!((&summary["oversold"], &summary["undersold"]), (&0.into(), &0.into()), "{summary}");
+    let count = |kind: &str| {
+        let rows = market.run(&["dump", "ledger", "--kind", kind, "--format", "jsonl"]).expect(0).stdout;
+        rows.lines().map(|row| serde_json::from_str::<Value>(row).unwrap()).collect::<Vec<_>>()
+    };
+    assert!(count("reversal").is_empty() && !count("allotment").is_empty());
+    let decided = |row: &&Value| row["decision"].is_u64() && row["batch"].is_null();
+    let sales = count("sale");
+    let early = sales.iter().find(decided).expect("one that a trader decided");
+    let life = market.run(&["dump", "--order", early["order"].as_str().unwrap()]).expect(0).stdout;
+    assert!(life.contains("answered early"), "{life}");
+    verified(&market);
+    market.every_order_is_answered_once();
+}
+
+/// Both traders die with goods set aside for them, and what one of them had is lost with its disk.
+#[test]
+fn goods_of_dead_traders_are_reported_by_the_store_that_is_left() {
+    let _one = alone();
+    let market = Market::new();
+    let plenty = [
+        "--buyers",
+        "4",
+        "--sellers",
+        "4",
+        "--interval",
+        "2ms",
+        "--deposit-every",
+        "4ms",
+        "--deposit",
+        "5-20",
+    ];
+    let up = market.start(&[&plenty[..], &["--consistency", "escrow", "--restart", "on-crash"]].concat());
+    up.wait_for_pair();
+    for round in 0..3 {
+        up.wait_for_rows(up.ledger_seq() + 400);
+        let (primary, secondary) = (
+            until("a primary", SOON, || up.holder(Office::Primary)),
+            until("a secondary", SOON, || up.holder(Office::Secondary)),
+        );
+        up.kill(&primary);
+        if round > 0 {
+            up.kill(&secondary);
+        }
+        up.wait_for_pair();
+        let frozen = || market.run(&["status", "--json"]).object()["frozen"].as_array().cloned();
+        until("no goods are frozen", SOON, || frozen().filter(|frozen| frozen.is_empty()));
+    }
+    let status = market.run(&["status", "--json"]).object();
+    let in_office = status["nodes"].as_array().unwrap().iter();
+    let term = in_office.filter_map(|node| node["term"].as_u64()).max().unwrap().to_string();
+    market.run(&["release", "--term", &term, "--accept-loss"]).refused(2, "in office");
+    market.run(&["release", "--term", "1", "--accept-loss"]).refused(2, "no frozen goods");
+    up.interrupt().expect(0);
+    let kinds = market.run(&["dump", "ledger", "--kind", "complete", "--format", "jsonl"]).expect(0).stdout;
+    assert!(kinds.lines().count() > 0, "every term that ended with goods was reported");
+    let verdict = verified(&market);
+    assert_eq!(verdict["price"], Value::Null);
+    market.every_order_is_answered_once();
+}
+
 #[test]
 fn a_market_changes_its_mode_under_way_while_its_traders_are_killed() {
     let _one = alone();
@@ -46,7 +117,9 @@ fn a_market_changes_its_mode_under_way_while_its_traders_are_killed() {
     let up = market.start(&[&SCARCE[..], &["--restart", "on-crash"]].concat());
     up.wait_for_pair();
     let mut told = Vec::new();
-    for (mode, before) in [("cached", "cacheless"), ("cacheless", "cached"), ("cached", "cacheless")] {
+    for (mode, before) in
+        [("cached", "cacheless"), ("escrow", "cached"), ("cacheless", "escrow"), ("cached", "cacheless")]
+    {
         up.wait_for_rows(up.ledger_seq() + 200);
         let changed = market.run(&["mode", mode, "--json"]).expect(0).object();
         assert_eq!(changed["before"], before);
@@ -79,7 +152,8 @@ fn an_experiment_says_what_holds_and_goes_on_where_it_was() {
     let _one = alone();
     let market = Market::new();
     let run = |more: &[&str]| market.run(&[&["experiment", "oversell", "--quick", "--json"], more].concat());
-    let done = run(&["--assert", "oversell(cacheless)==0"]).expect(0).object();
+    let done =
+        run(&["--assert", "oversell(cacheless)==0", "--assert", "oversell(escrow)==0"]).expect(0).object();
     super::schema::fits("experiment", &done);
     // It is all there: what does not hold is known at once.
     let broken = run(&["--assert", "oversell(cached)==0"]).expect(8);

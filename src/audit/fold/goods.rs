@@ -282,7 +282,9 @@ impl Goods {
             && there >= order.quantity.0
             && lots <= crate::limits::SALE_LOTS_MAX
             && !overtaken;
-        let may = (self.1.cached || self.1.released) && order.kind != OrderKind::Void && !must;
+        // What was decided from goods that were set aside is never taken back.
+        let drawn = decision.batch.decision().is_some();
+        let may = (self.1.cached || self.1.released) && order.kind != OrderKind::Void && !must && !drawn;
         alarms.check(Check::Goods, may, || {
             Example::row(place, format!("taken back: {} asked, {there} there", order.quantity))
         });

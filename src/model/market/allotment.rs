@@ -125,12 +125,18 @@ impl Market {
     pub(crate) fn allot(&self, term: Term, product: ProductId, wanted: Quantity) -> Option<Vec<Slice>> {
         let shelf = self.shelves.get(usize::from(product.0))?;
         let pair = self.mode == Consistency::Escrow && self.offices.paired;
-        let room = shelf.on_hand.0 <= STOCK_MAX / 2 && shelf.lot_count() <= self.lots_max() / 2;
         let pieces = wanted.0.min(shelf.free().div_ceil(2));
         let most = ALLOTMENT_LOTS_MAX.saturating_sub(shelf.held.get(&term).map_or(0, |held| held.lots.len()));
-        let may = pair && room && !self.is_frozen(shelf) && self.offices.present(term).is_some();
+        let may =
+            pair && self.has_room(product) && !self.is_frozen(shelf) && self.offices.present(term).is_some();
         let slices = super::decide::fill(&shelf.lots, pieces, most.min(SALE_LOTS_MAX));
         (may && !slices.is_empty()).then_some(slices)
+    }
+
+    /// What traders may put in before the warehouse hears of it has room.
+    pub(crate) fn has_room(&self, product: ProductId) -> bool {
+        let shelf = self.shelves.get(usize::from(product.0));
+        shelf.is_some_and(|it| it.on_hand.0 <= STOCK_MAX / 2 && it.lot_count() <= self.lots_max() / 2)
     }
 
     /// The last lots of an allotment, as many as a row names: what is given back next. None if it is closed.

@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, VecDeque};
 use super::{Lot, Market, Shelf};
 use crate::model::row::{Decision, Outcome, OutcomeKind, Record, Slice, initial_lot, split};
 use crate::model::session::{Decided, is_lost};
-use crate::types::{Epoch, Hash, Money, Order, OrderId, OrderKind, PeerId, Quantity, Seq, WallMicros};
+use crate::types::{
+    Consistency, Epoch, Hash, Money, Order, OrderId, OrderKind, PeerId, Quantity, Seq, WallMicros,
+};
 
 impl Market {
     /// Takes a record in. If it decides an order, gives the outcome.
@@ -38,6 +40,7 @@ impl Market {
             }
             Record::Mode { mode, .. } => {
                 self.mode = *mode;
+                self.was_cached |= *mode == Consistency::Cached;
                 self.offices.apply(seq, record);
             }
             _ => {

@@ -106,6 +106,8 @@ pub enum Part {
     Holder(Term, Holder),
     /// 16: a term of which what it sold may be lost.
     Released(Term),
+    /// 17: traders told from caches, at some time.
+    WasCached,
 }
 
 impl Stored for Part {}
@@ -151,6 +153,9 @@ impl Fold for Market {
             give(Tree::Offices, Part::Mode(self.mode));
         }
         self.holders.iter().for_each(|(term, it)| give(Tree::Offices, Part::Holder(*term, *it)));
+        if self.was_cached {
+            give(Tree::Offices, Part::WasCached);
+        }
         self.released.iter().for_each(|term| give(Tree::Offices, Part::Released(*term)));
     }
 
@@ -205,7 +210,11 @@ impl Fold for Market {
                 windows.entry(epoch).or_default().restore_forgotten_word(at, word);
             }
             Part::Offices(offices) => self.offices = offices,
-            Part::Mode(mode) => self.mode = mode,
+            Part::Mode(mode) => {
+                self.mode = mode;
+                self.was_cached |= mode == Consistency::Cached;
+            }
+            Part::WasCached => self.was_cached = true,
             Part::Held(term) => {
                 if let Some(shelf) = self.shelves.last_mut() {
                     shelf.held.insert(term, Held::default());

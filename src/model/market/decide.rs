@@ -99,7 +99,8 @@ impl Market {
         if order.quantity.0 > QUANTITY_MAX {
             return Verdict::NotTaken(NotTaken::Quantity);
         }
-        let told = by.told.and_then(|told| self.heeded(told));
+        let told = by.told.filter(|_| order.kind != OrderKind::Void);
+        let told = told.and_then(|told| self.heeded(told, by.term));
         match window.map_or(Standing::Open, |window| window.standing(number.k())) {
             Standing::Stale => Verdict::NotTaken(NotTaken::Stale),
             Standing::Decided(found) if same_content(&found.order, order) => {
@@ -109,8 +110,10 @@ impl Market {
             // The numbers below it were decided in the part of the ledger that is lost.
             Standing::TooFar if lost => self.void(order, by, Reason::Closed),
             Standing::TooFar => Verdict::NotTaken(NotTaken::Window),
+            Standing::Open if lost => self.void(order, by, Reason::Closed),
             // What was told is done, though the store that was told is gone.
-            Standing::Open if lost || (closed && told.is_none()) => self.void(order, by, Reason::Closed),
+            Standing::Open if closed && told.is_none() && self.any_frozen() => Verdict::Waits,
+            Standing::Open if closed && told.is_none() => self.void(order, by, Reason::Closed),
             Standing::Open => {
                 let overtaken = window.is_some_and(|it| it.is_overtaken(number.k(), order.product));
                 self.decide_open(order, by, told, overtaken)
@@ -138,23 +141,34 @@ impl Market {
 
     /// What counts of what was told. An answer of a term that has reported all that it told was told nobody. One of a term
     /// whose report was given up counts like an answer from a cache.
-    fn heeded(&self, told: Tentative) -> Option<Tentative> {
+    fn heeded(&self, told: Tentative, by: Term) -> Option<Tentative> {
         match told.draw {
-            None => Some(told).filter(|_| self.was_told_early()),
+            None => Some(told).filter(|_| self.was_cached),
+            // Who brings what another trader is deciding now has made it up.
+            Some(draw) if self.offices.present(draw.term).is_some() && draw.term != by => None,
             Some(draw) if self.holder(draw.term).is_some() => Some(told),
             Some(draw) => self.is_released(draw.term).then_some(Tentative { draw: None, ..told }),
         }
     }
 
-    /// Another row of what an ended term may have taken in would take its pieces away from what it sold of them.
+    /// Another row of what an ended term may have taken in would take its pieces away from what it sold of them. What a
+    /// void says of goods counts for nothing.
     fn must_wait(&self, order: &Order) -> bool {
-        let shelf = self.shelves.get(usize::from(order.product.0));
-        let takes = matches!(order.kind, OrderKind::Buy { .. });
-        !takes && shelf.is_some_and(|shelf| self.is_frozen(shelf))
+        match order.kind {
+            OrderKind::Buy { .. } => false,
+            OrderKind::Void => self.any_frozen(),
+            OrderKind::Sell => {
+                self.shelves.get(usize::from(order.product.0)).is_some_and(|shelf| self.is_frozen(shelf))
+            }
+        }
     }
 
-    /// A trader has decided it, from what was set aside for its term: exactly that is booked. Of an ended term the row
-    /// names it, and pieces that it took in and that are not here yet are waited for.
+    fn any_frozen(&self) -> bool {
+        !self.holders.is_empty() && self.frozen().next().is_some()
+    }
+
+    /// A trader has decided it, from what was set aside for its term: exactly that is booked. Of an ended term its report
+    /// says so, in the order of its decisions, and nobody else.
     fn as_drawn(&self, order: &Order, by: &Settling, told: Quantity, draw: Draw) -> Verdict {
         let (Some(shelf), Some(holder)) =
             (self.shelves.get(usize::from(order.product.0)), self.holder(draw.term))
@@ -162,6 +176,12 @@ impl Market {
             return Verdict::NotTaken(NotTaken::UnknownProduct);
         };
         let (trader, of, ended) = (holder.trader.0, draw.term, self.offices.present(draw.term).is_none());
+        if told.0 == 0 {
+            return Verdict::NotTaken(NotTaken::Quantity);
+        }
+        if ended && by.term != of {
+            return Verdict::Waits;
+        }
         let by = Settling { trader, term: of, batch: Batch::of_decision(draw.nth), ..*by };
         let here = decision(order, &by, shelf.on_hand);
         if !(Tentative { id: order.id, filled: told, draw: Some(draw) }).fits(order) {
@@ -178,7 +198,7 @@ impl Market {
         }
         let slices =
             shelf.held.get(&of).map_or_else(Vec::new, |held| fill(&held.lots, told.0, SALE_LOTS_MAX));
-        if pieces(&slices) < told.0 || told.0 == 0 {
+        if pieces(&slices) < told.0 {
             return if ended { Verdict::Waits } else { Verdict::New(Record::Reversal(here)) };
         }
         let decision = decision(order, &by, Quantity(shelf.on_hand.0 - told.0));
@@ -186,12 +206,6 @@ impl Market {
             true => Record::Adopt { decision, of, unit_price, commission_percent, slices },
             false => Record::Sale { decision, unit_price, commission_percent, slices },
         })
-    }
-
-    /// There are, or were, terms whose traders tell before they settle: a `mode` row is written for no other reason.
-    fn was_told_early(&self) -> bool {
-        let mode = Record::Mode { mode: self.mode, clock: self.clock };
-        self.totals.of_kind(mode.kind_number()) > 0
     }
 
     /// Its peer was told already: exactly that is booked. What cannot be booked is taken back, and moves nothing.

@@ -78,6 +78,8 @@ pub struct Market {
     pub generation: Generation,
     /// When traders answer. All present terms are of this mode: a change of it ends those before.
     pub mode: Consistency,
+    /// Traders told from caches, at some time: such answers are heeded.
+    pub was_cached: bool,
     /// Terms with goods set aside, and those that ended so and have not reported what they sold.
     pub holders: BTreeMap<Term, Holder>,
     /// Terms of which a person has accepted that what they sold is lost.

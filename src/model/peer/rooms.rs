@@ -225,7 +225,7 @@ impl Rooms {
         self.drain_desk(cx);
         self.stop_when_finished(cx);
         let desk_is_empty = self.desk.trader.depth() == 0;
-        self.offices.resign_when_drained(cx, desk_is_empty);
+        self.offices.resign_when_drained(cx, desk_is_empty && self.allotment.is_back());
         self.replica.send(cx, desk_is_empty);
         self.sent_early(cx);
         self.tell_early(cx);

@@ -6,7 +6,7 @@ use crate::model::evidence::Seen;
 use crate::model::message::{Message, SettleAnswer, SettleAsk};
 use crate::model::step::Because;
 use crate::model::tentative::Tentative;
-use crate::types::{Consistency, Order};
+use crate::types::{Consistency, Order, Term};
 
 impl Rooms {
     /// Dials the settle stream of the present term, unless it is there.
@@ -43,12 +43,22 @@ impl Rooms {
             self.send_settle(cx, ask);
         }
         if cx.roster.mode == Consistency::Escrow {
-            let (all_sent, may_sell) =
-                (self.desk.trader.queue().all_decided_sent(), self.may_answer_early(cx));
-            let wants = self.allotment.wants(cx.now(), all_sent, may_sell);
-            if !wants.is_empty() {
-                self.send_settle(cx, SettleAsk { term, wants, ..SettleAsk::default() });
-            }
+            self.ask_for_goods(cx, term);
+        }
+    }
+
+    /// Asks for goods to be set aside, behind what was decided; one that is alone, or gives its office up, has nothing of
+    /// them any more.
+    fn ask_for_goods(&mut self, cx: &mut Cx<'_>, term: Term) {
+        let keeps = cx.roster.paired && !self.desk.is_closing();
+        if !keeps {
+            self.allotment.give_all_back();
+        }
+        let all_sent = self.desk.trader.queue().all_decided_sent();
+        let may_sell = keeps && self.may_answer_early(cx);
+        let wants = self.allotment.wants(cx.now(), all_sent, may_sell);
+        if !wants.is_empty() {
+            self.send_settle(cx, SettleAsk { term, wants, ..SettleAsk::default() });
         }
     }
 
@@ -91,14 +101,15 @@ impl Rooms {
             if let Some(accepted) = cx.state.accepted.get(&outcome.id) {
                 self.replica.left_queue(accepted.seq);
                 self.cache.settled(accepted.order.product, outcome);
-                self.allotment.settled(accepted);
+                self.allotment.left(&accepted.order);
             }
         }
         for (id, _) in &settled.not_taken {
             if let Some(accepted) = cx.state.accepted.get(id) {
                 self.replica.left_queue(accepted.seq);
                 self.cache.left(&accepted.order);
-                self.allotment.settled(accepted);
+                self.allotment.left(&accepted.order);
+                self.allotment.is_refused(*id);
             }
         }
         settled.entries.into_iter().for_each(|entry| cx.record(entry));

@@ -13,7 +13,7 @@ use super::{Conn, Denied, Warehouse};
 use crate::limits::ORDERS_WAITING_MAX;
 use crate::model::call::SalesReport;
 use crate::model::hello::Hello;
-use crate::model::market::{Holder, Settling, Verdict};
+use crate::model::market::{Holder, NotTaken, Settling, Verdict};
 use crate::model::message::{GoodsWord, SettleAnswer};
 use crate::model::row::Record;
 use crate::model::step::{At, ConnId, Turn};
@@ -57,10 +57,11 @@ impl Allotments {
         self.parked.contains_key(&product)
     }
 
-    /// False if too many wait.
+    /// False if too many wait. What a trader has decided is never turned away: its report must have it.
     pub(super) fn park(&mut self, parked: Parked) -> bool {
         let waiting: usize = self.parked.values().map(BTreeMap::len).sum();
-        let room = waiting < ORDERS_WAITING_MAX;
+        let decided = parked.told.is_some_and(|told| told.draw.is_some());
+        let room = waiting < ORDERS_WAITING_MAX || decided;
         if room {
             let (product, key) = (parked.order.product, (parked.order.place(), parked.conn));
             self.parked.entry(product).or_default().insert(key, parked);
@@ -115,7 +116,11 @@ impl Warehouse {
         let has = |product: &ProductId| (*product, self.market.allotted(term, *product));
         let allotted = wants.iter().map(|(product, _)| has(product)).collect();
         let decided = self.market.holder(term).map_or(0, |holder| holder.decided);
-        let goods = Some(Box::new(GoodsWord { allotted, decided, recall: Vec::new() }));
+        let full = |product: &ProductId| {
+            self.market.allotted(term, *product).is_some() && !self.market.has_room(*product)
+        };
+        let recall = wants.iter().map(|(product, _)| *product).filter(full).collect();
+        let goods = Some(Box::new(GoodsWord { allotted, decided, recall }));
         self.tell_settled(conn, SettleAnswer { goods, ..SettleAnswer::default() }, turn);
     }
 
@@ -196,14 +201,14 @@ impl Warehouse {
             return Err(Denied::ClockAhead(peer));
         }
         let told = by_order(&told);
+        let by = By { trader: holder.trader.0, term, batch: Batch(0) };
         for order in &orders {
             let told = told.get(&order.id).copied();
-            if told.and_then(|it| it.draw).is_some_and(|draw| draw.term == term) {
-                let clock = self.clock.tick();
-                let by = self.settling(By { trader: holder.trader.0, term, batch: Batch(0) }, told, clock);
-                if let Verdict::New(record) = self.market.decide(order, &by) {
-                    self.record(at.time, record, turn);
-                }
+            if told.and_then(|it| it.draw).is_some_and(|draw| draw.term == term)
+                && !self.adopt(at.time, by, order, told, turn)
+            {
+                tracing::error!(%term, order = %order.id, "what a term had sold cannot be booked");
+                return Err(Denied::ReportShort(term));
             }
         }
         if last {
@@ -212,6 +217,26 @@ impl Warehouse {
             self.record(at.time, Record::Complete { trader, term, of, clock }, turn);
         }
         Ok(())
+    }
+
+    /// Books what an ended term had decided, unless the ledger has it. False if that cannot be.
+    fn adopt(
+        &mut self,
+        time: WallMicros,
+        by: By,
+        order: &Order,
+        told: Option<Tentative>,
+        turn: &mut Turn<Record>,
+    ) -> bool {
+        let clock = self.clock.tick();
+        match self.market.decide(order, &self.settling(by, told, clock)) {
+            Verdict::New(record) => drop(self.record(time, record, turn)),
+            Verdict::Known(_) => {}
+            // Its number has an outcome.
+            Verdict::NotTaken(why) => return matches!(why, NotTaken::Stale | NotTaken::OtherContent),
+            Verdict::Waits => return false,
+        }
+        true
     }
 
     /// The partner has a copy of all that was told. So has the trader's own process; a later one of its store has it, too,

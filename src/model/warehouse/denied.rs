@@ -32,6 +32,12 @@ pub enum Denied {
     /// Only those who have all that the term told may report it.
     #[error("what term {0} had sold is reported by its trader's store, or that of its last partner")]
     NotReporter(Term),
+    /// The ledger has not what the term should have had.
+    #[error(
+        "what term {0} had sold cannot all be booked; if its goods must be free all the same: bazaar release --term {0} \
+         --accept-loss"
+    )]
+    ReportShort(Term),
     /// The clock is too far ahead to be believed.
     #[error("the clock of peer {0} is too far ahead")]
     ClockAhead(PeerId),

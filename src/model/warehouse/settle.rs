@@ -99,6 +99,9 @@ impl Warehouse {
             (Some(_), true) => return self.hang_up(conn, "it says a second hello", turn),
             (None, false) => return self.hang_up(conn, "it says no hello", turn),
         }
+        if batch.decision().is_some() {
+            return self.hang_up(conn, "it numbers its batches like decisions", turn);
+        }
         // Only the holder of a term moves the clock; a batch of anybody else is refused, since its term is not the
         // present grant.
         let leap = self.holds(conn, term) && self.clock.receive(clock).is_err();

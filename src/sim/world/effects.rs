@@ -2,6 +2,7 @@
 
 use super::World;
 use crate::model::happening::What;
+use crate::model::session::is_lost;
 use crate::model::step::Effect;
 use crate::sim::calls::Back;
 use crate::sim::check::{Failure, Told};
@@ -87,6 +88,9 @@ impl World {
             What::ToldEarly(order, answer) => {
                 let text = || format!("{} {} (early)", order.id, answer.kind(order).name());
                 self.trace.diagram.point(peer, self.queue.now(), Point::Told, text);
+                // It is told before the peer enters a generation that closes the order's epoch, perhaps in the same turn.
+                let before = is_lost(order.id.number.epoch(), generation);
+                let generation = if before { Default::default() } else { generation };
                 self.heard.told_early(ToldEarly { peer, answer: *answer, generation });
                 self.marks.mark(Mark::ToldEarly);
             }

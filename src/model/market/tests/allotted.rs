@@ -118,9 +118,10 @@ fn while_goods_are_frozen_nothing_is_put_in_or_given_up_but_by_who_decided_it() 
     assert_eq!(kind(&settle(&mut market, &order(1, 9, BUY, 0, 2))), "sale", "there is enough of it");
     // A sale of pieces of a deposit that is not here yet.
     let sold = order(2, 1, BUY, 0, 8);
-    assert_eq!(kind(&decided(&mut market, &sold, (1, 2), 7)), "waits");
-    assert_eq!(kind(&decided(&mut market, &sell, (1, 1), 7)), "adopt");
-    assert_eq!(kind(&decided(&mut market, &sold, (1, 2), 7)), "adopt");
+    assert_eq!(kind(&decided(&mut market, &sell, (1, 1), 7)), "waits", "it is no report");
+    assert_eq!(kind(&decided(&mut market, &sold, (1, 2), 1)), "waits");
+    assert_eq!(kind(&decided(&mut market, &sell, (1, 1), 1)), "adopt");
+    assert_eq!(kind(&decided(&mut market, &sold, (1, 2), 1)), "adopt");
     let found = market.sessions[&PeerId(2)].window(Epoch(0)).unwrap().standing(1);
     assert!(matches!(found, crate::model::session::Standing::Decided(it) if it.outcome.trader == PeerId(6)));
     apply(&mut market, Record::Complete { trader: PeerId(5), term: Term(2), of: Term(1), clock: Stamp(7) });

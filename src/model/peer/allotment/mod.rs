@@ -2,7 +2,7 @@
 //!
 //! The warehouse's word of how many those are comes with the last decision of this trader's that it knew by then. What was
 //! decided since is counted on top of it, so that every answer puts the account right, whatever was lost with a stream.
-//! What a seller puts in is the trader's to sell at once.
+//! What a peer puts in is the trader's to sell at once.
 //!
 //! A good is open from the first answer that sets some of it aside. When an order comes that cannot be met, or the
 //! warehouse recalls the good, it closes: all that is left goes back. While orders of the good are with the warehouse those
@@ -15,9 +15,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use self::demand::Demand;
 use crate::limits::{ALLOTMENT_DEPOSITS_MAX, SALE_LOTS_MAX};
 use crate::model::message::GoodsWord;
-use crate::model::peer::state::Accepted;
 use crate::model::tentative::{Draw, Tentative};
-use crate::types::{Now, Order, OrderKind, ProductId, Quantity, Term};
+use crate::types::{Now, Order, OrderId, OrderKind, ProductId, Quantity, Term};
 
 /// One good.
 #[derive(Default)]
@@ -25,7 +24,7 @@ struct Good {
     /// Pieces that may be sold; none while the good is closed.
     free: Option<u64>,
     /// Decisions that the warehouse's last word has not come about by: their numbers and pieces, less than 0 if sold.
-    since: VecDeque<(u64, i64)>,
+    since: VecDeque<(u64, OrderId, i64)>,
     /// Deposits told since that word.
     deposits: usize,
     /// Pieces were asked for, and the answer has not come.
@@ -33,7 +32,7 @@ struct Good {
     /// It is to be given back, and the warehouse has not confirmed that.
     closing: bool,
     /// Orders of it here that the warehouse is to decide.
-    undecided: usize,
+    undecided: BTreeSet<OrderId>,
     demand: Demand,
 }
 
@@ -65,23 +64,33 @@ impl Allotment {
     /// An order is here that the warehouse is to decide: nothing of the good is sold before that.
     pub(super) fn came(&mut self, order: &Order) {
         if order.kind != OrderKind::Void {
-            self.good(order.product).undecided += 1;
+            self.good(order.product).undecided.insert(order.id);
         }
     }
 
     /// It left, or it is decided here after all.
     pub(super) fn left(&mut self, order: &Order) {
         if order.kind != OrderKind::Void {
-            let good = self.good(order.product);
-            good.undecided = good.undecided.saturating_sub(1);
+            self.good(order.product).undecided.remove(&order.id);
         }
     }
 
-    /// An order of another trader's term, or of this one, has an outcome or goes back to its peer.
-    pub(super) fn settled(&mut self, accepted: &Accepted) {
-        if !accepted.is_drawn() {
-            self.left(&accepted.order);
+    /// The warehouse does not take it, though it was decided here: its number is none that may be decided now.
+    pub(super) fn is_refused(&mut self, id: OrderId) {
+        self.goods.values_mut().for_each(|good| good.forget(id));
+    }
+
+    /// Nothing is sold here any more.
+    pub(super) fn give_all_back(&mut self) {
+        for (product, good) in self.goods.iter_mut().filter(|(_, good)| good.free.is_some()) {
+            good.give_back();
+            self.stirred.insert(*product);
         }
+    }
+
+    /// Nothing is set aside for this trader, or may be.
+    pub(super) fn is_back(&self) -> bool {
+        self.goods.values().all(|good| good.free.is_none() && !good.closing && !good.asked)
     }
 
     /// Sells, or takes in, if that is this trader's to do. Otherwise the good is given back, and the warehouse decides.
@@ -94,8 +103,8 @@ impl Allotment {
             return None;
         };
         good.free = good.free.map(|free| free.saturating_add_signed(pieces));
-        good.since.push_back((nth, pieces));
-        good.deposits += usize::from(pieces > 0);
+        good.since.push_back((nth, order.id, pieces));
+        good.deposits += usize::from(order.kind == OrderKind::Sell);
         self.decided = nth;
         Some(Tentative { id: order.id, filled: order.quantity, draw: Some(Draw { term, nth }) })
     }
@@ -175,11 +184,13 @@ impl Allotment {
 impl Good {
     /// How the order changes what may be sold; none if it is not this trader's to decide.
     fn pieces(&self, order: &Order) -> Option<i64> {
-        let free = self.free.filter(|_| self.undecided == 0)?;
+        let free = self.free.filter(|_| self.undecided.is_empty())?;
         let wanted = order.quantity.0;
         match order.kind {
             OrderKind::Void => None,
-            OrderKind::Sell => (self.deposits < ALLOTMENT_DEPOSITS_MAX).then_some(wanted as i64),
+            // Anybody may become a client: what it puts in is sold when it is in the ledger.
+            OrderKind::Sell if self.deposits >= ALLOTMENT_DEPOSITS_MAX => None,
+            OrderKind::Sell => Some(if order.id.peer.is_client() { 0 } else { wanted as i64 }),
             // A piece is of some lot, and a sale names so many lots at most.
             OrderKind::Buy { .. } => {
                 (wanted <= free && wanted <= SALE_LOTS_MAX as u64).then_some(-(wanted as i64))
@@ -191,17 +202,24 @@ impl Good {
         self.closing |= self.free.take().is_some();
     }
 
+    fn forget(&mut self, id: OrderId) {
+        let Some(at) = self.since.iter().position(|(_, of, _)| *of == id) else { return };
+        if let Some((.., pieces)) = self.since.remove(at) {
+            self.free = self.free.map(|free| free.saturating_add_signed(-pieces));
+        }
+    }
+
     fn heard(&mut self, pieces: Option<Quantity>, decided: u64) {
-        while self.since.front().is_some_and(|(nth, _)| *nth <= decided) {
+        while self.since.front().is_some_and(|(nth, ..)| *nth <= decided) {
             self.since.pop_front();
         }
-        self.deposits = self.since.iter().filter(|(_, pieces)| *pieces > 0).count();
+        self.deposits = self.since.iter().filter(|(.., pieces)| *pieces >= 0).count();
         match pieces {
             None => (self.closing, self.free) = (false, None),
             // It is on its way back: what is said of it is old.
             Some(_) if self.closing => {}
             Some(pieces) => {
-                let since: i64 = self.since.iter().map(|(_, pieces)| pieces).sum();
+                let since: i64 = self.since.iter().map(|(.., pieces)| pieces).sum();
                 self.free = Some(pieces.0.saturating_add_signed(since));
             }
         }
@@ -218,12 +236,12 @@ impl Good {
         let target = self.demand.target(now);
         let there = self.free.unwrap_or(0);
         let refresh = self.deposits >= ALLOTMENT_DEPOSITS_MAX;
-        let wanted = may_sell && self.undecided == 0 && (there < target / 2 || refresh);
+        let wanted = may_sell && self.undecided.is_empty() && (there < target / 2 || refresh);
         wanted.then_some(target.saturating_sub(there).max(1)).filter(|_| target > 0)
     }
 
     fn is_idle(&mut self, now: Now) -> bool {
-        let busy = self.asked || self.closing || self.free.is_some() || self.undecided > 0;
+        let busy = self.asked || self.closing || self.free.is_some() || !self.undecided.is_empty();
         !busy && self.since.is_empty() && self.demand.now(now) == 0
     }
 }

@@ -75,6 +75,10 @@ impl Desk {
         self.closing = closing;
     }
 
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing
+    }
+
     // ---- streams
 
     /// The peer has proven who it is. From here on its clock counts. False if the stream is cut.
@@ -339,22 +343,25 @@ impl Rooms {
                 if let Some(given_up) = held.filter(|it| it.term == term) {
                     self.replica.left_queue(given_up.seq);
                     self.cache.left(&given_up.order);
-                    self.allotment.settled(&given_up);
+                    self.allotment.left(&given_up.order);
                 }
                 cx.record(Entry::Accepted { term, order });
                 self.replica.accepted(order);
-                let told = coming.told.or(held.and_then(|it| it.told));
+                // What this term told is here, or settled: who brings it from elsewhere made it up.
+                let own = |told: &Tentative| told.draw.is_some_and(|draw| draw.term == term);
+                let told = coming.told.filter(|told| !own(told)).or(held.and_then(|it| it.told));
                 // What no trader tells of such an order was never told.
                 let told = told.filter(|told| told.fits(&order));
                 if let Some(told) = told {
                     self.is_told(cx, &order, told);
                 }
-                if told.and_then(|it| it.draw).is_some() {
+                // Of a term that has reported all, it is an order like any other.
+                if told.and_then(|it| it.draw).is_some_and(|draw| cx.is_frozen(draw.term)) {
                     self.desk.trader.decided(order.id);
                 } else {
                     self.allotment.came(&order);
                 }
-                if told.is_none() && coming.first && in_turn {
+                if told.is_none() && coming.first && in_turn && !given_up {
                     self.early.came(order.id);
                 }
             }

@@ -8,7 +8,7 @@
 //!
 //! Answers that wait for the partner are dropped when the stream to it breaks: those orders are told when they are settled.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use super::facts::Cx;
 use super::rooms::Rooms;
@@ -69,8 +69,11 @@ impl Rooms {
     pub(super) fn answer_early(&mut self, cx: &mut Cx<'_>) {
         let fresh = std::mem::take(&mut self.early.fresh);
         let Some(term) = cx.term().filter(|_| !fresh.is_empty() && self.may_answer_early(cx)) else { return };
+        // An order of which a copy is on its way already, with the rest of a snapshot, would be there without its answer.
+        let unsent: BTreeSet<OrderId> = self.replica.unsent().map(|order| order.id).collect();
         let queue = self.desk.trader.queue();
-        let mut orders: Vec<Order> = fresh.iter().filter_map(|id| queue.get(*id).copied()).collect();
+        let orders = fresh.iter().filter(|id| unsent.contains(id)).filter_map(|id| queue.get(*id));
+        let mut orders: Vec<Order> = orders.copied().filter(|order| order.kind != OrderKind::Void).collect();
         orders.sort_unstable_by_key(Order::place);
         match cx.roster.mode {
             Consistency::Cached => self.answer_from_cache(&orders),

@@ -208,6 +208,11 @@ impl Facts {
         accepted.and_then(|it| it.told)
     }
 
+    /// The term ended with goods set aside, and has not reported what it sold.
+    pub(super) fn is_frozen(&self, term: Term) -> bool {
+        self.roster.frozen.iter().any(|it| it.term == term)
+    }
+
     /// It takes on nothing more: no office, no order of its own.
     pub(super) fn is_going(&self) -> bool {
         self.stopping || self.leaving

@@ -157,6 +157,11 @@ impl Replica {
         }
     }
 
+    /// Orders that were accepted in this turn, and of which no copy was sent.
+    pub(in crate::model::peer) fn unsent(&self) -> impl Iterator<Item = &Order> {
+        self.fresh.iter()
+    }
+
     /// The turn's accepted orders, as one chunk, or several if they are many. While a snapshot is under way they wait.
     pub(in crate::model::peer) fn send(&mut self, cx: &mut Cx<'_>, desk_is_empty: bool) {
         if !self.line.is_up() || !self.snapshot.is_empty() {

@@ -4,6 +4,8 @@
 //! in the term is reported before anything of it goes to another home, or the report would lack it. It is sent in the order
 //! of the decisions, in parts; what the ledger has already does no harm, so a report that broke off begins again.
 
+use std::collections::BTreeMap;
+
 use super::facts::{Cx, Facts, Purpose};
 use crate::limits::SALES_REPORT_ORDERS_MAX;
 use crate::model::backoff::Backoff;
@@ -21,6 +23,8 @@ pub(super) struct Sales {
     reported: Option<(Term, u64)>,
     backoff: Backoff,
     due: Option<Now>,
+    /// Reports that were not taken, with when they go again.
+    later: BTreeMap<Term, Now>,
 }
 
 impl Sales {
@@ -43,7 +47,12 @@ impl Sales {
         if self.calling.is_some() || !cx.session_open {
             return;
         }
-        let Some(term) = to_report(cx).next() else { return };
+        let now = cx.now();
+        self.later.retain(|term, at| *at > now && to_report(cx).any(|other| other == *term));
+        let Some(term) = to_report(cx).find(|term| !self.later.contains_key(term)) else {
+            self.due = self.later.values().min().copied();
+            return;
+        };
         let done = self.reported.filter(|(of, _)| *of == term).map_or(0, |(_, nth)| nth);
         let mut sold = sold_in(cx, term, done);
         let last = sold.len() <= SALES_REPORT_ORDERS_MAX;
@@ -67,7 +76,8 @@ impl Sales {
             other => {
                 tracing::info!(%term, why = why_not(&other), "the report of a term was not taken");
                 self.reported = None;
-                self.due = Some(cx.now().after_ms(self.backoff.next_ms()));
+                self.later.insert(term, cx.now().after_ms(self.backoff.next_ms()));
+                self.soon(cx.now());
             }
         }
     }

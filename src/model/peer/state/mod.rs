@@ -236,7 +236,10 @@ impl Fold for PeerState {
             Entry::Ended { term } => self.grant = self.grant.filter(|(_, held)| held != term),
             Entry::Accepted { term, order } => {
                 self.stamp = self.stamp.max(order.stamp);
-                self.accepted.insert(order.id, Accepted { term: *term, seq, order: *order, told: None });
+                // Taken once more, under another term, it stays what was told.
+                let held = self.accepted.get(&order.id).filter(|it| it.order == *order);
+                let told = held.and_then(|it| it.told);
+                self.accepted.insert(order.id, Accepted { term: *term, seq, order: *order, told });
             }
             Entry::Settled { peer, first, last } | Entry::HandedOver { peer, first, last } => {
                 self.drop_accepted(*peer, *first, *last);

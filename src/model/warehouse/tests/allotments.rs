@@ -174,3 +174,32 @@ fn a_secondary_with_goods_does_not_outlast_its_partner_in_office() {
     assert_eq!((roster.secondary, roster.frozen.len()), (None, 1));
     assert_eq!(it.kinds()[1..], ["fence", "fence", "office"]);
 }
+
+#[test]
+fn a_trader_decides_for_its_own_term_alone_and_numbers_no_batch_like_a_decision() {
+    let mut it = escrow();
+    it.wants(2, 4, 9);
+    it.goods();
+    it.decided(1, 3, order(4, 1, BUY, 0, 5), (4, 1));
+    assert_eq!(it.goods(), ["4-1 bought"]);
+    assert_eq!(it.it.market.holder(Term(4)).unwrap().decided, 0, "from what is free");
+    it.batch(1, 1 << 41, 3, vec![order(4, 2, BUY, 0, 1)]);
+    it.end();
+    assert!(it.lines().contains(&"before: hang up s1".to_owned()));
+}
+
+/// Otherwise anybody takes what the ended term had sold to others.
+#[test]
+fn what_an_ended_term_told_is_booked_by_its_report_alone() {
+    let mut it = escrow();
+    it.wants(1, 3, 9);
+    it.goods();
+    it.fence(5, 3).unwrap();
+    let (made_up, sold) = (order(4, 1, BUY, 0, 5), order(5, 1, BUY, 0, 4));
+    it.decided(2, 4, made_up, (3, 1));
+    assert_eq!(it.goods(), [""; 0], "it waits");
+    assert_eq!(it.report(hello(5, 1), 3, &[(sold, 1), (made_up, 2)]), Err(Denied::ReportShort(Term(3))));
+    assert_eq!(it.report(hello(5, 1), 3, &[(sold, 1)]), Ok(()));
+    assert_eq!(it.goods(), ["4-1 bought"], "like any other order");
+    assert_eq!(it.kinds(), ["allotment", "fence", "adopt", "complete", "sale"]);
+}
