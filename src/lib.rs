@@ -57,9 +57,9 @@
 //! means *not taken by me*, and leaves the number open. So asking again is always safe: the warehouse decides an order
 //! id once and repeats the recorded outcome ever after. Failover rests on that. When trader 6 is killed, trader 5 has its
 //! term *fenced*, so that nothing is written under it any more, and takes what it mirrored of that term into its own
-//! queue; peer 4 sees the new roster and asks its new home. Two copies of an order, or ten, come to one row. In a market of
-//! the mode `cached` a trader tells before there is a row ([`model::tentative`]); the row then says the same or takes it
-//! back.
+//! queue; peer 4 sees the new roster and asks its new home. Two copies of an order, or ten, come to one row. In the modes
+//! `cached` and `escrow` a trader tells before there is a row ([`model::tentative`]); the row then says the same, or, of an
+//! answer from a cache, takes it back.
 //!
 //! # Modules
 //!
