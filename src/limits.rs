@@ -28,6 +28,8 @@ pub(crate) const ALLOTMENT_HALVES_MS: u64 = 8_000;
 pub(crate) const ALLOTMENT_DEPOSITS_MAX: usize = 4_096;
 /// Orders in one part of a report of what an ended term had sold.
 pub(crate) const SALES_REPORT_ORDERS_MAX: usize = 2_048;
+/// A trader that has not given back what was recalled for so many times `suspect-after` loses its office.
+pub(crate) const RECALL_PATIENCE: u64 = 4;
 /// Orders that wait at the warehouse until goods are back from traders.
 pub(crate) const ORDERS_WAITING_MAX: usize = 1 << 17;
 /// Lots that a trader's allotment of one good may be enlarged to.

@@ -1,6 +1,6 @@
 //! What must hold at the end of a run: the audit passes over all disks, and what shoppers were told is what was done.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::disks::Disk;
 use super::losses::Losses;
@@ -98,10 +98,14 @@ fn blocks<R: Stored>(store: &dyn StoreRead, log: Tree) -> Result<Vec<Block<R>>, 
 }
 
 /// A term is ended by the word of its own peer, of the present holder of the other office, of a peer to whom the next row
-/// that is no fence grants the office, or the first of the two, or of the warehouse before it changes the mode.
+/// that is no fence grants the office, or the first of the two, or of the warehouse before it changes the mode, or when goods
+/// that were set aside for it do not come back.
 pub(super) fn fenced_by_who_may(rows: &[(Record, Option<Outcome>)]) -> Result<(), Failure> {
-    let mut offices = Offices::default();
+    let (mut offices, mut allotted) = (Offices::default(), BTreeSet::new());
     for (nth, (record, _)) in (1..).zip(rows) {
+        if let Record::Allotment { term, .. } = record {
+            allotted.insert(*term);
+        }
         let mut behind = rows[nth as usize..].iter().map(|(record, _)| record);
         let next = behind.find(|record| !matches!(record, Record::Fence { .. }));
         if let Record::Fence { office, trader, term, by, .. } = record {
@@ -109,8 +113,9 @@ pub(super) fn fenced_by_who_may(rows: &[(Record, Option<Outcome>)]) -> Result<()
             let takes = |to: &Office| to == office || *to == Office::Primary;
             let granted =
                 matches!(next, Some(Record::Office { office: to, trader, .. }) if takes(to) && trader == by);
-            let mode_follows = *by == PeerId::WAREHOUSE && matches!(next, Some(Record::Mode { .. }));
-            if by != trader && !is_partner && !granted && !mode_follows {
+            let mode_follows = matches!(next, Some(Record::Mode { .. }));
+            let may = mode_follows || allotted.contains(term);
+            if by != trader && !is_partner && !granted && !(may && *by == PeerId::WAREHOUSE) {
                 let why =
                     format!("row {nth}: term {term} of {trader} was fenced by {by}, which held no office");
                 return Err(Failure::new("fence", why));

@@ -46,7 +46,7 @@ fn an_escrow_market_tells_early_and_takes_nothing_back() {
     let _one = alone();
     let market = Market::new();
     let summary = market
-        .up(&[&SCARCE[..], &["--consistency", "escrow", "--requests", "500", "--deposit", "5-20"]].concat())
+        .up(&[&SCARCE[..], &["--consistency", "escrow", "--requests", "500"]].concat())
         .expect(0)
         .object();
     assert_eq!((&summary["oversold"], &summary["undersold"]), (&0.into(), &0.into()), "{summary}");

@@ -3,22 +3,23 @@
 //!
 //! An order that a trader's allotment cannot meet comes here like any other. If others have goods of that product, they are
 //! recalled, and the order waits in stamp order, with all that come behind it; it is decided when all of them are back.
-//! Traders never keep what is recalled, so no two recalls wait for each other; one that does not answer is dead or cut off,
-//! its term ends like any other's, and its goods come back with the report of what it sold.
+//! Traders never keep what is recalled, so no two recalls wait for each other. The term of one that does not give back in
+//! time is ended, though it looks alive, and its goods come back with the report of what it sold.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::settle::By;
 use super::{Conn, Denied, Warehouse};
-use crate::limits::ORDERS_WAITING_MAX;
+use crate::limits::{ORDERS_WAITING_MAX, RECALL_PATIENCE};
 use crate::model::call::SalesReport;
 use crate::model::hello::Hello;
 use crate::model::market::{Holder, NotTaken, Settling, Verdict};
 use crate::model::message::{GoodsWord, SettleAnswer};
+use crate::model::offices::Grant;
 use crate::model::row::Record;
 use crate::model::step::{At, ConnId, Turn};
 use crate::model::tentative::{Tentative, by_order};
-use crate::types::{Batch, Order, PeerId, ProductId, Quantity, QueueKey, Term, WallMicros};
+use crate::types::{Batch, Now, Order, PeerId, ProductId, Quantity, QueueKey, Term, WallMicros};
 
 /// An order that waits for goods.
 pub(super) struct Parked {
@@ -43,9 +44,16 @@ pub(super) struct Allotments {
     parked: BTreeMap<ProductId, BTreeMap<(QueueKey, ConnId), Parked>>,
     /// Recalls that are on their way, or answered: by the stream that they went out on.
     recalled: BTreeSet<(ConnId, ProductId)>,
+    /// Since when orders of a product have been waiting.
+    since: BTreeMap<ProductId, Now>,
 }
 
 impl Allotments {
+    /// When somebody has not given back for too long.
+    pub(super) fn due(&self, patience_ms: u64) -> Option<Now> {
+        self.since.values().min().map(|since| since.after_ms(patience_ms))
+    }
+
     pub(super) fn want(&mut self, conn: ConnId, term: Term, wants: Vec<(ProductId, Quantity)>) {
         if !wants.is_empty() {
             self.wants.push(Wants { conn, term, wants });
@@ -88,7 +96,30 @@ impl Warehouse {
         for product in products {
             self.reconsider(at.time, product, turn);
             self.recall(product, turn);
+            self.end_who_keep(at, product, turn);
         }
+        let Allotments { since, parked, .. } = &mut self.allotments;
+        since.retain(|product, _| parked.contains_key(product));
+    }
+
+    /// A trader whose streams or disk do not let it give back what is recalled is no trader any more.
+    fn end_who_keep(&mut self, at: At, product: ProductId, turn: &mut Turn<Record>) {
+        let patience = self.recall_patience_ms();
+        let since = self.allotments.since.entry(product).or_insert(at.now);
+        if !self.allotments.parked.contains_key(&product) || at.now.ms_since(*since) < patience {
+            return;
+        }
+        *since = at.now;
+        let has_it = |grant: &&Grant| self.market.allotted(grant.term, product).is_some();
+        let keep: Vec<Grant> = self.market.offices.grants().filter(has_it).copied().collect();
+        for grant in keep {
+            tracing::warn!(trader = %grant.peer, term = %grant.term, "goods were recalled in vain: the term ends");
+            self.end_term(at.time, &grant, PeerId::WAREHOUSE, turn);
+        }
+    }
+
+    pub(super) fn recall_patience_ms(&self) -> u64 {
+        self.rules.suspect_after_ms * RECALL_PATIENCE
     }
 
     fn answer_wants(

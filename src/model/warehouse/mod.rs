@@ -352,7 +352,8 @@ impl Machine for Warehouse {
         self.introduce(turn);
         self.tell_changed_stock(turn);
         let change = self.presence.next_change(at.now, &self.market.offices);
-        let wakes = [Some(self.told.next_heartbeat), change, self.witnesses.due()];
+        let recall = self.allotments.due(self.recall_patience_ms());
+        let wakes = [Some(self.told.next_heartbeat), change, self.witnesses.due(), recall];
         self.awake.plan(wakes.into_iter().flatten().min());
     }
 

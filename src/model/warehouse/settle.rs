@@ -14,7 +14,7 @@ use crate::model::message::{Message, SettleAnswer, SettleAsk, outcome_weight};
 use crate::model::offices::Grant;
 use crate::model::row::{Outcome, Record};
 use crate::model::step::{At, ConnId, Effect, Turn};
-use crate::model::tentative::{Tentative, by_order};
+use crate::model::tentative::{Draw, Tentative, by_order};
 use crate::types::{Batch, Number, Order, OrderId, OrderKind, PeerId, ProcessId, QueueKey, Term, WallMicros};
 
 /// The trader at the other end of a settle stream.
@@ -209,14 +209,16 @@ impl Warehouse {
     fn turn_of(&self, came: (usize, usize), job: &Job, order: &Order) -> (u8, (usize, usize), QueueKey) {
         match order.kind {
             OrderKind::Void => (0, (0, 0), order.place()),
-            _ if self.is_decided(job.told.get(&order.id)) => (1, came, order.key()),
+            _ if self.is_decided(job.term, job.told.get(&order.id)) => (1, came, order.key()),
             _ => (2, (0, 0), order.key()),
         }
     }
 
-    /// A trader has decided it, from goods that are still set aside for its term.
-    fn is_decided(&self, told: Option<&Tentative>) -> bool {
-        told.and_then(|it| it.draw).is_some_and(|draw| self.market.holder(draw.term).is_some())
+    /// A trader has decided it, from goods that are still set aside for its term, which is this one or has ended.
+    fn is_decided(&self, term: Term, told: Option<&Tentative>) -> bool {
+        let of_term = |draw: Draw| draw.term == term || self.market.offices.present(draw.term).is_none();
+        let draw = told.and_then(|it| it.draw).filter(|draw| of_term(*draw));
+        draw.is_some_and(|draw| self.market.holder(draw.term).is_some())
     }
 
     fn decide(
@@ -229,7 +231,7 @@ impl Warehouse {
     ) {
         let (told, conn) = (job.told.get(&order.id).copied(), job.conn);
         // What its trader has decided waits for nothing that it has not.
-        let decided = self.is_decided(told.as_ref());
+        let decided = self.is_decided(job.term, told.as_ref());
         let Some(Conn::Settle(Some(settler))) = self.conns.get_mut(&job.conn) else {
             unreachable!("a batch is decided only of a stream with a trader");
         };

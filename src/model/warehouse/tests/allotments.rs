@@ -203,3 +203,19 @@ fn what_an_ended_term_told_is_booked_by_its_report_alone() {
     assert_eq!(it.goods(), ["4-1 bought"], "like any other order");
     assert_eq!(it.kinds(), ["allotment", "fence", "adopt", "complete", "sale"]);
 }
+
+#[test]
+fn a_trader_that_does_not_give_back_loses_its_office() {
+    let mut it = escrow();
+    it.wants(2, 4, 9);
+    it.goods();
+    it.batch(1, 1, 3, vec![order(4, 1, BUY, 0, 7)]);
+    assert_eq!(it.goods(), ["recall after 0"]);
+    it.kinds();
+    let patience = it.it.recall_patience_ms();
+    it.pass(patience - 1);
+    assert_eq!(it.kinds(), [""; 0]);
+    it.pass(patience);
+    assert_eq!(it.kinds(), ["fence"]);
+    assert_eq!(it.roster(patience).frozen.len(), 1);
+}
