@@ -114,8 +114,8 @@ pub(super) fn fenced_by_who_may(rows: &[(Record, Option<Outcome>)]) -> Result<()
             let granted =
                 matches!(next, Some(Record::Office { office: to, trader, .. }) if takes(to) && trader == by);
             let mode_follows = matches!(next, Some(Record::Mode { .. }));
-            let may = mode_follows || allotted.contains(term);
-            if by != trader && !is_partner && !granted && !(may && *by == PeerId::WAREHOUSE) {
+            let by_warehouse = *by == PeerId::WAREHOUSE && (mode_follows || allotted.contains(term));
+            if by != trader && !is_partner && !granted && !by_warehouse {
                 let why =
                     format!("row {nth}: term {term} of {trader} was fenced by {by}, which held no office");
                 return Err(Failure::new("fence", why));
