@@ -24,6 +24,10 @@ pub(crate) const ALLOTMENT_PIECES_MIN: u64 = 64;
 pub(crate) const ALLOTMENT_PIECES_MAX: u64 = 10_000_000;
 /// What was asked for counts half after this time, in milliseconds.
 pub(crate) const ALLOTMENT_HALVES_MS: u64 = 8_000;
+/// An allotment lasts for so long at the pace at which the good is asked for, in milliseconds.
+pub(crate) const ALLOTMENT_LASTS_MS: u64 = 45_000;
+/// A pace is taken as seen for at least so long, in milliseconds: the first few orders are no pace.
+pub(crate) const DEMAND_SEEN_MS_MIN: u64 = 1_000;
 /// Deposits that a trader tells before the warehouse has said again that there is room.
 pub(crate) const ALLOTMENT_DEPOSITS_MAX: usize = 4_096;
 /// Orders in one part of a report of what an ended term had sold.
