@@ -20,7 +20,7 @@ use crate::model::fold::Fold;
 use crate::types::{Generation, Hash, PeerId, Seq};
 
 /// The last byte counts the layouts of what follows.
-const MAGIC: [u8; 8] = *b"bazver\x003";
+const MAGIC: [u8; 8] = *b"bazver\x004";
 const ANY_LAYOUT: [u8; 7] = *b"bazver\x00";
 const HEAD_BYTES: usize = MAGIC.len() + 32 + 8;
 

@@ -1,5 +1,6 @@
 //! Kill cycles: any of the nodes, up to all at once, die by `kill -9` under load and are started again after a while,
-//! over and over, at the same addresses and on the same stores. `BAZAAR_CYCLES=200` is the long version.
+//! over and over, at the same addresses and on the same stores. `BAZAAR_CYCLES=200` is the long version. Traders answer in
+//! `BAZAAR_MODE`, or in each mode for two cycles, in turn.
 
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -14,6 +15,9 @@ const BUYERS: u32 = 4;
 const PEERS: u32 = 8;
 /// Cycles after which everything is stopped and read.
 const READ_EVERY: usize = 20;
+const MODES: [&str; 3] = ["cacheless", "cached", "escrow"];
+/// Cycles in one mode, if all are to be seen.
+const CYCLES_A_MODE: usize = 2;
 
 /// A node with its address and store, whether it runs or not.
 struct Place {
@@ -52,9 +56,10 @@ impl Place {
     }
 }
 
-/// Addresses that were free a moment ago.
+/// Addresses that were free a moment ago, with ports that no dialing process is given.
 fn free_addrs(count: u32) -> Vec<String> {
-    let listeners: Vec<TcpListener> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    let free = |_| TcpListener::bind(("127.0.0.1", fastrand::u16(12_000..32_000))).ok();
+    let listeners: Vec<TcpListener> = (0..10_000).filter_map(free).take(count as usize).collect();
     listeners.iter().map(|listener| listener.local_addr().unwrap().to_string()).collect()
 }
 
@@ -128,6 +133,12 @@ fn cycle(market: &Market, places: &mut [Place], rng: &mut Rng, pause_max_ms: u64
     wait_for_trade(places);
 }
 
+/// The mode of a cycle, counted from 0.
+fn mode(cycle: usize) -> String {
+    let turn = || MODES[cycle / CYCLES_A_MODE % MODES.len()].to_owned();
+    std::env::var("BAZAAR_MODE").unwrap_or_else(|_| turn())
+}
+
 /// All stop in order, the warehouse last, and every store is read.
 fn read(market: &Market, places: &mut [Place]) {
     places.iter_mut().rev().for_each(Place::stop);
@@ -148,6 +159,7 @@ fn nodes_killed_over_and_over_lose_nothing_and_do_nothing_twice() {
     places.iter_mut().for_each(|place| place.start(&market));
     wait_for_trade(&mut places);
     for done in 1..=cycles {
+        market.run(&["mode", &mode(done - 1), "--connect", &places[0].addr]).expect(0);
         cycle(&market, &mut places, &mut rng, pause_max_ms);
         if done % READ_EVERY == 0 && done < cycles {
             read(&market, &mut places);

@@ -2,13 +2,18 @@
 //! traders are killed.
 
 use bazaar::types::Office;
+use rustix::process::Signal;
 use serde_json::Value;
 
-use super::market::{Market, SOON, alone, until};
+use super::market::{Market, SOON, alone, kill, until};
 
 /// Scarce goods, so that two traders sell the same ones.
 const SCARCE: [&str; 10] =
     ["--buyers", "8", "--sellers", "2", "--interval", "1ms", "--deposit-every", "20ms", "--deposit", "1-5"];
+
+/// More comes in than goes out.
+const PLENTY: [&str; 10] =
+    ["--buyers", "4", "--sellers", "4", "--interval", "2ms", "--deposit-every", "4ms", "--deposit", "5-20"];
 
 fn verified(market: &Market) -> Value {
     let ended = market.run(&["verify", "--json"]);
@@ -64,24 +69,12 @@ fn an_escrow_market_tells_early_and_takes_nothing_back() {
     market.every_order_is_answered_once();
 }
 
-/// Both traders die with goods set aside for them, and what one of them had is lost with its disk.
+/// Both traders die with goods set aside for them, over and over, and report what they had sold.
 #[test]
-fn goods_of_dead_traders_are_reported_by_the_store_that_is_left() {
+fn goods_of_dead_traders_are_reported_when_they_are_back() {
     let _one = alone();
     let market = Market::new();
-    let plenty = [
-        "--buyers",
-        "4",
-        "--sellers",
-        "4",
-        "--interval",
-        "2ms",
-        "--deposit-every",
-        "4ms",
-        "--deposit",
-        "5-20",
-    ];
-    let up = market.start(&[&plenty[..], &["--consistency", "escrow", "--restart", "on-crash"]].concat());
+    let up = market.start(&[&PLENTY[..], &["--consistency", "escrow", "--restart", "on-crash"]].concat());
     up.wait_for_pair();
     for round in 0..3 {
         up.wait_for_rows(up.ledger_seq() + 400);
@@ -108,6 +101,47 @@ fn goods_of_dead_traders_are_reported_by_the_store_that_is_left() {
     let verdict = verified(&market);
     assert_eq!(verdict["price"], Value::Null);
     market.every_order_is_answered_once();
+}
+
+/// Both traders die at once, and their disks are gone: nobody knows all that they had told.
+#[test]
+fn goods_that_nobody_can_report_are_released() {
+    let _one = alone();
+    let market = Market::new();
+    let up = market.start(&[&PLENTY[..], &["--consistency", "escrow"]].concat());
+    up.wait_for_pair();
+    up.wait_for_rows(up.ledger_seq() + 400);
+    let traders = [Office::Primary, Office::Secondary].map(|office| up.seat(office).unwrap());
+    let names = traders.each_ref().map(|seat| format!("peer-{}", seat.peer));
+    // Neither lives long enough to report for the other.
+    names.iter().for_each(|name| kill(up.node(name).pid, Signal::STOP));
+    names.iter().for_each(|name| drop(up.kill(name)));
+    let terms = traders.each_ref().map(|seat| seat.term.0);
+    let frozen = || {
+        let status = market.run(&["status", "--json"]).object();
+        let frozen = status["frozen"].as_array().cloned().unwrap_or_default();
+        frozen.iter().map(|it| it["term"].as_u64().unwrap()).collect::<Vec<_>>()
+    };
+    until("the goods of both are frozen", SOON, || {
+        terms.iter().all(|it| frozen().contains(it)).then_some(())
+    });
+    up.wait_for_pair();
+    for name in &names {
+        std::fs::remove_dir_all(market.node_dir(name)).unwrap();
+    }
+    assert!(market.run(&["status"]).stdout.contains(&format!("bazaar release --term {}", terms[0])));
+    for term in terms.map(|term| term.to_string()) {
+        market.run(&["release", "--term", &term]).refused(2, "--accept-loss");
+        let freed = market.run(&["release", "--term", &term, "--accept-loss", "--json"]).expect(0).object();
+        assert_eq!(freed["term"].to_string(), term);
+        super::schema::fits("release", &freed);
+    }
+    until("no goods are frozen", SOON, || frozen().is_empty().then_some(()));
+    up.wait_for_rows(up.ledger_seq() + 400);
+    drop(up.interrupt());
+    verified(&market);
+    let lost = traders.each_ref().map(|seat| (u64::from(seat.peer.0), 1));
+    market.every_order_is_answered_once_but(&lost);
 }
 
 #[test]

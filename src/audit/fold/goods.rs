@@ -8,6 +8,8 @@ use crate::audit::{Alarms, Check, Example};
 use crate::model::row::{Decision, Place, Reason, Record, Slice, initial_lot};
 use crate::types::{Consistency, OrderId, OrderKind, ProductId, Quantity, Term};
 
+const NOTHING_SET_ASIDE: &str = "decided by a trader for whom nothing of it was set aside";
+
 /// One product.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ProductState {
@@ -47,11 +49,16 @@ impl ProductState {
         self.lots.lots.len() + self.held.values().map(|held| held.lots.len()).sum::<usize>()
     }
 
-    /// What a decision takes from or puts in: goods of its term if it was a trader's.
-    fn lots_of(&mut self, decision: &Decision) -> &mut Lots {
+    /// The terms that have an allotment of it.
+    pub(super) fn held_by(&self) -> impl Iterator<Item = Term> + '_ {
+        self.held.keys().copied()
+    }
+
+    /// What a decision takes from or puts in: goods of its term if it was a trader's; none if that has none of it.
+    fn lots_of(&mut self, decision: &Decision) -> Option<&mut Lots> {
         match decision.batch.decision() {
-            Some(_) => self.held.entry(decision.term).or_default(),
-            None => &mut self.lots,
+            Some(_) => self.held.get_mut(&decision.term),
+            None => Some(&mut self.lots),
         }
     }
 
@@ -192,6 +199,11 @@ impl Goods {
         }
     }
 
+    /// A term has an allotment of any good.
+    pub(super) fn holds(&self, term: Term) -> bool {
+        self.0.iter().any(|product| product.held.contains_key(&term))
+    }
+
     /// Whether its product is known. An order that was given up, or is of a closed epoch, was never checked: it may
     /// name no product at all.
     fn is_known(&self, decision: &Decision) -> bool {
@@ -237,7 +249,10 @@ impl Goods {
         });
         if let Some(product) = self.product(order.product) {
             product.deposited += order.quantity.0;
-            product.lots_of(decision).put(order.id, order.quantity.0);
+            match product.lots_of(decision) {
+                Some(lots) => lots.put(order.id, order.quantity.0),
+                None => alarms.check(Check::Goods, false, || Example::row(place, NOTHING_SET_ASIDE)),
+            }
         }
         self.stock_after(place, decision, alarms);
     }
@@ -251,7 +266,8 @@ impl Goods {
         if let Some(product) = self.product(decision.order.product) {
             product.sold += filled;
             for slice in slices {
-                let taken = product.lots_of(decision).take(slice);
+                let nothing = || Err(NOTHING_SET_ASIDE.to_owned());
+                let taken = product.lots_of(decision).map_or_else(nothing, |lots| lots.take(slice));
                 alarms.check(Check::Goods, any_lot || taken != Ok(false), || {
                     Example::row(place, format!("lot {} was not the oldest", slice.lot))
                 });

@@ -3,6 +3,7 @@
 //! In: rows in their order. Out: state at that row, and an alarm for each broken invariant. It shares only records and
 //! their decoding with what it audits, so that one mistake cannot hide in both.
 
+mod frozen;
 mod goods;
 mod journal;
 mod kept;
@@ -57,10 +58,14 @@ impl LedgerFold {
             self.catalogue.0.push(Good { name: name.clone(), unit_price: *unit_price });
         }
         let overtaken = record.decision().is_some_and(|it| self.sequence.is_overtaken(&it.order));
+        frozen::check(self, place, record, alarms);
         self.goods.apply(place, record, overtaken, alarms);
         self.accounts.apply(place, record, outcome.as_ref(), &self.catalogue, alarms);
         self.sessions.apply(place, record, alarms);
         self.offices.apply(place, record, alarms);
+        if matches!(record, Record::Office { .. } | Record::Fence { .. }) {
+            self.offices.forget_empty_handed(|term| self.goods.holds(term));
+        }
         self.sequence.apply(place, record, alarms);
         self.restores.apply(place, record, alarms);
         unwritten(place, record, alarms);

@@ -27,8 +27,8 @@ pub(crate) struct Offices {
     /// They are partners.
     pub(crate) paired: bool,
     terms: Term,
-    /// Who held the terms that had goods set aside.
-    holders: BTreeMap<Term, PeerId>,
+    /// The terms that have goods set aside, or had when they ended: who held them, and their last partners.
+    holders: BTreeMap<Term, (PeerId, PeerId)>,
 }
 
 impl Offices {
@@ -38,6 +38,17 @@ impl Offices {
             Office::Primary => self.primary,
             Office::Secondary => self.secondary,
         }
+    }
+
+    /// Whether a term is a present grant.
+    pub(super) fn is_present_term(&self, term: Term) -> bool {
+        Office::BOTH.into_iter().any(|office| self.holder(office).is_some_and(|holder| holder.term == term))
+    }
+
+    /// A term that gave all back before it ended has nothing to report. `holds`: it has an allotment.
+    pub(super) fn forget_empty_handed(&mut self, holds: impl Fn(Term) -> bool) {
+        let present = [self.primary, self.secondary].map(|holder| holder.map(|holder| holder.term));
+        self.holders.retain(|term, _| present.contains(&Some(*term)) || holds(*term));
     }
 
     pub(super) fn apply(&mut self, place: &Place, record: &Record, alarms: &mut Alarms) {
@@ -52,6 +63,8 @@ impl Offices {
                     Example::row(place, "paired are not the present traders")
                 });
                 self.paired = holds;
+                self.are_partners(*term, *partner);
+                self.are_partners(*partner_term, *trader);
             }
             // No grant of the lost part is held any more, and its terms are never granted again.
             Record::Restored { generation, .. } => {
@@ -66,7 +79,9 @@ impl Offices {
                 });
             }
             Record::Allotment { trader, term, .. } => {
-                self.holders.insert(*term, *trader);
+                let other = |office: Office| self.holder(office).filter(|it| it.term != *term);
+                let partner = Office::BOTH.into_iter().find_map(other).map_or(*trader, |it| it.trader);
+                self.holders.entry(*term).or_insert((*trader, partner));
                 let pair = self.paired && self.is_present(*trader, *term);
                 alarms.check(Check::Fencing, pair, || {
                     Example::row(place, "goods were set aside for a term that is none of a pair's")
@@ -77,8 +92,15 @@ impl Offices {
                     Example::row(place, "goods were given back under a term that is no present grant")
                 });
             }
-            Record::Adopt { decision, of, .. } => self.ended(place, decision.trader, *of, alarms),
-            Record::Complete { of, .. } => self.ends(place, *of, alarms),
+            Record::Adopt { decision, of, .. } => self.ended(place, Some(decision.trader), *of, alarms),
+            Record::Complete { trader, of, .. } => {
+                let has_it =
+                    self.holders.get(of).is_none_or(|(held, partner)| [held, partner].contains(&trader));
+                alarms.check(Check::Fencing, has_it, || {
+                    Example::row(place, format!("{trader} has no copy of what term {of} had sold"))
+                });
+                self.ends(place, *of, alarms);
+            }
             Record::Released { term, .. } => self.ends(place, *term, alarms),
             _ => self.written(place, record, alarms),
         }
@@ -88,17 +110,23 @@ impl Offices {
         Office::BOTH.into_iter().any(|office| self.is(office, trader, term))
     }
 
+    fn are_partners(&mut self, term: Term, partner: PeerId) {
+        if let Some((_, its)) = self.holders.get_mut(&term) {
+            *its = partner;
+        }
+    }
+
     /// What was set aside for a term is booked by others only when the term has ended, and before its last word.
-    fn ended(&self, place: &Place, trader: PeerId, term: Term, alarms: &mut Alarms) {
-        let ended = self.holders.get(&term) == Some(&trader) && !self.is_present(trader, term);
+    fn ended(&self, place: &Place, trader: Option<PeerId>, term: Term, alarms: &mut Alarms) {
+        let held = self.holders.get(&term).map(|(held, _)| *held);
+        let ended = held.is_some() && trader.is_none_or(|it| held == Some(it)) && !self.is_present_term(term);
         alarms.check(Check::Fencing, ended, || {
-            Example::row(place, format!("term {term} of {trader} did not end with goods set aside"))
+            Example::row(place, format!("term {term} did not end with goods set aside"))
         });
     }
 
     fn ends(&mut self, place: &Place, term: Term, alarms: &mut Alarms) {
-        let trader = self.holders.get(&term).copied().unwrap_or_default();
-        self.ended(place, trader, term, alarms);
+        self.ended(place, None, term, alarms);
         self.holders.remove(&term);
     }
 

@@ -12,6 +12,7 @@ use crate::types::{Batch, Epoch, Number, Order, PeerId, ProductId, QueueKey, Sta
 const BATCHES_KEPT: u64 = 64;
 
 const BY_NUMBER: &str = "the order of its peer's numbers";
+const BY_DECISION: &str = "the order of its trader's decisions";
 
 /// What the next row is compared with.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -41,8 +42,15 @@ impl Sequence {
     pub(super) fn apply(&mut self, place: &Place, record: &Record, alarms: &mut Alarms) {
         self.clocks(place, record, alarms);
         match (record, record.decision()) {
-            // What moves nothing may come late, and so may what an ended term had decided.
-            (Record::Void { .. } | Record::Reversal(_) | Record::Adopt { .. }, _) | (_, None) => {}
+            // What moves nothing may come late.
+            (Record::Void { .. } | Record::Reversal(_), _) | (_, None) => {}
+            // What an ended term had decided comes late, but in the order of its decisions.
+            (Record::Adopt { .. }, Some(decision)) => {
+                let counts = decision.batch.decision().is_none_or(|nth| self.counts(decision, nth));
+                alarms.check(Check::Order, counts, || {
+                    Example::row(place, format!("order {} breaks {BY_DECISION}", decision.order.id))
+                });
+            }
             (_, Some(decision)) => match decision.batch.decision() {
                 Some(nth) => self.decided(place, decision, nth, alarms),
                 None => self.ordered(place, decision, alarms),
@@ -52,12 +60,18 @@ impl Sequence {
 
     /// What a trader has decided is by its decisions, whatever its product, and by its peer's numbers.
     fn decided(&mut self, place: &Place, decision: &Decision, nth: u64, alarms: &mut Alarms) {
-        let before = self.decisions.insert((decision.trader, decision.term), nth);
+        let counts = self.counts(decision, nth);
         let by_number = self.by_number(&decision.order);
-        alarms.check(Check::Order, before.is_none_or(|before| before < nth) && by_number, || {
-            let rule = if by_number { "the order of its trader's decisions" } else { BY_NUMBER };
+        alarms.check(Check::Order, counts && by_number, || {
+            let rule = if by_number { BY_DECISION } else { BY_NUMBER };
             Example::row(place, format!("order {} breaks {rule}", decision.order.id))
         });
+    }
+
+    /// A decision comes behind those of its term that it was made after.
+    fn counts(&mut self, decision: &Decision, nth: u64) -> bool {
+        let before = self.decisions.insert((decision.trader, decision.term), nth);
+        before.is_none_or(|before| before < nth)
     }
 
     /// A peer's orders of a good come by their numbers.

@@ -108,6 +108,11 @@ impl Sessions {
         }
     }
 
+    /// Its orders that were undecided then stay so.
+    pub(super) fn is_closed_by_restore(&self, epoch: Epoch) -> bool {
+        epoch < self.first
+    }
+
     /// A peer's epochs follow each other from 0, each with another store than the one before; after a restore from its
     /// generation, with any. A store that another one had replaced may come back: it has what was told before, and gets
     /// numbers of its own.

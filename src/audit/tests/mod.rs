@@ -1,5 +1,6 @@
 //! The checker is checked: a clean market raises no alarm, and every altered one does, under the right name.
 
+mod escrow;
 mod journals;
 mod ledger;
 mod restores;

@@ -317,7 +317,7 @@ fn failure(quick: bool) -> Vec<(Vec<String>, Work)> {
 
 fn detection(quick: bool) -> Vec<(Vec<String>, Work)> {
     let (waits, pauses): (&[u64], &[u64]) =
-        if quick { (&[200, 800], &[100, 1_000]) } else { (&[100, 200, 400, 800], &[50, 150, 450, 1_200]) };
+        if quick { (&[200, 800], &[100, 1_000]) } else { (&[200, 400, 800, 1_200], &[50, 150, 450, 1_600]) };
     let pairs = waits.iter().flat_map(|wait| pauses.iter().map(move |pause| (*wait, *pause)));
     let cell = |(suspect_ms, pause_ms): (u64, u64)| {
         (vec![format!("{suspect_ms} ms"), format!("{pause_ms} ms")], Work::Detection { suspect_ms, pause_ms })
@@ -381,16 +381,20 @@ mod tests {
 
     use super::*;
     use crate::cli::EXPERIMENTS;
+    use crate::limits::SUSPECT_AFTER_MIN;
 
     #[test]
     fn each_has_cells_of_its_dimensions_and_no_cell_twice() {
         assert!(ALL.iter().map(|it| it.name).eq(EXPERIMENTS));
+        let least_ms = SUSPECT_AFTER_MIN.as_millis() as u64;
         for experiment in &ALL {
             for quick in [true, false] {
                 let cells = (experiment.cells)(quick);
                 let places: BTreeSet<&Vec<String>> = cells.iter().map(|(at, _)| at).collect();
                 assert_eq!(places.len(), cells.len(), "{}", experiment.name);
                 assert!(cells.iter().all(|(at, _)| at.len() == experiment.dimensions.len()));
+                let refused = |work: &Work| matches!(work, Work::Detection { suspect_ms, .. } if *suspect_ms < least_ms);
+                assert!(!cells.iter().any(|(_, work)| refused(work)), "no node starts with that");
             }
             let quick = (experiment.cells)(true);
             let whole = (experiment.cells)(false);

@@ -55,7 +55,7 @@ async fn end(cluster: Arc<Cluster>) -> Result<(), Failure> {
 /// # Errors
 /// No pair comes into office.
 pub(super) async fn election(peers: u32, dir: &Path) -> Result<Cell, Failure> {
-    let cluster = started(dir, Shape::new(peers, None)).await?;
+    let cluster = started(dir, Shape::direct(peers)).await?;
     tokio::time::sleep(REST).await;
     let (before, (dead, term)) = (said(&cluster).await, primary(&roster(&cluster).await?)?);
     let began = Instant::now();
@@ -85,7 +85,7 @@ pub(super) async fn election(peers: u32, dir: &Path) -> Result<Cell, Failure> {
 /// # Errors
 /// The market cannot be asked.
 pub(super) async fn detection(suspect_ms: u64, pause_ms: u64, dir: &Path) -> Result<Cell, Failure> {
-    let shape = Shape { heartbeat_ms: suspect_ms / 2, suspect_after_ms: suspect_ms, ..Shape::new(3, None) };
+    let shape = Shape { heartbeat_ms: suspect_ms / 2, suspect_after_ms: suspect_ms, ..Shape::direct(3) };
     let cluster = started(dir, shape).await?;
     let (paused, term) = primary(&roster(&cluster).await?)?;
     let began = Instant::now();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -26,6 +27,10 @@ const SUSPECT_AFTER_MS: u64 = 1_000;
 /// Of the traders' journals: a soak that lasts for days keeps no more of others' orders than this.
 const KEEP: [&str; 2] = ["--keep", "10m"];
 
+/// Where nodes listen: above what servers have, below what Linux gives to who dials.
+const OWN_PORTS: Range<u16> = 12_000..32_768;
+const PORTS_TRIED_MAX: usize = 10_000;
+
 /// What kind of market.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::ops) struct Shape {
@@ -37,11 +42,20 @@ pub(in crate::ops) struct Shape {
     pub suspect_after_ms: u64,
     /// What goes to or comes from the warehouse takes so much longer, each way.
     pub far_ms: u64,
+    /// Nodes reach each other through proxies, so that links can be cut or long. Proxies cost time: with 32 peers they
+    /// would be what is measured.
+    pub proxied: bool,
 }
 
 impl Shape {
     pub(in crate::ops) fn new(peers: u32, mode: Option<Consistency>) -> Shape {
-        Shape { peers, mode, heartbeat_ms: HEARTBEAT_MS, suspect_after_ms: SUSPECT_AFTER_MS, far_ms: 0 }
+        let (heartbeat_ms, suspect_after_ms) = (HEARTBEAT_MS, SUSPECT_AFTER_MS);
+        Shape { peers, mode, heartbeat_ms, suspect_after_ms, far_ms: 0, proxied: true }
+    }
+
+    /// A market whose links are whole.
+    pub(in crate::ops) fn direct(peers: u32) -> Shape {
+        Shape { proxied: false, ..Shape::new(peers, None) }
     }
 }
 
@@ -107,10 +121,26 @@ pub(in crate::ops) struct Cluster {
     pub disk: Option<SmallDisk>,
 }
 
-/// A port that nobody listens at now.
-fn free_addr() -> Result<SocketAddr, Failure> {
-    let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
-    bound.map_err(|error| Failure::new(exit::FAILURE, format!("no free port: {error}")))
+/// Addresses that nobody listens at now. Their ports are none that the kernel gives to who dials: a node that is started
+/// again finds its own free.
+fn free_addrs(count: usize) -> Result<Vec<SocketAddr>, Failure> {
+    let ports = OWN_PORTS.start..dialed_from().clamp(OWN_PORTS.start + 1, OWN_PORTS.end);
+    let mut held = Vec::new();
+    for _ in 0..PORTS_TRIED_MAX {
+        held.extend(TcpListener::bind((Ipv4Addr::LOCALHOST, fastrand::u16(ports.clone()))));
+        if held.len() == count {
+            let addrs = held.iter().map(TcpListener::local_addr).collect::<std::io::Result<_>>();
+            return addrs
+                .map_err(|error| Failure::new(exit::FAILURE, format!("a port has no address: {error}")));
+        }
+    }
+    Err(Failure::new(exit::FAILURE, format!("{count} free ports were not found in {ports:?}")))
+}
+
+/// The first port that the kernel gives to who dials; Linux's own if it does not say.
+fn dialed_from() -> u16 {
+    let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    range.split_whitespace().next().and_then(|first| first.parse().ok()).unwrap_or(OWN_PORTS.end)
 }
 
 fn failed(what: &Path) -> impl Fn(std::io::Error) -> Failure + '_ {
@@ -135,8 +165,10 @@ impl Cluster {
         let stock = config.join("stock.json");
         fs::write(&stock, serde_json::Value::from(goods).to_string()).map_err(failed(&stock))?;
         let (links, mut nodes) = (Links::new(Duration::from_millis(shape.far_ms)), BTreeMap::new());
-        for id in (0..=shape.peers).map(PeerId) {
-            let (target, at, dir) = (free_addr()?, free_addr()?, dir.join(node_name(id)));
+        let addrs = free_addrs(2 * (shape.peers as usize + 1))?;
+        for (id, addrs) in (0..=shape.peers).map(PeerId).zip(addrs.chunks(2)) {
+            let (target, dir) = (addrs[0], dir.join(node_name(id)));
+            let at = if shape.proxied { addrs[1] } else { target };
             if let Some((_, disk)) = disk.as_ref().filter(|(of, _)| *of == id) {
                 disk.lead_to(&dir).map_err(failed(&dir))?;
             }
@@ -149,7 +181,8 @@ impl Cluster {
 
     /// Starts all nodes, the warehouse first and then the peers from the highest id: the first one is elected.
     pub(in crate::ops) fn start(&self) -> Result<(), Failure> {
-        self.nodes.values().for_each(|node| proxy(Arc::clone(&self.links), node.id, node.at, node.target));
+        let apart = self.nodes.values().filter(|node| node.at != node.target);
+        apart.for_each(|node| proxy(Arc::clone(&self.links), node.id, node.at, node.target));
         self.start_node(PeerId::WAREHOUSE)?;
         self.nodes.keys().rev().filter(|id| **id != PeerId::WAREHOUSE).try_for_each(|id| self.start_node(*id))
     }
