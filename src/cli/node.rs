@@ -35,6 +35,10 @@ pub struct NodeFlags {
     /// peer that listens at 0.0.0.0 needs none: others are told where the warehouse sees it
     #[arg(long, value_name = "ADDR", value_parser = value::advertised)]
     pub advertise: Option<NodeAddr>,
+    /// Address at which metrics (/metrics) and health (/healthz, /readyz) are served over HTTP; port 0: any free one
+    /// [default: none]
+    #[arg(long, value_name = "ADDR", value_parser = value::listen)]
+    pub http: Option<SocketAddr>,
     /// Format of the log on stderr
     #[arg(long, value_name = "FORMAT", value_enum, default_value = "pretty", env = "BAZAAR_LOG_FORMAT")]
     pub log_format: LogFormat,

@@ -195,6 +195,12 @@ impl<F: Fold> Journal<F> {
         self.staging.counters.stats()
     }
 
+    /// A look at what is done, for who has no journal.
+    pub(crate) fn watch_stats(&self) -> impl Fn() -> Stats + Send + Sync + 'static + use<F> {
+        let counters = Arc::clone(&self.staging.counters);
+        move || counters.stats()
+    }
+
     /// The store's facts as of when it was opened, with later [`Journal::put_meta`].
     pub(crate) fn meta(&self) -> &Meta {
         &self.meta

@@ -85,10 +85,10 @@ pub(super) struct Staging<F: Fold> {
     /// Set while free space is below the low-water mark.
     pub disk_low: AtomicBool,
     /// See [`Stats`].
-    pub counters: Counters,
+    pub counters: Arc<Counters>,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Counters {
     pub syncs: AtomicU64,
     pub blocks: AtomicU64,
@@ -97,7 +97,14 @@ pub(super) struct Counters {
     pub disk_free: AtomicU64,
     pub sync_us: AtomicU64,
     pub sync_us_max: AtomicU64,
+    pub sync_us_sum: AtomicU64,
+    pub sync_buckets: [AtomicU64; SYNC_BOUNDS_US.len() + 1],
 }
+
+/// Bounds of the buckets in which syncs are counted, in microseconds.
+pub(crate) const SYNC_BOUNDS_US: [u64; 14] = [
+    125, 250, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000, 128_000, 256_000, 1_000_000, 4_000_000,
+];
 
 /// What the journal has done since it was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -116,6 +123,10 @@ pub struct Stats {
     pub sync_us_last: u64,
     /// The longest of them.
     pub sync_us_max: u64,
+    /// The sum of them.
+    pub sync_us_sum: u64,
+    /// How many took up to each of [`SYNC_BOUNDS_US`], and longer than the one before; the last are those above all.
+    pub sync_buckets: [u64; SYNC_BOUNDS_US.len() + 1],
 }
 
 impl Counters {
@@ -128,7 +139,18 @@ impl Counters {
             disk_free: self.disk_free.load(Ordering::Relaxed),
             sync_us_last: self.sync_us.load(Ordering::Relaxed),
             sync_us_max: self.sync_us_max.load(Ordering::Relaxed),
+            sync_us_sum: self.sync_us_sum.load(Ordering::Relaxed),
+            sync_buckets: self.sync_buckets.each_ref().map(|bucket| bucket.load(Ordering::Relaxed)),
         }
+    }
+
+    pub(crate) fn count_sync(&self, us: u64) {
+        self.syncs.fetch_add(1, Ordering::Relaxed);
+        self.sync_us.store(us, Ordering::Relaxed);
+        self.sync_us_max.fetch_max(us, Ordering::Relaxed);
+        self.sync_us_sum.fetch_add(us, Ordering::Relaxed);
+        self.sync_buckets[SYNC_BOUNDS_US.partition_point(|bound| *bound < us)]
+            .fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -143,7 +165,7 @@ impl<F: Fold> Staging<F> {
             checkpoint_due: AtomicBool::new(false),
             checkpointing: AtomicBool::new(false),
             disk_low: AtomicBool::new(false),
-            counters: Counters::default(),
+            counters: Arc::default(),
         }
     }
 

@@ -284,7 +284,7 @@ impl<F: Fold> Writer<F> {
         }
         let now = self.time.now();
         if group.dirty {
-            self.count_sync(now.saturating_sub(group.began));
+            self.staging.counters.count_sync(now.saturating_sub(group.began).as_micros() as u64);
         }
         self.pulse.beat();
         self.announce(group, now);
@@ -356,14 +356,6 @@ impl<F: Fold> Writer<F> {
         self.clock_reserve = Stamp(clock.0.saturating_add(CLOCK_RESERVE));
         group.dirty = true;
         meta::put_clock(&mut *self.store, self.clock_reserve)
-    }
-
-    fn count_sync(&self, took: Duration) {
-        let counters = &self.staging.counters;
-        let micros = took.as_micros() as u64;
-        counters.syncs.fetch_add(1, Ordering::Relaxed);
-        counters.sync_us.store(micros, Ordering::Relaxed);
-        counters.sync_us_max.fetch_max(micros, Ordering::Relaxed);
     }
 
     fn announce(&mut self, group: &Group, now: Duration) {

@@ -3,7 +3,8 @@
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::format_1::OfFormat1;
-use crate::types::{Number, PeerId, Seq, WallMicros};
+use super::row::OutcomeKind;
+use crate::types::{Number, OrderKind, PeerId, Seq, WallMicros};
 
 /// The trees of a node's store, by name. A warehouse has `Ledger` and its folds, a peer `Journal` and its folds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,6 +49,15 @@ impl Tree {
     }
 }
 
+/// What is counted of a record.
+#[derive(Clone, Copy, Debug)]
+pub struct Counted {
+    /// The kind of its row.
+    pub row: &'static str,
+    /// The kind of the order that it decides, and what became of it.
+    pub decided: Option<(OrderKind, OutcomeKind)>,
+}
+
 /// What a store keeps: a record of a log, or a piece of state in a checkpoint. An enum, whose variants have numbers.
 pub trait Stored: Serialize + DeserializeOwned + OfFormat1 + Send + 'static {
     /// The peer that it is about, if it is about one: the block's header says so, see there.
@@ -61,6 +71,11 @@ pub trait Stored: Serialize + DeserializeOwned + OfFormat1 + Send + 'static {
         Self: Sized,
     {
         Some(self)
+    }
+
+    /// What is counted of it, for who watches the node; none: nothing.
+    fn counted(&self) -> Option<Counted> {
+        None
     }
 
     /// The orders that it shows, as ranges of one peer's numbers: a segment's index says so, for who looks for an order.

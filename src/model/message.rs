@@ -73,6 +73,38 @@ pub enum Message {
 }
 
 impl Message {
+    /// Names of the kinds, for who counts messages.
+    pub(crate) const KINDS: [&str; 11] = [
+        "trade_ask",
+        "trade_answer",
+        "settle_ask",
+        "settle_answer",
+        "control_up",
+        "control_down",
+        "watch",
+        "stock",
+        "replica_ask",
+        "replica_answer",
+        "peer",
+    ];
+
+    /// Its place among [`Message::KINDS`].
+    pub(crate) fn kind_number(&self) -> usize {
+        match self {
+            Message::TradeAsk(_) => 0,
+            Message::TradeAnswer(_) => 1,
+            Message::SettleAsk(_) => 2,
+            Message::SettleAnswer(_) => 3,
+            Message::ControlUp(_) => 4,
+            Message::ControlDown(_) => 5,
+            Message::Watch => 6,
+            Message::Stock(_) => 7,
+            Message::ReplicaAsk(_) => 8,
+            Message::ReplicaAnswer(_) => 9,
+            Message::Peer(_) => 10,
+        }
+    }
+
     /// The stream that carries it.
     pub(crate) fn stream(&self) -> Stream {
         match self {

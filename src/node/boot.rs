@@ -5,24 +5,22 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{broadcast, mpsc};
 
 use super::Stopwatch;
+use super::birth::{goods_in, peer_birth};
 use super::driver::{self, Driver};
 use super::grpc::Grpc;
+use super::http;
 use super::life::{Settings, Stop, announce, end_with_parent, stop_at_signals, wire_runtime};
+use super::meter::{Counts, Meter};
 use super::notify::Notify;
 use super::opening::said_while_it_lasts;
 use crate::journal::{self, Birth, Journal, OpenError, Reader, Recovered, Sealing, exit_on_failure};
-use crate::limits::{
-    BACKOFF_MAX, BACKOFF_MIN, CALL_DEADLINE, CLOSE_MAX, EVENTS_MAX, INBOX_MAX, NOTIFY_EVERY,
-};
-use crate::model::call::Catalogue;
-use crate::model::catalogue;
+use crate::limits::{CALL_DEADLINE, CLOSE_MAX, EVENTS_MAX, INBOX_MAX};
 use crate::model::clock::Clock;
 use crate::model::fold::Fold;
 use crate::model::market::Market;
@@ -34,8 +32,8 @@ use crate::types::{
     Consistency, Generation, Money, Now, PeerId, ProcessId, Quantity, Role, SecretKey, Seq, Token,
 };
 use crate::wire::arrival::Arrival;
+use crate::wire::client::CallError;
 use crate::wire::client::dial::Dialer;
-use crate::wire::client::{CallError, Node};
 use crate::wire::descriptors::{TooFew, connections_max};
 use crate::wire::serve::dump::{BlockReader, DumpHead};
 use crate::wire::serve::{ServeError, Serving, listen, serve_peer, serve_warehouse};
@@ -279,6 +277,8 @@ struct Start {
     wire: Runtime,
     stops: Stops,
     listener: TcpListener,
+    /// For HTTP, if it is wanted.
+    web: Option<TcpListener>,
     connections_max: usize,
     addr: SocketAddr,
 }
@@ -306,12 +306,14 @@ impl Start {
         if settings.parent_pipe {
             end_with_parent(stops.stop.clone());
         }
-        let listener = wire.block_on(listen(settings.listen)).map_err(|error| BootError::Listen {
-            addr: settings.listen.to_string(),
-            why: error.to_string(),
-        })?;
+        let at = |addr: SocketAddr| {
+            let failed =
+                |error: std::io::Error| BootError::Listen { addr: addr.to_string(), why: error.to_string() };
+            wire.block_on(listen(addr)).map_err(failed)
+        };
+        let (listener, web) = (at(settings.listen)?, settings.http.map(at).transpose()?);
         let addr = listener.local_addr()?;
-        Ok(Start { settings, wire, stops, listener, connections_max, addr })
+        Ok(Start { settings, wire, stops, listener, web, connections_max, addr })
     }
 
     /// Where others are told to find the node.
@@ -340,8 +342,8 @@ impl Start {
         M: Machine + Send + 'static,
     {
         let advertised = self.addr();
-        let Start { settings, wire, stops: Stops { stop, begun, closed }, listener, connections_max, addr } =
-            self;
+        let Start { settings, wire, stops, listener, web, connections_max, addr } = self;
+        let Stops { stop, begun, closed } = stops;
         let (numbers, stopwatch) = (Numbers::default(), Stopwatch::default());
         let (inbox, arrivals) = mpsc::channel(INBOX_MAX);
         let (happenings, _) = broadcast::channel(EVENTS_MAX);
@@ -357,8 +359,12 @@ impl Start {
         };
         let server = wire.spawn(serve(inbox.clone(), serving));
         let (notify, asks) = (Arc::new(Notify::from_env()), inbox.clone());
+        let meter = match web {
+            Some(listener) => Some(serve_web(&wire, listener, inbox.clone(), &journal, &settings, &closed)?),
+            None => None,
+        };
         let dialer = Dialer { wire: wire.handle().clone(), inbox, deadline: CALL_DEADLINE };
-        let port = Grpc::new(node, dialer, numbers.clone(), happenings);
+        let port = Grpc::new(node, dialer, numbers.clone(), happenings).metered(meter);
         let driver = Driver::new(machine(stopwatch.now()), journal, port, numbers);
         let stopping = stop.stopped();
         let node = on_loop_thread(driver::run(driver, arrivals, stop, stopwatch))?;
@@ -379,59 +385,26 @@ impl Start {
     }
 }
 
-/// What a new peer's store is made with: the market and the goods of the warehouse. Waits until the warehouse tells
-/// them.
-fn peer_birth(wire: &Runtime, addr: &str, node: PeerId, role: Role) -> Result<Birth, BootError> {
-    let catalogue = wire
-        .block_on(catalogue_within(addr, crate::limits::START_MAX))
-        .map_err(|why| BootError::Warehouse { addr: addr.to_owned(), why })?;
-    let token = new_token().map_err(std::io::Error::other)?;
-    Ok(birth_in(&catalogue, node, role.name(), token))
-}
-
-/// A new store in the market of this catalogue, which it keeps.
-pub(crate) fn birth_in(catalogue: &Catalogue, node: PeerId, role: &str, token: Token) -> Birth {
-    let goods = catalogue::Catalogue::from_iter(catalogue.goods.iter().cloned());
-    let extra = BTreeMap::from([(catalogue::GOODS.to_owned(), goods.to_json())]);
-    Birth { extra, ..Birth::new(&catalogue.cluster, node, role, token) }
-}
-
-/// Asks for the catalogue until the warehouse answers or time is up.
-async fn catalogue_within(addr: &str, limit: Duration) -> Result<Catalogue, CallError> {
-    let began = tokio::time::Instant::now();
-    let (mut wait, mut said_at) = (BACKOFF_MIN, None);
-    loop {
-        let asked = async { Node::connect(addr, CALL_DEADLINE).await?.catalogue().await };
-        match asked.await {
-            Ok(catalogue) => {
-                if said_at.is_some() {
-                    tracing::info!("the warehouse serves at {addr}");
-                }
-                return Ok(catalogue);
-            }
-            Err(error) if began.elapsed() > limit => return Err(error),
-            Err(error) => {
-                if said_at.is_none_or(|at| began.elapsed() >= at + NOTIFY_EVERY) {
-                    said_at = Some(began.elapsed());
-                    let left = limit.saturating_sub(began.elapsed()).as_secs();
-                    tracing::warn!("waiting for the warehouse at {addr}, {left} s more: {error}");
-                }
-                tokio::time::sleep(wait).await;
-            }
-        }
-        wait = (wait * 2).min(BACKOFF_MAX);
-    }
+/// Metrics and health, on an address of their own. Gives what counts for them.
+fn serve_web<F: Fold>(
+    wire: &Runtime,
+    listener: TcpListener,
+    node: mpsc::Sender<Arrival>,
+    journal: &Journal<F>,
+    settings: &Settings,
+    closed: &Stop,
+) -> Result<Meter, BootError> {
+    let counts = Counts::new().map_err(std::io::Error::other)?;
+    tracing::info!("{}", http::said(listener.local_addr()?));
+    let (stats, dir) = (Box::new(journal.watch_stats()), settings.data_dir.clone());
+    let source = http::Source { node, counts: Arc::clone(&counts), stats, dir };
+    wire.spawn(http::serve(listener, source, closed.stopped()));
+    Ok(Meter::new(counts))
 }
 
 /// The token that replaced the store's first one, if any.
 pub(crate) fn replaced_token(extra: &BTreeMap<String, Vec<u8>>) -> Option<Token> {
     extra.get(TOKEN)?.as_slice().try_into().ok().map(Token)
-}
-
-/// The goods as a peer's store keeps them.
-fn goods_in(extra: &BTreeMap<String, Vec<u8>>) -> Vec<(String, Money)> {
-    let json = extra.get(catalogue::GOODS).map(Vec::as_slice).unwrap_or_default();
-    catalogue::Catalogue::from_json(json).0.into_iter().map(|good| (good.name, good.unit_price)).collect()
 }
 
 /// Keeps a supervisor informed until the node is told to stop.

@@ -20,6 +20,8 @@ pub(crate) struct Settings {
     pub advertise: Option<String>,
     /// Its directory.
     pub data_dir: PathBuf,
+    /// Where metrics and health are served over HTTP; none: nowhere.
+    pub http: Option<SocketAddr>,
     /// Standard input is a pipe from the parent: end when it closes.
     pub parent_pipe: bool,
     /// Written when the node serves, with its address.

@@ -8,15 +8,19 @@ use std::time::Instant;
 pub use crate::journal::wall_now;
 use crate::types::Now;
 
+pub(crate) mod birth;
 pub mod boot;
 pub mod driver;
 pub mod grpc;
 pub(crate) mod held;
+pub(crate) mod http;
 pub(crate) mod life;
 pub(crate) mod log;
+pub(crate) mod meter;
 pub(crate) mod notify;
 mod opening;
 pub mod port;
+pub(crate) mod process;
 
 /// The monotonic clock of a process, in milliseconds since it was made.
 #[derive(Clone, Copy, Debug)]

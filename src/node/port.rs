@@ -1,6 +1,7 @@
 //! Where a driver's effects go and its inputs come from. Real connections are one implementation, a simulator's network
 //! is another.
 
+use crate::model::fold::Stored;
 use crate::model::step::{Effect, Input};
 use crate::types::Token;
 
@@ -14,6 +15,9 @@ pub trait Port {
 
     /// Does what a machine wants done; never waits.
     fn perform(&mut self, effect: Effect);
+
+    /// A record is staged. For who counts.
+    fn staged(&mut self, _record: &impl Stored) {}
 
     /// A secret that nobody can guess.
     ///

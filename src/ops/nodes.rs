@@ -71,6 +71,7 @@ fn settings(flags: &NodeFlags, listen: SocketAddr, data_dir: std::path::PathBuf)
         listen,
         advertise: flags.advertise.as_ref().map(ToString::to_string),
         data_dir,
+        http: flags.http,
         parent_pipe: flags.parent_pipe,
         ready_file: flags.ready_file.clone(),
         heartbeat_ms: flags.timers.heartbeat.as_millis() as u64,

@@ -76,6 +76,21 @@ fn denied_code(denied: &Denied) -> (Code, &'static str) {
     }
 }
 
+/// The reason of a refusal, as a program reads it.
+pub(crate) fn reason(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::NotTaken(why, _) => reason_of(*why),
+        Refusal::Denied(denied) => denied_code(denied).1,
+        Refusal::Invalid(_) => INVALID,
+        Refusal::Unavailable(_) => UNAVAILABLE,
+    }
+}
+
+/// The same of an order that is not taken.
+pub(crate) fn reason_of(why: NotTaken) -> &'static str {
+    code_of(why).1
+}
+
 /// What a program may make of a reason that it reads.
 fn cause_of(reason: &str) -> Cause {
     match reason {

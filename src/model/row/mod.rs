@@ -12,7 +12,7 @@ pub use self::outcome::{Outcome, OutcomeKind, Share};
 
 use serde::{Deserialize, Serialize};
 
-use super::fold::Stored;
+use super::fold::{Counted, Stored};
 use crate::types::{
     Batch, Consistency, Epoch, Generation, Hash, Money, Number, Office, Order, OrderId, PeerId, ProcessId,
     ProductId, PublicKey, Quantity, Seq, Stamp, Term, WallMicros,
@@ -260,6 +260,12 @@ impl Stored for Record {
             Record::Conflict(decision) => Some(decision.order.id.peer),
             _ => self.decision().map(|decision| decision.order.id.peer),
         }
+    }
+
+    fn counted(&self) -> Option<Counted> {
+        let outcome = self.outcome(Seq(0), WallMicros(0)).map(|outcome| outcome.kind);
+        let decided = self.decision().zip(outcome).map(|(decision, kind)| (decision.order.kind, kind));
+        Some(Counted { row: self.kind(), decided })
     }
 
     fn orders(&self, seen: &mut dyn FnMut(PeerId, Number, Number)) {

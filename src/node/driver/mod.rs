@@ -119,6 +119,7 @@ impl<M: Machine, P: Port> Driver<M, P> {
     fn finish(&mut self, at: At) {
         let before = self.ticket;
         let (records, urgent) = self.turn.take_records();
+        records.iter().for_each(|record| self.port.staged(record));
         let clock = self.machine.clock();
         let leaps = clock.0 - self.staged_clock.0 > CLOCK_RESERVE / 4;
         if leaps || !records.is_empty() {

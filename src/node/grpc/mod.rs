@@ -12,9 +12,11 @@ use std::io::Write as _;
 
 use tokio::sync::{broadcast, oneshot};
 
+use super::meter::Meter;
 use super::port::Port;
 use super::{log, wall_now};
 use crate::model::call::{Answer, Ask, Refusal};
+use crate::model::fold::Stored;
 use crate::model::happening::Happening;
 use crate::model::message::Message;
 use crate::model::step::{CallId, ConnId, Effect, Exit, Input, Numbers, ReplyId};
@@ -41,6 +43,8 @@ pub(crate) struct Grpc {
     happenings: broadcast::Sender<Happening>,
     conns: BTreeMap<ConnId, Conn>,
     replies: BTreeMap<ReplyId, oneshot::Sender<Result<Answer, Refusal>>>,
+    /// None: nobody may scrape.
+    meter: Option<Meter>,
 }
 
 impl Grpc {
@@ -51,7 +55,13 @@ impl Grpc {
         numbers: Numbers,
         happenings: broadcast::Sender<Happening>,
     ) -> Grpc {
-        Grpc { me, dialer, numbers, happenings, conns: BTreeMap::new(), replies: BTreeMap::new() }
+        let (conns, replies) = (BTreeMap::new(), BTreeMap::new());
+        Grpc { me, dialer, numbers, happenings, conns, replies, meter: None }
+    }
+
+    /// The same, and what passes is counted.
+    pub(crate) fn metered(self, meter: Option<Meter>) -> Grpc {
+        Grpc { meter, ..self }
     }
 
     /// How many streams are open, and how many callers wait: the machine's own counts must be the same.
@@ -61,11 +71,19 @@ impl Grpc {
     }
 
     fn dial(&mut self, conn: ConnId, addr: String, first: Message) {
+        self.count_said(&first);
         let (outbox, dialed) = self.dialer.dial(conn, addr, first);
         self.conns.insert(conn, Conn { outbox, _dialed: Some(dialed) });
     }
 
-    fn send(&self, conn: ConnId, message: Message) {
+    fn count_said(&mut self, message: &Message) {
+        if let Some(meter) = &mut self.meter {
+            meter.said(message);
+        }
+    }
+
+    fn send(&mut self, conn: ConnId, message: Message) {
+        self.count_said(&message);
         // Nobody hears what is said on a stream that was cut or is gone: its other end asks again.
         if let Some(conn) = self.conns.get(&conn) {
             conn.outbox.send(message);
@@ -73,6 +91,9 @@ impl Grpc {
     }
 
     fn reply(&mut self, reply: ReplyId, answer: Result<Answer, Refusal>) {
+        if let (Some(meter), Err(refusal)) = (&self.meter, &answer) {
+            meter.refused(refusal);
+        }
         if let Some(asker) = self.replies.remove(&reply) {
             // An asker that has gone needs no answer.
             let _ = asker.send(answer);
@@ -107,7 +128,11 @@ impl Port for Grpc {
                 Some(Input::Opened(conn, stream))
             }
             Arrival::Said(conn, message) => {
-                self.conns.contains_key(&conn).then_some(Input::Said(conn, message))
+                let known = self.conns.contains_key(&conn);
+                if let Some(meter) = self.meter.as_mut().filter(|_| known) {
+                    meter.heard(&message);
+                }
+                known.then_some(Input::Said(conn, message))
             }
             Arrival::Ended(conn, lost) => self.conns.remove(&conn).map(|_| Input::Ended(conn, lost)),
             Arrival::Asked(ask, asker) => {
@@ -127,12 +152,17 @@ impl Port for Grpc {
             Effect::Reply(reply, answer) => self.reply(reply, answer),
             Effect::Call { call, addr, ask } => self.call(call, addr, ask),
             Effect::Happen(what) => {
+                self.meter.iter().for_each(|meter| meter.happens(&what));
                 // Nobody watches: nobody is told.
                 let _ = self.happenings.send(Happening { time: wall_now().0, peer: self.me, what });
             }
             Effect::RenewToken => unreachable!("the driver stores a new token; no port sees this"),
             Effect::Exit(why) => exit(why),
         }
+    }
+
+    fn staged(&mut self, record: &impl Stored) {
+        self.meter.iter().for_each(|meter| meter.staged(record));
     }
 
     fn draw_token(&mut self) -> Result<Token, String> {

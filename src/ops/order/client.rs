@@ -17,6 +17,7 @@ use crate::model::offices::Roster;
 use crate::model::peer::PeerState;
 use crate::model::peer::entry::{Entry, Placed, Told};
 use crate::model::row::Outcome;
+use crate::node::birth;
 use crate::node::boot::{self, TOKEN};
 use crate::node::wall_now;
 use crate::ops::output::{Failure, exit};
@@ -79,7 +80,7 @@ impl Client {
     /// Opens the store, or makes it. Waits for another command that has it, a while.
     pub(super) fn open(dir: &Path, catalogue: &Catalogue) -> Result<Client, Failure> {
         let token = boot::new_token().map_err(|error| Failure::new(exit::FAILURE, error.to_string()))?;
-        let birth = boot::birth_in(catalogue, PeerId(0), ROLE, token);
+        let birth = birth::birth_in(catalogue, PeerId(0), ROLE, token);
         let cluster = Some(catalogue.cluster.as_str());
         let opened = journal::open::<PeerState>(dir, Some(birth), cluster, "", exit_on_failure());
         let Recovered { journal, state, recovery, .. } = opened.map_err(|error| refused(&error))?;

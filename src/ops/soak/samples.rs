@@ -1,13 +1,11 @@
 //! What the nodes take: memory, descriptors, threads and disk, from `/proc` and the file system.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::node::process::{Taken, disk_of, taken};
 use crate::ops::rig::cluster::{Cluster, Node};
 use crate::types::{PeerId, node_name};
 
@@ -65,24 +63,6 @@ impl Samples {
 }
 
 fn of(node: &Node, at_s: f64) -> Option<Sample> {
-    let pid = node.pid()?;
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let field = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-        line.split_whitespace().next()?.parse::<f64>().ok()
-    };
-    let rss = field("VmRSS:")? * 1_024.0;
-    let fds = fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count() as f64;
-    Some(Sample { at_s, rss, fds, threads: field("Threads:")?, disk: disk_of(&node.dir.join("store")) })
-}
-
-/// Bytes that a directory takes on its disk. What goes while it is looked at is left out.
-fn disk_of(dir: &Path) -> f64 {
-    let Ok(entries) = fs::read_dir(dir) else { return 0.0 };
-    let of = |entry: fs::DirEntry| match entry.metadata() {
-        Ok(meta) if meta.is_dir() => disk_of(&entry.path()),
-        Ok(meta) => meta.blocks() as f64 * 512.0,
-        Err(_) => 0.0,
-    };
-    entries.flatten().map(of).sum()
+    let Taken { rss, fds, threads, .. } = taken(node.pid()?)?;
+    Some(Sample { at_s, rss, fds, threads, disk: disk_of(&node.dir.join("store")) })
 }
