@@ -88,6 +88,7 @@
 //! | [`journal`] | blocks, group commit, sync, checkpoints, recovery; alone knows sled |
 //! | [`wire`] | gRPC: protos to the model's types and back, outboxes that are never waited for; alone knows tonic and prost |
 //! | [`node`] | [`node::driver`] runs a machine with its journal, [`node::grpc`] is its real port, [`node::boot`] starts both |
+//! | `node::meter`, `node::http` | what a node counts, and who may read it: metrics and health |
 //! | [`audit`] | the auditor: its own folds of ledger and journals, and the checks on them; over stores on disk, in memory, live |
 //! | [`sim`] | whole markets from a seed: the same machines, driver and journal over simulated time, network and disks |
 //! | [`config`] | the three JSON files, read whole and checked before anything starts |

@@ -52,8 +52,8 @@ impl Tree {
 /// What is counted of a record.
 #[derive(Clone, Copy, Debug)]
 pub struct Counted {
-    /// The kind of its row.
-    pub row: &'static str,
+    /// The kind of its row: its place among the names of kinds.
+    pub row: usize,
     /// The kind of the order that it decides, and what became of it.
     pub decided: Option<(OrderKind, OutcomeKind)>,
 }

@@ -51,6 +51,8 @@ pub(crate) enum BootError {
     Listen {
         /// Where.
         addr: String,
+        /// The flag that says so.
+        flag: &'static str,
         /// What the system said.
         why: String,
     },
@@ -306,12 +308,14 @@ impl Start {
         if settings.parent_pipe {
             end_with_parent(stops.stop.clone());
         }
-        let at = |addr: SocketAddr| {
-            let failed =
-                |error: std::io::Error| BootError::Listen { addr: addr.to_string(), why: error.to_string() };
-            wire.block_on(listen(addr)).map_err(failed)
+        let at = |addr: SocketAddr, flag| {
+            wire.block_on(listen(addr)).map_err(|error| {
+                let (addr, why) = (addr.to_string(), error.to_string());
+                BootError::Listen { addr, flag, why }
+            })
         };
-        let (listener, web) = (at(settings.listen)?, settings.http.map(at).transpose()?);
+        let listener = at(settings.listen, "--listen")?;
+        let web = settings.http.map(|addr| at(addr, "--http")).transpose()?;
         let addr = listener.local_addr()?;
         Ok(Start { settings, wire, stops, listener, web, connections_max, addr })
     }

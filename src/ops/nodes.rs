@@ -142,10 +142,10 @@ fn begin_log(flags: &NodeFlags, dir: &Path, global: &Global) {
 fn failure(error: BootError) -> Failure {
     match &error {
         BootError::Open(open) => open.into(),
-        BootError::Listen { addr, .. } => {
+        BootError::Listen { addr, flag, .. } => {
             let port = addr.rsplit_once(':').map_or("", |(_, port)| port);
             Failure::new(exit::FAILURE, error.to_string()).hint(format!(
-                "stop what listens there (ss -ltnp 'sport = :{port}'), or choose another --listen"
+                "stop what listens there (ss -ltnp 'sport = :{port}'), or choose another {flag}"
             ))
         }
         BootError::Warehouse { .. } => Failure::new(exit::UNREACHABLE, error.to_string())

@@ -74,9 +74,12 @@ number!(
 );
 
 mod number;
+mod order;
 mod secret;
 
 pub use number::{GENERATION_MAX, Generation};
+pub(crate) use order::QueueKey;
+pub use order::{Order, OrderKind};
 pub(crate) use secret::Signing;
 pub use secret::{PublicKey, SecretKey, Signature, Token};
 
@@ -326,71 +329,6 @@ impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
     }
-}
-
-/// What an order asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum OrderKind {
-    /// Buy; all or nothing, or (`partial`) whatever is there.
-    Buy {
-        /// Take fewer pieces than asked when the stock is short.
-        partial: bool,
-    },
-    /// Deposit goods for sale.
-    Sell,
-    /// Give the number up: its outcome if it has one, else `voided` for ever.
-    Void,
-}
-
-impl OrderKind {
-    /// As printed.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            OrderKind::Buy { .. } => "buy",
-            OrderKind::Sell => "sell",
-            OrderKind::Void => "void",
-        }
-    }
-}
-
-/// An order: immutable content, numbered, stamped and journaled by its peer before it is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Order {
-    /// The peer that placed it, and its number there.
-    pub id: OrderId,
-    /// The placing peer's clock.
-    pub stamp: Stamp,
-    /// Buy, sell or void.
-    pub kind: OrderKind,
-    /// The good, by its place in the catalogue.
-    pub product: ProductId,
-    /// Pieces asked for or deposited.
-    pub quantity: Quantity,
-}
-
-impl Order {
-    /// Where the order stands in a queue: by stamp, then peer, then number.
-    pub(crate) fn key(&self) -> QueueKey {
-        QueueKey { stamp: self.stamp, id: self.id }
-    }
-
-    /// Where it stands among orders that are ready: a void passes all others, whatever its stamp, both at a trader and at
-    /// the warehouse. Otherwise an order that was given up in time is sold all the same. Clocks stamp from 1.
-    pub(crate) fn place(&self) -> QueueKey {
-        match self.kind {
-            OrderKind::Void => QueueKey { stamp: Stamp(0), id: self.id },
-            OrderKind::Buy { .. } | OrderKind::Sell => self.key(),
-        }
-    }
-}
-
-/// Queue order: (stamp, peer, number). It extends happens-before, since stamps are Lamport times.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub(crate) struct QueueKey {
-    /// Lamport time of placing.
-    pub stamp: Stamp,
-    /// Breaks ties.
-    pub id: OrderId,
 }
 
 /// Microseconds since 1970-01-01T00:00:00Z by the wall clock of who wrote it. For people; nothing is ordered by it.

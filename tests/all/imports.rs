@@ -24,12 +24,14 @@ const MAY_NAME: [(&str, &[&str]); 12] = [
 ];
 
 /// Crates, and the only places that may name them.
-const AT_HOME: [(&str, &[&str]); 7] = [
+const AT_HOME: [(&str, &[&str]); 9] = [
     ("sled", &["src/journal/"]),
     ("bincode", &["src/codec.rs"]),
     ("tonic", &["src/wire/"]),
     ("tower", &["src/wire/"]),
-    ("hyper_util", &["src/wire/"]),
+    ("hyper_util", &["src/wire/", "src/node/http"]),
+    ("axum", &["src/node/http"]),
+    ("prometheus", &["src/node/meter/"]),
     ("prost", &["src/wire/"]),
     ("clap", &["src/cli/", "src/ops/"]),
 ];

@@ -24,6 +24,7 @@ mod links;
 mod logs;
 mod market;
 mod membership;
+mod metrics;
 mod missing;
 mod modes;
 mod names;

@@ -110,27 +110,29 @@ fn goods_that_nobody_can_report_are_released() {
     let market = Market::new();
     let up = market.start(&[&PLENTY[..], &["--consistency", "escrow"]].concat());
     up.wait_for_pair();
-    up.wait_for_rows(up.ledger_seq() + 400);
+    up.wait_for_rows(up.ledger_seq() + 1_000);
     let traders = [Office::Primary, Office::Secondary].map(|office| up.seat(office).unwrap());
     let names = traders.each_ref().map(|seat| format!("peer-{}", seat.peer));
     // Neither lives long enough to report for the other.
     names.iter().for_each(|name| kill(up.node(name).pid, Signal::STOP));
     names.iter().for_each(|name| drop(up.kill(name)));
-    let terms = traders.each_ref().map(|seat| seat.term.0);
     let frozen = || {
         let status = market.run(&["status", "--json"]).object();
         let frozen = status["frozen"].as_array().cloned().unwrap_or_default();
         frozen.iter().map(|it| it["term"].as_u64().unwrap()).collect::<Vec<_>>()
     };
-    until("the goods of both are frozen", SOON, || {
-        terms.iter().all(|it| frozen().contains(it)).then_some(())
+    let last = traders.iter().map(|seat| seat.term).max().unwrap();
+    until("two others are in office", SOON, || {
+        let later = |office| up.seat(office).filter(|seat| seat.term > last);
+        later(Office::Primary).and(later(Office::Secondary)).map(drop)
     });
-    up.wait_for_pair();
+    // What one of them had given back a moment ago is not frozen.
+    let terms = until("goods are frozen", SOON, || Some(frozen()).filter(|found| !found.is_empty()));
     for name in &names {
         std::fs::remove_dir_all(market.node_dir(name)).unwrap();
     }
     assert!(market.run(&["status"]).stdout.contains(&format!("bazaar release --term {}", terms[0])));
-    for term in terms.map(|term| term.to_string()) {
+    for term in terms.iter().map(u64::to_string) {
         market.run(&["release", "--term", &term]).refused(2, "--accept-loss");
         let freed = market.run(&["release", "--term", &term, "--accept-loss", "--json"]).expect(0).object();
         assert_eq!(freed["term"].to_string(), term);

@@ -263,9 +263,9 @@ impl Stored for Record {
     }
 
     fn counted(&self) -> Option<Counted> {
-        let outcome = self.outcome(Seq(0), WallMicros(0)).map(|outcome| outcome.kind);
-        let decided = self.decision().zip(outcome).map(|(decision, kind)| (decision.order.kind, kind));
-        Some(Counted { row: self.kind(), decided })
+        let decided = self.decision().zip(self.outcome_kind());
+        let decided = decided.map(|(decision, outcome)| (decision.order.kind, outcome));
+        Some(Counted { row: self.kind_number(), decided })
     }
 
     fn orders(&self, seen: &mut dyn FnMut(PeerId, Number, Number)) {

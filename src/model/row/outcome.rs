@@ -68,6 +68,9 @@ pub enum OutcomeKind {
 }
 
 impl OutcomeKind {
+    /// How many there are.
+    pub(crate) const COUNT: usize = 7;
+
     /// As printed and in rows.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -110,32 +113,49 @@ pub struct Outcome {
     pub repeated: bool,
 }
 
+fn pieces(slices: &[Slice]) -> Quantity {
+    Quantity(slices.iter().map(|slice| slice.quantity.0).sum())
+}
+
 impl Record {
+    /// What becomes of the order that the record decides, if it decides one.
+    pub(crate) fn outcome_kind(&self) -> Option<OutcomeKind> {
+        Some(match self {
+            Record::Deposit(_) => OutcomeKind::Deposited,
+            Record::Adopt { decision, .. } if decision.order.kind == OrderKind::Sell => {
+                OutcomeKind::Deposited
+            }
+            Record::Sale { decision, slices, .. } | Record::Adopt { decision, slices, .. } => {
+                let whole = pieces(slices) == decision.order.quantity;
+                if whole { OutcomeKind::Bought } else { OutcomeKind::PartlyBought }
+            }
+            Record::Refusal { reason: None, .. } => OutcomeKind::SoldOut,
+            Record::Refusal { .. } => OutcomeKind::Refused,
+            Record::Reversal(_) => OutcomeKind::Reversed,
+            Record::Void { .. } => OutcomeKind::Voided,
+            _ => return None,
+        })
+    }
+
+    fn reason(&self) -> Option<Reason> {
+        match self {
+            Record::Refusal { reason, .. } => *reason,
+            Record::Void { reason, .. } => Some(*reason),
+            _ => None,
+        }
+    }
+
     /// The outcome that this record is, if it is one.
     pub fn outcome(&self, seq: Seq, time: WallMicros) -> Option<Outcome> {
-        let decision = self.decision()?;
-        let (kind, reason, split) = match self {
-            Record::Deposit(_) => (OutcomeKind::Deposited, None, None),
-            Record::Adopt { .. } if decision.order.kind == OrderKind::Sell => {
-                (OutcomeKind::Deposited, None, None)
-            }
+        let (decision, kind, reason) = (self.decision()?, self.outcome_kind()?, self.reason());
+        let nothing = || Split { amount: Money(0), commission: Money(0), shares: Vec::new() };
+        let (filled, split) = match self {
+            _ if kind == OutcomeKind::Deposited => (decision.order.quantity, nothing()),
             Record::Sale { unit_price, commission_percent, slices, .. }
             | Record::Adopt { unit_price, commission_percent, slices, .. } => {
-                let filled: u64 = slices.iter().map(|slice| slice.quantity.0).sum();
-                let whole = filled == decision.order.quantity.0;
-                let kind = if whole { OutcomeKind::Bought } else { OutcomeKind::PartlyBought };
-                (kind, None, Some((Quantity(filled), split(*unit_price, *commission_percent, slices))))
+                (pieces(slices), split(*unit_price, *commission_percent, slices))
             }
-            Record::Refusal { reason: None, .. } => (OutcomeKind::SoldOut, None, None),
-            Record::Refusal { reason, .. } => (OutcomeKind::Refused, *reason, None),
-            Record::Reversal(_) => (OutcomeKind::Reversed, None, None),
-            Record::Void { reason, .. } => (OutcomeKind::Voided, Some(*reason), None),
-            _ => return None,
-        };
-        let deposited = if kind == OutcomeKind::Deposited { decision.order.quantity } else { Quantity(0) };
-        let (filled, split) = match split {
-            Some((filled, split)) => (filled, split),
-            None => (deposited, Split { amount: Money(0), commission: Money(0), shares: Vec::new() }),
+            _ => (Quantity(0), nothing()),
         };
         Some(Outcome {
             id: decision.order.id,

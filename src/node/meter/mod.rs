@@ -8,7 +8,7 @@ mod families;
 mod followed;
 mod scrape;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry};
 
@@ -19,6 +19,8 @@ use crate::model::fold::Stored;
 use crate::model::happening::What;
 use crate::model::market::NotTaken;
 use crate::model::message::Message;
+use crate::model::row::{OutcomeKind, Record};
+use crate::types::OrderKind;
 use crate::wire::status;
 
 /// A family cannot be registered: its name is taken, or is none.
@@ -29,7 +31,9 @@ pub(crate) type MeterError = prometheus::Error;
 pub(crate) struct Counts {
     registry: Registry,
     orders: IntCounterVec,
-    rows: IntCounterVec,
+    /// Those of them that were used: a name is looked up once.
+    decided: [[OnceLock<IntCounter>; OutcomeKind::COUNT]; OrderKind::COUNT],
+    rows: [IntCounter; Record::KINDS.len()],
     sent: [IntCounter; Message::KINDS.len()],
     received: [IntCounter; Message::KINDS.len()],
     refusals: IntCounterVec,
@@ -67,6 +71,11 @@ impl Counts {
         )?;
         let of = |direction: &str| Message::KINDS.map(|kind| messages.with_label_values(&[direction, kind]));
         let (sent, received) = (of("sent"), of("received"));
+        let rows = counters(
+            "bazaar_ledger_rows_total",
+            "Rows that this warehouse has written since it started.",
+            &["kind"],
+        )?;
         let buckets = prometheus::exponential_buckets(STAGE_SECONDS_MIN, 2.0, STAGE_BUCKETS)?;
         let help = "How long one order at a time, which is followed on its way, took for a stage of it.";
         let stages = HistogramOpts::new("bazaar_stage_seconds", help).buckets(buckets);
@@ -78,11 +87,8 @@ impl Counts {
                 "Orders that this warehouse has decided since it started.",
                 &["kind", "outcome"],
             )?,
-            rows: counters(
-                "bazaar_ledger_rows_total",
-                "Rows that this warehouse has written since it started.",
-                &["kind"],
-            )?,
+            decided: Default::default(),
+            rows: Record::KINDS.map(|kind| rows.with_label_values(&[kind])),
             refusals: counters(
                 "bazaar_refusals_total",
                 "What this node did not take, by the reason that it gave.",
@@ -147,9 +153,10 @@ impl Meter {
     /// A record is staged: it is durable soon, or this process ends.
     pub(crate) fn staged(&self, record: &impl Stored) {
         let Some(counted) = record.counted() else { return };
-        self.counts.rows.with_label_values(&[counted.row]).inc();
+        self.counts.rows[counted.row].inc();
         if let Some((kind, outcome)) = counted.decided {
-            self.counts.orders.with_label_values(&[kind.name(), outcome.name()]).inc();
+            let names = || self.counts.orders.with_label_values(&[kind.name(), outcome.name()]);
+            self.counts.decided[kind.number()][outcome as usize].get_or_init(names).inc();
         }
     }
 

@@ -1,14 +1,17 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use hdrhistogram::serialization::{Serializer as _, V2Serializer};
+
 use super::*;
 use crate::journal::Stats;
 use crate::model::message::{SettleAnswer, SettleAsk, TradeAnswer, TradeAsk};
-use crate::model::report::Report;
+use crate::model::offices::{Roster, Seat};
+use crate::model::report::{Report, Shopping};
 use crate::model::row::{Decision, Outcome, OutcomeKind, Record};
 use crate::types::{
-    Batch, Money, Number, Order, OrderId, OrderKind, PeerId, ProductId, Quantity, Seq, Stamp, Term,
-    WallMicros,
+    Batch, Money, Number, Order, OrderId, OrderKind, PeerId, ProcessId, ProductId, Quantity, Seq, Stamp,
+    Term, WallMicros,
 };
 
 fn order(number: u64) -> Order {
@@ -29,10 +32,60 @@ fn scraped(counts: &Counts) -> String {
     counts.scrape(&Report::default(), &Stats::default(), Path::new("none")).unwrap()
 }
 
+/// A node that knows of everything, and has done everything.
+fn full() -> String {
+    let counts = Counts::new().unwrap();
+    let mut meter = Meter::new(Arc::clone(&counts));
+    meter.staged(&Record::Deposit(decision(1)));
+    meter.refused(&Refusal::Invalid("what".into()));
+    meter.heard(&Message::SettleAsk(SettleAsk { orders: vec![order(7)], ..SettleAsk::default() }));
+    meter
+        .said(&Message::SettleAnswer(SettleAnswer { outcomes: vec![outcome(7)], ..SettleAnswer::default() }));
+    let seat = Seat {
+        peer: PeerId(6),
+        process: ProcessId::default(),
+        term: Term(1),
+        present: true,
+        addr: "here".into(),
+        licence: None,
+    };
+    let roster = Roster { primary: Some(seat.clone()), secondary: Some(seat), ..Roster::default() };
+    let mut latency_us = Vec::new();
+    let mut latencies = hdrhistogram::Histogram::<u64>::new(3).unwrap();
+    latencies.record(900).unwrap();
+    V2Serializer::new().serialize(&latencies, &mut latency_us).unwrap();
+    let shopping = Shopping { latency_us, ..Shopping::default() };
+    let (goods, stock) = (vec![("fish \"fresh\"".to_owned(), Money(1))], vec![Quantity(4)]);
+    let report = Report { roster, goods, stock, shopping, ..Report::default() };
+    counts.scrape(&report, &Stats::default(), Path::new("none")).unwrap()
+}
+
+/// What stands in expressions, without what Prometheus adds to a histogram's name.
+fn names_in(text: &str) -> BTreeSet<String> {
+    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    let families = words.filter(|word| word.starts_with("bazaar_"));
+    let bare = |word: &str| word.trim_end_matches("_bucket").to_owned();
+    families.map(bare).collect()
+}
+
+/// A dashboard with a name that nobody serves would show nothing, and say nothing.
+#[test]
+fn the_dashboard_asks_for_what_there_is() {
+    let (dashboard, text) = (include_str!("../../../data/grafana-dashboard.json"), full());
+    serde_json::from_str::<serde_json::Value>(dashboard).unwrap();
+    let (asked, served) = (names_in(dashboard), names_in(&text));
+    assert!(asked.len() > 25, "{asked:?}");
+    let missing: Vec<_> = asked.difference(&served).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    // Help says it in words: a number that no panel shows is one that somebody looks up.
+    assert!(text.contains("bazaar_own_order_seconds_bucket{le=\"0.001024\"} 1"), "{text}");
+    assert!(text.contains(r#"bazaar_stock_pieces{good="fish \"fresh\""} 4"#), "{text}");
+}
+
 /// Each family once with help and type before its samples, and only names that Prometheus likes.
 #[test]
 fn a_scrape_is_well_formed() {
-    let text = scraped(&Counts::new().unwrap());
+    let text = full();
     let mut seen = BTreeSet::new();
     let mut family = "";
     for line in text.lines() {

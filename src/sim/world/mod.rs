@@ -4,6 +4,7 @@
 
 mod effects;
 mod ledgers;
+mod looks;
 mod people;
 mod phases;
 mod strikes;
@@ -12,9 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::chance::Chance;
-use super::check::{self, Failure};
+use super::check::Failure;
 use super::diagram::Point;
-use super::disks::Disk;
 use super::engine::View;
 use super::faults::{Counts, Kind, Planned, Schedule};
 use super::heard::Heard;
@@ -26,12 +26,10 @@ use super::node::{Ending, Node, World as Surroundings};
 use super::people::{Plan, Somebody, is_person};
 use super::placing::Placing;
 use super::queue::{MS, Moment, Queue};
-use super::sights;
 use super::trace::Trace;
 use crate::journal::{HandTime, MemoryDisk, Recovery, StoreError};
-use crate::model::row::{Outcome, Record};
 use crate::model::step::Input;
-use crate::types::{Epoch, OrderId, PeerId, Term, node_name};
+use crate::types::{Epoch, OrderId, PeerId};
 use ledgers::Ledgers;
 use phases::{FAULTS_MAX, Phase};
 
@@ -201,21 +199,6 @@ impl World {
             Phase::Rest => Ok(()),
             _ => Err(Failure::new("liveness", format!("nothing happens any more; {}", self.waits_for()))),
         }
-    }
-
-    /// Counts what can be seen best at the end.
-    fn look_back(&mut self) -> Result<(), Failure> {
-        self.marks.count(Mark::Refused, self.network.refused());
-        let checkpoints = self.nodes.iter().filter(|node| node.disk.has_checkpoint()).count();
-        self.marks.count(Mark::Checkpoint, checkpoints as u64);
-        for (sealed, pruned) in self.nodes.iter().map(|node| node.disk.sealed()) {
-            self.marks.count(Mark::Sealed, u64::from(sealed));
-            self.marks.count(Mark::Pruned, u64::from(pruned));
-        }
-        check::ledger(&self.nodes[0].disk)?.iter().for_each(|(record, _)| self.marks.row(record));
-        let entries = self.nodes[1..].iter().flat_map(|node| check::journal(&node.disk));
-        entries.filter_map(|entry| sights::entry(&entry)).for_each(|mark| self.marks.mark(mark));
-        Ok(())
     }
 
     fn bounds(&mut self) -> Result<(), Failure> {
@@ -397,13 +380,6 @@ impl World {
         }
     }
 
-    /// # Errors
-    /// Something that must hold of a machine between turns does not.
-    fn machine_holds(&self, at: usize) -> Result<(), Failure> {
-        let name = || node_name(self.nodes[at].id);
-        self.nodes[at].invariants().map_err(|why| Failure::new("invariant", format!("{}: {why}", name())))
-    }
-
     /// A process came to its end by itself, and is started again later.
     fn ended(&mut self, process: Process, ending: Ending) -> Result<(), Failure> {
         let at = process.node.0 as usize;
@@ -428,37 +404,6 @@ impl World {
 
     fn trace_text(&self, node: PeerId, what: &str, text: &str) {
         self.trace.note(self.queue.now(), node, what, 0, text.as_bytes(), || format!("{what}: {text}"));
-    }
-
-    fn check(&self) -> Result<(), Failure> {
-        let disks: Vec<(PeerId, &Disk)> = self.nodes.iter().map(|node| (node.id, &node.disk)).collect();
-        (0..self.nodes.len()).try_for_each(|at| self.machine_holds(at))?;
-        let ledger = check::ledger(&self.nodes[0].disk);
-        // What was done in another's name comes first: it breaks other rules, too. If the ledger cannot be read the audit
-        // says why.
-        let mut rows = ledger.iter().flatten().map(|(record, _)| record);
-        let restored = self.ledgers.were_restored();
-        rows.try_for_each(|record| self.placing.was_placed(record, restored))?;
-        check::audited(&disks, &self.losses, self.ledgers.were_forked())?;
-        let rows = ledger?;
-        check::fenced_by_who_may(&rows)?;
-        let released: BTreeSet<Term> = rows.iter().filter_map(|(record, _)| released(record)).collect();
-        let outcomes = rows.into_iter().filter_map(|(_, outcome)| outcome);
-        let done: BTreeMap<OrderId, Outcome> = outcomes.map(|outcome| (outcome.id, outcome)).collect();
-        let is_lost = |generation, seq| self.ledgers.has_lost(generation, seq);
-        self.heard.is_done(
-            &done,
-            is_lost,
-            |id| self.losses.may_be_forgotten(id),
-            |term| released.contains(&term),
-        )
-    }
-}
-
-fn released(record: &Record) -> Option<Term> {
-    match record {
-        Record::Released { term, .. } => Some(*term),
-        _ => None,
     }
 }
 

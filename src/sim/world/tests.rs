@@ -2,6 +2,7 @@ use super::*;
 use crate::journal::Store;
 use crate::model::fold::Tree;
 use crate::sim::Show;
+use crate::sim::check;
 use crate::sim::faults::Setting;
 
 /// A world that has lived and passed.
