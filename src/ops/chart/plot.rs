@@ -83,16 +83,20 @@ impl Plot<'_> {
             .draw()?;
         for (at, series) in self.series.iter().enumerate() {
             let colour = COLOURS[at % COLOURS.len()];
+            // Where lines lie on one another each earlier one is seen on both sides of the next.
+            let below = (self.series.len() - 1 - at) as u32;
             let points = || series.points.iter().enumerate().filter_map(|(x, it)| Some((x as f64, (*it)?)));
             // Of things that are not steps of one another only the points are shown, beside each other.
             let aside = if self.joined { 0.0 } else { 0.08 * at as f64 };
             let points = || points().map(move |(x, it)| (x + aside, it));
             let line = points().take(if self.joined { usize::MAX } else { 0 }).map(|(x, it)| (x, it.median));
-            let drawn = chart.draw_series(LineSeries::new(line, colour.stroke_width(2)))?;
+            let drawn = chart.draw_series(LineSeries::new(line, colour.stroke_width(2 + 3 * below)))?;
             drawn
                 .label(&series.name)
                 .legend(move |(x, y)| PathElement::new([(x, y), (x + 22, y)], colour.stroke_width(3)));
-            chart.draw_series(points().map(|(x, it)| Circle::new((x, it.median), 4, colour.filled())))?;
+            chart.draw_series(
+                points().map(|(x, it)| Circle::new((x, it.median), 4 + 2 * below as i32, colour.filled())),
+            )?;
             chart.draw_series(
                 points().map(|(x, it)| PathElement::new([(x, it.low), (x, it.high)], colour.stroke_width(1))),
             )?;
