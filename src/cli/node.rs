@@ -37,7 +37,7 @@ pub struct NodeFlags {
     pub advertise: Option<NodeAddr>,
     /// Address at which metrics (/metrics) and health (/healthz, /readyz) are served over HTTP; port 0: any free one
     /// [default: none]
-    #[arg(long, value_name = "ADDR", value_parser = value::listen)]
+    #[arg(long, value_name = "ADDR", value_parser = value::listen, env = "BAZAAR_HTTP")]
     pub http: Option<SocketAddr>,
     /// Format of the log on stderr
     #[arg(long, value_name = "FORMAT", value_enum, default_value = "pretty", env = "BAZAAR_LOG_FORMAT")]

@@ -125,7 +125,7 @@ pub struct Stats {
     pub sync_us_max: u64,
     /// The sum of them.
     pub sync_us_sum: u64,
-    /// How many took up to each of [`SYNC_BOUNDS_US`], and longer than the one before; the last are those above all.
+    /// How many took up to each of `SYNC_BOUNDS_US`, and longer than the one before; the last are those above all.
     pub sync_buckets: [u64; SYNC_BOUNDS_US.len() + 1],
 }
 

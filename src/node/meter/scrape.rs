@@ -57,7 +57,7 @@ fn node(to: &mut Families, report: &Report) {
     let states = [("member", report.members.len() - left), ("left", left)];
     let states = states.map(|(state, count)| (vec![("state", state)], count as f64));
     to.gauges("bazaar_members", "Peers that the node knows.", states);
-    let help = "Times that this process has restarted the search for a trader.";
+    let help = "Elections that this process has started.";
     to.counter("bazaar_elections_total", help, report.elections);
     let help = "Orders that were asked again and answered from the record.";
     to.counter("bazaar_duplicates_total", help, report.duplicates);
