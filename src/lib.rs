@@ -121,6 +121,7 @@ pub mod audit;
 pub mod cli;
 pub mod codec;
 pub mod config;
+pub mod diagram;
 pub mod journal;
 pub mod limits;
 pub mod model;

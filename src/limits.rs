@@ -2,7 +2,11 @@
 //!
 //! Sizes are bytes, times milliseconds unless the name says otherwise. A queue without a name here does not exist.
 
+mod seen;
+
 use std::time::Duration;
+
+pub(crate) use self::seen::*;
 
 /// Largest gRPC message that a node takes (tonic's own default for decoding).
 pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
@@ -269,20 +273,6 @@ pub(crate) const REQUEST_MAX: Duration = Duration::from_secs(10);
 pub(crate) const PROBE_MAX: Duration = Duration::from_millis(200);
 /// Who watches a node's health hears of a change within this.
 pub(crate) const HEALTH_LOOK_EVERY: Duration = Duration::from_secs(1);
-/// HTTP connections to a node's metrics at once; others wait in the system's queue.
-pub(crate) const HTTP_CONNECTIONS_MAX: usize = 16;
-/// A request's head comes within this, also the next one's on the same connection.
-pub(crate) const HTTP_HEAD_MAX: Duration = Duration::from_secs(30);
-/// An HTTP connection is over after this.
-pub(crate) const HTTP_CONNECTION_MAX: Duration = Duration::from_secs(300);
-/// After an accept that failed.
-pub(crate) const ACCEPT_REST: Duration = Duration::from_millis(100);
-/// An order that is followed for the sake of its latencies is given up after this.
-pub(crate) const FOLLOWED_MAX: Duration = Duration::from_secs(60);
-/// Upper bound of the first bucket of a stage's latencies, in seconds; each further one is twice as wide.
-pub(crate) const STAGE_SECONDS_MIN: f64 = 0.000_064;
-/// Buckets of a stage's latencies: up to 67 s.
-pub(crate) const STAGE_BUCKETS: usize = 21;
 /// The same of own orders, in microseconds.
 pub(crate) const LATENCY_US_MIN: u64 = 128;
 /// Buckets of own orders' latencies: up to 67 s.

@@ -72,6 +72,8 @@ fn run(cli: &Cli) -> Result<u8, Failure> {
         Command::Status(args) => ops::status::run(args, &cli.global),
         Command::Leave(args) => ops::leave::run(args, &cli.global),
         Command::Find(args) => ops::find::run(args, &cli.global),
+        Command::Page(args) => ops::page::run(args, &cli.global),
+        Command::Trace(args) => ops::trace::run(args, &cli.global),
         Command::Mode(args) => ops::mode::run(args, &cli.global),
         Command::Release(args) => ops::release::run(args, &cli.global),
         Command::Dump(args) => ops::dump::dump(args, &cli.global),

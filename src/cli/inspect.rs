@@ -111,9 +111,10 @@ pub struct DumpArgs {
     /// See [`Filter`].
     #[command(flatten)]
     pub filter: Filter,
-    /// State as it was after that row (inventory, accounts, sessions, offices, queue, orders)
-    #[arg(long, value_name = "SEQ", value_parser = seq)]
-    pub at: Option<Seq>,
+    /// State as it was after that row, or at that time: 10s (that long ago) or 2026-11-25T10:00:01.5Z (inventory,
+    /// accounts, sessions, offices, queue, orders)
+    #[arg(long, value_name = "SEQ|TIME", value_parser = at)]
+    pub at: Option<At>,
     /// Look at every row, instead of the node's checkpoint and what came after it
     #[arg(long)]
     pub scan: bool,
@@ -164,6 +165,10 @@ impl DumpArgs {
         let state = !matches!(self.view, View::Ledger | View::Meta | View::Summary);
         if self.at.is_some() && !state {
             return Err(ValueError { why: format!("--at asks for a state, and {view} is none"), mend });
+        }
+        if let (Some(At::Time(_)), View::Orders) = (self.at, self.view) {
+            let why = "--at takes no time with orders: they say themselves when they were told".into();
+            return Err(ValueError { why, mend: "name a row, like --at 812".into() });
         }
         if let (Some(since), Some(until)) = (self.filter.since, self.filter.until)
             && since > until
@@ -231,6 +236,25 @@ impl DumpArgs {
             }),
             None => Ok(()),
         }
+    }
+}
+
+/// Of when a state is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum At {
+    /// After this row of one node's log.
+    Row(Seq),
+    /// At this time by the nodes' own clocks.
+    Time(WallMicros),
+}
+
+fn at(text: &str) -> Result<At, ValueError> {
+    match text.bytes().all(|byte| byte.is_ascii_digit()) {
+        true => seq(text).map(At::Row),
+        false => value::moment(text).map(At::Time).map_err(|error| ValueError {
+            why: "no row, time ago or moment".into(),
+            mend: format!("{}, or 812 for a row", error.mend),
+        }),
     }
 }
 

@@ -1,5 +1,6 @@
 //! `bazaar up`, `buy`, `sell` and `status`: running a market and trading in it.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,9 +8,8 @@ use clap::{Args, ValueEnum};
 
 use super::node::{KeepFlags, LogFlags, MarketFlags, ShopperFlags, TimerFlags};
 use super::value::{self, Pieces};
-use crate::limits::HOPS_MAX;
-use crate::limits::PEERS_MAX;
-use crate::types::{Consistency, Number, PeerId};
+use crate::limits::{HOPS_MAX, PEERS_MAX, TRACE_EVENTS_MAX, TRACE_EVENTS_UP};
+use crate::types::{Consistency, Number, OrderId, PeerId, WallMicros};
 
 /// The market's directory unless said otherwise.
 pub(crate) const MARKET_DIR: &str = crate::journal::mend::MARKET_DIR;
@@ -79,6 +79,15 @@ pub struct UpArgs {
     /// See [`LogFlags`].
     #[command(flatten)]
     pub log: LogFlags,
+    /// Messages and other events that each node remembers for `bazaar trace`, in memory; 0: none
+    #[arg(long, value_name = "N", default_value_t = TRACE_EVENTS_UP, value_parser = clap::value_parser!(u64).range(0..=TRACE_EVENTS_MAX), allow_hyphen_values = true)]
+    pub trace_events: u64,
+    /// Address at which the market's page is served, with metrics of this process; port 0: any free one
+    #[arg(long, value_name = "ADDR", value_parser = value::listen, default_value = "127.0.0.1:0")]
+    pub http: SocketAddr,
+    /// Serve no page
+    #[arg(long, conflicts_with = "http")]
+    pub no_page: bool,
     /// What to do about a node that dies
     #[arg(long, value_name = "WHEN", value_enum, default_value = "never")]
     pub restart: Restart,
@@ -212,6 +221,50 @@ pub struct FindArgs {
     /// The peer that looks for it [default: the lowest that answers]
     #[arg(long, value_name = "PEER", value_parser = value::peer, allow_hyphen_values = true)]
     pub from: Option<PeerId>,
+    /// See [`ConnectFlags`].
+    #[command(flatten)]
+    pub market: ConnectFlags,
+}
+
+/// `bazaar trace`.
+#[derive(Args, Clone, Debug)]
+pub struct TraceArgs {
+    /// Draw what carried this order and told of it
+    #[arg(long, value_name = "P-N", value_parser = value::order_id)]
+    pub order: Option<OrderId>,
+    /// From this time on: 30s (that long ago) or 2026-11-25T10:00Z [default: 10s before --to; of an order all]
+    #[arg(long, value_name = "TIME", value_parser = value::moment)]
+    pub from: Option<WallMicros>,
+    /// Up to this time [default: now]
+    #[arg(long, value_name = "TIME", value_parser = value::moment)]
+    pub to: Option<WallMicros>,
+    /// The file to write [default: stdout]
+    #[arg(long, value_name = "FILE.svg")]
+    pub out: Option<PathBuf>,
+    /// See [`ConnectFlags`].
+    #[command(flatten)]
+    pub market: ConnectFlags,
+}
+
+impl TraceArgs {
+    /// What no single flag's parser can see.
+    pub(super) fn check(&self) -> Result<(), value::ValueError> {
+        match (self.from, self.to) {
+            (Some(from), Some(to)) if from > to => Err(value::ValueError {
+                why: format!("--from {from} is after --to {to}"),
+                mend: "swap them".into(),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// `bazaar page`.
+#[derive(Args, Clone, Debug)]
+pub struct PageArgs {
+    /// Address at which the page is served; port 0: any free one
+    #[arg(long, value_name = "ADDR", value_parser = value::listen, default_value = "127.0.0.1:0")]
+    pub http: SocketAddr,
     /// See [`ConnectFlags`].
     #[command(flatten)]
     pub market: ConnectFlags,

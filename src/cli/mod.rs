@@ -25,11 +25,11 @@ use std::time::Duration;
 pub(crate) use bench::{BenchArgs, BenchFlags, BenchLoadArgs, BenchTarget, InspectFlags, RecoveryFlags};
 use clap::{ArgAction, Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 pub(crate) use experiment::{EXPERIMENTS, ExperimentArgs};
-pub(crate) use inspect::{DumpArgs, Filter, Format, Target, VerifyArgs, View};
+pub(crate) use inspect::{At, DumpArgs, Filter, Format, Target, VerifyArgs, View};
 pub(crate) use keep::{ArchiveArgs, BackupArgs, RestoreArgs};
 pub(crate) use market::{
-    BuyArgs, ConnectFlags, FindArgs, LeaveArgs, MARKET_DIR, ModeArgs, OrderFlags, PeerFlags, ReleaseArgs,
-    ResignArgs, Restart, SellArgs, Shape, StatusArgs, UpArgs,
+    BuyArgs, ConnectFlags, FindArgs, LeaveArgs, MARKET_DIR, ModeArgs, OrderFlags, PageArgs, PeerFlags,
+    ReleaseArgs, ResignArgs, Restart, SellArgs, Shape, StatusArgs, TraceArgs, UpArgs,
 };
 pub(crate) use node::{
     BASE_PORT, JoinArgs, KeepFlags, LogFormat, MarketFlags, NodeFlags, PeerArgs, ShopperFlags, WarehouseArgs,
@@ -37,7 +37,7 @@ pub(crate) use node::{
 pub(crate) use simulate::SimulateArgs;
 pub(crate) use soak::{FaultKind, KeepStores, SoakArgs};
 pub(crate) use usage::Stop;
-pub(crate) use value::{NodeAddr, Pieces};
+pub(crate) use value::{NodeAddr, Pieces, order_id};
 pub(crate) use variable::Setting;
 
 /// A peer-to-peer marketplace whose nodes can be killed at any instruction and lose nothing.
@@ -147,6 +147,17 @@ pub enum Command {
   bazaar find fish
   bazaar find fish --hops 2 --from 1")]
     Find(FindArgs),
+    /// Draw what really happened in a running market as a space-time diagram (SVG): a line a node, an arrow a message
+    #[command(before_help = "Examples:
+  bazaar trace --order 3-17 --out order.svg       what carried one order, and told of it
+  bazaar trace --from 30s --out failover.svg      the last 30 seconds
+  bazaar trace --from 2026-11-25T10:00:01Z --to 2026-11-25T10:00:02Z > second.svg")]
+    Trace(TraceArgs),
+    /// Serve a page on which a running market is seen, and its past; bazaar up serves one of its own
+    #[command(before_help = "Examples:
+  bazaar page --connect 10.0.0.5:7700
+  bazaar page --data-dir bazaar-data --http 127.0.0.1:8080")]
+    Page(PageArgs),
     /// Have the traders answer in another consistency mode, without stopping trade
     #[command(before_help = "Examples:
   bazaar mode cached        answered from the traders' caches, settled later: some are taken back
@@ -279,6 +290,7 @@ impl Cli {
         cli.settings = variable::used(&tree, &matches);
         match &cli.command {
             Command::Up(up) => up.check().map_err(usage::refused)?,
+            Command::Trace(trace) => trace.check().map_err(usage::refused)?,
             Command::Dump(dump) => dump.check(cli.global.json).map_err(usage::refused)?,
             Command::Verify(verify) => verify.checked().map_err(usage::refused)?,
             _ => {}

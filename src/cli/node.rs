@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use super::size::{self, Bytes};
 use super::value::{self, NodeAddr, Range};
 use crate::config;
-use crate::limits::{KEEP_BYTES, LOG_FILES, LOG_SIZE, TRADER_QUEUE_ORDERS_MAX};
+use crate::limits::{KEEP_BYTES, LOG_FILES, LOG_SIZE, TRACE_EVENTS_MAX, TRADER_QUEUE_ORDERS_MAX};
 use crate::types::{Consistency, PeerId, Role};
 
 /// The warehouse's port unless said otherwise; a peer's is this plus its id.
@@ -39,6 +39,9 @@ pub struct NodeFlags {
     /// [default: none]
     #[arg(long, value_name = "ADDR", value_parser = value::listen, env = "BAZAAR_HTTP")]
     pub http: Option<SocketAddr>,
+    /// Messages and other events that the node remembers for `bazaar trace`, in memory, 200 bytes each or less; 0: none
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=TRACE_EVENTS_MAX), allow_hyphen_values = true)]
+    pub trace_events: u64,
     /// Format of the log on stderr
     #[arg(long, value_name = "FORMAT", value_enum, default_value = "pretty", env = "BAZAAR_LOG_FORMAT")]
     pub log_format: LogFormat,

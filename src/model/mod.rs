@@ -28,5 +28,6 @@ pub mod step;
 pub mod tentative;
 pub mod totals;
 mod trace;
+pub mod traced;
 pub mod trader;
 pub mod warehouse;

@@ -2,7 +2,7 @@
 
 use super::membership::Member;
 use super::offices::Roster;
-use crate::types::{Generation, Hash, Money, OrderId, PeerId, ProcessId, Quantity, Seq, Stamp};
+use crate::types::{Generation, Hash, Money, Order, OrderId, PeerId, ProcessId, Quantity, Seq, Stamp};
 
 /// Counts of this process's own orders.
 #[derive(Clone, Debug, Default)]
@@ -56,6 +56,8 @@ pub struct Report {
     pub ledger: (Seq, Hash),
     /// Orders waiting or in flight.
     pub queue_depth: u64,
+    /// The first of them in queue order.
+    pub queue: Vec<Order>,
     /// The oldest of them.
     pub oldest: Option<OrderId>,
     /// How long the oldest has waited here.

@@ -36,6 +36,19 @@ impl Display for Input {
     }
 }
 
+impl Input {
+    /// What has arrived, without the number of its stream or call: how its sender said it. The first word is its kind.
+    pub(crate) fn said(&self) -> String {
+        match self {
+            Input::Said(_, message) => message.to_string(),
+            Input::Asked(_, ask) => format!("call {ask}"),
+            Input::Came(_, Ok(answer)) => format!("call {answer}"),
+            Input::Came(_, Err(error)) => format!("call failed: {error}"),
+            other => other.to_string(),
+        }
+    }
+}
+
 impl Display for Effect {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {

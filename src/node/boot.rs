@@ -19,8 +19,9 @@ use super::life::{Settings, Stop, announce, end_with_parent, stop_at_signals, wi
 use super::meter::{Counts, Meter};
 use super::notify::Notify;
 use super::opening::said_while_it_lasts;
+use super::tracing::Tracing;
 use crate::journal::{self, Birth, Journal, OpenError, Reader, Recovered, Sealing, exit_on_failure};
-use crate::limits::{CALL_DEADLINE, CLOSE_MAX, EVENTS_MAX, INBOX_MAX};
+use crate::limits::{CALL_DEADLINE, CLOSE_MAX, EVENTS_MAX, HTTP_CONNECTION_MAX, INBOX_MAX};
 use crate::model::clock::Clock;
 use crate::model::fold::Fold;
 use crate::model::market::Market;
@@ -36,6 +37,7 @@ use crate::wire::client::CallError;
 use crate::wire::client::dial::Dialer;
 use crate::wire::descriptors::{TooFew, connections_max};
 use crate::wire::serve::dump::{BlockReader, DumpHead};
+use crate::wire::serve::trace::TraceReader;
 use crate::wire::serve::{ServeError, Serving, listen, serve_peer, serve_warehouse};
 
 pub(crate) use super::driver::TOKEN;
@@ -352,6 +354,7 @@ impl Start {
         let (inbox, arrivals) = mpsc::channel(INBOX_MAX);
         let (happenings, _) = broadcast::channel(EVENTS_MAX);
         let head = DumpHead { peer: node, cluster: journal.meta().cluster.clone(), ..DumpHead::default() };
+        let tracing = (settings.trace_events > 0).then(|| Tracing::new(node, settings.trace_events));
         let serving = Serving {
             listener,
             addr: advertised,
@@ -360,6 +363,7 @@ impl Start {
             numbers: numbers.clone(),
             blocks: Arc::new(Blocks { reader: journal.reader(), head }),
             happenings: happenings.clone(),
+            trace: tracing.clone().map(|it| Arc::new(it) as Arc<dyn TraceReader>),
         };
         let server = wire.spawn(serve(inbox.clone(), serving));
         let (notify, asks) = (Arc::new(Notify::from_env()), inbox.clone());
@@ -368,7 +372,7 @@ impl Start {
             None => None,
         };
         let dialer = Dialer { wire: wire.handle().clone(), inbox, deadline: CALL_DEADLINE };
-        let port = Grpc::new(node, dialer, numbers.clone(), happenings).metered(meter);
+        let port = Grpc::new(node, dialer, numbers.clone(), happenings).metered(meter).traced(tracing);
         let driver = Driver::new(machine(stopwatch.now()), journal, port, numbers);
         let stopping = stop.stopped();
         let node = on_loop_thread(driver::run(driver, arrivals, stop, stopwatch))?;
@@ -402,7 +406,7 @@ fn serve_web<F: Fold>(
     tracing::info!("{}", http::said(listener.local_addr()?));
     let (stats, dir) = (Box::new(journal.watch_stats()), settings.data_dir.clone());
     let source = http::Source { node, counts: Arc::clone(&counts), stats, dir };
-    wire.spawn(http::serve(listener, source, closed.stopped()));
+    wire.spawn(http::serve(listener, http::router(source), HTTP_CONNECTION_MAX, closed.stopped()));
     Ok(Meter::new(counts))
 }
 

@@ -12,6 +12,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -26,7 +27,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::meter::Counts;
 use crate::journal::Stats;
-use crate::limits::{ACCEPT_REST, CALL_DEADLINE, HTTP_CONNECTION_MAX, HTTP_CONNECTIONS_MAX, HTTP_HEAD_MAX};
+use crate::limits::{ACCEPT_REST, CALL_DEADLINE, HTTP_CONNECTIONS_MAX, HTTP_HEAD_MAX};
 use crate::model::call::{Answer, Ask};
 use crate::model::report::Report;
 use crate::wire::arrival::Arrival;
@@ -99,7 +100,8 @@ async fn elsewhere() -> Response {
     (StatusCode::NOT_FOUND, "there are /metrics, /healthz and /readyz\n").into_response()
 }
 
-fn router(source: Source) -> Router {
+/// What a node serves.
+pub(crate) fn router(source: Source) -> Router {
     Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthz))
@@ -108,9 +110,14 @@ fn router(source: Source) -> Router {
         .with_state(Arc::new(source))
 }
 
-/// Serves until `closed` resolves.
-pub(crate) async fn serve(listener: TcpListener, source: Source, closed: impl Future<Output = ()>) {
-    let (router, places) = (router(source), Arc::new(Semaphore::new(HTTP_CONNECTIONS_MAX)));
+/// Serves until `closed` resolves. A connection is over after `connection_max`.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    connection_max: Duration,
+    closed: impl Future<Output = ()>,
+) {
+    let places = Arc::new(Semaphore::new(HTTP_CONNECTIONS_MAX));
     let serving = async {
         loop {
             // Who comes while all places are taken waits in the system's queue.
@@ -124,7 +131,7 @@ pub(crate) async fn serve(listener: TcpListener, source: Source, closed: impl Fu
                         builder.http1().timer(TokioTimer::new()).header_read_timeout(HTTP_HEAD_MAX);
                         let connection = builder.serve_connection(TokioIo::new(stream), service);
                         // A caller that breaks off, or takes too long, is served when it comes again.
-                        let _ = tokio::time::timeout(HTTP_CONNECTION_MAX, connection).await;
+                        let _ = tokio::time::timeout(connection_max, connection).await;
                     });
                 }
                 Err(error) => {

@@ -22,6 +22,8 @@ pub(crate) struct Settings {
     pub data_dir: PathBuf,
     /// Where metrics and health are served over HTTP; none: nowhere.
     pub http: Option<SocketAddr>,
+    /// How many events are remembered for a space-time diagram.
+    pub trace_events: usize,
     /// Standard input is a pipe from the parent: end when it closes.
     pub parent_pipe: bool,
     /// Written when the node serves, with its address.

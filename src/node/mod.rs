@@ -21,6 +21,7 @@ pub(crate) mod notify;
 mod opening;
 pub mod port;
 pub(crate) mod process;
+pub(crate) mod tracing;
 
 /// The monotonic clock of a process, in milliseconds since it was made.
 #[derive(Clone, Copy, Debug)]

@@ -3,7 +3,7 @@
 
 use crate::model::fold::Stored;
 use crate::model::step::{Effect, Input};
-use crate::types::Token;
+use crate::types::{Seq, Token};
 
 /// See the module's text.
 pub trait Port {
@@ -18,6 +18,9 @@ pub trait Port {
 
     /// A record is staged. For who counts.
     fn staged(&mut self, _record: &impl Stored) {}
+
+    /// The log is durable up to this record. For who watches.
+    fn synced(&mut self, _seq: Seq) {}
 
     /// A secret that nobody can guess.
     ///

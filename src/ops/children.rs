@@ -11,6 +11,8 @@ use std::process::{Child as Process, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use super::output::{Failure, exit};
 use crate::journal::{NodeDir, is_file_or_absent, mend};
 use crate::limits::{CALL_DEADLINE, LOG_TAIL_BYTES, START_MAX};
@@ -199,9 +201,15 @@ impl Child {
 
     /// Asks it to hand over, sync and end.
     pub(crate) fn terminate(&self) {
-        if let Some(pid) = rustix::process::Pid::from_raw(self.process.id() as i32) {
-            // Gone already: nothing to end.
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        self.signal(Signal::TERM);
+    }
+
+    /// Sends it a signal; nothing happens if it is gone. It must not have been waited for yet, for its number may be
+    /// another's then.
+    pub(crate) fn signal(&self, signal: Signal) {
+        if let Some(pid) = Pid::from_raw(self.process.id() as i32) {
+            // Gone already: nothing to signal to.
+            let _ = kill_process(pid, signal);
         }
     }
 

@@ -72,6 +72,7 @@ fn settings(flags: &NodeFlags, listen: SocketAddr, data_dir: std::path::PathBuf)
         advertise: flags.advertise.as_ref().map(ToString::to_string),
         data_dir,
         http: flags.http,
+        trace_events: flags.trace_events as usize,
         parent_pipe: flags.parent_pipe,
         ready_file: flags.ready_file.clone(),
         heartbeat_ms: flags.timers.heartbeat.as_millis() as u64,

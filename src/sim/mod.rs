@@ -21,7 +21,6 @@ mod boot;
 mod calls;
 mod chance;
 mod check;
-mod diagram;
 mod disks;
 mod engine;
 mod faults;

@@ -4,8 +4,9 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::Show;
-use super::diagram::Diagram;
 use super::queue::Moment;
+use crate::diagram::{Arrow, Diagram, Point};
+use crate::model::step::Input;
 use crate::types::{Hash, PeerId, node_name};
 
 /// What has happened in a run so far. It outlives the world, so that what led to a panic can be shown.
@@ -13,7 +14,7 @@ use crate::types::{Hash, PeerId, node_name};
 pub(super) struct Trace {
     recorder: Rc<RefCell<Recorder>>,
     /// The same as a picture, if it is wanted.
-    pub diagram: Diagram,
+    diagram: Option<Rc<RefCell<Diagram>>>,
 }
 
 #[derive(Default)]
@@ -28,7 +29,7 @@ impl Trace {
     pub(crate) fn new(show: Show) -> Trace {
         let lines = show.lines.then(Vec::new);
         let recorder = Rc::new(RefCell::new(Recorder { lines, ..Recorder::default() }));
-        Trace { recorder, diagram: Diagram::new(show.diagram) }
+        Trace { recorder, diagram: show.diagram.then(Rc::default) }
     }
 
     /// Something happened at a node: `what` in a word, the number of its stream or call, its bytes, and how it reads.
@@ -51,6 +52,22 @@ impl Trace {
         }
     }
 
+    /// A message, or what stands for one, has arrived.
+    pub(crate) fn arrow(&self, from: (PeerId, Moment), to: (PeerId, Moment), input: &Input) {
+        if let Some(diagram) = &self.diagram {
+            let ((from, sent), (to, came)) = (from, to);
+            let (sent, came, text) = (Some(sent.0), Some(came.0), input.said());
+            diagram.borrow_mut().arrow(|| Arrow { from, to, sent, came, text });
+        }
+    }
+
+    /// Something happened at a node, apart from messages.
+    pub(crate) fn point(&self, node: PeerId, at: Moment, point: Point, text: impl FnOnce() -> String) {
+        if let Some(diagram) = &self.diagram {
+            diagram.borrow_mut().point(node, at.0, point, text);
+        }
+    }
+
     /// The hash over all that was noted.
     pub(crate) fn hash(&self) -> Hash {
         Hash(*self.recorder.borrow().hasher.finalize().as_bytes())
@@ -58,7 +75,7 @@ impl Trace {
 
     /// The diagram, if it was wanted.
     pub(crate) fn svg(&self, title: &str) -> Option<String> {
-        self.diagram.svg(title)
+        self.diagram.as_ref().map(|diagram| diagram.borrow().svg(title, 0))
     }
 
     /// Takes the lines.

@@ -8,19 +8,23 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each module may name of this crate, itself apart.
-const MAY_NAME: [(&str, &[&str]); 12] = [
+const MAY_NAME: [(&str, &[&str]); 13] = [
     ("codec", &["limits"]),
     ("limits", &["types"]),
     ("types", &["limits"]),
+    ("diagram", &["limits", "types"]),
     ("model", &["codec", "limits", "types"]),
     ("journal", &["codec", "limits", "model", "types"]),
     ("wire", &["limits", "model", "types"]),
     ("node", &["journal", "limits", "model", "types", "wire"]),
     ("audit", &["journal", "limits", "model", "types"]),
-    ("sim", &["audit", "codec", "journal", "limits", "model", "node", "types", "wire"]),
+    ("sim", &["audit", "codec", "diagram", "journal", "limits", "model", "node", "types", "wire"]),
     ("cli", &["audit", "config", "journal", "limits", "model", "node", "ops", "sim", "types", "wire"]),
     ("config", &["audit", "cli", "journal", "limits", "model", "node", "ops", "types", "wire"]),
-    ("ops", &["audit", "cli", "config", "journal", "limits", "model", "node", "sim", "types", "wire"]),
+    (
+        "ops",
+        &["audit", "cli", "config", "diagram", "journal", "limits", "model", "node", "sim", "types", "wire"],
+    ),
 ];
 
 /// Crates, and the only places that may name them.
@@ -30,7 +34,7 @@ const AT_HOME: [(&str, &[&str]); 9] = [
     ("tonic", &["src/wire/"]),
     ("tower", &["src/wire/"]),
     ("hyper_util", &["src/wire/", "src/node/http"]),
-    ("axum", &["src/node/http"]),
+    ("axum", &["src/node/http", "src/ops/page/"]),
     ("prometheus", &["src/node/meter/"]),
     ("prost", &["src/wire/"]),
     ("clap", &["src/cli/", "src/ops/"]),

@@ -108,6 +108,7 @@ impl<M: Machine, P: Port> Driver<M, P> {
         let durable = *self.durable.borrow_and_update();
         if durable.seq > self.told {
             self.told = durable.seq;
+            self.port.synced(durable.seq);
             self.machine.step(at, Input::Durable(durable.seq), &mut self.turn);
         }
         if let Some((_, token)) = self.renewing.take_if(|(ticket, _)| *ticket <= durable.ticket) {

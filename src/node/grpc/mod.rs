@@ -14,13 +14,14 @@ use tokio::sync::{broadcast, oneshot};
 
 use super::meter::Meter;
 use super::port::Port;
+use super::tracing::Tracing;
 use super::{log, wall_now};
 use crate::model::call::{Answer, Ask, Refusal};
 use crate::model::fold::Stored;
 use crate::model::happening::Happening;
 use crate::model::message::Message;
 use crate::model::step::{CallId, ConnId, Effect, Exit, Input, Numbers, ReplyId};
-use crate::types::{PeerId, Token};
+use crate::types::{PeerId, Seq, Token};
 use crate::wire::arrival::Arrival;
 use crate::wire::client;
 use crate::wire::client::dial::{Dialed, Dialer};
@@ -45,6 +46,8 @@ pub(crate) struct Grpc {
     replies: BTreeMap<ReplyId, oneshot::Sender<Result<Answer, Refusal>>>,
     /// None: nobody may scrape.
     meter: Option<Meter>,
+    /// None: nothing is remembered of messages.
+    tracing: Option<Tracing>,
 }
 
 impl Grpc {
@@ -56,12 +59,17 @@ impl Grpc {
         happenings: broadcast::Sender<Happening>,
     ) -> Grpc {
         let (conns, replies) = (BTreeMap::new(), BTreeMap::new());
-        Grpc { me, dialer, numbers, happenings, conns, replies, meter: None }
+        Grpc { me, dialer, numbers, happenings, conns, replies, meter: None, tracing: None }
     }
 
     /// The same, and what passes is counted.
     pub(crate) fn metered(self, meter: Option<Meter>) -> Grpc {
         Grpc { meter, ..self }
+    }
+
+    /// The same, and what passes is remembered.
+    pub(crate) fn traced(self, tracing: Option<Tracing>) -> Grpc {
+        Grpc { tracing, ..self }
     }
 
     /// How many streams are open, and how many callers wait: the machine's own counts must be the same.
@@ -70,58 +78,8 @@ impl Grpc {
         (self.conns.len(), self.replies.len())
     }
 
-    fn dial(&mut self, conn: ConnId, addr: String, first: Message) {
-        self.count_said(&first);
-        let (outbox, dialed) = self.dialer.dial(conn, addr, first);
-        self.conns.insert(conn, Conn { outbox, _dialed: Some(dialed) });
-    }
-
-    fn count_said(&mut self, message: &Message) {
-        if let Some(meter) = &mut self.meter {
-            meter.said(message);
-        }
-    }
-
-    fn send(&mut self, conn: ConnId, message: Message) {
-        self.count_said(&message);
-        // Nobody hears what is said on a stream that was cut or is gone: its other end asks again.
-        if let Some(conn) = self.conns.get(&conn) {
-            conn.outbox.send(message);
-        }
-    }
-
-    fn reply(&mut self, reply: ReplyId, answer: Result<Answer, Refusal>) {
-        if let (Some(meter), Err(refusal)) = (&self.meter, &answer) {
-            meter.refused(refusal);
-        }
-        if let Some(asker) = self.replies.remove(&reply) {
-            // An asker that has gone needs no answer.
-            let _ = asker.send(answer);
-        }
-    }
-
-    fn call(&self, call: CallId, addr: String, ask: Ask) {
-        let (inbox, deadline) = (self.dialer.inbox.clone(), self.dialer.deadline);
-        self.dialer.wire.spawn(async move {
-            let came = client::call(&addr, deadline, ask).await;
-            // The node is stopping if nobody takes it.
-            let _ = inbox.send(Arrival::Came(call, came)).await;
-        });
-    }
-}
-
-fn exit(Exit { code, what, hint }: Exit) -> ! {
-    tracing::error!(hint, "{what}");
-    log::finish();
-    // A log that cannot be written is no reason to stay: eprintln would panic.
-    let _ = writeln!(std::io::stderr(), "error: {what}\n  hint: {hint}");
-    std::process::exit(code)
-}
-
-impl Port for Grpc {
-    type Arrival = Arrival;
-
-    fn arrive(&mut self, arrival: Arrival) -> Option<Input> {
+    /// What has arrived as an input.
+    fn input(&mut self, arrival: Arrival) -> Option<Input> {
         match arrival {
             Arrival::Opened(conn, stream, outbox) => {
                 self.conns.insert(conn, Conn { outbox, _dialed: None });
@@ -144,15 +102,85 @@ impl Port for Grpc {
         }
     }
 
+    fn dial(&mut self, conn: ConnId, addr: String, first: Message) {
+        self.note_said(conn, &first);
+        let (outbox, dialed) = self.dialer.dial(conn, addr, first);
+        self.conns.insert(conn, Conn { outbox, _dialed: Some(dialed) });
+    }
+
+    fn note_said(&mut self, conn: ConnId, message: &Message) {
+        if let Some(meter) = &mut self.meter {
+            meter.said(message);
+        }
+        if let Some(tracing) = &self.tracing {
+            tracing.sends(conn.0, message);
+        }
+    }
+
+    fn send(&mut self, conn: ConnId, message: Message) {
+        self.note_said(conn, &message);
+        // Nobody hears what is said on a stream that was cut or is gone: its other end asks again.
+        if let Some(conn) = self.conns.get(&conn) {
+            conn.outbox.send(message);
+        }
+    }
+
+    fn reply(&mut self, reply: ReplyId, answer: Result<Answer, Refusal>) {
+        if let (Some(meter), Err(refusal)) = (&self.meter, &answer) {
+            meter.refused(refusal);
+        }
+        if let Some(tracing) = &self.tracing {
+            match &answer {
+                Ok(answer) => tracing.answers(reply.0, answer),
+                Err(refusal) => tracing.answers(reply.0, format_args!("refused: {refusal}")),
+            }
+        }
+        if let Some(asker) = self.replies.remove(&reply) {
+            // An asker that has gone needs no answer.
+            let _ = asker.send(answer);
+        }
+    }
+
+    fn call(&self, call: CallId, addr: String, ask: Ask) {
+        self.tracing.iter().for_each(|tracing| tracing.calls(call.0, &ask));
+        let (inbox, deadline) = (self.dialer.inbox.clone(), self.dialer.deadline);
+        self.dialer.wire.spawn(async move {
+            let came = client::call(&addr, deadline, ask).await;
+            // The node is stopping if nobody takes it.
+            let _ = inbox.send(Arrival::Came(call, came)).await;
+        });
+    }
+}
+
+fn exit(Exit { code, what, hint }: Exit) -> ! {
+    tracing::error!(hint, "{what}");
+    log::finish();
+    // A log that cannot be written is no reason to stay: eprintln would panic.
+    let _ = writeln!(std::io::stderr(), "error: {what}\n  hint: {hint}");
+    std::process::exit(code)
+}
+
+impl Port for Grpc {
+    type Arrival = Arrival;
+
+    fn arrive(&mut self, arrival: Arrival) -> Option<Input> {
+        let input = self.input(arrival)?;
+        self.tracing.iter().for_each(|tracing| tracing.gets(&input));
+        Some(input)
+    }
     fn perform(&mut self, effect: Effect) {
         match effect {
             Effect::Dial { conn, addr, first } => self.dial(conn, addr, first),
             Effect::Send(conn, message) => self.send(conn, message),
-            Effect::HangUp(conn) => drop(self.conns.remove(&conn)),
+            Effect::HangUp(conn) => {
+                self.tracing.iter().for_each(|tracing| tracing.hangs_up(conn.0));
+                drop(self.conns.remove(&conn));
+            }
             Effect::Reply(reply, answer) => self.reply(reply, answer),
             Effect::Call { call, addr, ask } => self.call(call, addr, ask),
             Effect::Happen(what) => {
                 self.meter.iter().for_each(|meter| meter.happens(&what));
+                self.tracing.iter().for_each(|tracing| tracing.happens(&what));
                 // Nobody watches: nobody is told.
                 let _ = self.happenings.send(Happening { time: wall_now().0, peer: self.me, what });
             }
@@ -163,6 +191,10 @@ impl Port for Grpc {
 
     fn staged(&mut self, record: &impl Stored) {
         self.meter.iter().for_each(|meter| meter.staged(record));
+    }
+
+    fn synced(&mut self, seq: Seq) {
+        self.tracing.iter().for_each(|tracing| tracing.synced(seq));
     }
 
     fn draw_token(&mut self) -> Result<Token, String> {

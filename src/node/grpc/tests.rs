@@ -51,6 +51,7 @@ impl<'a> End<'a> {
         let listener = wire.block_on(listen("127.0.0.1:0".parse().unwrap())).unwrap();
         let addr = listener.local_addr().unwrap().to_string();
         let serving = Serving {
+            trace: None,
             addr: String::new(),
             connections_max: 64,
             listener,

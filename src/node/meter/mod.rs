@@ -13,6 +13,7 @@ use std::sync::{Arc, OnceLock};
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry};
 
 use self::followed::Followed;
+pub(crate) use self::scrape::process_text;
 use crate::limits::{STAGE_BUCKETS, STAGE_SECONDS_MIN};
 use crate::model::call::Refusal;
 use crate::model::fold::Stored;

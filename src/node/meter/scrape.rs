@@ -139,8 +139,26 @@ fn journal(to: &mut Families, report: &Report, stats: &Stats) {
     to.gauge("bazaar_disk_low", "1: orders are refused until there is space again.", flag(report.disk_low));
 }
 
+/// What a process that is no node says of itself, and these gauges of it: name, help, value.
+///
+/// # Errors
+/// See [`MeterError`].
+pub(crate) fn process_text(gauges: &[(&str, &str, f64)]) -> Result<String, MeterError> {
+    let mut families = Families::default();
+    build(&mut families);
+    gauges.iter().for_each(|(name, help, value)| families.gauge(name, help, *value));
+    this_process(&mut families);
+    let mut all = families.finish();
+    all.sort_by(|one, other| one.name().cmp(other.name()));
+    TextEncoder::new().encode_to_string(&all)
+}
+
 fn taken(to: &mut Families, dir: &Path) {
     to.gauge("bazaar_store_bytes", "What the store takes on its disk.", process::disk_of(&dir.join("store")));
+    this_process(to);
+}
+
+fn this_process(to: &mut Families) {
     let Some(Taken { rss, fds, threads, cpu_s }) = process::taken(std::process::id()) else { return };
     to.gauge("bazaar_process_resident_bytes", "Memory of the process.", rss);
     to.gauge("bazaar_process_descriptors", "Open file descriptors.", fds);

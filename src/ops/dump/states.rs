@@ -3,14 +3,14 @@
 use super::filter::Selection;
 use super::{Dump, orders, row, with_node};
 use crate::audit::{Alarms, BlockSource, Folded, JournalFold, Keep, LedgerFold, Logged, Queue, Source};
-use crate::cli::{Filter, View};
+use crate::cli::{At, Filter, View};
 use crate::journal::BlockHeader;
 use crate::model::catalogue::Catalogue;
 use crate::model::market::{Account, Market, Shelf};
 use crate::model::row::Place;
 use crate::model::session::Session;
 use crate::ops::output::{Column, Failure, Row, Show, exit};
-use crate::types::{Number, Office, PeerId, Seq};
+use crate::types::{Number, Office, PeerId, Seq, WallMicros};
 
 const fn text(key: &'static str) -> Column {
     Column { key, show: Show::Text }
@@ -98,11 +98,13 @@ pub(super) fn run(dump: &mut Dump<'_>, sources: &mut [Source], view: View) -> Re
     if chosen.is_empty() {
         return Err(nobody_has(view, peers_only));
     }
-    if chosen.len() > 1 && dump.args.at.is_some() {
+    if let (Some(At::Row(_)), true) = (dump.args.at, chosen.len() > 1) {
         let what = "--at is a sequence of one node's log, and several are named";
-        return Err(Failure::new(exit::USAGE, what).hint("name one node's directory with --data-dir"));
+        return Err(
+            Failure::new(exit::USAGE, what).hint("name one node's directory with --data-dir, or a time")
+        );
     }
-    if let (Some(at), [source]) = (dump.args.at, &mut chosen[..]) {
+    if let (Some(At::Row(at)), [source]) = (dump.args.at, &mut chosen[..]) {
         reaches(source.as_mut(), at)?;
     }
     let several = chosen.len() > 1;
@@ -187,6 +189,7 @@ fn state(
     let catalogue = source.meta().catalogue.clone();
     // Rows of a pruned journal do not show all that waits.
     if source.pruned_to() > Seq(0)
+        && until_time(dump).is_none()
         && let (View::Queue, Some(Folded::Journal(folded))) = (view, source.folded(until(dump))?)
     {
         let mut waiting = Queue::default();
@@ -216,7 +219,7 @@ fn at_hand(
         }
         _ => return Ok(None),
     };
-    if dump.args.scan {
+    if dump.args.scan || until_time(dump).is_some() {
         return Ok(None);
     }
     let until = until(dump);
@@ -230,8 +233,20 @@ fn at_hand(
     Ok(Some((goods, rows)))
 }
 
+/// The last row that may count.
 pub(super) fn until(dump: &Dump<'_>) -> Seq {
-    dump.args.at.unwrap_or(Seq(u64::MAX))
+    match dump.args.at {
+        Some(At::Row(at)) => at,
+        _ => Seq(u64::MAX),
+    }
+}
+
+/// The time of the last row that may count, if it is wanted by its time.
+pub(super) fn until_time(dump: &Dump<'_>) -> Option<WallMicros> {
+    match dump.args.at {
+        Some(At::Time(at)) => Some(at),
+        _ => None,
+    }
 }
 
 /// Format 1 showed epochs by numbers that the state does not keep.
@@ -299,8 +314,11 @@ fn fold_log<R: Logged>(
     source: &mut dyn BlockSource,
     mut apply: impl FnMut(&Place, R, &mut Alarms),
 ) -> Result<(), Failure> {
-    let (until, mut alarms) = (dump.args.at.unwrap_or(Seq(u64::MAX)), Alarms::new(0));
-    let take = |place: &Place, record| apply(place, record, &mut alarms);
+    let (until, until_time, mut alarms) = (until(dump), until_time(dump), Alarms::new(0));
+    let take = |place: &Place, record| match until_time {
+        Some(time) if place.time > time => {}
+        _ => apply(place, record, &mut alarms),
+    };
     let last = dump.findings.readable(source, until, take)?;
     dump.findings.broken_by(&alarms);
     if last <= until {

@@ -15,6 +15,9 @@ pub(crate) struct ClusterJson {
     pub(crate) cluster: String,
     /// Where the warehouse listens.
     pub(crate) warehouse: String,
+    /// Where its page is served: `127.0.0.1:PORT`; empty: nowhere.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) http: String,
     /// All nodes, the warehouse included.
     pub(crate) nodes: Vec<ClusterNode>,
 }
@@ -76,7 +79,7 @@ fn gather(market: &Path) -> Option<ClusterJson> {
             pid: json.pid,
         })
         .collect();
-    Some(ClusterJson { cluster, warehouse: addr, nodes })
+    Some(ClusterJson { cluster, warehouse: addr, http: String::new(), nodes })
 }
 
 #[cfg(test)]

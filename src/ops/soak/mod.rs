@@ -18,7 +18,6 @@ mod samples;
 mod schedule;
 mod slope;
 mod verdict;
-mod verify;
 
 use std::fs;
 use std::io::Write as _;

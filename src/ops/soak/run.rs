@@ -17,7 +17,6 @@ use super::page::Interval;
 use super::schedule::{Planned, SCHEDULE};
 use super::slope::warm_up;
 use super::verdict::Seen;
-use super::verify::{Verified, verify};
 use super::{Plan, failed, line, samples};
 use crate::cli::{Global, SoakArgs};
 use crate::limits::{INBOX_MAX, SOAK_CHECK_EVERY, SOAK_CHECK_EVERY_MIN, SOAK_DRAIN_MAX, START_MAX};
@@ -34,6 +33,7 @@ use crate::ops::rig::load::Load;
 use crate::ops::source::open_offline;
 use crate::ops::up::failovers::Failovers;
 use crate::ops::up::watch::{News, Watches};
+use crate::ops::verify::child::{Verified, verify};
 use crate::types::{PeerId, node_name};
 
 const HISTORY: &str = "history.jsonl";

@@ -10,10 +10,10 @@ use super::faults::Fault;
 use super::page::Interval;
 use super::samples::{Of, Samples};
 use super::slope::{Trend, warm_up};
-use super::verify::Verified;
 use crate::cli::SoakArgs;
 use crate::limits::{SOAK_EXAMPLES_MAX, SOAK_REASONS_MAX};
 use crate::ops::output::exit;
+use crate::ops::verify::child::Verified;
 use crate::types::{PeerId, node_name};
 
 /// Everything that was seen in a run.

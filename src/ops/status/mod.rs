@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use self::node::{report_cells, report_json};
+use self::node::report_cells;
+pub(crate) use self::node::report_json as node_json;
 use self::screen::{Pace, Screen};
 use self::views::Views;
 use super::market::{self, Reports};
@@ -226,7 +227,7 @@ impl Picture {
     /// The same facts as one object.
     fn json(&self) -> Value {
         let mut nodes: Vec<(PeerId, Value)> =
-            self.reports.answered.iter().map(|(node, report)| (*node, report_json(report))).collect();
+            self.reports.answered.iter().map(|(node, report)| (*node, node_json(report))).collect();
         nodes.extend(self.reports.silent.iter().map(|(node, why)| {
             (*node, json!({ "node": node_name(*node), "health": "unreachable", "why": why }))
         }));

@@ -55,7 +55,7 @@ pub(super) fn office_cell(office: &str, pairing: Option<&str>) -> String {
     }
 }
 
-pub(super) fn report_json(report: &Report) -> Value {
+pub(crate) fn report_json(report: &Report) -> Value {
     let office = office(report);
     // Only a peer in office keeps a queue and a cache. The oldest order is the first in queue order, whoever placed it.
     let oldest = report

@@ -92,6 +92,9 @@ impl Commands<'_> {
         let (timers, log) = (&self.args.timers, &self.args.log);
         push(line, "--heartbeat", millis(timers.heartbeat));
         push(line, "--suspect-after", millis(timers.suspect_after));
+        if self.args.trace_events > 0 {
+            push(line, "--trace-events", self.args.trace_events);
+        }
         push(line, "--log-size", log.log_size);
         push(line, "--log-files", log.log_files);
     }

@@ -126,4 +126,14 @@ impl Failovers {
     pub(crate) fn json(&self) -> Vec<Value> {
         self.0.iter().map(Failover::json).collect()
     }
+
+    /// The same with the times of their begin, for the page.
+    pub(crate) fn with_times(&self) -> Vec<Value> {
+        let with_time = |failover: &Failover| {
+            let mut json = failover.json();
+            json["time"] = failover.ended.into();
+            json
+        };
+        self.0.iter().map(with_time).collect()
+    }
 }

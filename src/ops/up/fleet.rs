@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
@@ -36,6 +37,8 @@ pub(super) struct Fleet<'a> {
     warehouse: Child,
     peers: BTreeMap<PeerId, Child>,
     dead: BTreeSet<PeerId>,
+    /// Where the page is served.
+    http: Option<SocketAddr>,
 }
 
 /// A child that ended.
@@ -63,7 +66,7 @@ impl<'a> Fleet<'a> {
         let command = Commands { args, plan: &plan, dir: &dir };
         let line = command.warehouse(&format!("127.0.0.1:{}", args.base_port));
         let warehouse = start(&dir, PeerId::WAREHOUSE, &line)?.ready()?;
-        Ok(Fleet { args, plan, dir, warehouse, peers: BTreeMap::new(), dead: BTreeSet::new() })
+        Ok(Fleet { args, plan, dir, warehouse, peers: BTreeMap::new(), dead: BTreeSet::new(), http: None })
     }
 
     /// Starts the peers: all at once on known ports, one after the other on free ones, since each is told the addresses
@@ -96,6 +99,16 @@ impl<'a> Fleet<'a> {
         Commands { args: self.args, plan: &self.plan, dir: &self.dir }
     }
 
+    /// The page is served there.
+    pub(super) fn page_at(&mut self, http: SocketAddr) {
+        self.http = Some(http);
+    }
+
+    /// A child that was started, living or not.
+    pub(super) fn child(&self, node: PeerId) -> Option<&Child> {
+        if node == PeerId::WAREHOUSE { Some(&self.warehouse) } else { self.peers.get(&node) }
+    }
+
     /// Writes down where the nodes listen, for client commands.
     pub(super) fn write_cluster(&self) -> Result<(), Failure> {
         let cluster = NodeDir::new(&self.warehouse.dir).read_node_json().map(|json| json.cluster);
@@ -106,7 +119,8 @@ impl<'a> Fleet<'a> {
         let mut nodes = vec![node("warehouse", &self.warehouse)];
         nodes.extend(self.planned().map(|(peer, child)| node(peer.role.name(), child)));
         let (cluster, warehouse) = (cluster.unwrap_or_default(), self.warehouse.addr.clone());
-        self.dir.write_cluster(&ClusterJson { cluster, warehouse, nodes })
+        let http = self.http.map_or(String::new(), |addr| addr.to_string());
+        self.dir.write_cluster(&ClusterJson { cluster, warehouse, http, nodes })
     }
 
     // ---- looking
@@ -136,8 +150,7 @@ impl<'a> Fleet<'a> {
 
     /// Where a node listens.
     pub(super) fn addr(&self, node: PeerId) -> Option<&str> {
-        let child = if node == PeerId::WAREHOUSE { Some(&self.warehouse) } else { self.peers.get(&node) };
-        child.map(|child| child.addr.as_str())
+        self.child(node).map(|child| child.addr.as_str())
     }
 
     pub(super) fn is_dead(&self, node: PeerId) -> bool {

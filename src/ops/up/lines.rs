@@ -11,8 +11,8 @@ use crate::ops::children::Child;
 use crate::ops::output::Paint;
 use crate::types::{Money, Order, PeerId};
 
-/// The nodes and where they listen.
-pub(super) fn header(fleet: &Fleet<'_>) -> String {
+/// The nodes and where they listen, and the page.
+pub(super) fn header(fleet: &Fleet<'_>, page: Option<String>) -> String {
     let cluster = NodeDir::new(&fleet.warehouse().dir).read_node_json().map(|json| json.cluster);
     let mut text = format!("  cluster {}  data {}\n", cluster.unwrap_or_default(), fleet.dir().name());
     let mut line = |name: String, child: &Child| {
@@ -23,6 +23,9 @@ pub(super) fn header(fleet: &Fleet<'_>) -> String {
     fleet.planned().for_each(|(peer, child)| line(format!("{} {}", peer.role, peer.id), child));
     if let Some((_, highest)) = fleet.planned().last() {
         let _ = writeln!(text, "  try:  kill -9 {}", highest.pid());
+    }
+    if let Some(page) = page {
+        let _ = writeln!(text, "  page: {page}");
     }
     text
 }

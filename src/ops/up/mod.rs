@@ -14,6 +14,7 @@ mod fleet;
 mod kept;
 mod lines;
 mod missing;
+mod paged;
 mod plan;
 mod ports;
 mod signals;
@@ -37,6 +38,7 @@ use self::signals::Signals;
 use self::told::Told;
 use self::watch::{News, Watches};
 use super::output::{Failure, Paint, colored, exit, note, print_line};
+use super::page::{Asked, Served, Shown};
 use super::runtime::runtime_with_thread;
 use super::source::node_name;
 use crate::cli::{Global, Restart, UpArgs};
@@ -116,6 +118,10 @@ struct Up<'a> {
     goods: Vec<(String, Money)>,
     notify: Notify,
     missing: Missing,
+    /// What the page is told of the children, and what it asks for.
+    shown: Shown,
+    acts: mpsc::Receiver<Asked>,
+    page: Option<Served>,
 }
 
 impl<'a> Up<'a> {
@@ -138,6 +144,8 @@ impl<'a> Up<'a> {
         // From their first order on: a peer trades while the next one starts.
         fleet.start_peers(|peer, addr| watches.begin(peer, addr))?;
         watches.begin(PeerId::WAREHOUSE, &fleet.warehouse().addr);
+        let (shown, (asks, acts)) = (paged::shown(&fleet), mpsc::channel(1));
+        let page = paged::serve(args, &mut fleet, &shown, asks, global.timeout).await?;
         let talk = !global.quiet && !global.json && (std::io::stdout().is_terminal() || global.verbose > 0);
         let mut up = Up {
             args,
@@ -160,6 +168,9 @@ impl<'a> Up<'a> {
             goods: before.goods,
             notify: Notify::from_env(),
             missing: Missing::default(),
+            shown,
+            acts,
+            page,
         };
         up.catch_up().await;
         up.header();
@@ -209,6 +220,7 @@ impl<'a> Up<'a> {
                         break Err(unheard);
                     }
                 }
+                Some(asked) = self.acts.recv() => self.act(asked),
                 () = at(self.missing.due()) => self.say_missing().await,
                 () = sleep_until(stuck), if may_stick => break Ok(End::Stuck),
             }
@@ -268,6 +280,7 @@ impl<'a> Up<'a> {
 
     fn happened(&mut self, happening: Happening) -> Result<(), Failure> {
         let Happening { time, peer, what } = happening;
+        let of_failover = matches!(what, What::Suspected(_) | What::TookOver(_) | What::Replayed(..));
         match what {
             What::Told(order, outcome) => {
                 self.progress = Instant::now();
@@ -299,6 +312,9 @@ impl<'a> Up<'a> {
                     self.tell(&format!("failover  {line}"));
                 }
             }
+        }
+        if of_failover {
+            self.shown.failed_over(self.failovers.with_times());
         }
         Ok(())
     }
@@ -379,7 +395,9 @@ impl<'a> Up<'a> {
         // A trader that ends in order has given its office up, so that no peer has to find out.
         if in_office && !status.success() {
             self.failovers.ended(node, wall_now().0);
+            self.shown.failed_over(self.failovers.with_times());
         }
+        self.shown.died(node, super::children::how(status));
     }
 
     fn revive(&mut self, node: PeerId) {
@@ -387,6 +405,7 @@ impl<'a> Up<'a> {
             self.watch(node);
             self.tell(&format!("up        {} started again (pid {pid})", node_name(node)));
             self.done.remove(&node);
+            paged::lives(&self.shown, &self.fleet, node);
             self.fleet.write_cluster()
         });
         if let Err(failure) = revived {
@@ -421,7 +440,7 @@ impl<'a> Up<'a> {
 
     fn header(&self) {
         if !self.global.quiet && !self.global.json {
-            note(lines::header(&self.fleet).trim_end());
+            note(lines::header(&self.fleet, self.page.as_ref().map(Served::url)).trim_end());
         }
     }
 }

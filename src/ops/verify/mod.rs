@@ -4,6 +4,7 @@
 //! an exit code: 5 if an invariant is broken, 6 if `--require-all` and a store was missing. With `--resume` what an earlier one
 //! looked at is not looked at again.
 
+pub(crate) mod child;
 mod report;
 mod resume;
 

@@ -1,12 +1,12 @@
 //! What machines want done, done in the world: their messages go into the network, what they tell is kept.
 
 use super::World;
+use crate::diagram::Point;
 use crate::model::happening::What;
 use crate::model::session::is_lost;
 use crate::model::step::Effect;
 use crate::sim::calls::Back;
 use crate::sim::check::{Failure, Told};
-use crate::sim::diagram::Point;
 use crate::sim::engine::View;
 use crate::sim::heard::ToldEarly;
 use crate::sim::marks::Mark;
@@ -79,7 +79,7 @@ impl World {
         match what {
             What::Told(order, outcome) => {
                 let text = || format!("{} {}", order.id, outcome.kind.name());
-                self.trace.diagram.point(peer, self.queue.now(), Point::Told, text);
+                self.trace.point(peer, self.queue.now(), Point::Told, text);
                 let told = Told { peer, order: *order, outcome: outcome.clone(), generation };
                 if self.heard.told(told) {
                     self.marks.mark(Mark::ToldAgain);
@@ -87,7 +87,7 @@ impl World {
             }
             What::ToldEarly(order, answer) => {
                 let text = || format!("{} {} (early)", order.id, answer.kind(order).name());
-                self.trace.diagram.point(peer, self.queue.now(), Point::Told, text);
+                self.trace.point(peer, self.queue.now(), Point::Told, text);
                 // It is told before the peer enters a generation that closes the order's epoch, perhaps in the same turn.
                 let before = is_lost(order.id.number.epoch(), generation);
                 let generation = if before { Default::default() } else { generation };

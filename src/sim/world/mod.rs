@@ -14,7 +14,6 @@ use std::sync::Arc;
 
 use super::chance::Chance;
 use super::check::Failure;
-use super::diagram::Point;
 use super::engine::View;
 use super::faults::{Counts, Kind, Planned, Schedule};
 use super::heard::Heard;
@@ -27,6 +26,7 @@ use super::people::{Plan, Somebody, is_person};
 use super::placing::Placing;
 use super::queue::{MS, Moment, Queue};
 use super::trace::Trace;
+use crate::diagram::Point;
 use crate::journal::{HandTime, MemoryDisk, Recovery, StoreError};
 use crate::model::step::Input;
 use crate::types::{Epoch, OrderId, PeerId};
@@ -230,7 +230,7 @@ impl World {
                     match self.nodes[at].sync(&mut self.queue) {
                         Ok(true) => {
                             let now = self.queue.now();
-                            self.trace.diagram.point(process.node, now, Point::Synced, String::new);
+                            self.trace.point(process.node, now, Point::Synced, String::new);
                         }
                         Ok(false) => {}
                         Err(error) => self.disk_failed(at, &error),
@@ -309,7 +309,7 @@ impl World {
         self.trace.note(self.queue.now(), id, "start", 0, &bytes, || {
             format!("started: {}", recovery.line("log", 0))
         });
-        self.trace.diagram.point(id, self.queue.now(), Point::Started, || recovery.line("log", 0));
+        self.trace.point(id, self.queue.now(), Point::Started, || recovery.line("log", 0));
         self.recovered(&recovery);
         Ok(())
     }
@@ -335,7 +335,7 @@ impl World {
         let Some(at) = self.living(delivery.to) else { return };
         let Delivery { to, input, bytes, sent } = &delivery;
         if let Some(sent) = sent {
-            self.trace.diagram.arrow(*sent, (to.node, self.queue.now()), || input.to_string());
+            self.trace.arrow(*sent, (to.node, self.queue.now()), input);
         }
         self.trace_in(*to, input, bytes);
         self.marks.input(*to, input);

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::{Event, World};
+use crate::diagram::Point;
 use crate::journal::MemoryDisk;
 use crate::model::call::Ask;
 use crate::sim::chance::Chance;
-use crate::sim::diagram::Point;
 use crate::sim::disks::Disk;
 use crate::sim::engine::View;
 use crate::sim::faults::{Kind, Planned, Seats};
@@ -75,7 +75,7 @@ impl World {
             format!("-- fault: {text}")
         });
         for id in fault.aim.nodes(self.seats()) {
-            self.trace.diagram.point(PeerId(id), self.queue.now(), Point::Fault, || text.clone());
+            self.trace.point(PeerId(id), self.queue.now(), Point::Fault, || text.clone());
         }
     }
 
@@ -111,9 +111,7 @@ impl World {
         self.trace.note(self.queue.now(), process.node, "killed", kept, &[], || {
             format!("killed, {lost} writes lost")
         });
-        self.trace
-            .diagram
-            .point(process.node, self.queue.now(), Point::Crashed, || format!("{lost} writes lost"));
+        self.trace.point(process.node, self.queue.now(), Point::Crashed, || format!("{lost} writes lost"));
         self.marks.count(Mark::WritesLost, lost);
         self.marks.count(Mark::WritesKept, kept);
         self.queue.put(self.queue.now().after(down), Event::Start(process.node));

@@ -14,6 +14,7 @@ use crate::model::lookup::Found;
 use crate::model::offices::Roster;
 use crate::model::report::Report;
 use crate::model::row::Outcome;
+use crate::model::traced::{Traced, Wanted};
 use crate::model::warehouse::GivenUp;
 use crate::types::{
     Consistency, Generation, Hash, Number, Office, Order, OrderKind, PeerId, ProductId, Quantity, Seq, Term,
@@ -242,10 +243,28 @@ impl Node {
         Ok(Happenings(within(self.deadline, self.admin().events(proto::EventsRequest {})).await?))
     }
 
+    /// What the node remembers of its messages: how many events it keeps, and those that are wanted.
+    #[allow(clippy::missing_errors_doc)]
+    pub(crate) async fn trace(&self, wanted: Wanted) -> Result<(u64, Vec<Traced>), CallError> {
+        let request = proto::TraceRequest::from(wanted);
+        let mut stream = within(self.deadline, self.admin().trace(request)).await?;
+        let (mut kept, mut events) = (0, Vec::new());
+        while let Some(reply) = within(self.deadline, next(&mut stream)).await? {
+            kept = reply.kept;
+            // An event that makes no sense is of a later version.
+            events.extend(reply.events.into_iter().filter_map(|event| Traced::try_from(event).ok()));
+        }
+        Ok((kept, events))
+    }
+
     /// The blocks of the node's log.
     #[allow(clippy::missing_errors_doc)]
     pub(crate) async fn dump(&self, from: Seq, to: Seq, follow: bool) -> Result<Dumped, CallError> {
         let request = proto::DumpRequest { from_seq: from.0, to_seq: to.0, follow };
         Ok(Dumped::new(within(self.deadline, self.admin().dump(request)).await?))
     }
+}
+
+async fn next<T>(stream: &mut tonic::Streaming<T>) -> Result<tonic::Response<Option<T>>, tonic::Status> {
+    stream.message().await.map(tonic::Response::new)
 }

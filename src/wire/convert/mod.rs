@@ -16,6 +16,7 @@ mod messages;
 mod orders;
 mod replies;
 mod streams;
+mod traced;
 mod weights;
 
 use self::allotments::{

@@ -2,8 +2,8 @@
 
 use super::{
     Epoch, Generation, Money, Number, OrderId, PeerId, Quantity, Seq, Stamp, Term, WIRE_VERSION, hash_in,
-    hash_out, member_in, member_out, office_in, office_out, process_in, process_out, proto, roster_in,
-    roster_out, seen_in, seen_out,
+    hash_out, member_in, member_out, office_in, office_out, order_in, order_out, process_in, process_out,
+    proto, roster_in, roster_out, seen_in, seen_out,
 };
 use crate::model::call::{Catalogue, Farewell, OpenAnswer};
 use crate::model::report::{Report, Shopping};
@@ -152,6 +152,7 @@ impl From<Report> for proto::StatusReply {
             generation: it.generation.count,
             generation_random: it.generation.random,
             neighbours: it.neighbours.iter().map(|peer| peer.0).collect(),
+            queue: it.queue.iter().map(order_out).collect(),
         }
     }
 }
@@ -172,6 +173,8 @@ impl From<proto::StatusReply> for Report {
             log: (Seq(it.seq), hash_in(&it.hash)),
             ledger: (Seq(it.ledger_seq), hash_in(&it.ledger_hash)),
             queue_depth: it.queue_depth,
+            // One that makes no sense is of a later version.
+            queue: it.queue.iter().filter_map(|order| order_in(order).ok()).collect(),
             oldest: (oldest.number.0 != 0).then_some(oldest),
             oldest_waiting_ms: it.oldest_waiting_ms,
             cache_age_ms: it.cache_age_ms,

@@ -10,6 +10,7 @@ use tonic::{Request, Response, Status};
 use super::dump::{BlockReader, dump};
 use super::inbox::{Answers, Inbox};
 use super::places::Caller;
+use super::trace::{TraceReader, trace};
 use crate::model::happening::Happening;
 use crate::wire::proto;
 
@@ -17,12 +18,14 @@ pub(super) struct Admin {
     pub(super) inbox: Inbox,
     pub(super) blocks: Arc<dyn BlockReader>,
     pub(super) happenings: broadcast::Sender<Happening>,
+    pub(super) trace: Option<Arc<dyn TraceReader>>,
 }
 
 #[tonic::async_trait]
 impl proto::admin_server::Admin for Admin {
     type DumpStream = Answers<proto::DumpReply>;
     type EventsStream = Answers<proto::Event>;
+    type TraceStream = Answers<proto::TraceReply>;
 
     async fn status(
         &self,
@@ -81,6 +84,16 @@ impl proto::admin_server::Admin for Admin {
         Caller::of(request.extensions()).spoke();
         let (sender, receiver) = mpsc::channel(4);
         tokio::spawn(dump(Arc::clone(&self.blocks), request.into_inner(), sender));
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    async fn trace(
+        &self,
+        request: Request<proto::TraceRequest>,
+    ) -> Result<Response<Answers<proto::TraceReply>>, Status> {
+        Caller::of(request.extensions()).spoke();
+        let (sender, receiver) = mpsc::channel(4);
+        tokio::spawn(trace(self.trace.clone(), request.into_inner().into(), sender));
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 

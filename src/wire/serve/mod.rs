@@ -19,6 +19,7 @@ use tonic_health::pb::health_server::HealthServer;
 use self::dump::BlockReader;
 use self::inbox::Inbox;
 use self::places::{Caller, Places};
+use self::trace::TraceReader;
 use super::arrival::Arrival;
 use super::proto::{
     self, admin_server::AdminServer, cluster_server::ClusterServer, market_server::MarketServer,
@@ -39,6 +40,7 @@ mod inbox;
 mod market;
 mod places;
 mod replica;
+pub(crate) mod trace;
 mod warehouse;
 
 /// What a node serves, and where.
@@ -57,6 +59,8 @@ pub(crate) struct Serving {
     pub blocks: Arc<dyn BlockReader>,
     /// What happens at the node, for watchers.
     pub happenings: broadcast::Sender<Happening>,
+    /// What it remembers of its messages, if it does.
+    pub trace: Option<Arc<dyn TraceReader>>,
 }
 
 /// Serves a peer until shutdown.
@@ -92,6 +96,7 @@ pub(crate) async fn serve_warehouse(
 /// Health, reflection and Admin, which every node serves.
 fn common(inbox: Inbox, serving: &Serving) -> Router {
     let (blocks, happenings) = (Arc::clone(&serving.blocks), serving.happenings.clone());
+    let trace = serving.trace.clone();
     let health = HealthServer::new(health::Health(inbox.clone()));
     let mut server = Server::builder()
         .timeout(REQUEST_MAX)
@@ -115,7 +120,7 @@ fn common(inbox: Inbox, serving: &Serving) -> Router {
         Ok(it) => router = router.add_service(InterceptedService::new(it, heard)),
         Err(error) => tracing::error!(%error, "no reflection"),
     }
-    router.add_service(AdminServer::new(admin::Admin { inbox, blocks, happenings }))
+    router.add_service(AdminServer::new(admin::Admin { inbox, blocks, happenings, trace }))
 }
 
 /// For services that are not ours: whoever asks for one has begun.

@@ -2,6 +2,7 @@
 
 use super::facts::Facts;
 use super::rooms::Rooms;
+use crate::limits::REPORT_QUEUE_MAX;
 use crate::model::report::Report;
 
 impl Rooms {
@@ -33,6 +34,7 @@ impl Rooms {
             roster: facts.roster.clone(),
             ledger: facts.ledger_seen.ledger(),
             queue_depth: self.desk.trader.depth() as u64,
+            queue: self.desk.trader.queue().iter().take(REPORT_QUEUE_MAX).copied().collect(),
             oldest: self.desk.trader.oldest().map(|order| order.id),
             oldest_waiting_ms: self.desk.waiting_ms(now),
             neighbours: self.links.neighbours().collect(),

@@ -142,6 +142,7 @@ impl Any {
             warehouse: self.text(),
             generation: self.generation(),
             neighbours: self.many(Any::peer),
+            queue: self.many(Any::order),
         }
     }
 

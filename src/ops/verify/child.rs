@@ -1,5 +1,6 @@
 //! `bazaar verify` of all stores, in a process of its own: its memory is given back, and a market goes on meanwhile.
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -11,37 +12,37 @@ use crate::ops::output::exit;
 
 /// What a check came to.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Verified {
+pub(crate) struct Verified {
     /// Seconds after the begin of the load.
     pub at_s: f64,
     pub took_s: f64,
     /// Its exit code.
     pub exit: u8,
     /// Per check: number, name, result, how many were checked and how many failed.
-    checks: Vec<Value>,
+    pub checks: Vec<Value>,
     /// Of what failed, or why nothing could be told.
     pub examples: Vec<String>,
 }
 
 impl Verified {
     /// The stores hold what was promised, as far as they were read.
-    pub(super) fn is_ok(&self) -> bool {
+    pub(crate) fn is_ok(&self) -> bool {
         self.exit == exit::DONE
     }
 
     /// A promise is broken, or a store is damaged.
-    pub(super) fn is_broken(&self) -> bool {
+    pub(crate) fn is_broken(&self) -> bool {
         matches!(self.exit, exit::BROKEN | exit::DIRECTORY)
     }
 
     /// How often a check failed.
-    pub(super) fn failed(&self, check: &str) -> u64 {
+    pub(crate) fn failed(&self, check: &str) -> u64 {
         let found = self.checks.iter().find(|it| it["check"] == check);
         found.and_then(|it| it["failed"].as_u64()).unwrap_or_default()
     }
 
     /// For people: the checks that failed, with examples.
-    pub(super) fn why(&self) -> String {
+    pub(crate) fn why(&self) -> String {
         let failed = self.checks.iter().filter(|it| it["failed"].as_u64() > Some(0));
         let failed: Vec<String> =
             failed.map(|it| format!("{} {}", text(&it["check"]), it["failed"])).collect();
@@ -49,7 +50,7 @@ impl Verified {
         if failed.is_empty() { examples } else { format!("{}: {examples}", failed.join(", ")) }
     }
 
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         json!({
             "at_s": self.at_s.round(),
             "took_s": (self.took_s * 100.0).round() / 100.0,
@@ -63,10 +64,10 @@ impl Verified {
 /// Looks at all stores in `market`, those in use through their nodes. With `resume` only at what came since.
 ///
 /// A node that is away cannot be read; the check is begun again until it can, for a while.
-pub(super) fn verify(market: &Path, resume: Option<&Path>, at_s: f64) -> Verified {
+pub(crate) fn verify(market: &Path, resume: Option<&Path>, at_s: f64) -> Verified {
     let began = Instant::now();
     loop {
-        let verified = once(market, resume);
+        let verified = once(&[OsStr::new("--data-dir"), market.as_os_str()], resume);
         if verified.is_ok() || verified.is_broken() || began.elapsed() >= SOAK_CHECK_RETRY_MAX {
             return Verified { at_s, took_s: began.elapsed().as_secs_f64(), ..verified };
         }
@@ -74,7 +75,8 @@ pub(super) fn verify(market: &Path, resume: Option<&Path>, at_s: f64) -> Verifie
     }
 }
 
-fn once(market: &Path, resume: Option<&Path>) -> Verified {
+/// The same of a market that is named by these flags, and once: what could not be told is said so.
+pub(crate) fn once(market: &[&OsStr], resume: Option<&Path>) -> Verified {
     let undetermined =
         |why: String| Verified { exit: exit::UNDETERMINED, examples: vec![why], ..Verified::default() };
     let program = match std::env::current_exe() {
@@ -82,7 +84,7 @@ fn once(market: &Path, resume: Option<&Path>) -> Verified {
         Err(error) => return undetermined(error.to_string()),
     };
     let mut command = Command::new(program);
-    command.arg("verify").arg("--data-dir").arg(market).arg("--json").stdin(Stdio::null());
+    command.arg("verify").args(market).arg("--json").stdin(Stdio::null());
     if let Some(file) = resume {
         command.arg("--resume").arg(file);
     }

@@ -1,0 +1,175 @@
+//! The market as it was: from the stores, by `bazaar dump` in processes of their own, so that no memory stays with it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use super::{Hub, Mark, Target};
+use crate::limits::{PAGE_ACT_MAX, PAGE_MARKS_MAX, REPORT_QUEUE_MAX};
+use crate::ops::market::node_id;
+use crate::types::{PeerId, WallMicros, node_name};
+
+/// The ledger's rows that are marks.
+const KINDS: &str = "fence,office,mode";
+
+/// The state at a time, as a snapshot of the page.
+///
+/// # Errors
+/// A store cannot be read; says why.
+pub(super) async fn state(hub: &Hub, time: WallMicros) -> Result<Value, String> {
+    let at = time.to_string();
+    let dumped = |view: &'static str| {
+        let at = at.clone();
+        async move { dump(hub, &[view, "--at", &at]).await }
+    };
+    let (stock, offices, queues) = tokio::join!(dumped("inventory"), dumped("offices"), dumped("queue"));
+    let (stock, offices) = (stock?, offices?);
+    // A market without a peer has no queues.
+    let queues = by_node(queues.unwrap_or_default());
+    let held: Vec<&Value> = offices.iter().filter(|row| row["office"].is_string()).collect();
+    let lives = hub.shown.lives();
+    let dead = dead_at(&hub.shown.marks(), time.0);
+    let known = queues.keys().copied().chain(lives.keys().copied()).chain([PeerId::WAREHOUSE]);
+    let nodes = known.collect::<BTreeSet<PeerId>>().into_iter().map(|node| {
+        let office = held.iter().find(|row| row["trader"].as_u64() == Some(node.0.into()) && of_ledger(row));
+        let queue = if office.is_some() { queues.get(&node).cloned().unwrap_or_default() } else { Vec::new() };
+        json!({
+            "node": node_name(node),
+            "role": lives.get(&node).map_or("", |life| &life.role),
+            "addr": lives.get(&node).map_or("", |life| &life.addr),
+            "pid": null,
+            "state": if dead.contains(&node) { "dead" } else { "alive" },
+            "office": office.map(|row| &row["office"]), "term": office.map(|row| &row["term"]),
+            "pairing": office.map(|row| if row["paired"] == true || row["paired"] == "true" { "paired" } else { "solo" }),
+            "clock": null, "log_seq": null, "ledger_seq": null,
+            "queue_depth": queue.len(), "queue": queue.into_iter().take(REPORT_QUEUE_MAX).collect::<Vec<_>>(),
+            "cache": null, "cache_age_ms": null, "cache_behind": null, "heartbeat_age_ms": null,
+            "elections": null, "duplicates": null, "messages_sent": null, "health": "",
+            "rss_bytes": null, "disk_bytes": null,
+        })
+    });
+    let goods = stock.iter().map(
+        |row| json!({ "product": row["product"], "stock": row["on_hand"], "unit_price": row["unit_price"] }),
+    );
+    Ok(json!({
+        "time": time.0, "past": true, "cluster": "", "consistency": "", "began": 0, "acts": [],
+        "nodes": nodes.collect::<Vec<_>>(), "links": [], "stock": goods.collect::<Vec<_>>(), "ledger_seq": 0,
+        "rates": null, "failovers": [], "verdict": null,
+    }))
+}
+
+/// The warehouse's word on the offices, where peers are read, too.
+fn of_ledger(row: &Value) -> bool {
+    row["node"].as_str().is_none_or(|node| node == node_name(PeerId::WAREHOUSE))
+}
+
+fn by_node(rows: Vec<Value>) -> BTreeMap<PeerId, Vec<Value>> {
+    let mut queues: BTreeMap<PeerId, Vec<Value>> = BTreeMap::new();
+    for row in rows {
+        if let Some(node) = row["node"].as_str().and_then(node_id) {
+            queues.entry(node).or_default().push(json!({
+                "order": row["order"], "stamp": row["stamp"], "kind": row["kind"],
+                "product": row["product"], "quantity": row["asked"],
+            }));
+        }
+    }
+    queues
+}
+
+/// Who had ended by then and had not begun again, as far as `up` saw it.
+fn dead_at(marks: &[Mark], time: u64) -> BTreeSet<PeerId> {
+    let mut dead = BTreeSet::new();
+    for mark in marks.iter().filter(|mark| mark.time <= time) {
+        match mark.kind {
+            "crashed" => drop(dead.insert(mark.node)),
+            "started" => drop(dead.remove(&mark.node)),
+            _ => {}
+        }
+    }
+    dead
+}
+
+/// What befell the market, by time: the ledger's rows on offices, and what `up` saw of its children.
+///
+/// # Errors
+/// The ledger cannot be read; says why.
+pub(super) async fn marks(hub: &Hub) -> Result<Value, String> {
+    let last = PAGE_MARKS_MAX.to_string();
+    let rows = dump(hub, &["ledger", "--kind", KINDS, "--tail", &last]).await?;
+    let mut marks: Vec<Value> = hub.shown.marks().iter().map(Mark::json).collect();
+    marks.extend(rows.iter().filter_map(of_row));
+    marks.sort_by_key(|mark| mark["time"].as_u64());
+    Ok(Value::Array(marks))
+}
+
+fn of_row(row: &Value) -> Option<Value> {
+    let time = time_of(row)?;
+    let trader = row["trader"].as_u64().and_then(|it| u32::try_from(it).ok()).map(PeerId);
+    let text = match (row["kind"].as_str()?, row["term"].as_u64()) {
+        ("office", Some(term)) => format!("{} under term {term}", row["office"].as_str().unwrap_or("office")),
+        ("fence", Some(term)) => format!("term {term} is over"),
+        (kind, _) => kind.to_owned(),
+    };
+    Some(json!({
+        "time": time, "kind": row["kind"], "node": node_name(trader.unwrap_or(PeerId::WAREHOUSE)),
+        "text": text, "seq": row["seq"],
+    }))
+}
+
+/// The first moment of the ledger.
+pub(super) async fn began(hub: &Hub) -> Option<u64> {
+    dump(hub, &["ledger", "--limit", "1"]).await.ok()?.first().and_then(time_of)
+}
+
+fn time_of(row: &Value) -> Option<u64> {
+    let time = humantime::parse_rfc3339(row["time"].as_str()?).ok()?;
+    Some(time.duration_since(std::time::UNIX_EPOCH).ok()?.as_micros() as u64)
+}
+
+/// The rows that `bazaar dump` prints of the market.
+async fn dump(hub: &Hub, args: &[&str]) -> Result<Vec<Value>, String> {
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let market: [OsString; 2] = match &hub.target {
+        Target::Dir(dir) => ["--data-dir".into(), dir.into()],
+        Target::Addr(addr) => ["--connect".into(), addr.into()],
+    };
+    let mut command = Command::new(program);
+    command.arg("dump").args(args).args(market).args(["--format", "jsonl", "--quiet"]);
+    command.stdin(Stdio::null()).kill_on_drop(true);
+    let ended = tokio::time::timeout(PAGE_ACT_MAX, command.output()).await;
+    let output = ended.map_err(|_| format!("dump took longer than {PAGE_ACT_MAX:?}"))?;
+    let output = output.map_err(|error| error.to_string())?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).trim_end().to_owned());
+    }
+    let lines = String::from_utf8_lossy(&output.stdout);
+    Ok(lines.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_is_dead_from_its_end_until_it_begins_again() {
+        let mark = |time, kind| Mark { time, kind, node: PeerId(6), text: String::new() };
+        let marks = [mark(10, "crashed"), mark(20, "started"), mark(30, "crashed")];
+        let dead: Vec<bool> = [9, 10, 25, 31].map(|time| dead_at(&marks, time).contains(&PeerId(6))).to_vec();
+        assert_eq!(dead, [false, true, false, true]);
+    }
+
+    #[test]
+    fn rows_of_offices_are_marks() {
+        let row = json!({ "seq": 9, "time": "2026-11-25T10:00:00.000001Z", "kind": "fence", "term": 3, "trader": 6 });
+        let mark = of_row(&row).unwrap();
+        assert_eq!(
+            (&mark["kind"], &mark["node"], &mark["text"]),
+            (&"fence".into(), &"peer-6".into(), &"term 3 is over".into())
+        );
+        assert_eq!(mark["time"].as_u64().unwrap() % 1_000_000, 1);
+        assert!(of_row(&json!({ "kind": "fence" })).is_none());
+    }
+}

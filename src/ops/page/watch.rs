@@ -1,0 +1,148 @@
+//! Looks at the market while somebody looks at the page, and tells of it.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde_json::{Value, json};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::snapshot::{Seen, snapshot};
+use super::{Hub, Target, past};
+use crate::limits::{
+    PAGE_ASK_MAX, PAGE_CHECK_EVERY, PAGE_LOOK_EVERY, PAGE_MESSAGES_EVERY, PAGE_MESSAGES_MAX,
+};
+use crate::model::traced::{Traced, Wanted};
+use crate::node::wall_now;
+use crate::ops::trace::{Pairing, gather};
+use crate::ops::verify::child::{self, Verified};
+use crate::types::{PeerId, node_name};
+
+/// What viewers are told.
+#[derive(Clone, Debug)]
+pub(super) struct News {
+    /// `market` or `messages`.
+    pub(super) name: &'static str,
+    pub(super) data: Arc<str>,
+}
+
+/// Begins to look; ends with the process.
+pub(super) fn begin(hub: &Arc<Hub>) {
+    tokio::spawn(look(Arc::clone(hub)));
+    tokio::spawn(listen(Arc::clone(hub)));
+}
+
+impl Hub {
+    fn is_seen(&self) -> bool {
+        self.news.receiver_count() > 0
+    }
+
+    fn tell(&self, name: &'static str, data: &Value) {
+        // The last viewer may have gone meanwhile.
+        let _ = self.news.send(News { name, data: data.to_string().into() });
+    }
+}
+
+async fn look(hub: Arc<Hub>) {
+    let mut ticks = interval(PAGE_LOOK_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut seen = Seen::default();
+    let (sender, mut checks) = tokio::sync::mpsc::channel(1);
+    let mut checked: Option<Instant> = None;
+    loop {
+        ticks.tick().await;
+        if !hub.is_seen() {
+            continue;
+        }
+        if checked.is_none_or(|at| at.elapsed() >= PAGE_CHECK_EVERY) {
+            checked = Some(Instant::now());
+            let (target, sender) = (hub.target.clone(), sender.clone());
+            tokio::task::spawn_blocking(move || {
+                // Full: an earlier check has not been taken in yet.
+                let _ = sender.try_send((wall_now().0, check(&target)));
+            });
+        }
+        while let Ok((time, verified)) = checks.try_recv() {
+            seen.verdict = Some(verdict(time, &verified));
+        }
+        if seen.began == 0 {
+            seen.began = past::began(&hub).await.unwrap_or_else(|| wall_now().0);
+        }
+        let reports = hub.reports(PAGE_ASK_MAX).await;
+        hub.tell("market", &snapshot(&hub, &reports, &mut seen));
+    }
+}
+
+/// All stores, by a process of its own.
+fn check(target: &Target) -> Verified {
+    match target {
+        Target::Dir(dir) => child::once(&[OsStr::new("--data-dir"), Path::new(dir).as_os_str()], None),
+        Target::Addr(addr) => child::once(&[OsStr::new("--connect"), OsStr::new(addr)], None),
+    }
+}
+
+fn verdict(time: u64, verified: &Verified) -> Value {
+    json!({
+        "time": time,
+        "ok": verified.is_ok(),
+        "checks": verified.checks,
+        "why": if verified.is_ok() { String::new() } else { verified.why() },
+    })
+}
+
+/// What is sent, as far as the nodes remember it.
+async fn listen(hub: Arc<Hub>) {
+    let mut ticks = interval(PAGE_MESSAGES_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut heard, mut pairing) = (Heard::default(), Pairing::default());
+    loop {
+        ticks.tick().await;
+        if !hub.is_seen() {
+            continue;
+        }
+        // What was sent and does not come within this is not shown as under way.
+        pairing.forget(wall_now().0.saturating_sub(10_000_000));
+        let events = heard.next(&hub).await;
+        let arrows: Vec<Value> = events
+            .iter()
+            .filter_map(|(node, event)| pairing.event(*node, event))
+            .filter_map(|arrow| {
+                let (sent, came) = (arrow.sent?, arrow.came?);
+                let (from, to) = (node_name(arrow.from), node_name(arrow.to));
+                Some(json!({ "from": from, "to": to, "kind": arrow.kind(), "sent": sent, "came": came }))
+            })
+            .collect();
+        let every = arrows.len().div_ceil(PAGE_MESSAGES_MAX).max(1);
+        let sample: Vec<Value> = arrows.into_iter().step_by(every).collect();
+        if !sample.is_empty() {
+            hub.tell("messages", &Value::Array(sample));
+        }
+    }
+}
+
+/// How far each node's events were read.
+#[derive(Default)]
+struct Heard {
+    since: u64,
+}
+
+impl Heard {
+    /// What has happened since the last time, by time. The last moments are left for the next one, so that a message is
+    /// not seen to come before it was sent.
+    async fn next(&mut self, hub: &Hub) -> Vec<(PeerId, Traced)> {
+        let to = wall_now().0.saturating_sub(PAGE_MESSAGES_EVERY.as_micros() as u64);
+        let from = self.since.max(to.saturating_sub(4 * PAGE_MESSAGES_EVERY.as_micros() as u64));
+        self.since = to + 1;
+        let addrs: BTreeMap<PeerId, String> =
+            hub.seeds().into_iter().filter_map(|(node, addr)| Some((node?, addr))).collect();
+        let wanted = Wanted { after: 0, from, to, order: None };
+        let gathered = gather(addrs.into_iter().collect(), wanted, PAGE_ASK_MAX).await;
+        let each = gathered.events.into_iter();
+        let mut events: Vec<(PeerId, Traced)> =
+            each.flat_map(|(node, events)| events.into_iter().map(move |it| (node, it))).collect();
+        events.sort_by_key(|(node, it)| (it.time, it.came(), *node, it.number));
+        events
+    }
+}
