@@ -29,6 +29,7 @@ mod missing;
 mod modes;
 mod names;
 mod owners;
+mod page;
 mod power_cut;
 mod resign;
 mod restore;

@@ -7,6 +7,7 @@ use std::process::Stdio;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
+use super::shown::Lasting;
 use super::{Hub, Mark, Target};
 use crate::limits::{PAGE_ACT_MAX, PAGE_MARKS_MAX, REPORT_QUEUE_MAX};
 use crate::ops::market::node_id;
@@ -25,8 +26,11 @@ pub(super) async fn state(hub: &Hub, time: WallMicros) -> Result<Value, String> 
         let at = at.clone();
         async move { dump(hub, &[view, "--at", &at]).await }
     };
-    let (stock, offices, queues) = tokio::join!(dumped("inventory"), dumped("offices"), dumped("queue"));
-    let (stock, offices) = (stock?, offices?);
+    let last_row = ["ledger", "--until", &at, "--tail", "1"];
+    let (stock, offices, queues, row) =
+        tokio::join!(dumped("inventory"), dumped("offices"), dumped("queue"), dump(hub, &last_row));
+    let (stock, offices, row) = (stock?, offices?, row?);
+    let Lasting { cluster, links } = hub.shown.lasting();
     // A market without a peer has no queues.
     let queues = by_node(queues.unwrap_or_default());
     let held: Vec<&Value> = offices.iter().filter(|row| row["office"].is_string()).collect();
@@ -55,8 +59,9 @@ pub(super) async fn state(hub: &Hub, time: WallMicros) -> Result<Value, String> 
         |row| json!({ "product": row["product"], "stock": row["on_hand"], "unit_price": row["unit_price"] }),
     );
     Ok(json!({
-        "time": time.0, "past": true, "cluster": "", "consistency": "", "began": 0, "acts": [],
-        "nodes": nodes.collect::<Vec<_>>(), "links": [], "stock": goods.collect::<Vec<_>>(), "ledger_seq": 0,
+        "time": time.0, "past": true, "cluster": cluster, "consistency": "", "began": 0, "acts": [],
+        "nodes": nodes.collect::<Vec<_>>(), "links": links.as_array().cloned().unwrap_or_default(), "stock": goods.collect::<Vec<_>>(),
+        "ledger_seq": row.first().map_or(0, |row| row["seq"].as_u64().unwrap_or_default()),
         "rates": null, "failovers": [], "verdict": null,
     }))
 }

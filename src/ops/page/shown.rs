@@ -44,6 +44,14 @@ struct Inner {
     lives: BTreeMap<PeerId, Life>,
     failovers: Vec<Value>,
     marks: Vec<Mark>,
+    lasting: Lasting,
+}
+
+/// What holds for all of a market's time, or nearly: stores need not be asked for it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Lasting {
+    pub(super) cluster: String,
+    pub(super) links: Value,
 }
 
 /// See the module's text. Clones are of one thing.
@@ -84,6 +92,15 @@ impl Shown {
     /// The failovers of the run so far.
     pub(crate) fn failed_over(&self, failovers: Vec<Value>) {
         self.inner().failovers = failovers;
+    }
+
+    /// What was last seen to last.
+    pub(super) fn lasts(&self, lasting: Lasting) {
+        self.inner().lasting = lasting;
+    }
+
+    pub(super) fn lasting(&self) -> Lasting {
+        self.inner().lasting.clone()
     }
 
     pub(super) fn lives(&self) -> BTreeMap<PeerId, Life> {

@@ -7,6 +7,7 @@ use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
 use super::act::ACTS;
+use super::shown::Lasting;
 use super::{Hub, Life};
 use crate::limits::PAGE_TAKEN_EVERY;
 use crate::model::report::Report;
@@ -55,15 +56,18 @@ pub(super) fn snapshot(hub: &Hub, reports: &Reports, seen: &mut Seen) -> Value {
     for node in &reports.left {
         nodes.insert(*node, silent(*node, None, "left", seen));
     }
+    let cluster = newest.map_or(String::new(), |report| report.cluster.clone());
+    let links: Value = links(answered.values()).into();
+    hub.shown.lasts(Lasting { cluster: cluster.clone(), links: links.clone() });
     let stock = newest.map(|newest| stock(answered.get(&PeerId::WAREHOUSE).unwrap_or(newest)));
     json!({
         "time": wall_now().0,
-        "cluster": newest.map_or("", |report| &report.cluster),
+        "cluster": cluster,
         "consistency": newest.map_or("", |report| &report.consistency),
         "began": seen.began,
         "acts": if hub.acts.is_some() { &ACTS[..] } else { &[] },
         "nodes": nodes.into_values().collect::<Vec<_>>(),
-        "links": links(answered.values()),
+        "links": links,
         "stock": stock.unwrap_or_default(),
         "ledger_seq": newest.map_or(0, |report| report.ledger.0.0),
         "rates": seen.rates.look(answered),
@@ -123,14 +127,14 @@ fn silent(node: PeerId, life: Option<&Life>, state: &str, seen: &Seen) -> Value 
 }
 
 /// Each link of the topology once.
-fn links<'a>(reports: impl Iterator<Item = &'a Report>) -> Vec<[String; 2]> {
+fn links<'a>(reports: impl Iterator<Item = &'a Report>) -> Vec<Value> {
     let mut links: Vec<(PeerId, PeerId)> = reports
         .flat_map(|report| report.neighbours.iter().map(|other| (report.peer, *other)))
         .map(|(one, other)| (one.min(other), one.max(other)))
         .collect();
     links.sort_unstable();
     links.dedup();
-    links.into_iter().map(|(one, other)| [node_name(one), node_name(other)]).collect()
+    links.into_iter().map(|(one, other)| json!([node_name(one), node_name(other)])).collect()
 }
 
 fn stock(report: &Report) -> Vec<Value> {

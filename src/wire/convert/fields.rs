@@ -17,7 +17,7 @@ use super::frame::{decode, decode_answer, decode_ask, encode, encode_answer, enc
 use super::{Odd, proto};
 use crate::model::call::Answer;
 use crate::model::happening::Happening;
-use crate::wire::serve::dump;
+use crate::wire::serve::{dump, trace};
 
 /// How a message is made and read.
 enum Way {
@@ -34,7 +34,7 @@ enum Way {
 }
 
 /// What goes in and out of any method.
-const WAYS: [(&str, Way); 47] = [
+const WAYS: [(&str, Way); 49] = [
     ("TradeRequest", Way::Stream(0)),
     ("TradeReply", Way::Stream(1)),
     ("SettleRequest", Way::Stream(2)),
@@ -96,6 +96,23 @@ const WAYS: [(&str, Way); 47] = [
             ("cluster", dump::tests::a_dump_says_first_whose_it_is),
             ("mark_seq", dump::tests::a_dump_says_first_whose_it_is),
             ("mark_hash", dump::tests::a_dump_says_first_whose_it_is),
+        ]),
+    ),
+    (
+        "TraceRequest",
+        Way::Shown(&[
+            ("after", trace::tests::what_is_wanted_is_sent_in_parts),
+            ("from", trace::tests::what_is_wanted_is_sent_in_parts),
+            ("to", trace::tests::what_is_wanted_is_sent_in_parts),
+            ("peer", trace::tests::what_is_wanted_is_sent_in_parts),
+            ("number", trace::tests::what_is_wanted_is_sent_in_parts),
+        ]),
+    ),
+    (
+        "TraceReply",
+        Way::Shown(&[
+            ("kept", trace::tests::what_is_wanted_is_sent_in_parts),
+            ("events", trace::tests::what_is_wanted_is_sent_in_parts),
         ]),
     ),
 ];

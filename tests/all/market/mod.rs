@@ -92,6 +92,15 @@ impl Market {
         up
     }
 
+    /// The same, in words for people.
+    pub fn start_telling(&self, args: &[&str]) -> Up<'_> {
+        let mut command = bazaar(self.cwd());
+        command.args(["up", "--base-port", "0"]).args(args);
+        let mut up = Up { market: self, running: Some(Running::start(command)) };
+        up.wait_until_it_serves();
+        up
+    }
+
     /// The same whose nodes log what this filter lets through.
     pub fn start_logging(&self, filter: &str, args: &[&str]) -> Up<'_> {
         let mut command = bazaar(self.cwd());

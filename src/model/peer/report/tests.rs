@@ -90,6 +90,7 @@ fn a_report_tells_what_the_peer_knows_of_itself_and_of_the_market() {
         roster: offices,
         ledger: (Seq(71), Hash([7; 32])),
         queue_depth: 1,
+        queue: report.queue.clone(),
         oldest: Some(order(10, 1).id),
         oldest_waiting_ms: 300,
         cache_age_ms: 300,
@@ -108,5 +109,6 @@ fn a_report_tells_what_the_peer_knows_of_itself_and_of_the_market() {
         generation,
         ..Report::default()
     };
+    assert_eq!(report.queue.iter().map(|order| order.id).collect::<Vec<_>>(), [order(10, 1).id]);
     assert_eq!(format!("{report:#?}"), format!("{expected:#?}"));
 }

@@ -1,0 +1,199 @@
+//! The page of a running market: what it is told, what it may do, and how it looks at the past.
+
+mod browser;
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use bazaar::types::Office;
+use serde_json::{Value, json};
+
+use super::market::{Market, SOON, Up, alone, block_on, until};
+
+/// Orders wait for a while.
+const BUSY: [&str; 6] = ["--buyers", "4", "--sellers", "2", "--interval", "5ms"];
+
+/// An answer: code, headers, body.
+struct Answer {
+    code: u16,
+    head: String,
+    body: String,
+}
+
+fn ask(addr: &str, request: &str) -> Option<Answer> {
+    let mut stream = TcpStream::connect(addr).ok()?;
+    stream.set_read_timeout(Some(SOON)).ok()?;
+    stream.write_all(request.as_bytes()).ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    let code = head.split(' ').nth(1)?.parse().ok()?;
+    Some(Answer { code, head: head.to_lowercase(), body: body.to_owned() })
+}
+
+fn get(addr: &str, path: &str) -> Answer {
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {addr}\r\nconnection: close\r\n\r\n");
+    until(path, SOON, || ask(addr, &request))
+}
+
+fn post(addr: &str, token: &str, body: &Value) -> Answer {
+    let (body, len) = (body.to_string(), body.to_string().len());
+    let request = format!(
+        "POST /act HTTP/1.1\r\nhost: {addr}\r\nx-bazaar-token: {token}\r\ncontent-length: {len}\r\n\
+         connection: close\r\n\r\n{body}"
+    );
+    ask(addr, &request).unwrap()
+}
+
+/// The first data of an event of that name.
+fn event(addr: &str, name: &str) -> Value {
+    let mut stream = TcpStream::connect(addr).unwrap();
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    write!(stream, "GET /events HTTP/1.1\r\nhost: {addr}\r\n\r\n").unwrap();
+    let (mut text, mut part) = (String::new(), [0; 4_096]);
+    let head = format!("event: {name}\ndata: ");
+    loop {
+        let read = stream.read(&mut part).unwrap();
+        assert!(read > 0, "{text}");
+        text.push_str(&String::from_utf8_lossy(&part[..read]));
+        // Chunks of the transfer begin with their length on a line: an event is one chunk.
+        if let Some((_, rest)) = text.split_once(&head)
+            && let Some((data, _)) = rest.split_once("\n\n")
+        {
+            return serde_json::from_str(data).unwrap();
+        }
+    }
+}
+
+/// Where the page of this run is, and the token.
+fn page_of(market: &Market, up: &Up<'_>) -> (String, String) {
+    let said = until("the page's address", SOON, || {
+        let line = up.stderr().lines().find_map(|line| line.trim().strip_prefix("page: ").map(str::to_owned));
+        line.filter(|_| market.cluster().is_some())
+    });
+    let (addr, token) = said.strip_prefix("http://").unwrap().split_once("/#").unwrap();
+    assert_eq!(market.cluster().unwrap()["http"], addr);
+    (addr.to_owned(), token.to_owned())
+}
+
+fn now() -> u64 {
+    bazaar::node::wall_now().0
+}
+
+fn node<'a>(state: &'a Value, name: &str) -> &'a Value {
+    state["nodes"].as_array().unwrap().iter().find(|it| it["node"] == name).unwrap()
+}
+
+#[test]
+fn a_trader_is_killed_by_the_page_and_its_queue_is_seen_as_it_was() {
+    let _one = alone();
+    let market = Market::new();
+    let up = market.start_telling(&BUSY);
+    up.wait_for_pair();
+    let (addr, token) = page_of(&market, &up);
+    let document = get(&addr, "/");
+    assert!(document.code == 200 && document.head.contains("content-security-policy: default-src 'none'"));
+    assert!(document.body.len() < 150_000 && !document.body.contains(&token), "{}", document.body.len());
+    let foreign = "GET / HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n\r\n";
+    assert_eq!(ask(&addr, foreign).unwrap().code, 403);
+    assert!(get(&addr, "/metrics").body.contains("bazaar_up_nodes 9\n"));
+
+    let state = event(&addr, "market");
+    let primary = up.holder(Office::Primary).unwrap();
+    assert_eq!(
+        (&node(&state, &primary)["office"], &node(&state, &primary)["state"]),
+        (&"primary".into(), &"alive".into())
+    );
+    assert!(node(&state, &primary)["cache"].is_array() && node(&state, "peer-1")["cache"].is_null());
+    assert!(!event(&addr, "messages").as_array().unwrap().is_empty());
+
+    let kill = json!({ "act": "kill", "node": primary });
+    assert_eq!(post(&addr, "", &kill).code, 403);
+    assert_eq!(post(&addr, "0123", &kill).code, 403);
+    assert_eq!(post(&addr, &token, &json!({ "act": "kill", "node": "peer-77" })).code, 409);
+    assert_eq!(post(&addr, &token, &json!({ "act": "melt", "node": primary })).code, 400);
+    let before = now();
+    let done = post(&addr, &token, &kill);
+    assert!(done.code == 200 && done.body.contains("was killed"), "{}", done.body);
+    up.wait_for_pair();
+    let after = until("the failover", SOON, || {
+        let state = event(&addr, "market");
+        let known = state["failovers"].as_array().unwrap().iter().any(|it| it["took_over_ms"].is_number());
+        known.then_some(state)
+    });
+    assert_eq!(node(&after, &primary)["state"], "dead");
+    assert_eq!(post(&addr, &token, &kill).code, 409);
+
+    // The stores tell of before, the dead trader's, too.
+    let past: Value = serde_json::from_str(&get(&addr, &format!("/at?time={before}")).body).unwrap();
+    let was = node(&past, &primary);
+    assert_eq!(
+        (&was["office"], &was["state"], &past["past"]),
+        (&"primary".into(), &"alive".into(), &true.into())
+    );
+    assert!(past["ledger_seq"].as_u64() < after["ledger_seq"].as_u64(), "{past}");
+    let marks: Value = serde_json::from_str(&get(&addr, "/marks").body).unwrap();
+    let kinds: Vec<&str> = marks.as_array().unwrap().iter().map(|it| it["kind"].as_str().unwrap()).collect();
+    assert!(kinds.contains(&"crashed") && kinds.contains(&"fence") && kinds.contains(&"office"), "{marks}");
+
+    let again = post(&addr, &token, &json!({ "act": "restart", "node": primary }));
+    assert!(again.code == 200 && again.body.contains("started again"), "{}", again.body);
+    let bought = json!({ "act": "order", "node": "peer-1", "kind": "buy", "product": "salt", "quantity": 1 });
+    let bought = post(&addr, &token, &bought);
+    assert!(bought.code == 200 && bought.body.contains("order 1-"), "{}", bought.body);
+    up.interrupt().expect(0);
+    market.verify();
+}
+
+#[test]
+fn no_page_is_served_where_none_is_wanted() {
+    let market = Market::new();
+    let up = market.start_telling(&["--no-page"]);
+    assert!(!up.stderr().contains("page:"));
+    assert_eq!(market.cluster().unwrap()["http"], Value::Null);
+    market.run(&["up", "--no-page", "--http", "127.0.0.1:0"]).refused(2, "--http");
+    market.run(&["page", "--connect", "127.0.0.1:1"]).refused(3, "");
+    up.interrupt().expect(0);
+}
+
+#[test]
+fn what_carried_an_order_is_drawn() {
+    let _one = alone();
+    let market = Market::new();
+    market.run(&["trace"]).refused(2, "no market");
+    let up = market.start(&["--interval", "20ms"]);
+    up.wait_for_pair();
+    up.wait_for_rows(up.ledger_seq() + 20);
+    let sale =
+        market.run(&["dump", "ledger", "--kind", "sale", "--tail", "1", "--format", "jsonl"]).expect(0);
+    let sale: Value = serde_json::from_str(&sale.stdout).unwrap();
+    let (order, buyer) = (sale["order"].as_str().unwrap(), format!("peer-{}", sale["peer"]));
+    let svg = market.run(&["trace", "--order", order]).expect(0).stdout;
+    for text in [
+        format!("{buyer} told at"),
+        format!("told {order} bought"),
+        format!("warehouse: settle term {}", sale["term"]),
+        format!(" {order} bought (sent at"),
+    ] {
+        assert!(svg.contains(&text), "{text}: {svg}");
+    }
+    let whole = market.dir().join("..").join("whole.svg");
+    market.run(&["trace", "--from", "5s", "--out", whole.to_str().unwrap()]).expect(0);
+    let svg = std::fs::read_to_string(&whole).unwrap();
+    assert!(svg.contains("class=\"settle\"") && svg.contains("class=\"synced\"") && svg.len() > 20_000);
+
+    market.run(&["trace", "--order", "1-999999"]).refused(4, "no node remembers order 1-999999");
+    market.run(&["trace", "--order", "fish"]).refused(2, "not an order");
+    market.run(&["trace", "--from", "1s", "--to", "5s"]).refused(2, "is after --to");
+    market.run(&["trace", "--out", "/nowhere/x.svg"]).refused(1, "cannot be written");
+    up.interrupt().expect(0);
+
+    let up = market.start(&["--trace-events", "0"]);
+    up.wait_for_pair();
+    market.run(&["trace"]).refused(4, "no node remembers its messages");
+    up.interrupt().expect(0);
+}
+
+/// Time for the page to say something.
+const SHOWN: Duration = Duration::from_secs(30);
