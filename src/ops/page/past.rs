@@ -22,23 +22,22 @@ const KINDS: &str = "fence,office,mode";
 /// A store cannot be read; says why.
 pub(super) async fn state(hub: &Hub, time: WallMicros) -> Result<Value, String> {
     let at = time.to_string();
-    let dumped = |view: &'static str| {
-        let at = at.clone();
-        async move { dump(hub, &[view, "--at", &at]).await }
-    };
+    let [stock, offices] = ["inventory", "offices"].map(|view| [view, "--at", &at]);
     let last_row = ["ledger", "--until", &at, "--tail", "1"];
-    let (stock, offices, queues, row) =
-        tokio::join!(dumped("inventory"), dumped("offices"), dumped("queue"), dump(hub, &last_row));
+    let (stock, offices, row, queues) = tokio::join!(
+        of_ledger(hub, &stock),
+        of_ledger(hub, &offices),
+        of_ledger(hub, &last_row),
+        queues(hub, &at)
+    );
     let (stock, offices, row) = (stock?, offices?, row?);
-    let Lasting { cluster, links } = hub.shown.lasting();
-    // A market without a peer has no queues.
-    let queues = by_node(queues.unwrap_or_default());
+    let Lasting { cluster, links, .. } = hub.shown.lasting();
     let held: Vec<&Value> = offices.iter().filter(|row| row["office"].is_string()).collect();
     let lives = hub.shown.lives();
     let dead = dead_at(&hub.shown.marks(), time.0);
     let known = queues.keys().copied().chain(lives.keys().copied()).chain([PeerId::WAREHOUSE]);
     let nodes = known.collect::<BTreeSet<PeerId>>().into_iter().map(|node| {
-        let office = held.iter().find(|row| row["trader"].as_u64() == Some(node.0.into()) && of_ledger(row));
+        let office = held.iter().find(|row| row["trader"].as_u64() == Some(node.0.into()));
         let queue = if office.is_some() { queues.get(&node).cloned().unwrap_or_default() } else { Vec::new() };
         json!({
             "node": node_name(node),
@@ -66,22 +65,37 @@ pub(super) async fn state(hub: &Hub, time: WallMicros) -> Result<Value, String> 
     }))
 }
 
-/// The warehouse's word on the offices, where peers are read, too.
-fn of_ledger(row: &Value) -> bool {
-    row["node"].as_str().is_none_or(|node| node == node_name(PeerId::WAREHOUSE))
+/// What the peers had accepted and not yet heard of by then. A peer that cannot be read has none.
+async fn queues(hub: &Hub, at: &str) -> BTreeMap<PeerId, Vec<Value>> {
+    let args = ["queue", "--at", at];
+    if let Target::Dir(dir) = &hub.target {
+        // A market without a peer has no queues.
+        return by_node(dump(&args, ["--data-dir".into(), dir.into()]).await.unwrap_or_default());
+    }
+    let peers = hub.shown.lasting().addrs.into_iter().filter(|(node, _)| *node != PeerId::WAREHOUSE);
+    let mut queues = BTreeMap::new();
+    for (peer, addr) in peers {
+        let rows = dump(&args, ["--connect".into(), addr.into()]).await.unwrap_or_default();
+        queues.insert(peer, rows.iter().map(queued).collect());
+    }
+    queues
 }
 
 fn by_node(rows: Vec<Value>) -> BTreeMap<PeerId, Vec<Value>> {
     let mut queues: BTreeMap<PeerId, Vec<Value>> = BTreeMap::new();
     for row in rows {
         if let Some(node) = row["node"].as_str().and_then(node_id) {
-            queues.entry(node).or_default().push(json!({
-                "order": row["order"], "stamp": row["stamp"], "kind": row["kind"],
-                "product": row["product"], "quantity": row["asked"],
-            }));
+            queues.entry(node).or_default().push(queued(&row));
         }
     }
     queues
+}
+
+fn queued(row: &Value) -> Value {
+    json!({
+        "order": row["order"], "stamp": row["stamp"], "kind": row["kind"],
+        "product": row["product"], "quantity": row["asked"],
+    })
 }
 
 /// Who had ended by then and had not begun again, as far as `up` saw it.
@@ -103,7 +117,7 @@ fn dead_at(marks: &[Mark], time: u64) -> BTreeSet<PeerId> {
 /// The ledger cannot be read; says why.
 pub(super) async fn marks(hub: &Hub) -> Result<Value, String> {
     let last = PAGE_MARKS_MAX.to_string();
-    let rows = dump(hub, &["ledger", "--kind", KINDS, "--tail", &last]).await?;
+    let rows = of_ledger(hub, &["ledger", "--kind", KINDS, "--tail", &last]).await?;
     let mut marks: Vec<Value> = hub.shown.marks().iter().map(Mark::json).collect();
     marks.extend(rows.iter().filter_map(of_row));
     marks.sort_by_key(|mark| mark["time"].as_u64());
@@ -126,7 +140,7 @@ fn of_row(row: &Value) -> Option<Value> {
 
 /// The first moment of the ledger.
 pub(super) async fn began(hub: &Hub) -> Option<u64> {
-    dump(hub, &["ledger", "--limit", "1"]).await.ok()?.first().and_then(time_of)
+    of_ledger(hub, &["ledger", "--limit", "1"]).await.ok()?.first().and_then(time_of)
 }
 
 fn time_of(row: &Value) -> Option<u64> {
@@ -134,15 +148,23 @@ fn time_of(row: &Value) -> Option<u64> {
     Some(time.duration_since(std::time::UNIX_EPOCH).ok()?.as_micros() as u64)
 }
 
-/// The rows that `bazaar dump` prints of the market.
-async fn dump(hub: &Hub, args: &[&str]) -> Result<Vec<Value>, String> {
-    let program = std::env::current_exe().map_err(|error| error.to_string())?;
-    let market: [OsString; 2] = match &hub.target {
-        Target::Dir(dir) => ["--data-dir".into(), dir.into()],
-        Target::Addr(addr) => ["--connect".into(), addr.into()],
+/// The rows that `bazaar dump` prints of the warehouse's store.
+async fn of_ledger(hub: &Hub, args: &[&str]) -> Result<Vec<Value>, String> {
+    let source: [OsString; 2] = match &hub.target {
+        Target::Dir(dir) => ["--data-dir".into(), dir.join(node_name(PeerId::WAREHOUSE)).into()],
+        Target::Addr(addr) => {
+            let warehouse = hub.shown.lasting().addrs.remove(&PeerId::WAREHOUSE);
+            ["--connect".into(), warehouse.unwrap_or_else(|| addr.clone()).into()]
+        }
     };
+    dump(args, source).await
+}
+
+/// The rows that `bazaar dump` prints.
+async fn dump(args: &[&str], source: [OsString; 2]) -> Result<Vec<Value>, String> {
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let mut command = Command::new(program);
-    command.arg("dump").args(args).args(market).args(["--format", "jsonl", "--quiet"]);
+    command.arg("dump").args(args).args(source).args(["--format", "jsonl", "--quiet"]);
     command.stdin(Stdio::null()).kill_on_drop(true);
     let ended = tokio::time::timeout(PAGE_ACT_MAX, command.output()).await;
     let output = ended.map_err(|_| format!("dump took longer than {PAGE_ACT_MAX:?}"))?;

@@ -52,6 +52,8 @@ struct Inner {
 pub(super) struct Lasting {
     pub(super) cluster: String,
     pub(super) links: Value,
+    /// Where the nodes listen that have answered.
+    pub(super) addrs: BTreeMap<PeerId, String>,
 }
 
 /// See the module's text. Clones are of one thing.

@@ -58,7 +58,8 @@ pub(super) fn snapshot(hub: &Hub, reports: &Reports, seen: &mut Seen) -> Value {
     }
     let cluster = newest.map_or(String::new(), |report| report.cluster.clone());
     let links: Value = links(answered.values()).into();
-    hub.shown.lasts(Lasting { cluster: cluster.clone(), links: links.clone() });
+    let addrs = answered.values().map(|report| (report.peer, report.addr.clone())).collect();
+    hub.shown.lasts(Lasting { cluster: cluster.clone(), links: links.clone(), addrs });
     let stock = newest.map(|newest| stock(answered.get(&PeerId::WAREHOUSE).unwrap_or(newest)));
     json!({
         "time": wall_now().0,

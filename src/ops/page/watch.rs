@@ -1,6 +1,5 @@
 //! Looks at the market while somebody looks at the page, and tells of it.
 
-use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::Arc;
@@ -135,10 +134,9 @@ impl Heard {
         let to = wall_now().0.saturating_sub(PAGE_MESSAGES_EVERY.as_micros() as u64);
         let from = self.since.max(to.saturating_sub(4 * PAGE_MESSAGES_EVERY.as_micros() as u64));
         self.since = to + 1;
-        let addrs: BTreeMap<PeerId, String> =
-            hub.seeds().into_iter().filter_map(|(node, addr)| Some((node?, addr))).collect();
+        let addrs = hub.shown.lasting().addrs.into_iter().collect();
         let wanted = Wanted { after: 0, from, to, order: None };
-        let gathered = gather(addrs.into_iter().collect(), wanted, PAGE_ASK_MAX).await;
+        let gathered = gather(addrs, wanted, PAGE_ASK_MAX).await;
         let each = gathered.events.into_iter();
         let mut events: Vec<(PeerId, Traced)> =
             each.flat_map(|(node, events)| events.into_iter().map(move |it| (node, it))).collect();

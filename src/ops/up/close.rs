@@ -14,6 +14,7 @@ impl Up<'_> {
         let (timeout, elapsed) = (self.global.timeout, self.started.elapsed());
         // On the clock of the closing alone.
         let progress = Progress::new(self.global);
+        self.fleet.resume();
         self.fleet.quiesce(timeout, &progress).await;
         let times = Times { started_at: self.started_at, elapsed };
         let summary =

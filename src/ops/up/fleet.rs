@@ -7,6 +7,8 @@ use std::path::Path;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+
 use super::command::Commands;
 use super::dir::MarketDir;
 use super::plan::Plan;
@@ -256,6 +258,11 @@ impl<'a> Fleet<'a> {
                 end(child, progress);
             }
         }
+    }
+
+    /// Lets those go on that were stopped: a process that stands still does not end.
+    pub(super) fn resume(&self) {
+        self.peers.values().chain([&self.warehouse]).for_each(|child| child.signal(Signal::CONT));
     }
 
     pub(super) fn stop_warehouse(&mut self, progress: &Progress) {

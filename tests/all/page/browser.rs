@@ -2,6 +2,7 @@
 //! where `CI` is set.
 
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
@@ -11,12 +12,11 @@ use fantoccini::key::Key;
 use fantoccini::wd::WebDriverCompatibleCommand;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 use url::{ParseError, Url};
 
 use super::{BUSY, Market, SHOWN, alone, block_on, get, node, page_of};
-use crate::market::kill;
 
 /// The driver, on a port of its own.
 struct Driver {
@@ -27,7 +27,8 @@ struct Driver {
 impl Driver {
     /// None: it is not installed.
     fn start() -> Option<Driver> {
-        let started = Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).spawn();
+        let mut command = Command::new("chromedriver");
+        let started = command.arg("--port=0").process_group(0).stdout(Stdio::piped()).spawn();
         let Ok(mut process) = started else {
             assert!(
                 std::env::var_os("CI").is_none(),
@@ -49,7 +50,8 @@ impl Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        kill(self.process.id(), Signal::TERM);
+        // Its browser is in its group, and would outlive it after a panic.
+        kill_process_group(Pid::from_raw(self.process.id() as i32).unwrap(), Signal::KILL).unwrap();
         self.process.wait().unwrap();
     }
 }

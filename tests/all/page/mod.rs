@@ -7,9 +7,10 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use bazaar::types::Office;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use super::market::{Market, SOON, Up, alone, block_on, until};
+use super::market::{Market, Running, SOON, Up, alone, bazaar, block_on, until};
 
 /// Orders wait for a while.
 const BUSY: [&str; 6] = ["--buyers", "4", "--sellers", "2", "--interval", "5ms"];
@@ -155,6 +156,50 @@ fn no_page_is_served_where_none_is_wanted() {
     market.run(&["up", "--no-page", "--http", "127.0.0.1:0"]).refused(2, "--http");
     market.run(&["page", "--connect", "127.0.0.1:1"]).refused(3, "");
     up.interrupt().expect(0);
+}
+
+#[test]
+fn a_market_that_another_started_is_looked_at_and_left_alone() {
+    let _one = alone();
+    let market = Market::new();
+    let up = market.start(&[&BUSY[..], &["--no-page"]].concat());
+    up.wait_for_pair();
+    let mut command = bazaar(market.cwd());
+    command.args(["page", "--connect", &up.node("peer-2").addr]);
+    let page = Running::start(command);
+    let url = until("the page's address", SOON, || page.stdout().lines().next().map(str::to_owned));
+    let addr = url.strip_prefix("http://").unwrap().strip_suffix('/').unwrap();
+    let state = event(addr, "market");
+    assert_eq!((&state["acts"], state["nodes"].as_array().unwrap().len()), (&json!([]), 9));
+    assert!(!event(addr, "messages").as_array().unwrap().is_empty());
+    let primary = up.holder(Office::Primary).unwrap();
+    up.wait_for_rows(up.ledger_seq() + 50);
+    let past: Value = serde_json::from_str(&get(addr, &format!("/at?time={}", now())).body).unwrap();
+    assert_eq!(node(&past, &primary)["office"], "primary");
+    assert!(past["ledger_seq"].as_u64() > Some(0), "{past}");
+    assert_eq!(post(addr, "", &json!({ "act": "kill", "node": primary })).code, 403);
+    page.signal(Signal::INT);
+    page.wait(SOON).expect(0);
+    up.interrupt().expect(0);
+}
+
+#[test]
+fn what_was_paused_ends_with_the_market() {
+    let _one = alone();
+    let market = Market::new();
+    let up = market.start_telling(&BUSY);
+    up.wait_for_pair();
+    let (addr, token) = page_of(&market, &up);
+    let primary = up.holder(Office::Primary).unwrap();
+    let act = |act: &str| post(&addr, &token, &json!({ "act": act, "node": primary }));
+    assert!(act("pause").body.contains("was stopped"));
+    until("it is seen to stand still", SOON, || {
+        Some(event(&addr, "market")).filter(|state| node(state, &primary)["state"] == "paused")
+    });
+    assert!(act("resume").body.contains("goes on"));
+    assert!(act("pause").body.contains("was stopped"));
+    up.interrupt().expect(0);
+    market.verify();
 }
 
 #[test]
