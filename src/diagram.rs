@@ -32,8 +32,10 @@ const TICK_WIDTH: f64 = 80.0;
 pub enum Point {
     /// Its process began.
     Started,
-    /// Its process ended, or nobody hears of it any more.
+    /// Its process ended.
     Crashed,
+    /// Nobody hears of it any more.
+    Silent,
     /// All that it had written until then is durable.
     Synced,
     /// A peer was told what became of its order.
@@ -54,6 +56,7 @@ impl Point {
         match self {
             Point::Started => "started",
             Point::Crashed => "crashed",
+            Point::Silent => "silent",
             Point::Synced => "synced",
             Point::Told => "told",
             Point::Fault => "fault",
@@ -257,7 +260,7 @@ const STYLE: &str = "<style>\
 line{stroke:#888;stroke-width:.8}line:hover{stroke-width:3}.lane{stroke:#ccc}.time{fill:#888}\
 .trade{stroke:#0072b2}.settle{stroke:#009e73}.link{stroke:#b9b9b9}.control{stroke:#e69f00}.replicate{stroke:#cc79a7}\
 .stock,.watch{stroke:#56b4e9}.call{stroke:#d55e00}.lost,.unsent{stroke-dasharray:2 2}\
-.started{fill:#009e73}.crashed{fill:#d62828}.synced{fill:#bbb}.fence{fill:#000}.office{fill:#cc79a7}.told{fill:#0072b2}\
+.started{fill:#009e73}.crashed{fill:#d62828}.silent{fill:none;stroke:#d62828;stroke-width:2}.synced{fill:#bbb}.fence{fill:#000}.office{fill:#cc79a7}.told{fill:#0072b2}\
 .fault{fill:#d55e00}.broke{fill:#fff;stroke:#d62828}</style>";
 
 const MARKER: &str = "<defs><marker id=\"head\" markerWidth=\"6\" markerHeight=\"6\" refX=\"5\" refY=\"3\" orient=\"auto\">\

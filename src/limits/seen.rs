@@ -32,6 +32,10 @@ pub(crate) const TRACE_LOOK_BACK: Duration = Duration::from_secs(10);
 pub(crate) const REPORT_QUEUE_MAX: usize = 32;
 /// A look at the page is over after this, and begins anew.
 pub(crate) const PAGE_CONNECTION_MAX: Duration = Duration::from_secs(12 * 3_600);
+/// Connections to the page at once; others wait in the system's queue.
+pub(crate) const PAGE_CONNECTIONS_MAX: usize = 64;
+/// Who may look at the page at once: the rest of the connections is for what they ask.
+pub(crate) const PAGE_VIEWERS_MAX: usize = 32;
 /// How often who looks at the page is told how the market is,
 pub(crate) const PAGE_LOOK_EVERY: Duration = Duration::from_millis(500);
 /// and what was sent in it.
@@ -54,3 +58,9 @@ pub(crate) const PAGE_ACT_MAX: Duration = Duration::from_secs(60);
 pub(crate) const PAGE_MARKS_MAX: usize = 2_000;
 /// The longest time that the page draws at once.
 pub(crate) const PAGE_DRAWN_MAX: Duration = Duration::from_secs(60);
+/// Processes that read the past for the page, at once.
+pub(crate) const PAGE_DUMPS_MAX: usize = 4;
+/// How long is waited for the ledger's first row before the page is told without it.
+pub(crate) const PAGE_BEGAN_MAX: Duration = Duration::from_secs(2);
+/// A check of all stores that takes longer is given up.
+pub(crate) const PAGE_CHECK_MAX: Duration = Duration::from_secs(600);

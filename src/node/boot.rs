@@ -21,7 +21,7 @@ use super::notify::Notify;
 use super::opening::said_while_it_lasts;
 use super::tracing::Tracing;
 use crate::journal::{self, Birth, Journal, OpenError, Reader, Recovered, Sealing, exit_on_failure};
-use crate::limits::{CALL_DEADLINE, CLOSE_MAX, EVENTS_MAX, HTTP_CONNECTION_MAX, INBOX_MAX};
+use crate::limits::{CALL_DEADLINE, CLOSE_MAX, EVENTS_MAX, INBOX_MAX};
 use crate::model::clock::Clock;
 use crate::model::fold::Fold;
 use crate::model::market::Market;
@@ -406,7 +406,7 @@ fn serve_web<F: Fold>(
     tracing::info!("{}", http::said(listener.local_addr()?));
     let (stats, dir) = (Box::new(journal.watch_stats()), settings.data_dir.clone());
     let source = http::Source { node, counts: Arc::clone(&counts), stats, dir };
-    wire.spawn(http::serve(listener, http::router(source), HTTP_CONNECTION_MAX, closed.stopped()));
+    wire.spawn(http::serve(listener, http::router(source), http::Room::NODE, closed.stopped()));
     Ok(Meter::new(counts))
 }
 

@@ -27,7 +27,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::meter::Counts;
 use crate::journal::Stats;
-use crate::limits::{ACCEPT_REST, CALL_DEADLINE, HTTP_CONNECTIONS_MAX, HTTP_HEAD_MAX};
+use crate::limits::{ACCEPT_REST, CALL_DEADLINE, HTTP_CONNECTION_MAX, HTTP_CONNECTIONS_MAX, HTTP_HEAD_MAX};
 use crate::model::call::{Answer, Ask};
 use crate::model::report::Report;
 use crate::wire::arrival::Arrival;
@@ -110,14 +110,28 @@ pub(crate) fn router(source: Source) -> Router {
         .with_state(Arc::new(source))
 }
 
-/// Serves until `closed` resolves. A connection is over after `connection_max`.
+/// What connections may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    /// How many there are at once.
+    pub(crate) connections: usize,
+    /// After which time one is over.
+    pub(crate) lasts: Duration,
+}
+
+impl Room {
+    /// A node's.
+    pub(crate) const NODE: Room = Room { connections: HTTP_CONNECTIONS_MAX, lasts: HTTP_CONNECTION_MAX };
+}
+
+/// Serves until `closed` resolves.
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
-    connection_max: Duration,
+    room: Room,
     closed: impl Future<Output = ()>,
 ) {
-    let places = Arc::new(Semaphore::new(HTTP_CONNECTIONS_MAX));
+    let places = Arc::new(Semaphore::new(room.connections));
     let serving = async {
         loop {
             // Who comes while all places are taken waits in the system's queue.
@@ -131,7 +145,7 @@ pub(crate) async fn serve(
                         builder.http1().timer(TokioTimer::new()).header_read_timeout(HTTP_HEAD_MAX);
                         let connection = builder.serve_connection(TokioIo::new(stream), service);
                         // A caller that breaks off, or takes too long, is served when it comes again.
-                        let _ = tokio::time::timeout(connection_max, connection).await;
+                        let _ = tokio::time::timeout(room.lasts, connection).await;
                     });
                 }
                 Err(error) => {

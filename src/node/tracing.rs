@@ -57,6 +57,9 @@ struct Range {
     to: u64,
 }
 
+/// No order is the warehouse's: a range of its numbers stands for all orders.
+const ANYBODY: PeerId = PeerId::WAREHOUSE;
+
 /// Collects the orders of a message. More than [`TRACE_RANGES_MAX`] ranges are drawn together: they have the orders, and
 /// perhaps others.
 #[derive(Debug, Default)]
@@ -65,12 +68,16 @@ struct Ranges(Vec<Range>);
 impl Ranges {
     fn see(&mut self, OrderId { peer, number }: OrderId) {
         let of_peer = |range: &&mut Range| range.peer == peer;
-        if let Some(range) = self.0.iter_mut().filter(of_peer).find(|it| it.to + 1 == number.0) {
+        if let Some(range) =
+            self.0.iter_mut().filter(of_peer).find(|it| Some(it.to) == number.0.checked_sub(1))
+        {
             range.to = number.0;
         } else if self.0.len() < TRACE_RANGES_MAX {
             self.0.push(Range { peer, from: number.0, to: number.0 });
         } else if let Some(range) = self.0.iter_mut().find(of_peer) {
             (range.from, range.to) = (range.from.min(number.0), range.to.max(number.0));
+        } else {
+            self.0[0] = Range { peer: ANYBODY, from: 0, to: u64::MAX };
         }
     }
 }
@@ -207,7 +214,8 @@ impl Event {
     }
 
     fn has(&self, OrderId { peer, number }: OrderId) -> bool {
-        self.orders.iter().any(|range| range.peer == peer && (range.from..=range.to).contains(&number.0))
+        let of_peer = |range: &&Range| range.peer == peer || range.peer == ANYBODY;
+        self.orders.iter().filter(of_peer).any(|range| (range.from..=range.to).contains(&number.0))
     }
 }
 
@@ -333,6 +341,8 @@ mod tests {
         (0..100).for_each(|k| ranges.see(OrderId { peer: PeerId(4), number: Number(3 * k) }));
         assert_eq!(ranges.0.len(), TRACE_RANGES_MAX);
         assert!(ranges.0.iter().any(|range| (range.from..=range.to).contains(&297)));
+        ranges.see(OrderId { peer: PeerId(5), number: Number(u64::MAX) });
+        assert!(ranges.0.iter().any(|range| range.peer == ANYBODY));
     }
 
     #[test]

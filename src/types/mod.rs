@@ -337,7 +337,9 @@ pub struct WallMicros(pub u64);
 
 impl fmt::Display for WallMicros {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let at = std::time::UNIX_EPOCH + std::time::Duration::from_micros(self.0);
+        // Years have four digits.
+        const LAST: u64 = 253_402_300_799_999_999;
+        let at = std::time::UNIX_EPOCH + std::time::Duration::from_micros(self.0.min(LAST));
         f.pad(&humantime::format_rfc3339_micros(at).to_string())
     }
 }

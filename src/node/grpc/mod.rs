@@ -118,8 +118,10 @@ impl Grpc {
     }
 
     fn send(&mut self, conn: ConnId, message: Message) {
-        self.note_said(conn, &message);
         // Nobody hears what is said on a stream that was cut or is gone: its other end asks again.
+        if self.conns.contains_key(&conn) {
+            self.note_said(conn, &message);
+        }
         if let Some(conn) = self.conns.get(&conn) {
             conn.outbox.send(message);
         }

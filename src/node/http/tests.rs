@@ -4,7 +4,6 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::*;
-use crate::limits::HTTP_CONNECTION_MAX;
 
 /// A node that gives these accounts of its health, one after the other, and then is gone.
 async fn served(accounts: &'static [&'static str]) -> SocketAddr {
@@ -25,7 +24,7 @@ async fn served(accounts: &'static [&'static str]) -> SocketAddr {
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
-    tokio::spawn(serve(listener, router(source), HTTP_CONNECTION_MAX, std::future::pending()));
+    tokio::spawn(serve(listener, router(source), Room::NODE, std::future::pending()));
     addr
 }
 

@@ -9,7 +9,7 @@ use crate::model::catalogue::Catalogue;
 use crate::model::market::{Account, Market, Shelf};
 use crate::model::row::Place;
 use crate::model::session::Session;
-use crate::ops::output::{Column, Failure, Row, Show, exit};
+use crate::ops::output::{Column, Failure, Row, Show, exit, note};
 use crate::types::{Number, Office, PeerId, Seq, WallMicros};
 
 const fn text(key: &'static str) -> Column {
@@ -196,6 +196,12 @@ fn state(
         folded.state.accepted.values().for_each(|it| waiting.accept(it.term, it.order));
         return Ok((catalogue.clone(), queue(&waiting, &catalogue)));
     }
+    if until_time(dump).is_some() && source.pruned_to() > Seq(0) {
+        let (name, pruned) = (source.meta().name(), source.pruned_to());
+        note(format_args!(
+            "{name} keeps its rows from {pruned} on: what it had accepted before is not shown"
+        ));
+    }
     let fold = fold_journal(dump, source)?;
     let rows = match view {
         View::Queue => queue(&fold.queue, &catalogue),
@@ -315,11 +321,20 @@ fn fold_log<R: Logged>(
     mut apply: impl FnMut(&Place, R, &mut Alarms),
 ) -> Result<(), Failure> {
     let (until, until_time, mut alarms) = (until(dump), until_time(dump), Alarms::new(0));
-    let take = |place: &Place, record| match until_time {
-        Some(time) if place.time > time => {}
-        _ => apply(place, record, &mut alarms),
+    // Clocks may jump: with the first later row the past is over.
+    let (mut over, mut first) = (false, None);
+    let take = |place: &Place, record| {
+        over |= until_time.is_some_and(|time| place.time > time);
+        first.get_or_insert(place.seq);
+        if !over {
+            apply(place, record, &mut alarms);
+        }
     };
     let last = dump.findings.readable(source, until, take)?;
+    if let (true, Some(first)) = (source.meta().is_ledger(), first.filter(|first| *first > Seq(1))) {
+        let what = format!("the ledger's rows before {first} are in archives, and this state needs them");
+        return Err(Failure::new(exit::USAGE, what).hint("name them with --archive FILE"));
+    }
     dump.findings.broken_by(&alarms);
     if last <= until {
         dump.findings.ended(source.meta(), last);

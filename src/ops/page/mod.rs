@@ -27,7 +27,7 @@ use super::market;
 use super::output::{Failure, exit, note, print_line};
 use super::runtime::runtime_with_thread;
 use crate::cli::{Global, PageArgs};
-use crate::limits::{PAGE_CONNECTION_MAX, PAGE_NEWS_MAX};
+use crate::limits::{PAGE_CONNECTION_MAX, PAGE_CONNECTIONS_MAX, PAGE_NEWS_MAX};
 use crate::model::report::Report;
 use crate::node::http;
 use crate::types::PeerId;
@@ -119,7 +119,8 @@ pub(crate) async fn serve(
     let hub = Arc::new(Hub { target, shown, news, acts, token: token.clone(), timeout });
     watch::begin(&hub);
     let router = serve::router(hub);
-    tokio::spawn(http::serve(listener, router, PAGE_CONNECTION_MAX, std::future::pending()));
+    let room = http::Room { connections: PAGE_CONNECTIONS_MAX, lasts: PAGE_CONNECTION_MAX };
+    tokio::spawn(http::serve(listener, router, room, std::future::pending()));
     Ok(Served { addr, token })
 }
 

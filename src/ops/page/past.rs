@@ -6,10 +6,11 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 use tokio::process::Command;
+use tokio::sync::Semaphore;
 
 use super::shown::Lasting;
 use super::{Hub, Mark, Target};
-use crate::limits::{PAGE_ACT_MAX, PAGE_MARKS_MAX, REPORT_QUEUE_MAX};
+use crate::limits::{PAGE_ACT_MAX, PAGE_DUMPS_MAX, PAGE_MARKS_MAX, REPORT_QUEUE_MAX};
 use crate::ops::market::node_id;
 use crate::types::{PeerId, WallMicros, node_name};
 
@@ -31,18 +32,18 @@ pub(super) async fn state(hub: &Hub, time: WallMicros) -> Result<Value, String> 
         queues(hub, &at)
     );
     let (stock, offices, row) = (stock?, offices?, row?);
-    let Lasting { cluster, links, .. } = hub.shown.lasting();
+    let Lasting { cluster, links, addrs, roles } = hub.shown.lasting();
     let held: Vec<&Value> = offices.iter().filter(|row| row["office"].is_string()).collect();
     let lives = hub.shown.lives();
     let dead = dead_at(&hub.shown.marks(), time.0);
-    let known = queues.keys().copied().chain(lives.keys().copied()).chain([PeerId::WAREHOUSE]);
-    let nodes = known.collect::<BTreeSet<PeerId>>().into_iter().map(|node| {
+    let known = queues.keys().copied().chain(lives.keys().copied()).chain(addrs.keys().copied());
+    let nodes = known.chain([PeerId::WAREHOUSE]).collect::<BTreeSet<PeerId>>().into_iter().map(|node| {
         let office = held.iter().find(|row| row["trader"].as_u64() == Some(node.0.into()));
         let queue = if office.is_some() { queues.get(&node).cloned().unwrap_or_default() } else { Vec::new() };
         json!({
             "node": node_name(node),
-            "role": lives.get(&node).map_or("", |life| &life.role),
-            "addr": lives.get(&node).map_or("", |life| &life.addr),
+            "role": roles.get(&node).or(lives.get(&node).map(|life| &life.role)),
+            "addr": addrs.get(&node).or(lives.get(&node).map(|life| &life.addr)),
             "pid": null,
             "state": if dead.contains(&node) { "dead" } else { "alive" },
             "office": office.map(|row| &row["office"]), "term": office.map(|row| &row["term"]),
@@ -162,6 +163,9 @@ async fn of_ledger(hub: &Hub, args: &[&str]) -> Result<Vec<Value>, String> {
 
 /// The rows that `bazaar dump` prints.
 async fn dump(args: &[&str], source: [OsString; 2]) -> Result<Vec<Value>, String> {
+    static PLACES: Semaphore = Semaphore::const_new(PAGE_DUMPS_MAX);
+    let place = tokio::time::timeout(PAGE_ACT_MAX, PLACES.acquire()).await;
+    let _place = place.map_err(|_| "others ask for the past, too: try again".to_owned())?;
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let mut command = Command::new(program);
     command.arg("dump").args(args).args(source).args(["--format", "jsonl", "--quiet"]);
@@ -170,7 +174,8 @@ async fn dump(args: &[&str], source: [OsString; 2]) -> Result<Vec<Value>, String
     let output = ended.map_err(|_| format!("dump took longer than {PAGE_ACT_MAX:?}"))?;
     let output = output.map_err(|error| error.to_string())?;
     if !output.status.success() {
-        return Err(String::from_utf8_lossy(&output.stderr).trim_end().to_owned());
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("bazaar dump {}: {}: {}", args.join(" "), output.status, said.trim_end()));
     }
     let lines = String::from_utf8_lossy(&output.stdout);
     Ok(lines.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())

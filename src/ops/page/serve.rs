@@ -11,7 +11,7 @@
 //! | `/metrics`, `/healthz`, `/readyz` | of the process that serves the page |
 //!
 //! A request that names a host which is no address comes from a page elsewhere that took this address for its own name, and
-//! is refused.
+//! is refused. Metrics and health are for probes, which may name any.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -30,9 +30,10 @@ use serde_json::json;
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::BroadcastStream;
 
-use super::{Hub, act, past};
+use super::{Hub, Mark, act, past};
 use crate::cli::order_id;
-use crate::limits::{PAGE_BODY_MAX, PAGE_DRAWN_MAX};
+use crate::diagram::Point;
+use crate::limits::{PAGE_BODY_MAX, PAGE_DRAWN_MAX, PAGE_VIEWERS_MAX};
 use crate::model::traced::Wanted;
 use crate::node::meter::process_text;
 use crate::node::wall_now;
@@ -54,12 +55,12 @@ pub(super) fn router(hub: Arc<Hub>) -> Router {
         .route("/marks", get(marks))
         .route("/diagram.svg", get(diagram))
         .route("/act", post(acted))
+        .route_layer(middleware::from_fn(asked_by_address))
         .route("/metrics", get(metrics))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(async || "ok\n"))
         .fallback(elsewhere)
         .layer(DefaultBodyLimit::max(PAGE_BODY_MAX))
-        .layer(middleware::from_fn(asked_by_address))
         .with_state(hub)
 }
 
@@ -119,6 +120,10 @@ async fn document() -> Response {
 }
 
 async fn events(State(hub): Shared) -> Response {
+    if hub.news.receiver_count() >= PAGE_VIEWERS_MAX {
+        let what = format!("{PAGE_VIEWERS_MAX} look at this page already: close one");
+        return refused(StatusCode::SERVICE_UNAVAILABLE, what);
+    }
     let news = BroadcastStream::new(hub.news.subscribe());
     // Who does not keep up misses news, and gets the next.
     let events = news.filter_map(Result::ok).map(|news| {
@@ -165,7 +170,10 @@ async fn diagram(State(hub): Shared, Query(drawn): Query<Drawn>) -> Response {
     let to = drawn.to.unwrap_or_else(|| wall_now().0);
     let longest = if order.is_some() { u64::MAX } else { PAGE_DRAWN_MAX.as_micros() as u64 };
     let from = drawn.from.unwrap_or_default().max(to.saturating_sub(longest));
-    let svg = trace::svg(hub.seeds(), Wanted { after: 0, from, to, order }, hub.timeout).await;
+    let ended =
+        |mark: Mark| (mark.kind == "crashed").then_some((mark.node, mark.time, Point::Crashed, mark.text));
+    let known = hub.shown.marks().into_iter().filter_map(ended).collect();
+    let svg = trace::svg(hub.seeds(), Wanted { after: 0, from, to, order }, known, hub.timeout).await;
     match svg {
         Ok(svg) => ([(header::CONTENT_TYPE, "image/svg+xml")], svg).into_response(),
         Err(why) => refused(StatusCode::NOT_FOUND, why),

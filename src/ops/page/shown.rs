@@ -52,8 +52,10 @@ struct Inner {
 pub(super) struct Lasting {
     pub(super) cluster: String,
     pub(super) links: Value,
-    /// Where the nodes listen that have answered.
+    /// Where the nodes listen that have answered,
     pub(super) addrs: BTreeMap<PeerId, String>,
+    /// and their roles.
+    pub(super) roles: BTreeMap<PeerId, String>,
 }
 
 /// See the module's text. Clones are of one thing.

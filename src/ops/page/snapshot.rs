@@ -59,13 +59,14 @@ pub(super) fn snapshot(hub: &Hub, reports: &Reports, seen: &mut Seen) -> Value {
     let cluster = newest.map_or(String::new(), |report| report.cluster.clone());
     let links: Value = links(answered.values()).into();
     let addrs = answered.values().map(|report| (report.peer, report.addr.clone())).collect();
-    hub.shown.lasts(Lasting { cluster: cluster.clone(), links: links.clone(), addrs });
+    let roles = answered.values().map(|report| (report.peer, report.role.clone())).collect();
+    hub.shown.lasts(Lasting { cluster: cluster.clone(), links: links.clone(), addrs, roles });
     let stock = newest.map(|newest| stock(answered.get(&PeerId::WAREHOUSE).unwrap_or(newest)));
     json!({
         "time": wall_now().0,
         "cluster": cluster,
         "consistency": newest.map_or("", |report| &report.consistency),
-        "began": seen.began,
+        "began": if seen.began == 0 { wall_now().0 } else { seen.began },
         "acts": if hub.acts.is_some() { &ACTS[..] } else { &[] },
         "nodes": nodes.into_values().collect::<Vec<_>>(),
         "links": links,

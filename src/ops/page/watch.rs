@@ -1,17 +1,18 @@
 //! Looks at the market while somebody looks at the page, and tells of it.
 
 use std::ffi::OsStr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::snapshot::{Seen, snapshot};
 use super::{Hub, Target, past};
 use crate::limits::{
-    PAGE_ASK_MAX, PAGE_CHECK_EVERY, PAGE_LOOK_EVERY, PAGE_MESSAGES_EVERY, PAGE_MESSAGES_MAX,
+    PAGE_ASK_MAX, PAGE_BEGAN_MAX, PAGE_CHECK_EVERY, PAGE_CHECK_MAX, PAGE_LOOK_EVERY, PAGE_MESSAGES_EVERY,
+    PAGE_MESSAGES_MAX,
 };
 use crate::model::traced::{Traced, Wanted};
 use crate::node::wall_now;
@@ -47,39 +48,63 @@ impl Hub {
 async fn look(hub: Arc<Hub>) {
     let mut ticks = interval(PAGE_LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut seen = Seen::default();
-    let (sender, mut checks) = tokio::sync::mpsc::channel(1);
-    let mut checked: Option<Instant> = None;
+    let (mut seen, mut checks) = (Seen::default(), Checks::default());
     loop {
         ticks.tick().await;
         if !hub.is_seen() {
             continue;
         }
-        if checked.is_none_or(|at| at.elapsed() >= PAGE_CHECK_EVERY) {
-            checked = Some(Instant::now());
-            let (target, sender) = (hub.target.clone(), sender.clone());
-            tokio::task::spawn_blocking(move || {
-                // Full: an earlier check has not been taken in yet.
-                let _ = sender.try_send((wall_now().0, check(&target)));
-            });
-        }
-        while let Ok((time, verified)) = checks.try_recv() {
-            seen.verdict = Some(verdict(time, &verified));
+        if let Some(verdict) = checks.next(&hub.target).await {
+            seen.verdict = Some(verdict);
         }
         if seen.began == 0 {
-            seen.began = past::began(&hub).await.unwrap_or_else(|| wall_now().0);
+            let began = tokio::time::timeout(PAGE_BEGAN_MAX, past::began(&hub)).await;
+            // A warehouse that does not answer is asked again.
+            seen.began = began.ok().flatten().unwrap_or_default();
         }
         let reports = hub.reports(PAGE_ASK_MAX).await;
         hub.tell("market", &snapshot(&hub, &reports, &mut seen));
     }
 }
 
-/// All stores, by a process of its own.
-fn check(target: &Target) -> Verified {
-    match target {
-        Target::Dir(dir) => child::once(&[OsStr::new("--data-dir"), Path::new(dir).as_os_str()], None),
-        Target::Addr(addr) => child::once(&[OsStr::new("--connect"), OsStr::new(addr)], None),
+/// Checks of all stores, one after the other.
+#[derive(Default)]
+struct Checks {
+    began: Option<Instant>,
+    running: Option<JoinHandle<Value>>,
+}
+
+impl Checks {
+    /// Begins one if it is time for it; the verdict of one that has ended.
+    async fn next(&mut self, target: &Target) -> Option<Value> {
+        let due = self.began.is_none_or(|at| at.elapsed() >= PAGE_CHECK_EVERY);
+        if self.running.is_none() && due {
+            self.began = Some(Instant::now());
+            self.running = Some(tokio::spawn(check(target.clone())));
+        }
+        let ended = self.running.take_if(|running| running.is_finished())?;
+        ended.await.ok()
     }
+}
+
+/// All stores, by a process of its own, which ends with this one.
+async fn check(target: Target) -> Value {
+    let market: [&OsStr; 2] = match &target {
+        Target::Dir(dir) => [OsStr::new("--data-dir"), dir.as_os_str()],
+        Target::Addr(addr) => [OsStr::new("--connect"), OsStr::new(addr)],
+    };
+    let verified = match child::command(&market, None) {
+        Ok(command) => {
+            let mut command = tokio::process::Command::from(command);
+            let output = command.kill_on_drop(true).output();
+            match tokio::time::timeout(PAGE_CHECK_MAX, output).await {
+                Ok(output) => child::ended(output),
+                Err(_) => child::undetermined(format!("verify took longer than {PAGE_CHECK_MAX:?}")),
+            }
+        }
+        Err(error) => child::undetermined(error.to_string()),
+    };
+    verdict(wall_now().0, &verified)
 }
 
 fn verdict(time: u64, verified: &Verified) -> Value {

@@ -20,6 +20,7 @@ use super::market::{self, Reports};
 use super::output::{Failure, exit, note};
 use super::runtime::runtime;
 use crate::cli::{Global, TraceArgs};
+use crate::diagram::Point;
 use crate::limits::TRACE_LOOK_BACK;
 use crate::model::traced::{Deed, Traced, Wanted};
 use crate::node::wall_now;
@@ -57,8 +58,8 @@ pub fn run(args: &TraceArgs, global: &Global) -> Result<u8, Failure> {
         return Err(nothing(args, &gathered));
     }
     let title = title(wanted);
-    let (begin, crashed) = (begin(&gathered, wanted), crashed(&reports, &gathered));
-    let diagram = draw(gathered.events, &crashed);
+    let (begin, ends) = (begin(&gathered, wanted), ends(&reports, &gathered));
+    let diagram = draw(gathered.events, ends);
     write(args.out.as_deref(), &diagram.svg(&title, begin))?;
     if !global.quiet && args.out.is_some() {
         let (arrows, points) = diagram.things();
@@ -82,13 +83,14 @@ fn title(Wanted { from, to, order, .. }: Wanted) -> String {
     }
 }
 
-/// The diagram of the market in which these nodes are.
+/// The diagram of the market in which these nodes are. Ends of nodes that are known already are drawn, too.
 ///
 /// # Errors
 /// There is nothing to draw; says why.
 pub(crate) async fn svg(
     seeds: Vec<(Option<PeerId>, String)>,
     wanted: Wanted,
+    known: Vec<End>,
     timeout: Duration,
 ) -> Result<String, String> {
     let reports = market::reports(seeds, timeout).await;
@@ -97,8 +99,10 @@ pub(crate) async fn svg(
     if gathered.events.values().all(Vec::is_empty) {
         return Err("no node remembers anything of that".to_owned());
     }
-    let (begin, crashed) = (begin(&gathered, wanted), crashed(&reports, &gathered));
-    Ok(draw(gathered.events, &crashed).svg(&title(wanted), begin))
+    let (begin, ends) = (begin(&gathered, wanted), ends(&reports, &gathered));
+    let guessed = ends.into_iter().filter(|(node, ..)| !known.iter().any(|(it, ..)| it == node));
+    let ends = known.iter().cloned().chain(guessed).filter(|(_, at, ..)| (begin..=wanted.to).contains(at));
+    Ok(draw(gathered.events, ends.collect()).svg(&title(wanted), begin))
 }
 
 /// Asks each node for what it remembers, all at once.
@@ -129,13 +133,18 @@ fn begin(gathered: &Gathered, wanted: Wanted) -> u64 {
     first.unwrap_or(wanted.from)
 }
 
-/// Nodes that do not answer have ended when the last stream to them broke off.
-fn crashed(reports: &Reports, gathered: &Gathered) -> Vec<(PeerId, u64, String)> {
+/// An end of a node, as a point.
+pub(crate) type End = (PeerId, u64, Point, String);
+
+/// Nodes that do not answer: nobody heard of them after the last stream to them broke off. Where nobody listens any more the
+/// process is gone; one that listens and is silent may be stopped.
+fn ends(reports: &Reports, gathered: &Gathered) -> Vec<End> {
     let broke = |node: PeerId| {
         let all = gathered.events.values().flatten();
         all.filter(|it| it.deed == Deed::Broke && it.other == Some(node)).map(|it| it.time).max()
     };
-    let gone = |(node, why): (&PeerId, &String)| Some((*node, broke(*node)?, why.clone()));
+    let kind = |why: &str| if why.contains("refused") { Point::Crashed } else { Point::Silent };
+    let gone = |(node, why): (&PeerId, &String)| Some((*node, broke(*node)?, kind(why), why.clone()));
     reports.silent.iter().filter_map(gone).collect()
 }
 

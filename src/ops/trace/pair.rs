@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::End;
 use crate::diagram::{Arrow, Diagram, Point};
 use crate::model::traced::{Deed, Traced};
 use crate::types::{PeerId, node_name};
@@ -105,8 +106,8 @@ fn text(event: &Traced) -> String {
     }
 }
 
-/// Draws the events of several nodes. Those of nodes that were asked for ended nodes' ends are in `crashed`.
-pub(crate) fn draw(by_node: BTreeMap<PeerId, Vec<Traced>>, crashed: &[(PeerId, u64, String)]) -> Diagram {
+/// Draws the events of several nodes, and the ends of some.
+pub(crate) fn draw(by_node: BTreeMap<PeerId, Vec<Traced>>, ends: Vec<End>) -> Diagram {
     let each = by_node.into_iter().flat_map(|(node, events)| events.into_iter().map(move |it| (node, it)));
     let mut events: Vec<(PeerId, Traced)> = each.collect();
     events.sort_by_key(|(node, it)| (it.time, it.came(), *node, it.number));
@@ -122,8 +123,8 @@ pub(crate) fn draw(by_node: BTreeMap<PeerId, Vec<Traced>>, crashed: &[(PeerId, u
     for arrow in pairing.rest() {
         diagram.arrow(|| arrow);
     }
-    for (node, at, why) in crashed {
-        diagram.point(*node, *at, Point::Crashed, || why.clone());
+    for (node, at, kind, why) in ends {
+        diagram.point(node, at, kind, || why);
     }
     diagram
 }
@@ -182,7 +183,7 @@ mod tests {
             (PeerId(0), vec![came, event(8, Deed::Fence, None, 0, "term 1 of peer 6 is over")]),
             (PeerId(6), vec![sent]),
         ]);
-        let diagram = draw(by_node, &[(PeerId(6), 7, "it does not answer".to_owned())]);
+        let diagram = draw(by_node, vec![(PeerId(6), 7, Point::Crashed, "killed".to_owned())]);
         assert_eq!(diagram.things(), (1, 2));
         assert!(diagram.svg("t", 0).contains("peer-6 crashed"));
     }

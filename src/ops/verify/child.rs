@@ -1,8 +1,9 @@
 //! `bazaar verify` of all stores, in a process of its own: its memory is given back, and a market goes on meanwhile.
 
 use std::ffi::OsStr;
+use std::io;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::Instant;
 
 use serde_json::{Value, json};
@@ -75,20 +76,34 @@ pub(crate) fn verify(market: &Path, resume: Option<&Path>, at_s: f64) -> Verifie
     }
 }
 
-/// The same of a market that is named by these flags, and once: what could not be told is said so.
-pub(crate) fn once(market: &[&OsStr], resume: Option<&Path>) -> Verified {
-    let undetermined =
-        |why: String| Verified { exit: exit::UNDETERMINED, examples: vec![why], ..Verified::default() };
-    let program = match std::env::current_exe() {
-        Ok(program) => program,
-        Err(error) => return undetermined(error.to_string()),
-    };
-    let mut command = Command::new(program);
+fn once(market: &[&OsStr], resume: Option<&Path>) -> Verified {
+    match command(market, resume) {
+        Ok(mut command) => ended(command.output()),
+        Err(error) => undetermined(error.to_string()),
+    }
+}
+
+/// Nothing could be told; says why.
+pub(crate) fn undetermined(why: String) -> Verified {
+    Verified { exit: exit::UNDETERMINED, examples: vec![why], ..Verified::default() }
+}
+
+/// The process that checks the market which these flags name.
+///
+/// # Errors
+/// This program is not found.
+pub(crate) fn command(market: &[&OsStr], resume: Option<&Path>) -> io::Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
     command.arg("verify").args(market).arg("--json").stdin(Stdio::null());
     if let Some(file) = resume {
         command.arg("--resume").arg(file);
     }
-    match command.output() {
+    Ok(command)
+}
+
+/// What a process came to.
+pub(crate) fn ended(output: io::Result<Output>) -> Verified {
+    match output {
         Ok(done) => {
             let code = done.status.code().and_then(|code| u8::try_from(code).ok());
             of(code.unwrap_or(exit::FAILURE), &done.stdout, &done.stderr)

@@ -29,7 +29,9 @@ impl TryFrom<proto::TraceEvent> for Traced {
 impl From<Wanted> for proto::TraceRequest {
     fn from(it: Wanted) -> Self {
         let (peer, number) = it.order.map_or((0, 0), |order| (order.peer.0, order.number.0));
-        proto::TraceRequest { after: it.after, from: it.from, to: it.to, peer, number }
+        // 0 is no end; of the first microsecond of 1970 nobody remembers anything.
+        let to = if it.to == u64::MAX { 0 } else { it.to.max(1) };
+        proto::TraceRequest { after: it.after, from: it.from, to, peer, number }
     }
 }
 
