@@ -71,8 +71,10 @@ impl WebDriverCompatibleCommand for Console {
 }
 
 async fn browser(driver: &Driver) -> Client {
-    let options =
-        json!({ "args": ["--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1400,1000"] });
+    // A container's /dev/shm is too small for a browser.
+    let room = "--disable-dev-shm-usage";
+    let args = ["--headless=new", "--no-sandbox", "--disable-gpu", room, "--window-size=1400,1000"];
+    let options = json!({ "args": args });
     let capabilities = json!({ "goog:chromeOptions": options, "goog:loggingPrefs": { "browser": "ALL" } });
     let Value::Object(capabilities) = capabilities else { unreachable!() };
     ClientBuilder::new(HttpConnector::new()).capabilities(capabilities).connect(&driver.addr).await.unwrap()
