@@ -42,6 +42,8 @@ pub(crate) const PAGE_LOOK_EVERY: Duration = Duration::from_millis(500);
 pub(crate) const PAGE_MESSAGES_EVERY: Duration = Duration::from_millis(250);
 /// Messages of which it is told at once: a sample of more.
 pub(crate) const PAGE_MESSAGES_MAX: usize = 60;
+/// A message that does not come within this is not awaited by the page any longer.
+pub(crate) const PAGE_UNDER_WAY_MAX: Duration = Duration::from_secs(10);
 /// A node that does not answer the page within this is silent.
 pub(crate) const PAGE_ASK_MAX: Duration = Duration::from_millis(400);
 /// How often memory and disk are looked at.

@@ -31,7 +31,7 @@ pub(super) async fn state(hub: &Hub, time: WallMicros) -> Result<Value, String> 
         of_ledger(hub, &last_row),
         queues(hub, &at)
     );
-    let (stock, offices, row) = (stock?, offices?, row?);
+    let (stock, offices, row, queues) = (stock?, offices?, row?, queues?);
     let Lasting { cluster, links, addrs, roles } = hub.shown.lasting();
     let held: Vec<&Value> = offices.iter().filter(|row| row["office"].is_string()).collect();
     let lives = hub.shown.lives();
@@ -66,20 +66,19 @@ pub(super) async fn state(hub: &Hub, time: WallMicros) -> Result<Value, String> 
     }))
 }
 
-/// What the peers had accepted and not yet heard of by then. A peer that cannot be read has none.
-async fn queues(hub: &Hub, at: &str) -> BTreeMap<PeerId, Vec<Value>> {
+/// What the peers had accepted and not yet heard of by then.
+async fn queues(hub: &Hub, at: &str) -> Result<BTreeMap<PeerId, Vec<Value>>, String> {
     let args = ["queue", "--at", at];
     if let Target::Dir(dir) = &hub.target {
-        // A market without a peer has no queues.
-        return by_node(dump(&args, ["--data-dir".into(), dir.into()]).await.unwrap_or_default());
+        return Ok(by_node(dump(&args, ["--data-dir".into(), dir.into()]).await?));
     }
     let peers = hub.shown.lasting().addrs.into_iter().filter(|(node, _)| *node != PeerId::WAREHOUSE);
     let mut queues = BTreeMap::new();
     for (peer, addr) in peers {
-        let rows = dump(&args, ["--connect".into(), addr.into()]).await.unwrap_or_default();
+        let rows = dump(&args, ["--connect".into(), addr.into()]).await?;
         queues.insert(peer, rows.iter().map(queued).collect());
     }
-    queues
+    Ok(queues)
 }
 
 fn by_node(rows: Vec<Value>) -> BTreeMap<PeerId, Vec<Value>> {

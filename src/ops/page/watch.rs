@@ -12,7 +12,7 @@ use super::snapshot::{Seen, snapshot};
 use super::{Hub, Target, past};
 use crate::limits::{
     PAGE_ASK_MAX, PAGE_BEGAN_MAX, PAGE_CHECK_EVERY, PAGE_CHECK_MAX, PAGE_LOOK_EVERY, PAGE_MESSAGES_EVERY,
-    PAGE_MESSAGES_MAX,
+    PAGE_MESSAGES_MAX, PAGE_UNDER_WAY_MAX,
 };
 use crate::model::traced::{Traced, Wanted};
 use crate::node::wall_now;
@@ -127,7 +127,7 @@ async fn listen(hub: Arc<Hub>) {
             continue;
         }
         // What was sent and does not come within this is not shown as under way.
-        pairing.forget(wall_now().0.saturating_sub(10_000_000));
+        pairing.forget(wall_now().0.saturating_sub(PAGE_UNDER_WAY_MAX.as_micros() as u64));
         let events = heard.next(&hub).await;
         let arrows: Vec<Value> = events
             .iter()

@@ -176,8 +176,14 @@ fn nothing(args: &TraceArgs, gathered: &Gathered) -> Failure {
             .hint("start nodes with --trace-events 100000; those of bazaar up do");
     }
     let (what, hint) = match args.order {
-        Some(order) => (format!("no node remembers order {order}"), "a longer memory: --trace-events"),
-        None => ("no node remembers anything of that time".to_owned(), "ask for a later --from"),
+        Some(order) => (
+            format!("no node remembers order {order}"),
+            "see it with bazaar dump --order; nodes remember more with --trace-events 1000000",
+        ),
+        None => (
+            "no node remembers anything of that time".to_owned(),
+            "see the last seconds: bazaar trace --from 10s",
+        ),
     };
     Failure::new(exit::NO, what).hint(hint)
 }

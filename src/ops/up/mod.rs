@@ -395,9 +395,8 @@ impl<'a> Up<'a> {
         // A trader that ends in order has given its office up, so that no peer has to find out.
         if in_office && !status.success() {
             self.failovers.ended(node, wall_now().0);
-            self.shown.failed_over(self.failovers.with_times());
         }
-        self.shown.died(node, super::children::how(status));
+        self.show_death(node, status);
     }
 
     fn revive(&mut self, node: PeerId) {

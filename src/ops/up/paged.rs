@@ -1,5 +1,6 @@
 //! What the page of `up` is told of its children, and does to them.
 
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -8,6 +9,7 @@ use tokio::sync::mpsc;
 use super::Up;
 use super::fleet::Fleet;
 use crate::cli::UpArgs;
+use crate::ops::children;
 use crate::ops::output::Failure;
 use crate::ops::page::{self, Act, Asked, Life, Refused, Served, Shown, Target};
 use crate::types::{PeerId, node_name};
@@ -48,6 +50,12 @@ pub(super) async fn serve(
 }
 
 impl Up<'_> {
+    /// A child has ended, perhaps a trader.
+    pub(super) fn show_death(&self, node: PeerId, status: ExitStatus) {
+        self.shown.failed_over(self.failovers.with_times());
+        self.shown.died(node, children::how(status));
+    }
+
     /// Does to a child what the page asks for.
     pub(super) fn act(&mut self, Asked { act, node, reply }: Asked) {
         let done = self.done_to(act, node);

@@ -110,8 +110,6 @@ async fn letter(client: &Client, value: char) {
 /// Where the page has asked for the past, the last time.
 const ASKED: &str =
     "performance.getEntriesByType('resource').map(it => it.name).filter(it => it.includes('/at?')).at(-1)";
-/// The page shows the last state that it has asked for by then.
-const SETTLED: std::time::Duration = std::time::Duration::from_secs(1);
 /// Ids of a queue's orders, in its order.
 const QUEUE: &str =
     "[...document.querySelectorAll('#queue-primary li[data-order]')].map(li => li.dataset.order)";
@@ -173,17 +171,24 @@ fn a_trader_is_killed_in_a_browser_and_the_past_is_seen() {
             if client.execute(&format!("return {back}"), Vec::new()).await.unwrap() == true {
                 break;
             }
+            let before = shown(&client, ASKED).await;
             client.find(Locator::Css("#step-back")).await.unwrap().click().await.unwrap();
-            tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+            shown(&client, &format!("{ASKED} !== {before}")).await;
         }
         shown(&client, &back).await;
-        tokio::time::sleep(SETTLED).await;
-        let asked = shown(&client, ASKED).await;
-        let path = asked.as_str().unwrap().split_once(&addr).unwrap().1.to_owned();
-        let state: Value = serde_json::from_str(&get(&addr, &path).body).unwrap();
-        let of = node(&state, trader)["queue"].as_array().unwrap();
-        let told: Vec<&Value> = of.iter().map(|it| &it["order"]).collect();
-        assert_eq!(shown(&client, QUEUE).await, json!(told));
+        let began = Instant::now();
+        loop {
+            let asked = shown(&client, ASKED).await;
+            let path = asked.as_str().unwrap().split_once(&addr).unwrap().1.to_owned();
+            let state: Value = serde_json::from_str(&get(&addr, &path).body).unwrap();
+            let of = node(&state, trader)["queue"].as_array().unwrap();
+            let told: Vec<&Value> = of.iter().map(|it| &it["order"]).collect();
+            let queue = shown(&client, QUEUE).await;
+            if queue == json!(told) {
+                break;
+            }
+            assert!(began.elapsed() < SHOWN, "{queue} is shown, and was {told:?}");
+        }
         letter(&client, 'l').await;
         shown(&client, "document.body.dataset.mode === 'live'").await;
 
