@@ -8,6 +8,7 @@ use prometheus::TextEncoder;
 use super::families::{Families, seconds};
 use super::{Counts, MeterError};
 use crate::journal::{SYNC_BOUNDS_US, Stats};
+use crate::model::offices::Seat;
 use crate::model::report::{Report, Shopping};
 use crate::node::process::{self, Taken};
 use crate::types::{Office, PeerId};
@@ -69,21 +70,19 @@ fn node(to: &mut Families, report: &Report) {
 }
 
 fn offices(to: &mut Families, report: &Report) {
-    let seats: Vec<_> =
-        Office::BOTH.into_iter().filter_map(|it| Some((it, report.roster.get(it)?))).collect();
-    let of = |value: fn(&Report, &crate::model::offices::Seat) -> f64| {
-        let value = move |(office, seat): &(Office, &crate::model::offices::Seat)| {
-            (vec![("office", office.name())], value(report, seat))
-        };
-        seats.iter().map(value).collect::<Vec<_>>()
+    // Of an office that nobody holds, too: what is not there cannot be compared with 0.
+    let of = |value: fn(&Report, &Seat) -> f64| {
+        Office::BOTH.map(|office| {
+            let seat = report.roster.get(office);
+            (vec![("office", office.name())], seat.map_or(0.0, |seat| value(report, seat)))
+        })
     };
-    to.gauges("bazaar_office_term", "The term of the office's holder.", of(|_, seat| seat.term.0 as f64));
-    to.gauges(
-        "bazaar_office_held",
-        "1: this node holds the office.",
-        of(|me, seat| flag(seat.peer == me.peer)),
-    );
-    to.gauges("bazaar_office_present", "1: its holder is seen alive.", of(|_, seat| flag(seat.present)));
+    let help = "The term of the office's holder; 0: nobody holds it.";
+    to.gauges("bazaar_office_term", help, of(|_, seat| seat.term.0 as f64));
+    let help = "1: this node holds the office.";
+    to.gauges("bazaar_office_held", help, of(|me, seat| flag(seat.peer == me.peer)));
+    let help = "1: somebody holds the office, and is seen alive.";
+    to.gauges("bazaar_office_present", help, of(|_, seat| flag(seat.present)));
     to.gauge("bazaar_paired", "1: the traders are partners.", flag(report.roster.paired));
     let frozen = report.roster.frozen.len() as f64;
     to.gauge("bazaar_frozen_terms", "Terms that ended and have not reported what they had sold.", frozen);

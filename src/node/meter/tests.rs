@@ -10,8 +10,8 @@ use crate::model::offices::{Roster, Seat};
 use crate::model::report::{Report, Shopping};
 use crate::model::row::{Decision, Outcome, OutcomeKind, Record};
 use crate::types::{
-    Batch, Money, Number, Order, OrderId, OrderKind, PeerId, ProcessId, ProductId, Quantity, Seq, Stamp,
-    Term, WallMicros,
+    Batch, Money, Number, Office, Order, OrderId, OrderKind, PeerId, ProcessId, ProductId, Quantity, Seq,
+    Stamp, Term, WallMicros,
 };
 
 fn order(number: u64) -> Order {
@@ -103,6 +103,18 @@ fn a_scrape_is_well_formed() {
         }
     }
     assert!(seen.len() > 30, "{seen:?}");
+}
+
+/// An alarm on `== 0` would stay silent for what is not there.
+#[test]
+fn an_office_that_nobody_holds_is_a_zero() {
+    let text = scraped(&Counts::new().unwrap());
+    for office in Office::BOTH {
+        for family in ["held", "present", "term"] {
+            let line = format!("bazaar_office_{family}{{office=\"{}\"}} 0\n", office.name());
+            assert!(text.contains(&line), "{line} is not in {text}");
+        }
+    }
 }
 
 #[test]
