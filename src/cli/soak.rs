@@ -1,5 +1,6 @@
 //! `bazaar soak`: how long, what load, what goes wrong, and what counts as a failure.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -49,6 +50,9 @@ pub struct SoakArgs {
     /// When the traders answer [default: cacheless]
     #[arg(long, value_name = "MODE", value_parser = value::consistency, env = "BAZAAR_CONSISTENCY")]
     pub consistency: Option<Consistency>,
+    /// Serve a page of the market at this address, like 127.0.0.1:0
+    #[arg(long, value_name = "ADDR")]
+    pub http: Option<SocketAddr>,
     /// When the nodes' stores and logs are kept, in DIR/market of the report
     #[arg(long, value_name = "WHEN", value_enum, default_value = "on-failure")]
     pub keep: KeepStores,

@@ -46,8 +46,8 @@ pub(crate) const PAGE_MESSAGES_MAX: usize = 60;
 pub(crate) const PAGE_UNDER_WAY_MAX: Duration = Duration::from_secs(10);
 /// A node that does not answer the page within this is silent.
 pub(crate) const PAGE_ASK_MAX: Duration = Duration::from_millis(400);
-/// How often memory and disk are looked at.
-pub(crate) const PAGE_TAKEN_EVERY: Duration = Duration::from_secs(5);
+/// How often rates, memory and disk are recorded, also while nobody looks.
+pub(crate) const PAGE_RECORD_EVERY: Duration = Duration::from_secs(5);
 /// How often all stores are checked while somebody looks.
 pub(crate) const PAGE_CHECK_EVERY: Duration = Duration::from_secs(20);
 /// News that a slow reader of the page may be behind.
@@ -56,6 +56,10 @@ pub(crate) const PAGE_NEWS_MAX: usize = 64;
 pub(crate) const PAGE_BODY_MAX: usize = 4_096;
 /// What is asked for on the page is done within this, or it is not known what became of it.
 pub(crate) const PAGE_ACT_MAX: Duration = Duration::from_secs(60);
+/// Failovers that the page lists: the last of more.
+pub(crate) const PAGE_FAILOVERS_MAX: usize = 50;
+/// Intervals in the page's table of rates.
+pub(crate) const PAGE_ROWS: usize = 12;
 /// Marks on the page's time line: the last of more.
 pub(crate) const PAGE_MARKS_MAX: usize = 2_000;
 /// The longest time that the page draws at once.
@@ -66,3 +70,5 @@ pub(crate) const PAGE_DUMPS_MAX: usize = 4;
 pub(crate) const PAGE_BEGAN_MAX: Duration = Duration::from_secs(2);
 /// A check of all stores that takes longer is given up.
 pub(crate) const PAGE_CHECK_MAX: Duration = Duration::from_secs(600);
+/// Points that are kept of each figure of a run, for its charts.
+pub(crate) const RECORD_POINTS_MAX: usize = 2_880;

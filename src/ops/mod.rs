@@ -22,6 +22,7 @@ pub mod order;
 pub mod output;
 pub mod page;
 pub(crate) mod progress;
+mod record;
 pub mod release;
 pub mod resign;
 mod retry;

@@ -1,8 +1,7 @@
 "use strict";
 
 // Limits: of what the page keeps, how often it asks, and how long things move.
-const HISTORY_US = 120e6;
-const HISTORY_POINTS = 240;
+const CHARTS_PAUSE_MS = 2500;
 const DOTS_MAX = 100;
 const DOT_MS = 800;
 const DOT_SPREAD_MS = 500;
@@ -41,11 +40,6 @@ const SIGNS = {
   syncing: ["↻", "syncing with the other trader"],
 };
 const FAULTS = new Set(["crashed", "fence", "fault"]);
-const CHARTS = [
-  { key: "orders", name: "orders/s", digits: 0 },
-  { key: "p50", name: "p50 ms", digits: 2 },
-  { key: "p99", name: "p99 ms", digits: 2 },
-];
 const FIELD_NAMES = {
   addr: "address",
   log_seq: "log row",
@@ -293,6 +287,7 @@ function ringLines(snapshot) {
   for (const { node, office } of traders)
     lines.push({ from: node, to: "warehouse", kind: `settles ${office}` });
   if (traders.length === 2) lines.push({ from: traders[0].node, to: traders[1].node, kind: "pair" });
+  for (const [from, to] of snapshot.cuts) lines.push({ from, to, kind: "cut" });
   const last = snapshot.failovers.at(-1);
   if (last && known(last.to) && snapshot.time - last.time < HANDOVER_US) {
     lines.push({ from: peerName(last.from), to: peerName(last.to), kind: "handover" });
@@ -332,10 +327,14 @@ function renderRing(snapshot) {
     (group, node) => updateNode(group, node, fenced),
   );
   const links = new Map(snapshot.nodes.map(({ node }) => [node, []]));
-  for (const [from, to] of snapshot.links) {
-    links.get(from)?.push(to);
-    links.get(to)?.push(from);
-  }
+  const tell = (pairs, text) => {
+    for (const [one, other] of pairs) {
+      links.get(one)?.push(other + text);
+      links.get(other)?.push(one + text);
+    }
+  };
+  tell(snapshot.links, "");
+  tell(snapshot.cuts, " (cut)");
   keyed(
     $("ring-rows"),
     snapshot.nodes,
@@ -441,7 +440,12 @@ function legends() {
     sign.append(draw("path", { class: `dot ${kind}`, d: path }));
     $("legend-kinds").append(make("li", {}, sign, kind));
   }
-  const signs = [["P", "primary trader"], ["S", "secondary trader"], ...Object.values(SIGNS)];
+  const signs = [
+    ["P", "primary trader"],
+    ["S", "secondary trader"],
+    ...Object.values(SIGNS),
+    ["┄", "a link that is cut"],
+  ];
   for (const [sign, text] of signs) {
     $("legend-states").append(make("li", {}, make("span", { className: "sign", textContent: sign }), text));
   }
@@ -779,107 +783,15 @@ function renderLights(snapshot) {
   $("lights-note").classList.toggle("bad", verdict ? !verdict.ok : false);
 }
 
-// ---- rates, memory and disk: of now, since the page was opened
+// ---- rates, memory and disk
 
-const series = { rates: [], nodes: new Map(), charts: [] };
-
-function prepareCharts() {
-  for (const { key, name } of CHARTS) {
-    const now = make("strong");
-    const most = make("span", { className: "quiet" });
-    const line = draw("path", { class: `curve ${key}` });
-    const picture = draw(
-      "svg",
-      { viewBox: "0 0 120 40", preserveAspectRatio: "none", "aria-hidden": "true" },
-      line,
-    );
-    $("charts").append(
-      make(
-        "div",
-        { className: "chart" },
-        make("p", {}, make("span", { textContent: name }), now, most),
-        picture,
-      ),
-    );
-    series.charts.push({ line, now, most });
-  }
-}
-
-function keepPoint(points, point) {
-  points.push(point);
-  while (points.length > HISTORY_POINTS || points[0].time < point.time - HISTORY_US) points.shift();
-}
-
-function remember(snapshot) {
-  const { time, rates, nodes } = snapshot;
-  keepPoint(series.rates, { time, orders: rates?.orders_per_s, p50: rates?.p50_ms, p99: rates?.p99_ms });
-  const names = new Set(nodes.map(({ node }) => node));
-  for (const name of series.nodes.keys()) if (!names.has(name)) series.nodes.delete(name);
-  for (const { node, rss_bytes: memory, disk_bytes: disk } of nodes) {
-    if (!series.nodes.has(node)) series.nodes.set(node, []);
-    keepPoint(series.nodes.get(node), { time, memory, disk });
-  }
-}
-
-/** A path of 120 by `height`, with a gap where nothing was told. */
-function curve(points, key, now, height) {
-  const most = Math.max(...points.map((point) => point[key] || 0)) || 1;
-  let path = "";
-  let last = -Infinity;
-  for (const point of points) {
-    if (!known(point[key])) continue;
-    const x = 120 - (now - point.time) / 1e6;
-    const y = height - 1 - (point[key] / most) * (height - 3);
-    path += `${point.time - last > 3e6 ? "M" : "L"}${x.toFixed(1)} ${y.toFixed(1)}`;
-    last = point.time;
-  }
-  return { path, most };
-}
-
-function renderRates(snapshot) {
-  const last = series.rates.at(-1);
-  CHARTS.forEach(({ key, digits }, index) => {
-    const { line, now, most } = series.charts[index];
-    const drawn = curve(series.rates, key, snapshot.time, 40);
-    line.setAttribute("d", drawn.path);
-    say(now, known(last[key]) ? last[key].toFixed(digits) : "-");
-    say(most, `most ${drawn.path ? drawn.most.toFixed(digits) : "-"}`);
-  });
-  if ($("rate-rows").closest("details").open) renderRateRows(snapshot.time);
-}
-
-function renderRateRows(now) {
-  const rows = [];
-  for (const point of series.rates.slice().reverse()) {
-    const ago = Math.floor((now - point.time) / 10e6);
-    if (rows.at(-1)?.ago !== ago) rows.push({ ...point, ago });
-  }
-  keyed(
-    $("rate-rows"),
-    rows,
-    ({ ago }) => ago,
-    () => make("tr"),
-    (row, point) => {
-      const numbers = CHARTS.map(({ key, digits }) => (known(point[key]) ? point[key].toFixed(digits) : "-"));
-      fillRow(row, [clockTime(point.time, 0), ...numbers], 1);
-    },
-  );
-}
-
-function newResourceRow() {
-  const row = make("tr");
-  fillRow(row, ["", "", ""], 1);
-  for (const index of [1, 2]) {
-    const picture = draw("svg", {
-      viewBox: "0 0 120 20",
-      preserveAspectRatio: "none",
-      "aria-hidden": "true",
-      class: "spark",
-    });
-    picture.append(draw("path", { class: "curve" }));
-    row.cells[index].append(make("span"), picture);
-  }
-  return row;
+function renderRates({ rates }) {
+  const figure = (key, digits, unit) => (known(rates?.[key]) ? `${rates[key].toFixed(digits)}${unit}` : "-");
+  fillList($("rates"), [
+    ["orders/s", figure("orders_per_s", 0, "")],
+    ["p50", figure("p50_ms", 2, " ms")],
+    ["p99", figure("p99_ms", 2, " ms")],
+  ]);
 }
 
 function renderResources(snapshot) {
@@ -887,16 +799,66 @@ function renderResources(snapshot) {
     $("resource-rows"),
     snapshot.nodes,
     ({ node }) => node,
-    newResourceRow,
-    (row, node) => {
-      say(row.cells[0], node.node);
-      const points = series.nodes.get(node.node) || [];
-      ["memory", "disk"].forEach((key, index) => {
-        const { path } = curve(points, key, snapshot.time, 20);
-        const cell = row.cells[1 + index];
-        cell.querySelector("path").setAttribute("d", path);
-        say(cell.firstChild, bytes(node[`${key === "memory" ? "rss" : "disk"}_bytes`]));
-      });
+    () => make("tr"),
+    (row, { node, rss_bytes: memory, disk_bytes: disk }) =>
+      fillRow(row, [node, bytes(memory), bytes(disk)], 1),
+  );
+}
+
+// Who serves the page keeps the record of the run and draws it.
+const charts = { under: false, at: -Infinity, last: "" };
+
+async function readCharts() {
+  if (charts.under || performance.now() < charts.at + CHARTS_PAUSE_MS) return;
+  [charts.under, charts.at] = [true, performance.now()];
+  const { text, error } = await fetchText(isPast() ? `/charts?time=${Math.round(state.at)}` : "/charts");
+  charts.under = false;
+  if (error || text === charts.last) return;
+  charts.last = text;
+  renderCharts(JSON.parse(text));
+}
+
+function renderCharts({ kinds, load, nodes, rows }) {
+  keyed($("charts-load"), load, ({ title }) => title, newChart, updateChart);
+  keyed($("charts-nodes"), nodes.slice(0, 2), ({ title }) => title, newChart, updateChart);
+  keyed($("charts-more"), nodes.slice(2), ({ title }) => title, newChart, updateChart);
+  for (const list of document.querySelectorAll(".bands")) chips(list, kinds);
+  keyed(
+    $("rate-rows"),
+    rows,
+    ({ time }) => time,
+    () => make("tr"),
+    (row, { time, orders_per_s: orders, p50_ms: p50, p99_ms: p99 }) =>
+      fillRow(row, [clockTime(time, 0), orders.toFixed(0), p50.toFixed(2), p99.toFixed(2)], 1),
+  );
+}
+
+function newChart() {
+  const caption = make("figcaption", {}, make("span"), make("ul", { className: "chips" }));
+  return make("figure", { className: "chart" }, caption);
+}
+
+function updateChart(figure, { title, unit, lines, svg }) {
+  const [text, list] = figure.firstChild.children;
+  say(text, `${title}, ${unit}`);
+  chips(list, lines);
+  const drawn = cleanDiagram(svg);
+  if (!drawn) return;
+  drawn.setAttribute("viewBox", `0 0 ${drawn.getAttribute("width")} ${drawn.getAttribute("height")}`);
+  set(drawn, { role: "img", "aria-label": `${title} since the run began` });
+  figure.replaceChildren(figure.firstChild, drawn);
+}
+
+/** Names with their colours. */
+function chips(list, names) {
+  keyed(
+    list,
+    names,
+    ({ name }) => name,
+    () => make("li", {}, make("span", { className: "chip" }), make("span")),
+    (item, { colour, name }) => {
+      item.firstChild.style.background = colour;
+      say(item.lastChild, name);
     },
   );
 }
@@ -942,8 +904,8 @@ function renderActs(snapshot, node) {
   $("only-looking").hidden = acts.length > 0;
   let why = "This page only looks: ";
   if (isPast()) why += "it shows the past. Return to live to act.";
+  else if (!snapshot.acts.length) why += "what is done to this market is done elsewhere.";
   else if (!state.token) why += "its address has no token. Open the address that bazaar up printed to act.";
-  else why += "this market takes no acts.";
   say($("only-looking"), why);
   if (acts.includes("order")) renderOrderForm(snapshot);
 }
@@ -1011,6 +973,8 @@ function render(snapshot) {
   renderQueues(snapshot);
   renderFailovers(snapshot);
   renderLights(snapshot);
+  renderRates(snapshot);
+  renderResources(snapshot);
   renderNode(snapshot);
   const alive = snapshot.nodes.filter((node) => node.state === "alive").length;
   const facts = [
@@ -1028,10 +992,8 @@ function takeLive(snapshot) {
   if (!state.opened) state.opened = snapshot.time;
   if (facesOf(state.live) !== facesOf(snapshot)) readMarks();
   state.live = snapshot;
-  remember(snapshot);
   announceFailovers(snapshot);
-  renderRates(snapshot);
-  renderResources(snapshot);
+  readCharts();
   if (!isPast()) render(snapshot);
   renderTime();
   const counts = Object.entries(dots.counts).map(([kind, number]) => `${kind} ${count(number)}`);
@@ -1048,8 +1010,6 @@ function facesOf(snapshot) {
 }
 
 function forgetMarket() {
-  series.rates = [];
-  series.nodes.clear();
   forgetQueues();
   dots.counts = {};
   Object.assign(state, { opened: 0, marks: [], told: null, selected: "" });
@@ -1456,7 +1416,7 @@ function watchStream(broke = false) {
   $("stream-banner").hidden = false;
   const last = state.live ? ` The page shows what it last heard, of ${clockTime(state.live.time, 0)}.` : "";
   const text = silent
-    ? `bazaar up is gone, or does not answer.${last} It is tried again by itself.`
+    ? `Nobody serves this page any more, or it does not answer.${last} It is tried again by itself.`
     : "The stream of events broke; connecting again ...";
   say($("stream-banner"), text);
 }
@@ -1574,7 +1534,6 @@ function listen() {
 function start() {
   legends();
   prepareQueues();
-  prepareCharts();
   readToken();
   listen();
   if (!document.hidden) startStream();

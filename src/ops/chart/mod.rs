@@ -13,7 +13,10 @@ pub(crate) use plot::{Heat, Plot, Series, Spread};
 
 /// Points of a line, about: more do not show, and make the page large.
 const POINTS_MAX: usize = 800;
+/// Of a picture on a page of its own, in pixels,
 const SIZE: (u32, u32) = (960, 260);
+/// and in a column among others.
+pub(crate) const SMALL: (u32, u32) = (460, 190);
 const INK: RGBColor = RGBColor(70, 70, 70);
 const GRID: RGBColor = RGBColor(225, 225, 225);
 /// Told apart by those who see colours differently, too (Okabe and Ito, "Color Universal Design", 2008).
@@ -47,6 +50,7 @@ pub(crate) struct Line {
 }
 
 /// A stretch of time, of one of a few kinds.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Band {
     pub from: f64,
     pub to: f64,
@@ -65,6 +69,8 @@ pub(crate) struct Chart<'a> {
     pub dots: bool,
     /// Seconds that the picture shows.
     pub seconds: f64,
+    /// A moment that is marked.
+    pub at: Option<f64>,
 }
 
 /// The colour of a kind of band, for a legend.
@@ -75,18 +81,18 @@ pub(crate) fn colour_of(kind: usize) -> String {
 
 impl Chart<'_> {
     /// Its lines with their colours, where there are several.
-    fn legend(&self) -> Vec<(String, String)> {
+    pub(crate) fn legend(&self) -> Vec<(String, String)> {
         let lines = self.lines.iter().enumerate().filter(|_| self.lines.len() > 1);
         lines.map(|(at, line)| (colour_of(at), line.name.clone())).collect()
     }
 
-    /// As an SVG element.
+    /// As an SVG element of that size.
     ///
     /// # Errors
     /// It cannot be drawn; says why.
-    fn svg(&self) -> Result<String, String> {
+    pub(crate) fn svg(&self, size: (u32, u32)) -> Result<String, String> {
         let mut svg = String::new();
-        let drawn = self.draw(SVGBackend::with_string(&mut svg, SIZE).into_drawing_area());
+        let drawn = self.draw(SVGBackend::with_string(&mut svg, size).into_drawing_area());
         drawn.map(|()| themed(&svg)).map_err(|error| error.to_string())
     }
 
@@ -96,7 +102,7 @@ impl Chart<'_> {
         let mut chart = ChartBuilder::on(&area)
             .margin(8)
             .x_label_area_size(24)
-            .y_label_area_size(64)
+            .y_label_area_size(if area.dim_in_pixel() == SIZE { 64 } else { 40 })
             .build_cartesian_2d(0.0..self.seconds.max(1.0), 0.0..highest)?;
         chart.draw_series(self.bands.iter().map(|band| {
             let colour = COLOURS[band.kind % COLOURS.len()].mix(0.18);
@@ -111,6 +117,9 @@ impl Chart<'_> {
             .x_label_formatter(&|seconds| clock(*seconds))
             .y_label_formatter(&|value| short(*value))
             .draw()?;
+        if let Some(at) = self.at.filter(|at| (0.0..=self.seconds).contains(at)) {
+            chart.draw_series(LineSeries::new([(at, 0.0), (at, highest)], INK.stroke_width(2)))?;
+        }
         for (at, line) in self.lines.iter().enumerate() {
             let colour = COLOURS[at % COLOURS.len()];
             let points = thinned(&line.points);
@@ -165,8 +174,16 @@ mod tests {
         let points: Vec<(f64, f64)> = (0..5_000).map(|at| (f64::from(at), f64::from(at % 97))).collect();
         let lines = vec![Line { name: "one & only".to_owned(), points }];
         let bands = [Band { from: 10.0, to: 400.0, kind: 2 }];
-        let chart = Chart { title: "rate", unit: "orders/s", lines, bands: &bands, dots, seconds: 5_000.0 };
-        chart.svg().unwrap()
+        let chart = Chart {
+            title: "rate",
+            unit: "orders/s",
+            lines,
+            bands: &bands,
+            dots,
+            seconds: 5_000.0,
+            at: Some(9.0),
+        };
+        chart.svg(SIZE).unwrap()
     }
 
     #[test]
@@ -181,8 +198,16 @@ mod tests {
 
     #[test]
     fn nothing_to_show_is_an_empty_picture() {
-        let chart = Chart { title: "t", unit: "u", lines: Vec::new(), bands: &[], dots: false, seconds: 0.0 };
-        assert!(chart.svg().unwrap().contains("0:00"));
+        let chart = Chart {
+            title: "t",
+            unit: "u",
+            lines: Vec::new(),
+            bands: &[],
+            dots: false,
+            seconds: 0.0,
+            at: None,
+        };
+        assert!(chart.svg(SMALL).unwrap().contains("0:00"));
     }
 
     #[test]

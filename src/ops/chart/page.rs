@@ -71,7 +71,7 @@ impl Page {
     /// # Errors
     /// It cannot be drawn; says why.
     pub(crate) fn chart(&mut self, chart: &Chart<'_>) -> Result<(), String> {
-        let svg = chart.svg()?;
+        let svg = chart.svg(super::SIZE)?;
         self.add(format_args!("<h3>{} ({})</h3>", escaped(chart.title), escaped(chart.unit)));
         self.keys("line", &chart.legend());
         self.add(format_args!("{svg}"));

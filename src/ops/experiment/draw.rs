@@ -123,7 +123,7 @@ fn over_time(page: &mut Page, cell: &Cell) -> Result<(), Failure> {
     {
         let title = format!("{}: {title}", cell.at.join(", "));
         let lines = vec![Line { name: title.clone(), points }];
-        let chart = Chart { title: &title, unit, lines, bands: &bands, dots: false, seconds };
+        let chart = Chart { title: &title, unit, lines, bands: &bands, dots: false, seconds, at: None };
         page.chart(&chart).map_err(undrawn)?;
     }
     let legend = |(what, kind): (&&str, &usize)| (colour_of(*kind), (*what).to_owned());

@@ -1,13 +1,16 @@
 //! The page: a running market as a browser shows it. `up` serves it for its own market; `bazaar page` for any.
 //!
-//! In: the nodes' reports, what they remember of their messages, their stores; of `up` also which of its children live.
-//! Out: one document, and what it asks for: news as server-sent events, states of the past, marks, diagrams. With `up` it
-//! also acts on nodes, for whoever knows the run's token, which is in the address that `up` prints and nowhere else.
+//! In: the nodes' reports, what they remember of their messages, their stores; of `up` and `soak` also which of their
+//! children live. Out: one document, and what it asks for: news as server-sent events, states of the past, marks, charts,
+//! diagrams. With `up` it also acts on nodes, for whoever knows the run's token, which is in the address that `up` prints and
+//! nowhere else.
 //!
-//! Holds: nothing is asked of a node while nobody looks.
+//! Holds: while nobody looks, nodes are asked for nothing but their reports, and that seldom.
 
 mod act;
+mod charts;
 mod past;
+mod rates;
 mod serve;
 mod shown;
 mod snapshot;
@@ -23,8 +26,10 @@ use tokio::sync::{broadcast, mpsc};
 pub(crate) use self::act::{Act, Asked, Refused};
 pub(crate) use self::shown::{Life, Mark, Shown};
 use self::watch::News;
+pub(crate) use self::watch::verdict;
 use super::market;
 use super::output::{Failure, exit, note, print_line};
+use super::record::Record;
 use super::runtime::runtime_with_thread;
 use crate::cli::{Global, PageArgs};
 use crate::limits::{PAGE_CONNECTION_MAX, PAGE_CONNECTIONS_MAX, PAGE_NEWS_MAX};
@@ -43,13 +48,26 @@ pub(crate) enum Target {
     Addr(String),
 }
 
+/// A market, as who serves its page knows it.
+pub(crate) struct Market {
+    /// Where it is.
+    pub(crate) target: Target,
+    /// What is known of one's own children; nothing of another's market.
+    pub(crate) shown: Shown,
+    /// To who does what the page asks for; none: the page only looks.
+    pub(crate) acts: Option<mpsc::Sender<Asked>>,
+    /// What was done so far, by who measures it; none: it is asked of the nodes.
+    pub(crate) record: Option<Record>,
+}
+
 /// What the page's parts share.
 pub(crate) struct Hub {
     target: Target,
-    /// What `up` says of its children; nothing of another's market.
     shown: Shown,
+    record: Record,
+    /// The record, and the checks of all stores, come from elsewhere.
+    measured: bool,
     news: broadcast::Sender<News>,
-    /// To `up`, which does what the page asks for; none: the page only looks.
     acts: Option<mpsc::Sender<Asked>>,
     token: String,
     timeout: Duration,
@@ -94,15 +112,13 @@ impl Served {
     }
 }
 
-/// Serves the page at an address until this process ends. `acts` goes to who does what is asked for.
+/// Serves the page at an address until this process ends.
 ///
 /// # Errors
 /// The address cannot be listened at.
 pub(crate) async fn serve(
     at: SocketAddr,
-    target: Target,
-    shown: Shown,
-    acts: Option<mpsc::Sender<Asked>>,
+    Market { target, shown, acts, record }: Market,
     timeout: Duration,
 ) -> Result<Served, Failure> {
     let failed = |why: String| {
@@ -116,7 +132,9 @@ pub(crate) async fn serve(
         None => String::new(),
     };
     let (news, _) = broadcast::channel(PAGE_NEWS_MAX);
-    let hub = Arc::new(Hub { target, shown, news, acts, token: token.clone(), timeout });
+    let (measured, record) = (record.is_some(), record.unwrap_or_default());
+    let token_of = token.clone();
+    let hub = Arc::new(Hub { target, shown, record, measured, news, acts, token: token_of, timeout });
     watch::begin(&hub);
     let router = serve::router(hub);
     let room = http::Room { connections: PAGE_CONNECTIONS_MAX, lasts: PAGE_CONNECTION_MAX };
@@ -139,7 +157,8 @@ pub fn run(args: &PageArgs, global: &Global) -> Result<u8, Failure> {
             Some(addr) => Target::Addr(addr.to_string()),
             None => Target::Dir(args.market.data_dir.clone()),
         };
-        let served = serve(args.http, target, Shown::default(), None, global.timeout).await?;
+        let market = Market { target, shown: Shown::default(), acts: None, record: None };
+        let served = serve(args.http, market, global.timeout).await?;
         if !global.quiet {
             note(format_args!("the market {} as a page, until Ctrl-C:", report.cluster));
         }

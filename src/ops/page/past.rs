@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 use tokio::sync::Semaphore;
 
-use super::shown::Lasting;
+use super::shown::{CUT_OFF, Lasting, PAUSED};
+use super::snapshot::{links_json, rates, with_taken};
 use super::{Hub, Mark, Target};
 use crate::limits::{PAGE_ACT_MAX, PAGE_DUMPS_MAX, PAGE_MARKS_MAX, REPORT_QUEUE_MAX};
 use crate::ops::market::node_id;
@@ -35,34 +36,40 @@ pub(super) async fn state(hub: &Hub, time: WallMicros) -> Result<Value, String> 
     let Lasting { cluster, links, addrs, roles } = hub.shown.lasting();
     let held: Vec<&Value> = offices.iter().filter(|row| row["office"].is_string()).collect();
     let lives = hub.shown.lives();
-    let dead = dead_at(&hub.shown.marks(), time.0);
+    let Then { dead, paused, cuts } = Then::at(&hub.shown.marks(), time.0);
+    let (interval, samples) = hub.record.at(hub.record.seconds(time.0));
     let known = queues.keys().copied().chain(lives.keys().copied()).chain(addrs.keys().copied());
     let nodes = known.chain([PeerId::WAREHOUSE]).collect::<BTreeSet<PeerId>>().into_iter().map(|node| {
         let office = held.iter().find(|row| row["trader"].as_u64() == Some(node.0.into()));
         let queue = if office.is_some() { queues.get(&node).cloned().unwrap_or_default() } else { Vec::new() };
-        json!({
+        let mut it = json!({
             "node": node_name(node),
             "role": roles.get(&node).or(lives.get(&node).map(|life| &life.role)),
             "addr": addrs.get(&node).or(lives.get(&node).map(|life| &life.addr)),
             "pid": null,
-            "state": if dead.contains(&node) { "dead" } else { "alive" },
+            "state": match () {
+                () if dead.contains(&node) => "dead",
+                () if paused.contains(&node) => "paused",
+                () => "alive",
+            },
             "office": office.map(|row| &row["office"]), "term": office.map(|row| &row["term"]),
             "pairing": office.map(|row| if row["paired"] == true || row["paired"] == "true" { "paired" } else { "solo" }),
             "clock": null, "log_seq": null, "ledger_seq": null,
             "queue_depth": queue.len(), "queue": queue.into_iter().take(REPORT_QUEUE_MAX).collect::<Vec<_>>(),
             "cache": null, "cache_age_ms": null, "cache_behind": null, "heartbeat_age_ms": null,
             "elections": null, "duplicates": null, "messages_sent": null, "health": "",
-            "rss_bytes": null, "disk_bytes": null,
-        })
+        });
+        with_taken(&mut it, samples.get(&node).filter(|_| !dead.contains(&node)));
+        it
     });
     let goods = stock.iter().map(
         |row| json!({ "product": row["product"], "stock": row["on_hand"], "unit_price": row["unit_price"] }),
     );
     Ok(json!({
         "time": time.0, "past": true, "cluster": cluster, "consistency": "", "began": 0, "acts": [],
-        "nodes": nodes.collect::<Vec<_>>(), "links": links.as_array().cloned().unwrap_or_default(), "stock": goods.collect::<Vec<_>>(),
+        "nodes": nodes.collect::<Vec<_>>(), "links": links.as_array().cloned().unwrap_or_default(), "cuts": links_json(&cuts), "stock": goods.collect::<Vec<_>>(),
         "ledger_seq": row.first().map_or(0, |row| row["seq"].as_u64().unwrap_or_default()),
-        "rates": null, "failovers": [], "verdict": null,
+        "rates": rates(interval), "failovers": [], "verdict": null,
     }))
 }
 
@@ -98,17 +105,37 @@ fn queued(row: &Value) -> Value {
     })
 }
 
-/// Who had ended by then and had not begun again, as far as `up` saw it.
-fn dead_at(marks: &[Mark], time: u64) -> BTreeSet<PeerId> {
-    let mut dead = BTreeSet::new();
-    for mark in marks.iter().filter(|mark| mark.time <= time) {
-        match mark.kind {
-            "crashed" => drop(dead.insert(mark.node)),
-            "started" => drop(dead.remove(&mark.node)),
-            _ => {}
+/// How the nodes were, as far as whoever started them saw it.
+#[derive(Debug, Default, PartialEq)]
+struct Then {
+    /// Ended, and not begun again.
+    dead: BTreeSet<PeerId>,
+    /// Standing still.
+    paused: BTreeSet<PeerId>,
+    /// Links that carried nothing.
+    cuts: BTreeSet<(PeerId, PeerId)>,
+}
+
+impl Then {
+    fn at(marks: &[Mark], time: u64) -> Then {
+        let mut then = Then::default();
+        for Mark { kind, node, text, .. } in marks.iter().filter(|mark| mark.time <= time) {
+            let cut = text.strip_prefix(CUT_OFF).and_then(node_id).map(|other| (other, *node));
+            match (*kind, cut) {
+                ("crashed", _) => {
+                    then.dead.insert(*node);
+                    then.paused.remove(node);
+                }
+                ("started", _) => drop(then.dead.remove(node)),
+                ("fault", Some(pair)) => drop(then.cuts.insert(pair)),
+                ("healed", Some(pair)) => drop(then.cuts.remove(&pair)),
+                ("fault", None) if text == PAUSED => drop(then.paused.insert(*node)),
+                ("healed", None) if text == PAUSED => drop(then.paused.remove(node)),
+                _ => {}
+            }
         }
+        then
     }
-    dead
 }
 
 /// What befell the market, by time: the ledger's rows on offices, and what `up` saw of its children.
@@ -185,11 +212,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_node_is_dead_from_its_end_until_it_begins_again() {
-        let mark = |time, kind| Mark { time, kind, node: PeerId(6), text: String::new() };
-        let marks = [mark(10, "crashed"), mark(20, "started"), mark(30, "crashed")];
-        let dead: Vec<bool> = [9, 10, 25, 31].map(|time| dead_at(&marks, time).contains(&PeerId(6))).to_vec();
-        assert_eq!(dead, [false, true, false, true]);
+    fn what_was_wrong_is_so_until_it_is_well_again() {
+        let node = PeerId(6);
+        let mark = |time, kind, text: &str| Mark { time, kind, node, text: text.to_owned() };
+        let marks = [
+            mark(10, "crashed", ""),
+            mark(20, "started", ""),
+            mark(25, "fault", "paused"),
+            mark(30, "crashed", ""),
+            mark(40, "started", ""),
+            mark(41, "fault", "cut off from warehouse"),
+            mark(42, "fault", "slow-disk"),
+            mark(50, "healed", "cut off from warehouse"),
+        ];
+        let then = |time| {
+            let Then { dead, paused, cuts } = Then::at(&marks, time);
+            (dead.contains(&node), paused.contains(&node), cuts.contains(&(PeerId::WAREHOUSE, node)))
+        };
+        let well = (false, false, false);
+        assert_eq!([9, 10, 24].map(then), [well, (true, false, false), well]);
+        assert_eq!(
+            [25, 31, 41, 50].map(then),
+            [(false, true, false), (true, false, false), (false, false, true), well]
+        );
     }
 
     #[test]

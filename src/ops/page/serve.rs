@@ -6,6 +6,7 @@
 //! | `/events` | how the market is and what was sent in it, as server-sent events |
 //! | `/at?time=` | the market as the stores say that it was |
 //! | `/marks` | what befell it, for the time line |
+//! | `/charts?time=` | pictures of the run so far, with that moment marked |
 //! | `/diagram.svg?from=&to=` or `?order=` | a space-time diagram |
 //! | `/act` | POST, with the run's token: does something to a node |
 //! | `/metrics`, `/healthz`, `/readyz` | of the process that serves the page |
@@ -53,6 +54,7 @@ pub(super) fn router(hub: Arc<Hub>) -> Router {
         .route("/events", get(events))
         .route("/at", get(at))
         .route("/marks", get(marks))
+        .route("/charts", get(charts))
         .route("/diagram.svg", get(diagram))
         .route("/act", post(acted))
         .route_layer(middleware::from_fn(asked_by_address))
@@ -148,6 +150,19 @@ async fn marks(State(hub): Shared) -> Response {
     match past::marks(&hub).await {
         Ok(marks) => json_text(marks.to_string()),
         Err(why) => refused(StatusCode::SERVICE_UNAVAILABLE, why),
+    }
+}
+
+#[derive(Deserialize)]
+struct ChartsAt {
+    time: Option<u64>,
+}
+
+async fn charts(State(hub): Shared, Query(ChartsAt { time }): Query<ChartsAt>) -> Response {
+    let drawn = tokio::task::spawn_blocking(move || super::charts::charts(&hub, time)).await;
+    match drawn.unwrap_or_else(|error| Err(error.to_string())) {
+        Ok(charts) => json_text(charts.to_string()),
+        Err(why) => refused(StatusCode::INTERNAL_SERVER_ERROR, why),
     }
 }
 

@@ -1,12 +1,12 @@
-//! What `up` knows of its children, for the page: who lives, who was paused, what befell them.
+//! What `up` or `soak` knows of its children, for the page: who lives, who was paused, what befell them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
 
-use crate::limits::PAGE_MARKS_MAX;
+use crate::limits::{PAGE_FAILOVERS_MAX, PAGE_MARKS_MAX};
 use crate::node::wall_now;
 use crate::types::{PeerId, node_name};
 
@@ -26,7 +26,7 @@ pub(crate) struct Life {
 pub(crate) struct Mark {
     /// Unix microseconds.
     pub(crate) time: u64,
-    /// `crashed`, `started`, `fence`, `office`, `mode` or `recovered`.
+    /// `crashed` until `started`, `fault` until `healed` of the same text; `fence`, `office` and `mode` are the ledger's.
     pub(crate) kind: &'static str,
     /// The node that it befell.
     pub(crate) node: PeerId,
@@ -39,11 +39,20 @@ impl Mark {
     }
 }
 
+/// How the mark of a cut link begins; the other node follows.
+pub(super) const CUT_OFF: &str = "cut off from ";
+/// The mark of a node that stands still.
+pub(super) const PAUSED: &str = "paused";
+
 #[derive(Debug, Default)]
 struct Inner {
     lives: BTreeMap<PeerId, Life>,
     failovers: Vec<Value>,
     marks: Vec<Mark>,
+    /// Links that carry nothing.
+    cuts: BTreeSet<(PeerId, PeerId)>,
+    /// The last check of all stores.
+    verdict: Option<Value>,
     lasting: Lasting,
 }
 
@@ -88,13 +97,47 @@ impl Shown {
 
     /// A child was stopped, or goes on.
     pub(crate) fn paused(&self, node: PeerId, paused: bool) {
-        if let Some(life) = self.inner().lives.get_mut(&node) {
-            life.paused = paused;
+        let before =
+            self.inner().lives.get_mut(&node).map(|life| std::mem::replace(&mut life.paused, paused));
+        if before == Some(!paused) {
+            self.fault(node, PAUSED, paused);
         }
     }
 
-    /// The failovers of the run so far.
-    pub(crate) fn failed_over(&self, failovers: Vec<Value>) {
+    /// Something goes wrong at a child, or is well again.
+    pub(crate) fn fault(&self, node: PeerId, text: &str, wrong: bool) {
+        let kind = if wrong { "fault" } else { "healed" };
+        add(&mut self.inner().marks, Mark { time: wall_now().0, kind, node, text: text.to_owned() });
+    }
+
+    /// The link between two carries nothing any more, or carries again.
+    pub(crate) fn cut(&self, one: PeerId, other: PeerId, cut: bool) {
+        let (one, other) = (one.min(other), one.max(other));
+        let changed = {
+            let cuts = &mut self.inner().cuts;
+            if cut { cuts.insert((one, other)) } else { cuts.remove(&(one, other)) }
+        };
+        if changed {
+            self.fault(other, &format!("{CUT_OFF}{}", node_name(one)), cut);
+        }
+    }
+
+    pub(super) fn cuts(&self) -> BTreeSet<(PeerId, PeerId)> {
+        self.inner().cuts.clone()
+    }
+
+    /// All stores were checked.
+    pub(crate) fn checked(&self, verdict: Value) {
+        self.inner().verdict = Some(verdict);
+    }
+
+    pub(super) fn verdict(&self) -> Option<Value> {
+        self.inner().verdict.clone()
+    }
+
+    /// The failovers of the run so far; the last ones of many are kept.
+    pub(crate) fn failed_over(&self, mut failovers: Vec<Value>) {
+        failovers.drain(..failovers.len().saturating_sub(PAGE_FAILOVERS_MAX));
         self.inner().failovers = failovers;
     }
 
@@ -141,12 +184,14 @@ mod tests {
         let life = |pid| Life { pid, ..Life::default() };
         shown.lives_now(node, life(1));
         shown.paused(node, true);
-        assert!(shown.lives()[&node].paused && shown.marks().is_empty());
+        shown.paused(node, true);
+        assert!(shown.lives()[&node].paused);
         shown.died(node, "killed by SIGKILL".to_owned());
         assert!(shown.is_dead(node) && !shown.lives()[&node].paused);
         shown.lives_now(node, life(2));
         assert!(!shown.is_dead(node));
         let kinds: Vec<_> = shown.marks().iter().map(|mark| (mark.kind, mark.text.clone())).collect();
-        assert_eq!(kinds, [("crashed", "killed by SIGKILL".to_owned()), ("started", "pid 2".to_owned())]);
+        let expected = [("fault", "paused"), ("crashed", "killed by SIGKILL"), ("started", "pid 2")];
+        assert_eq!(kinds, expected.map(|(kind, text)| (kind, text.to_owned())));
     }
 }

@@ -1,60 +1,47 @@
 //! How the market is, as one object for the page.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
 
-use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
 use super::act::ACTS;
+use super::rates::Rates;
 use super::shown::Lasting;
 use super::{Hub, Life};
-use crate::limits::PAGE_TAKEN_EVERY;
 use crate::model::report::Report;
-use crate::node::process::{disk_of, taken};
 use crate::node::wall_now;
-use crate::ops::histogram::{add_histogram, latencies};
 use crate::ops::market::Reports;
+use crate::ops::record::{Interval, Sample};
 use crate::ops::status::node_json;
 use crate::types::{Order, PeerId, node_name};
 
 /// What is remembered from one look to the next.
 #[derive(Default)]
 pub(super) struct Seen {
-    /// The last check of all stores.
-    pub(super) verdict: Option<Value>,
     /// The first moment that the ledger has; 0: not known yet.
     pub(super) began: u64,
-    /// Per node: bytes of memory and disk.
-    taken: BTreeMap<PeerId, (f64, f64)>,
-    taken_at: Option<Instant>,
     rates: Rates,
-}
-
-/// Of each peer's orders: how many had their outcomes, and their latencies, at the last look.
-#[derive(Default)]
-struct Rates {
-    at: Option<Instant>,
-    of: BTreeMap<PeerId, (u64, Histogram<u64>)>,
-    last: Value,
 }
 
 /// The market as it is.
 pub(super) fn snapshot(hub: &Hub, reports: &Reports, seen: &mut Seen) -> Value {
     let lives = hub.shown.lives();
-    seen.take(&lives, reports);
+    let time = wall_now().0;
+    let (recorded, samples) = hub.record.at(hub.record.seconds(time));
     let answered = &reports.answered;
     let newest = answered.values().max_by_key(|report| report.ledger.0);
-    let mut nodes: BTreeMap<PeerId, Value> =
-        answered.iter().map(|(node, report)| (*node, of_report(report, lives.get(node), seen))).collect();
+    let mut nodes: BTreeMap<PeerId, Value> = answered
+        .iter()
+        .map(|(node, report)| (*node, of_report(report, lives.get(node), samples.get(node))))
+        .collect();
     for (node, life) in &lives {
-        nodes.entry(*node).or_insert_with(|| silent(*node, Some(life), "silent", seen));
+        nodes.entry(*node).or_insert_with(|| silent(*node, Some(life), "silent", samples.get(node)));
     }
     for node in reports.silent.keys() {
-        nodes.entry(*node).or_insert_with(|| silent(*node, None, "silent", seen));
+        nodes.entry(*node).or_insert_with(|| silent(*node, None, "silent", None));
     }
     for node in &reports.left {
-        nodes.insert(*node, silent(*node, None, "left", seen));
+        nodes.insert(*node, silent(*node, None, "left", None));
     }
     let cluster = newest.map_or(String::new(), |report| report.cluster.clone());
     let links: Value = links(answered.values()).into();
@@ -63,22 +50,23 @@ pub(super) fn snapshot(hub: &Hub, reports: &Reports, seen: &mut Seen) -> Value {
     hub.shown.lasts(Lasting { cluster: cluster.clone(), links: links.clone(), addrs, roles });
     let stock = newest.map(|newest| stock(answered.get(&PeerId::WAREHOUSE).unwrap_or(newest)));
     json!({
-        "time": wall_now().0,
+        "time": time,
         "cluster": cluster,
         "consistency": newest.map_or("", |report| &report.consistency),
-        "began": if seen.began == 0 { wall_now().0 } else { seen.began },
+        "began": if seen.began == 0 { time } else { seen.began },
         "acts": if hub.acts.is_some() { &ACTS[..] } else { &[] },
         "nodes": nodes.into_values().collect::<Vec<_>>(),
         "links": links,
+        "cuts": links_json(&hub.shown.cuts()),
         "stock": stock.unwrap_or_default(),
         "ledger_seq": newest.map_or(0, |report| report.ledger.0.0),
-        "rates": seen.rates.look(answered),
+        "rates": rates(if hub.measured { recorded } else { seen.rates.look(answered, hub.record.seconds(time)) }),
         "failovers": hub.shown.failovers(),
-        "verdict": seen.verdict,
+        "verdict": hub.shown.verdict(),
     })
 }
 
-fn of_report(report: &Report, life: Option<&Life>, seen: &Seen) -> Value {
+fn of_report(report: &Report, life: Option<&Life>, sample: Option<&Sample>) -> Value {
     let mut node = node_json(report);
     let in_office = !node["office"].is_null();
     let paused = life.is_some_and(|life| life.paused);
@@ -86,14 +74,21 @@ fn of_report(report: &Report, life: Option<&Life>, seen: &Seen) -> Value {
     node["queue"] = if in_office { queue(report) } else { Value::Array(Vec::new()) };
     let cache = report.stock.iter().map(|pieces| pieces.0).collect::<Vec<_>>();
     node["cache"] = if in_office { cache.into() } else { Value::Null };
-    with_taken(&mut node, report.peer, seen);
+    with_taken(&mut node, sample);
     node
 }
 
-fn with_taken(node: &mut Value, of: PeerId, seen: &Seen) {
-    let taken = seen.taken.get(&of);
-    node["rss_bytes"] = taken.map(|(rss, _)| *rss).into();
-    node["disk_bytes"] = taken.map(|(_, disk)| *disk).into();
+/// What the node takes.
+pub(super) fn with_taken(node: &mut Value, sample: Option<&Sample>) {
+    node["rss_bytes"] = sample.map(|it| it.rss).into();
+    node["disk_bytes"] = sample.map(|it| it.disk).into();
+}
+
+/// Rate and latencies; null without any.
+pub(super) fn rates(interval: Option<Interval>) -> Value {
+    let Some(Interval { per_s, p50_ms, p99_ms, .. }) = interval else { return Value::Null };
+    let ms = |ms: f64| if per_s > 0.0 { ms.into() } else { Value::Null };
+    json!({ "orders_per_s": per_s, "p50_ms": ms(p50_ms), "p99_ms": ms(p99_ms) })
 }
 
 fn queue(report: &Report) -> Value {
@@ -108,7 +103,7 @@ fn queue(report: &Report) -> Value {
 }
 
 /// A node that says nothing.
-fn silent(node: PeerId, life: Option<&Life>, state: &str, seen: &Seen) -> Value {
+fn silent(node: PeerId, life: Option<&Life>, state: &str, sample: Option<&Sample>) -> Value {
     let state = match life {
         Some(Life { dead: true, .. }) => "dead",
         Some(Life { paused: true, .. }) => "paused",
@@ -124,7 +119,7 @@ fn silent(node: PeerId, life: Option<&Life>, state: &str, seen: &Seen) -> Value 
         "queue_depth": 0, "queue": [], "cache": null, "cache_age_ms": null, "cache_behind": null,
         "heartbeat_age_ms": null, "elections": null, "duplicates": null, "messages_sent": null, "health": state,
     });
-    with_taken(&mut it, node, seen);
+    with_taken(&mut it, sample.filter(|_| !matches!(state, "dead" | "left")));
     it
 }
 
@@ -136,7 +131,12 @@ fn links<'a>(reports: impl Iterator<Item = &'a Report>) -> Vec<Value> {
         .collect();
     links.sort_unstable();
     links.dedup();
-    links.into_iter().map(|(one, other)| json!([node_name(one), node_name(other)])).collect()
+    links_json(&links)
+}
+
+/// Pairs of names.
+pub(super) fn links_json<'a>(links: impl IntoIterator<Item = &'a (PeerId, PeerId)>) -> Vec<Value> {
+    links.into_iter().map(|(one, other)| json!([node_name(*one), node_name(*other)])).collect()
 }
 
 fn stock(report: &Report) -> Vec<Value> {
@@ -144,49 +144,4 @@ fn stock(report: &Report) -> Vec<Value> {
     goods
         .map(|((name, price), pieces)| json!({ "product": name, "stock": pieces.0, "unit_price": price.0 }))
         .collect()
-}
-
-impl Seen {
-    /// Memory and disk of the nodes that run here.
-    fn take(&mut self, lives: &BTreeMap<PeerId, Life>, reports: &Reports) {
-        if self.taken_at.is_some_and(|at| at.elapsed() < PAGE_TAKEN_EVERY) {
-            return;
-        }
-        self.taken_at = Some(Instant::now());
-        let of = |(node, life): (&PeerId, &Life)| {
-            let pid = reports.answered.get(node).map_or(life.pid, |report| report.pid);
-            Some((*node, (taken(pid)?.rss, disk_of(&life.dir.join("store")))))
-        };
-        self.taken = lives.iter().filter_map(of).collect();
-    }
-}
-
-impl Rates {
-    /// Orders per second and latencies since the last look; null without one.
-    fn look(&mut self, answered: &BTreeMap<PeerId, Report>) -> Value {
-        let since = self.at.replace(Instant::now()).map(|at| at.elapsed().as_secs_f64());
-        let (mut count, mut sum) = (0, latencies());
-        for (peer, report) in answered {
-            let mut all = latencies();
-            add_histogram(&mut all, &report.shopping.latency_us);
-            let now = report.shopping.answered;
-            let mut fresh = all.clone();
-            if let Some((before, earlier)) = self.of.get(peer).filter(|(before, _)| *before <= now) {
-                count += now - before;
-                // A peer that began anew has fewer; then all of its are fresh.
-                let _ = fresh.subtract(earlier);
-                let _ = sum.add(&fresh);
-            }
-            self.of.insert(*peer, (now, all));
-        }
-        if let Some(seconds) = since.filter(|seconds| *seconds > 0.0) {
-            let ms = |quantile| match sum.is_empty() {
-                true => Value::Null,
-                false => (sum.value_at_quantile(quantile) as f64 / 1e3).into(),
-            };
-            self.last =
-                json!({ "orders_per_s": count as f64 / seconds, "p50_ms": ms(0.5), "p99_ms": ms(0.99) });
-        }
-        self.last.clone()
-    }
 }

@@ -1,6 +1,7 @@
 //! Looks at the market while somebody looks at the page, and tells of it.
 
 use std::ffi::OsStr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,14 +9,17 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::rates::Rates;
 use super::snapshot::{Seen, snapshot};
 use super::{Hub, Target, past};
 use crate::limits::{
     PAGE_ASK_MAX, PAGE_BEGAN_MAX, PAGE_CHECK_EVERY, PAGE_CHECK_MAX, PAGE_LOOK_EVERY, PAGE_MESSAGES_EVERY,
-    PAGE_MESSAGES_MAX, PAGE_UNDER_WAY_MAX,
+    PAGE_MESSAGES_MAX, PAGE_RECORD_EVERY, PAGE_UNDER_WAY_MAX,
 };
 use crate::model::traced::{Traced, Wanted};
 use crate::node::wall_now;
+use crate::ops::market::Reports;
+use crate::ops::record::Sample;
 use crate::ops::trace::{Pairing, gather};
 use crate::ops::verify::child::{self, Verified};
 use crate::types::{PeerId, node_name};
@@ -48,22 +52,75 @@ impl Hub {
 async fn look(hub: Arc<Hub>) {
     let mut ticks = interval(PAGE_LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut seen, mut checks) = (Seen::default(), Checks::default());
+    let (mut seen, mut checks, mut recorder) = (Seen::default(), Checks::default(), Recorder::default());
     loop {
         ticks.tick().await;
+        let due = !hub.measured && recorder.is_due();
+        if !hub.is_seen() && !due {
+            continue;
+        }
+        let reports = hub.reports(PAGE_ASK_MAX).await;
+        if due {
+            recorder.record(&hub, &reports);
+        }
         if !hub.is_seen() {
             continue;
         }
-        if let Some(verdict) = checks.next(&hub.target).await {
-            seen.verdict = Some(verdict);
+        if !hub.measured
+            && let Some(verdict) = checks.next(&hub.target).await
+        {
+            hub.shown.checked(verdict);
         }
         if seen.began == 0 {
             let began = tokio::time::timeout(PAGE_BEGAN_MAX, past::began(&hub)).await;
             // A warehouse that does not answer is asked again.
             seen.began = began.ok().flatten().unwrap_or_default();
         }
-        let reports = hub.reports(PAGE_ASK_MAX).await;
         hub.tell("market", &snapshot(&hub, &reports, &mut seen));
+    }
+}
+
+/// Keeps what the market does, from its nodes' reports, also while nobody looks.
+#[derive(Default)]
+struct Recorder {
+    last: Option<Instant>,
+    rates: Rates,
+}
+
+impl Recorder {
+    fn is_due(&self) -> bool {
+        self.last.is_none_or(|at| at.elapsed() >= PAGE_RECORD_EVERY)
+    }
+
+    fn record(&mut self, hub: &Hub, reports: &Reports) {
+        self.last = Some(Instant::now());
+        let at_s = hub.record.seconds(wall_now().0);
+        if let Some(interval) = self.rates.look(&reports.answered, at_s) {
+            hub.record.load(interval);
+        }
+        for (node, pid, dir) in hub.processes(reports) {
+            if let Some(sample) = Sample::of(pid, &dir, at_s) {
+                hub.record.sample(node, sample);
+            }
+        }
+    }
+}
+
+impl Hub {
+    /// The nodes that run on this machine, as far as that is known: process and directory.
+    fn processes(&self, reports: &Reports) -> Vec<(PeerId, u32, PathBuf)> {
+        let pid = |node: PeerId| reports.answered.get(&node).map(|report| report.pid);
+        match (self.shown.lives(), &self.target) {
+            (lives, _) if !lives.is_empty() => {
+                let alive = lives.into_iter().filter(|(_, life)| !life.dead);
+                alive.map(|(node, life)| (node, pid(node).unwrap_or(life.pid), life.dir)).collect()
+            }
+            (_, Target::Dir(dir)) => {
+                let answered = reports.answered.iter();
+                answered.map(|(node, report)| (*node, report.pid, dir.join(node_name(*node)))).collect()
+            }
+            (_, Target::Addr(_)) => Vec::new(),
+        }
     }
 }
 
@@ -107,7 +164,8 @@ async fn check(target: Target) -> Value {
     verdict(wall_now().0, &verified)
 }
 
-fn verdict(time: u64, verified: &Verified) -> Value {
+/// As the page shows it.
+pub(crate) fn verdict(time: u64, verified: &Verified) -> Value {
     json!({
         "time": time,
         "ok": verified.is_ok(),

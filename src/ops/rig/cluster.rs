@@ -45,12 +45,14 @@ pub(in crate::ops) struct Shape {
     /// Nodes reach each other through proxies, so that links can be cut or long. Proxies cost time: with 32 peers they
     /// would be what is measured.
     pub proxied: bool,
+    /// Events that each node remembers of its messages.
+    pub trace_events: u64,
 }
 
 impl Shape {
     pub(in crate::ops) fn new(peers: u32, mode: Option<Consistency>) -> Shape {
         let (heartbeat_ms, suspect_after_ms) = (HEARTBEAT_MS, SUSPECT_AFTER_MS);
-        Shape { peers, mode, heartbeat_ms, suspect_after_ms, far_ms: 0, proxied: true }
+        Shape { peers, mode, heartbeat_ms, suspect_after_ms, far_ms: 0, proxied: true, trace_events: 0 }
     }
 
     /// A market whose links are whole.
@@ -211,7 +213,8 @@ impl Cluster {
             });
             line.extend(KEEP.map(OsString::from));
         }
-        let Shape { heartbeat_ms, suspect_after_ms, .. } = self.shape;
+        let Shape { heartbeat_ms, suspect_after_ms, trace_events, .. } = self.shape;
+        push(&mut line, "--trace-events", trace_events.to_string());
         push(&mut line, "--heartbeat", format!("{heartbeat_ms}ms"));
         push(&mut line, "--suspect-after", format!("{suspect_after_ms}ms"));
         line

@@ -1,17 +1,16 @@
 //! What goes wrong, done to the nodes from outside, and how long it takes until trade goes on.
 
 use std::process::Child;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::schedule::Planned;
+use super::stage::Stage;
 use crate::cli::FaultKind;
 use crate::limits::SOAK_RECOVERY_MAX;
 use crate::ops::output::Failure;
-use crate::ops::rig::cluster::{Cluster, Node};
 use crate::ops::rig::count::Count;
 use crate::ops::rig::delay::{detach, lacks_strace, slow};
 use crate::ops::rig::disk::SmallDisk;
@@ -65,16 +64,16 @@ impl Fault {
 /// Does it, undoes it after its time, and waits until trade goes on for all clients.
 pub(super) async fn play(
     planned: Planned,
-    cluster: Arc<Cluster>,
+    stage: Stage,
     (count, mut floor): (Count, watch::Receiver<Instant>),
     load_began: Instant,
 ) -> Fault {
     let (began, at_s) = (Instant::now(), load_began.elapsed().as_secs_f64());
     let lasts = Duration::from_millis(planned.for_ms);
-    let (doing, done) = (Arc::clone(&cluster), planned.clone());
+    let (doing, done) = (stage.clone(), planned.clone());
     let undo = blocking(move || begin(&doing, &done)).await.unwrap_or(Undo::Nothing);
     tokio::time::sleep(lasts).await;
-    let lost = blocking(move || end(&cluster, undo)).await.unwrap_or_default();
+    let lost = blocking(move || end(&stage, undo)).await.unwrap_or_default();
     let ended = Instant::now();
     let served = floor.wait_for(|floor| *floor >= ended);
     let served = tokio::time::timeout(SOAK_RECOVERY_MAX, served).await.is_ok_and(|it| it.is_ok());
@@ -86,54 +85,67 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
     tokio::task::spawn_blocking(work).await.ok()
 }
 
+/// What the page says of a node whose disk is wrong.
+const FULL: &str = "disk-full";
+const SLOW: &str = "slow-disk";
+
 /// What makes it well again.
 enum Undo {
     Nothing,
     Start(Vec<PeerId>),
     GoOn(PeerId),
     Heal(Vec<(PeerId, PeerId)>),
-    Clear,
-    Hurry(Option<Child>),
+    Clear(PeerId),
+    Hurry(PeerId, Option<Child>),
 }
 
-fn begin(cluster: &Cluster, planned: &Planned) -> Undo {
+fn begin(stage: &Stage, planned: &Planned) -> Undo {
     let nodes: Vec<PeerId> = planned.nodes().collect();
     let Some((first, others)) = nodes.split_first() else { return Undo::Nothing };
     match planned.kind() {
         Some(FaultKind::Kill | FaultKind::RestartAll) => {
-            nodes.iter().for_each(|node| cluster.kill(*node));
+            nodes.iter().for_each(|node| stage.kill(*node));
             Undo::Start(nodes)
         }
         Some(FaultKind::Pause) => {
-            cluster.node(*first).into_iter().for_each(Node::pause);
+            stage.pause(*first, true);
             Undo::GoOn(*first)
         }
         Some(FaultKind::Partition) => {
             let pairs: Vec<_> = others.iter().map(|other| (*first, *other)).collect();
-            cluster.links.cut(&pairs, if planned.reset { Cut::Reset } else { Cut::Silent });
+            stage.cut(&pairs, if planned.reset { Cut::Reset } else { Cut::Silent });
             Undo::Heal(pairs)
         }
         Some(FaultKind::DiskFull) => {
-            cluster.disk.iter().for_each(SmallDisk::fill);
-            Undo::Clear
+            stage.cluster.disk.iter().for_each(SmallDisk::fill);
+            stage.shown.fault(*first, FULL, true);
+            Undo::Clear(*first)
         }
         Some(FaultKind::SlowDisk) => {
-            Undo::Hurry(cluster.node(*first).and_then(|node| slow(node, planned.late_ms)))
+            let strace = stage.cluster.node(*first).and_then(|node| slow(node, planned.late_ms));
+            stage.shown.fault(*first, SLOW, true);
+            Undo::Hurry(*first, strace)
         }
         None => Undo::Nothing,
     }
 }
 
 /// Gives the nodes that did not come back.
-fn end(cluster: &Cluster, undo: Undo) -> Vec<(PeerId, Failure)> {
+fn end(stage: &Stage, undo: Undo) -> Vec<(PeerId, Failure)> {
     match undo {
         Undo::Nothing => {}
-        Undo::GoOn(node) => cluster.node(node).into_iter().for_each(Node::go_on),
-        Undo::Heal(pairs) => cluster.links.heal(&pairs),
-        Undo::Clear => cluster.disk.iter().for_each(SmallDisk::clear),
-        Undo::Hurry(strace) => strace.into_iter().for_each(detach),
+        Undo::GoOn(node) => stage.pause(node, false),
+        Undo::Heal(pairs) => stage.heal(&pairs),
+        Undo::Clear(node) => {
+            stage.cluster.disk.iter().for_each(SmallDisk::clear);
+            stage.shown.fault(node, FULL, false);
+        }
+        Undo::Hurry(node, strace) => {
+            strace.into_iter().for_each(detach);
+            stage.shown.fault(node, SLOW, false);
+        }
         Undo::Start(nodes) => {
-            let start = |node: PeerId| cluster.start_node(node).err().map(|why| (node, why));
+            let start = |node: PeerId| stage.start_node(node).err().map(|why| (node, why));
             return nodes.into_iter().filter_map(start).collect();
         }
     }

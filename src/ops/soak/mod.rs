@@ -14,9 +14,9 @@ mod faults;
 mod history;
 mod page;
 mod run;
-mod samples;
 mod schedule;
 mod slope;
+mod stage;
 mod verdict;
 
 use std::fs;

@@ -1,23 +1,12 @@
 //! The page of a run: verdict, pictures, faults.
 
-use super::samples::{Of, Sample};
 use super::verdict::Seen;
-use crate::ops::chart::{Band, Chart, Line, Page, Table, colour_of};
+use crate::ops::chart::{Band, Line, Page, Table, colour_of};
 use crate::ops::output::exit;
+use crate::ops::record::Frame;
 use crate::types::node_name;
 
 const MIB: f64 = 1_048_576.0;
-
-/// The load in one interval.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Interval {
-    pub at_s: f64,
-    pub per_s: f64,
-    pub p50_ms: f64,
-    pub p99_ms: f64,
-    pub max_ms: f64,
-    pub open: f64,
-}
 
 /// Kinds of faults that were played, in the order of their colours.
 fn kinds(seen: &Seen) -> Vec<String> {
@@ -49,34 +38,15 @@ pub(super) fn page(seen: &Seen) -> Result<String, String> {
     page.legend(
         &kinds.iter().enumerate().map(|(at, kind)| (colour_of(at), kind.clone())).collect::<Vec<_>>(),
     );
-    let chart = |title, unit, lines, dots| {
-        let seconds = seen.elapsed.as_secs_f64();
-        Chart { title, unit, lines, bands: &bands, dots, seconds }
-    };
-    let of = |name: &str, value: fn(&Interval) -> f64| {
-        let points = seen.intervals.iter().map(|it| (it.at_s, value(it))).collect();
-        Line { name: name.to_owned(), points }
-    };
-    page.chart(&chart("answered", "orders/s", vec![of("orders/s", |it| it.per_s)], false))?;
-    let latencies = vec![of("p50", |it| it.p50_ms), of("p99", |it| it.p99_ms), of("longest", |it| it.max_ms)];
-    page.chart(&chart("latency from when an order was due", "ms", latencies, false))?;
-    page.chart(&chart("orders without an outcome", "orders", vec![of("open", |it| it.open)], false))?;
+    let frame = Frame { bands: &bands, seconds: seen.elapsed.as_secs_f64(), at: None };
+    seen.record.load_charts(&frame).iter().try_for_each(|chart| page.chart(chart))?;
     let recovered = kinds.iter().map(|kind| Line { name: kind.clone(), points: recovered(seen, kind) });
-    page.chart(&chart("until trade went on after a fault", "ms", recovered.collect(), true))?;
+    page.chart(&frame.chart("until trade went on after a fault", "ms", recovered.collect(), true))?;
     page.section("Nodes");
-    let nodes: [(&str, &str, Of); 4] = [
-        ("memory", "MiB", |sample: &Sample| sample.rss / MIB),
-        ("disk", "MiB", |sample: &Sample| sample.disk / MIB),
-        ("file descriptors", "open", |sample: &Sample| sample.fds),
-        ("threads", "running", |sample: &Sample| sample.threads),
-    ];
-    for (title, unit, of) in nodes {
-        let lines = seen.samples.series(of).map(|(node, points)| Line { name: node_name(node), points });
-        page.chart(&chart(title, unit, lines.collect(), false))?;
-    }
+    seen.record.node_charts(&frame).iter().try_for_each(|chart| page.chart(chart))?;
     let opened =
         seen.opened.iter().map(|(node, points)| Line { name: node_name(*node), points: points.clone() });
-    page.chart(&chart("from start until it serves", "ms", opened.collect(), true))?;
+    page.chart(&frame.chart("from start until it serves", "ms", opened.collect(), true))?;
     growth(&mut page, seen);
     listed(&mut page, seen);
     Ok(page.finish())

@@ -13,19 +13,23 @@ use tokio::task::{JoinHandle, JoinSet};
 use super::books::Books;
 use super::faults::{self, Fault};
 use super::history::Lines;
-use super::page::Interval;
 use super::schedule::{Planned, SCHEDULE};
 use super::slope::warm_up;
+use super::stage::Stage;
 use super::verdict::Seen;
-use super::{Plan, failed, line, samples};
+use super::{Plan, failed, line};
 use crate::cli::{Global, SoakArgs};
-use crate::limits::{INBOX_MAX, SOAK_CHECK_EVERY, SOAK_CHECK_EVERY_MIN, SOAK_DRAIN_MAX, START_MAX};
+use crate::limits::{
+    INBOX_MAX, SOAK_CHECK_EVERY, SOAK_CHECK_EVERY_MIN, SOAK_DRAIN_MAX, START_MAX, TRACE_EVENTS_UP,
+};
 use crate::model::happening::What;
 use crate::node::wall_now;
 use crate::ops::live::Asking;
 use crate::ops::market;
-use crate::ops::output::{Failure, exit, grouped};
+use crate::ops::output::{Failure, exit, grouped, note};
+use crate::ops::page::{self, Market, Shown, Target};
 use crate::ops::progress::Part;
+use crate::ops::record::{Interval, Record, Sample};
 use crate::ops::retry;
 use crate::ops::rig::cluster::{Cluster, Node, Shape};
 use crate::ops::rig::count::Count;
@@ -42,6 +46,14 @@ const NEVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 /// How often the offices are looked at while the market comes up.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
+/// Looks of a run, about: at a long one it is looked less often.
+const LOOKS: u32 = 720;
+
+/// How often a run of this length is looked at.
+fn look_every(run: Duration) -> Duration {
+    (run / LOOKS).clamp(Duration::from_secs(1), Duration::from_secs(30))
+}
+
 /// A check that ended, with the books that it went on with.
 struct Checked {
     verified: Verified,
@@ -53,7 +65,7 @@ struct Checked {
 /// See the module's text.
 pub(super) struct Run {
     plan: Plan,
-    cluster: Arc<Cluster>,
+    stage: Stage,
     count: Count,
     floor: watch::Receiver<Instant>,
     stop: watch::Sender<bool>,
@@ -94,9 +106,12 @@ impl Run {
         let (mut plan, lines) =
             (plan, |name: &str| Lines::create(&report.join(name)).map_err(failed(report)));
         let (history, schedule) = (lines(HISTORY)?, lines(SCHEDULE)?);
-        let cluster =
-            Arc::new(Cluster::new(report, Shape::new(args.nodes, args.consistency), plan.disk.take())?);
-        let starting = Arc::clone(&cluster);
+        // Who looks wants to see messages.
+        let trace_events = if args.http.is_some() { TRACE_EVENTS_UP } else { 0 };
+        let shape = Shape { trace_events, ..Shape::new(args.nodes, args.consistency) };
+        let cluster = Arc::new(Cluster::new(report, shape, plan.disk.take())?);
+        let stage = Stage { cluster: Arc::clone(&cluster), shown: Shown::default() };
+        let starting = stage.clone();
         blocking(move || starting.start()).await??;
         let warehouse = cluster.node(PeerId::WAREHOUSE).map(|node| node.addr()).unwrap_or_default();
         if !retry::until(LOOK_EVERY, START_MAX, async || paired(&warehouse).await).await? {
@@ -107,10 +122,12 @@ impl Run {
         let (count, floor, books) = (load.count(), load.floor(), Some(Books::new(load.ids())));
         let (stop, stopped) = watch::channel(false);
         let (sender, news) = mpsc::channel(INBOX_MAX);
+        let seen = Seen { left_out: plan.left_out.clone(), ..Seen::default() };
+        show(args, &stage, &seen.record, global).await?;
         let mut run = Run {
-            seen: Seen { left_out: plan.left_out.clone(), ..Seen::default() },
+            seen,
             plan,
-            cluster,
+            stage,
             count,
             floor,
             stop,
@@ -142,7 +159,7 @@ impl Run {
 
     /// What happens at the nodes says when a trader was suspected and taken over.
     fn watch(&mut self) {
-        for node in self.cluster.nodes() {
+        for node in self.stage.cluster.nodes() {
             self.watches.begin(node.id, &node.addr());
         }
     }
@@ -151,7 +168,7 @@ impl Run {
         let caught = |kind| signal(kind).map_err(|error| Failure::new(exit::FAILURE, error.to_string()));
         let (mut int, mut term) = (caught(SignalKind::interrupt())?, caught(SignalKind::terminate())?);
         let check_every = (args.duration / 6).clamp(SOAK_CHECK_EVERY_MIN, SOAK_CHECK_EVERY);
-        let mut looks = tokio::time::interval(samples::every(args.duration));
+        let mut looks = tokio::time::interval(look_every(args.duration));
         let mut checks = tokio::time::interval_at((self.began + check_every).into(), check_every);
         let mut next = self.plan.next();
         while !self.is_over(args) {
@@ -200,7 +217,7 @@ impl Run {
         }
         self.playing.spawn(faults::play(
             fault,
-            Arc::clone(&self.cluster),
+            self.stage.clone(),
             (self.count.clone(), self.floor.clone()),
             self.began,
         ));
@@ -231,10 +248,9 @@ impl Run {
     // ---- looking
 
     fn look(&mut self) {
-        let (at_s, last) = (self.at_s(), self.seen.intervals.last().map_or(0.0, |it| it.at_s));
-        for sample in self.seen.samples.take(&self.cluster, at_s) {
-            self.history.event("sample", sample);
-        }
+        let at_s = self.at_s();
+        self.sample(at_s);
+        let last = self.seen.record.last().map_or(0.0, |it| it.at_s);
         let interval = {
             let mut count = self.count.look();
             let (told, ms) = (count.interval_us.len() as f64, |us: u64| us as f64 / 1_000.0);
@@ -244,28 +260,38 @@ impl Run {
             count.interval_us.reset();
             Interval { at_s, per_s: told / (at_s - last).max(0.001), p50_ms, p99_ms, max_ms, open }
         };
-        let Interval { per_s, p50_ms, p99_ms, max_ms, open, .. } = interval;
-        self.history.event("load", json!({
-            "at_s": at_s, "per_s": per_s, "p50_ms": p50_ms, "p99_ms": p99_ms, "max_ms": max_ms, "open": open,
-        }));
-        self.seen.intervals.push(interval);
+        self.history.event("load", interval.json());
+        self.seen.record.load(interval);
         self.history.flush();
         self.mind_the_dead();
-        self.seen.unclear.extend(self.cluster.links.take_failed());
+        self.seen.unclear.extend(self.stage.cluster.links.take_failed());
         let wrong = std::mem::take(&mut self.count.look().wrong);
         self.seen.told_wrong += wrong.len() as u64;
         self.seen.broken.extend(wrong);
         self.terminal.says(|| self.status());
     }
 
+    /// One of each node that runs.
+    fn sample(&mut self, at_s: f64) {
+        for node in self.stage.cluster.nodes() {
+            let Some(sample) = node.pid().and_then(|pid| Sample::of(pid, &node.dir, at_s)) else { continue };
+            let Sample { rss, fds, threads, disk, .. } = sample;
+            self.history.event("sample", json!({
+                "at_s": at_s, "node": node_name(node.id), "rss": rss, "fds": fds, "threads": threads, "disk": disk,
+            }));
+            self.seen.record.sample(node.id, sample);
+        }
+    }
+
     /// A node that ends by itself has failed. It is started again, so that the run goes on.
     fn mind_the_dead(&mut self) {
-        for (node, why) in self.cluster.ended_by_themselves() {
+        for (node, why) in self.stage.cluster.ended_by_themselves() {
             self.seen.broken.push(why.what.clone());
             self.history
                 .event("ended", json!({ "at_s": self.at_s(), "node": node_name(node), "why": why.what }));
-            let cluster = Arc::clone(&self.cluster);
-            self.returning.spawn_blocking(move || (node, cluster.start_node(node)));
+            self.stage.shown.died(node, why.what);
+            let stage = self.stage.clone();
+            self.returning.spawn_blocking(move || (node, stage.start_node(node)));
         }
     }
 
@@ -288,7 +314,7 @@ impl Run {
         });
         let (seconds, faults) = (self.began.elapsed().as_secs(), self.seen.faults.len());
         let (told, open, unsure) = (grouped(count.told), count.open, count.unsure);
-        let (resolved, per_s) = (count.resolved, self.seen.intervals.last().map_or(0.0, |it| it.per_s));
+        let (resolved, per_s) = (count.resolved, self.seen.record.last().map_or(0.0, |it| it.per_s));
         format!(
             "soak {}:{:02}  {told} ({per_s:.0}/s)  open {open}  unsure {unsure} ({resolved} resolved)  faults {faults}  \
              {check}{}",
@@ -310,14 +336,19 @@ impl Run {
 
     fn heard(&mut self, news: News) {
         match news {
-            News::Happened(it) => match it.what {
-                What::Suspected(trader) => self.failovers.suspected(trader, it.time),
-                What::TookOver(trader) => self.failovers.took_over(it.peer, trader, it.time),
-                _ => {}
-            },
+            News::Happened(it) => {
+                match it.what {
+                    What::Suspected(trader) => self.failovers.suspected(trader, it.time),
+                    What::TookOver(trader) => self.failovers.took_over(it.peer, trader, it.time),
+                    // Its line is for people who look on.
+                    What::Replayed(trader, replayed) => drop(self.failovers.replayed(trader, replayed)),
+                    _ => return,
+                }
+                self.stage.shown.failed_over(self.failovers.with_times());
+            }
             News::Report(..) => {}
             News::Gone(node, watch) if self.watches.is_present(node, watch) => {
-                let addr = self.cluster.node(node).map(Node::addr).unwrap_or_default();
+                let addr = self.stage.cluster.node(node).map(Node::addr).unwrap_or_default();
                 self.watches.begin(node, &addr);
             }
             News::Gone(..) => {}
@@ -328,8 +359,10 @@ impl Run {
 
     fn check(&mut self) {
         let Some(mut books) = self.books.take() else { return };
-        let (at_s, market, file) = (self.at_s(), self.cluster.dir.clone(), self.report.join("verified"));
-        let warehouse = self.cluster.node(PeerId::WAREHOUSE).map(|node| node.addr()).unwrap_or_default();
+        let (at_s, market, file) =
+            (self.at_s(), self.stage.cluster.dir.clone(), self.report.join("verified"));
+        let warehouse =
+            self.stage.cluster.node(PeerId::WAREHOUSE).map(|node| node.addr()).unwrap_or_default();
         let (count, global) =
             (self.count.clone(), Global { quiet: true, json: false, ..self.global.clone() });
         self.checking = Some(tokio::task::spawn_blocking(move || {
@@ -354,6 +387,7 @@ impl Run {
         if verified.is_broken() {
             self.seen.broken.push(format!("check at {:.0} s: {}", verified.at_s, verified.why()));
         }
+        self.stage.shown.checked(page::verdict(wall_now().0, &verified));
         self.seen.checks.push(verified);
         self.books = Some(books);
     }
@@ -382,15 +416,15 @@ impl Run {
 
     /// Ends the nodes, looks at all their stores once more, and judges.
     pub(super) fn finish(mut self, runtime: &Runtime, args: &SoakArgs) -> Result<Seen, Failure> {
-        self.seen.broken.extend(self.cluster.stop());
+        self.seen.broken.extend(self.stage.cluster.stop());
         // Nobody tells anything any more, and nobody is watched.
         self.news.close();
         runtime.block_on(async { tokio::task::yield_now().await });
-        if let Some(disk) = &self.cluster.disk {
-            let dir = self.cluster.dir.join(node_name(PeerId(args.nodes)));
+        if let Some(disk) = &self.stage.cluster.disk {
+            let dir = self.stage.cluster.dir.join(node_name(PeerId(args.nodes)));
             disk.keep(&dir).map_err(failed(&dir))?;
         }
-        let last = verify(&self.cluster.dir, None, self.at_s());
+        let last = verify(&self.stage.cluster.dir, None, self.at_s());
         if last.is_broken() {
             self.seen.broken.push(format!("the last check: {}", last.why()));
         }
@@ -401,7 +435,7 @@ impl Run {
         let (due, told, open, resolved) = (count.due, count.told, count.open, count.resolved);
         let latency_us = Some(count.latency_us.clone());
         drop(count);
-        let opened = self.cluster.nodes().map(|node| (node.id, node.opened())).collect();
+        let opened = self.stage.cluster.nodes().map(|node| (node.id, node.opened())).collect();
         let (detected_ms, took_over_ms) = self.failovers.times().unzip();
         self.history.flush();
         self.seen
@@ -417,7 +451,7 @@ impl Run {
     fn compare(&mut self) {
         let Some(mut books) = self.books.take() else { return };
         books.hear(std::mem::take(&mut self.count.look().to_compare));
-        let warehouse = self.cluster.dir.join(node_name(PeerId::WAREHOUSE));
+        let warehouse = self.stage.cluster.dir.join(node_name(PeerId::WAREHOUSE));
         let read = open_offline(&warehouse)
             .map_err(|error| error.to_string())
             .and_then(|mut ledger| books.read(&mut ledger).map_err(|error| error.to_string()));
@@ -428,6 +462,18 @@ impl Run {
         (self.seen.compared, self.seen.told_wrong) = (books.compared, self.seen.told_wrong + books.wrong);
         self.seen.broken.extend(std::mem::take(&mut books.examples));
     }
+}
+
+/// Serves a page of the market while it is under load, if one is wanted.
+async fn show(args: &SoakArgs, stage: &Stage, record: &Record, global: &Global) -> Result<(), Failure> {
+    let Some(at) = args.http else { return Ok(()) };
+    let target = Target::Dir(stage.cluster.dir.clone());
+    let market = Market { target, shown: stage.shown.clone(), acts: None, record: Some(record.clone()) };
+    let served = page::serve(at, market, global.timeout).await?;
+    if !global.quiet {
+        note(format_args!("page: {}", served.url()));
+    }
+    Ok(())
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {

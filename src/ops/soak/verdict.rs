@@ -7,12 +7,11 @@ use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
 use super::faults::Fault;
-use super::page::Interval;
-use super::samples::{Of, Samples};
 use super::slope::{Trend, warm_up};
 use crate::cli::SoakArgs;
 use crate::limits::{SOAK_EXAMPLES_MAX, SOAK_REASONS_MAX};
 use crate::ops::output::exit;
+use crate::ops::record::{Of, Record};
 use crate::ops::verify::child::Verified;
 use crate::types::{PeerId, node_name};
 
@@ -28,8 +27,7 @@ pub(super) struct Seen {
     pub latency_us: Option<Histogram<u64>>,
     pub faults: Vec<Fault>,
     pub checks: Vec<Verified>,
-    pub samples: Samples,
-    pub intervals: Vec<Interval>,
+    pub record: Record,
     /// When nodes were started, and how many milliseconds passed until they served.
     pub opened: BTreeMap<PeerId, Vec<(f64, f64)>>,
     /// Milliseconds until a dead trader was suspected, and until trade went on after it.
@@ -98,7 +96,7 @@ impl Seen {
     pub(super) fn trends_after(&self, warm_up: Duration, of: Of) -> BTreeMap<PeerId, Trend> {
         let trend =
             |(node, series): (PeerId, Vec<(f64, f64)>)| Some((node, Trend::of(series.into_iter(), warm_up)?));
-        self.samples.series(of).filter_map(trend).collect()
+        self.record.series(of).into_iter().filter_map(trend).collect()
     }
 
     /// Judges by the thresholds that were stated.

@@ -11,7 +11,7 @@ use super::fleet::Fleet;
 use crate::cli::UpArgs;
 use crate::ops::children;
 use crate::ops::output::Failure;
-use crate::ops::page::{self, Act, Asked, Life, Refused, Served, Shown, Target};
+use crate::ops::page::{self, Act, Asked, Life, Market, Refused, Served, Shown, Target};
 use crate::types::{PeerId, node_name};
 
 /// All children that were started.
@@ -43,7 +43,8 @@ pub(super) async fn serve(
         return Ok(None);
     }
     let target = Target::Dir(args.data_dir.clone());
-    let served = page::serve(args.http, target, shown.clone(), Some(asks), timeout).await?;
+    let market = Market { target, shown: shown.clone(), acts: Some(asks), record: None };
+    let served = page::serve(args.http, market, timeout).await?;
     fleet.page_at(served.addr);
     fleet.write_cluster()?;
     Ok(Some(served))
