@@ -88,6 +88,9 @@ pub struct UpArgs {
     /// Serve no page
     #[arg(long, conflicts_with = "http")]
     pub no_page: bool,
+    /// Nodes reach each other through this process, so that the page can cut the link between two
+    #[arg(long, conflicts_with = "no_page")]
+    pub proxied: bool,
     /// What to do about a node that dies
     #[arg(long, value_name = "WHEN", value_enum, default_value = "never")]
     pub restart: Restart,

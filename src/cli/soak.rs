@@ -51,7 +51,7 @@ pub struct SoakArgs {
     #[arg(long, value_name = "MODE", value_parser = value::consistency, env = "BAZAAR_CONSISTENCY")]
     pub consistency: Option<Consistency>,
     /// Serve a page of the market at this address, like 127.0.0.1:0
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = value::listen)]
     pub http: Option<SocketAddr>,
     /// When the nodes' stores and logs are kept, in DIR/market of the report
     #[arg(long, value_name = "WHEN", value_enum, default_value = "on-failure")]

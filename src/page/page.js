@@ -1,7 +1,7 @@
 "use strict";
 
 // Limits: of what the page keeps, how often it asks, and how long things move.
-const CHARTS_PAUSE_MS = 2500;
+const CHARTS_PAUSE_MS = 3000;
 const DOTS_MAX = 100;
 const DOT_MS = 800;
 const DOT_SPREAD_MS = 500;
@@ -821,7 +821,8 @@ async function readCharts() {
 function renderCharts({ kinds, load, nodes, rows }) {
   keyed($("charts-load"), load, ({ title }) => title, newChart, updateChart);
   keyed($("charts-nodes"), nodes.slice(0, 2), ({ title }) => title, newChart, updateChart);
-  keyed($("charts-more"), nodes.slice(2), ({ title }) => title, newChart, updateChart);
+  const more = $("more").open ? nodes.slice(2) : [];
+  keyed($("charts-more"), more, ({ title }) => title, newChart, updateChart);
   for (const list of document.querySelectorAll(".bands")) chips(list, kinds);
   keyed(
     $("rate-rows"),
@@ -885,6 +886,13 @@ function renderNode(snapshot) {
 /** Why an act makes no sense for a node; empty if it does. */
 function against(act, node) {
   const gone = node.state === "dead" || node.state === "left";
+  if (act === "cut" || act === "heal") {
+    const other = $("act-other").value;
+    const cut = state.live.cuts.some((pair) => pair.includes(node.node) && pair.includes(other));
+    if (cut === (act === "cut"))
+      return `The link of ${node.node} and ${other} ${cut ? "is cut" : "carries"}.`;
+    return "";
+  }
   if (act === "restart") return gone ? "" : `${node.node} runs.`;
   if (gone) return `${node.node} is ${node.state}.`;
   if (act === "resume" && node.state === "alive") return `${node.node} is not paused.`;
@@ -896,7 +904,11 @@ function against(act, node) {
 function renderActs(snapshot, node) {
   const acts = state.token && !isPast() ? snapshot.acts : [];
   $("acts").hidden = !node || !acts.length;
-  for (const button of $("acts").children) {
+  const others = snapshot.nodes.map((one) => one.node).filter((name) => name !== node?.node);
+  keyed($("act-other"), others, String, () => make("option"), say);
+  $("no-cuts").hidden = !node || !acts.length || acts.includes("cut");
+  $("act-other").parentElement.hidden = !acts.includes("cut");
+  for (const button of $("acts").querySelectorAll("button")) {
     button.hidden = !acts.includes(button.dataset.act);
     if (node) set(button, { "aria-disabled": against(button.dataset.act, node) !== "" });
   }
@@ -954,7 +966,7 @@ function actOnNode(event) {
   if (!button || !node) return;
   const why = against(button.dataset.act, node);
   if (why) say($("act-result"), why);
-  else act({ act: button.dataset.act, node: node.node });
+  else act({ act: button.dataset.act, node: node.node, other: $("act-other").value });
 }
 
 function placeOrder(event) {
@@ -1523,6 +1535,10 @@ function listen() {
   on("diagram", "pointermove", pointInDiagram);
   on("diagram", "keydown", walkDiagram);
   on("diagram-details", "toggle", renderDiagramRows);
+  on("more", "toggle", () => {
+    [charts.at, charts.last] = [-Infinity, ""];
+    readCharts();
+  });
   on("help-open", "click", () => $("help").showModal());
   on("help-close", "click", () => $("help").close());
   document.addEventListener("keydown", keyPressed);

@@ -1,6 +1,7 @@
 //! `bazaar soak`: it passes on a sound market, plays the same faults again, and names a store that was cut.
 
 use std::fs::{self, OpenOptions};
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -8,6 +9,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use super::market::{SOON, children, kill, until};
+use super::page::{event, get};
 use super::schema::fits;
 
 /// Growth cannot be told of so short a run.
@@ -52,6 +54,31 @@ fn a_sound_market_passes_and_the_same_faults_are_played_again() {
     assert_eq!(verdict(&output)["seed"], 5);
     let schedule = |report: &Path| fs::read_to_string(report.join("schedule.jsonl")).unwrap();
     assert_eq!(schedule(&first), schedule(&again));
+}
+
+/// Its page shows the load and the faults while they last.
+#[test]
+fn a_soak_is_seen_while_it_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let report = dir.path().join("report");
+    let flags = ["--duration", "1h", "--fault-every", "2s", "--faults", "pause", "--http", "127.0.0.1:0"];
+    let mut running = soak(&report, &flags).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(running.stderr.take().unwrap()).lines();
+    let page = said.find_map(|line| line.unwrap().strip_prefix("page: ").map(str::to_owned)).unwrap();
+    let addr = page.strip_prefix("http://").unwrap().trim_end_matches('/').to_owned();
+    until("a paused node under load is seen", SOON, || {
+        let state = event(&addr, "market");
+        let paused = state["nodes"].as_array()?.iter().any(|node| node["state"] == "paused");
+        let loaded = state["rates"]["orders_per_s"].as_f64() > Some(1.0);
+        (paused && loaded && state["acts"] == serde_json::json!([])).then_some(())
+    });
+    until("its fault is in the charts", SOON, || {
+        let charts: Value = serde_json::from_str(&get(&addr, "/charts").body).unwrap();
+        (charts["kinds"][0]["name"] == "paused").then_some(())
+    });
+    kill(running.id(), Signal::INT);
+    let output = running.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", verdict(&output));
 }
 
 /// The node is dead for good; whoever reads the verdict sees which one, and why.

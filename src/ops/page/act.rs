@@ -16,6 +16,8 @@ pub(crate) enum Act {
     Pause,
     Resume,
     Restart,
+    /// The link to another node carries nothing any more, or carries again.
+    Cut(PeerId, bool),
 }
 
 /// An act on a child, and who waits for what became of it.
@@ -25,8 +27,10 @@ pub(crate) struct Asked {
     pub(crate) reply: oneshot::Sender<Result<String, Refused>>,
 }
 
-/// All acts, as the page names them.
+/// All acts, as the page names them,
 pub(super) const ACTS: [&str; 6] = ["kill", "pause", "resume", "restart", "resign", "order"];
+/// and those that need proxies between the nodes.
+pub(super) const LINK_ACTS: [&str; 2] = ["cut", "heal"];
 
 /// Why something is not done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +61,8 @@ struct Body {
     act: String,
     node: String,
     #[serde(default)]
+    other: String,
+    #[serde(default)]
     kind: String,
     #[serde(default)]
     product: String,
@@ -75,6 +81,11 @@ pub(super) async fn act(hub: &Hub, body: &[u8]) -> Result<String, Refused> {
             "pause" => child(hub, Act::Pause, node).await,
             "resume" => child(hub, Act::Resume, node).await,
             "restart" => child(hub, Act::Restart, node).await,
+            "cut" | "heal" => {
+                let other = node_id(&body.other);
+                let other = other.ok_or_else(|| Refused::odd(format!("{} is no node", body.other)))?;
+                child(hub, Act::Cut(other, body.act == "cut"), node).await
+            }
             "resign" => resign(hub, node).await,
             "order" => order(hub, node, &body).await,
             other => Err(Refused::odd(format!("there is no act {other}"))),

@@ -2,27 +2,82 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
 
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
 
-use super::{Hub, Mark};
-use crate::limits::PAGE_ROWS;
-use crate::node::wall_now;
+use super::{Mark, Shown};
+use crate::limits::{PAGE_ACT_MAX, PAGE_CONNECTIONS_MAX, PAGE_ROWS};
 use crate::ops::chart::{Band, Chart, SMALL, colour_of};
-use crate::ops::record::{Frame, Record};
+use crate::ops::record::{Frame, Interval, Record};
 use crate::types::PeerId;
 
-/// The pictures; `time`: the moment that is looked at.
-///
-/// # Errors
-/// One cannot be drawn; says why.
-pub(super) fn charts(hub: &Hub, time: Option<u64>) -> Result<Value, String> {
-    let (now, record) = (wall_now().0, &hub.record);
-    let (bands, kinds) = bands(&hub.shown.marks(), record, now);
-    let frame =
-        Frame { bands: &bands, seconds: record.seconds(now), at: time.map(|time| record.seconds(time)) };
+/// A moment that is looked at, if it is not now, and who waits for the pictures.
+type Job = (Option<u64>, oneshot::Sender<Result<Arc<str>, String>>);
+
+/// Draws on a thread of its own, one after the other: pictures are large, and the memory of one is used for the next.
+pub(super) struct Drawer(SyncSender<Job>);
+
+impl Drawer {
+    /// Begins the thread, which ends with the drawer.
+    ///
+    /// # Errors
+    /// The system has no thread.
+    pub(super) fn new(record: Record, shown: Shown) -> io::Result<Drawer> {
+        let (sender, jobs) = sync_channel::<Job>(PAGE_CONNECTIONS_MAX);
+        std::thread::Builder::new().name("charts".to_owned()).spawn(move || {
+            let mut last = Last::default();
+            for (time, reply) in jobs {
+                // Who asked may have gone.
+                let _ = reply.send(last.charts(&record, &shown, time));
+            }
+        })?;
+        Ok(Drawer(sender))
+    }
+
+    /// The pictures as JSON.
+    ///
+    /// # Errors
+    /// One cannot be drawn, or too many ask; says why.
+    pub(super) async fn charts(&self, time: Option<u64>) -> Result<Arc<str>, String> {
+        let (reply, drawn) = oneshot::channel();
+        self.0.try_send((time, reply)).map_err(|_| "too many ask for charts: try again".to_owned())?;
+        match tokio::time::timeout(PAGE_ACT_MAX, drawn).await {
+            Ok(Ok(drawn)) => drawn,
+            _ => Err("the charts were not drawn in time".to_owned()),
+        }
+    }
+}
+
+/// What pictures are of: the moment that is looked at, the end of the record as bits, how many marks there were.
+type What = (Option<u64>, u64, usize);
+
+/// What was drawn last.
+#[derive(Default)]
+struct Last(Option<(What, Arc<str>)>);
+
+impl Last {
+    fn charts(&mut self, record: &Record, shown: &Shown, time: Option<u64>) -> Result<Arc<str>, String> {
+        let (marks, end) = (shown.marks(), record.last().map_or(0.0, |it| it.at_s));
+        let of: What = (time, end.to_bits(), marks.len());
+        if let Some((_, drawn)) = self.0.as_ref().filter(|(it, _)| *it == of) {
+            return Ok(Arc::clone(drawn));
+        }
+        let drawn: Arc<str> = charts(record, &marks, end, time)?.to_string().into();
+        self.0 = Some((of, Arc::clone(&drawn)));
+        Ok(drawn)
+    }
+}
+
+/// The pictures until `end`, in seconds after the run's begin.
+fn charts(record: &Record, marks: &[Mark], end: f64, time: Option<u64>) -> Result<Value, String> {
+    let (bands, kinds) = bands(marks, record, record.time(end));
+    let frame = Frame { bands: &bands, seconds: end, at: time.map(|time| record.seconds(time)) };
     let drawn = |charts: &[Chart<'_>]| charts.iter().map(drawn).collect::<Result<Vec<Value>, String>>();
-    let row = |it: &crate::ops::record::Interval| json!({ "time": record.time(it.at_s), "orders_per_s": it.per_s, "p50_ms": it.p50_ms, "p99_ms": it.p99_ms });
+    let row = |it: &Interval| json!({ "time": record.time(it.at_s), "orders_per_s": it.per_s, "p50_ms": it.p50_ms, "p99_ms": it.p99_ms });
     Ok(json!({
         "kinds": kinds.iter().enumerate().map(|(at, name)| key(&colour_of(at), name)).collect::<Vec<_>>(),
         "load": drawn(&record.load_charts(&frame))?,

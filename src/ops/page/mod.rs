@@ -24,6 +24,7 @@ use std::time::Duration;
 use tokio::sync::{broadcast, mpsc};
 
 pub(crate) use self::act::{Act, Asked, Refused};
+use self::charts::Drawer;
 pub(crate) use self::shown::{Life, Mark, Shown};
 use self::watch::News;
 pub(crate) use self::watch::verdict;
@@ -56,6 +57,8 @@ pub(crate) struct Market {
     pub(crate) shown: Shown,
     /// To who does what the page asks for; none: the page only looks.
     pub(crate) acts: Option<mpsc::Sender<Asked>>,
+    /// Links can be cut.
+    pub(crate) cuttable: bool,
     /// What was done so far, by who measures it; none: it is asked of the nodes.
     pub(crate) record: Option<Record>,
 }
@@ -65,15 +68,23 @@ pub(crate) struct Hub {
     target: Target,
     shown: Shown,
     record: Record,
+    drawer: Drawer,
     /// The record, and the checks of all stores, come from elsewhere.
     measured: bool,
     news: broadcast::Sender<News>,
     acts: Option<mpsc::Sender<Asked>>,
+    cuttable: bool,
     token: String,
     timeout: Duration,
 }
 
 impl Hub {
+    /// What may be asked for.
+    fn acts(&self) -> Vec<&'static str> {
+        let links: &[&str] = if self.cuttable { &act::LINK_ACTS } else { &[] };
+        if self.acts.is_some() { [&act::ACTS, links].concat() } else { Vec::new() }
+    }
+
     /// Where nodes may be found: the children of `up`, or what was named.
     fn seeds(&self) -> Vec<(Option<PeerId>, String)> {
         let lives = self.shown.lives();
@@ -118,7 +129,7 @@ impl Served {
 /// The address cannot be listened at.
 pub(crate) async fn serve(
     at: SocketAddr,
-    Market { target, shown, acts, record }: Market,
+    Market { target, shown, acts, cuttable, record }: Market,
     timeout: Duration,
 ) -> Result<Served, Failure> {
     let failed = |why: String| {
@@ -134,7 +145,19 @@ pub(crate) async fn serve(
     let (news, _) = broadcast::channel(PAGE_NEWS_MAX);
     let (measured, record) = (record.is_some(), record.unwrap_or_default());
     let token_of = token.clone();
-    let hub = Arc::new(Hub { target, shown, record, measured, news, acts, token: token_of, timeout });
+    let drawer = Drawer::new(record.clone(), shown.clone()).map_err(|error| failed(error.to_string()))?;
+    let hub = Arc::new(Hub {
+        target,
+        shown,
+        record,
+        drawer,
+        measured,
+        news,
+        acts,
+        cuttable,
+        token: token_of,
+        timeout,
+    });
     watch::begin(&hub);
     let router = serve::router(hub);
     let room = http::Room { connections: PAGE_CONNECTIONS_MAX, lasts: PAGE_CONNECTION_MAX };
@@ -157,7 +180,7 @@ pub fn run(args: &PageArgs, global: &Global) -> Result<u8, Failure> {
             Some(addr) => Target::Addr(addr.to_string()),
             None => Target::Dir(args.market.data_dir.clone()),
         };
-        let market = Market { target, shown: Shown::default(), acts: None, record: None };
+        let market = Market { target, shown: Shown::default(), acts: None, cuttable: false, record: None };
         let served = serve(args.http, market, global.timeout).await?;
         if !global.quiet {
             note(format_args!("the market {} as a page, until Ctrl-C:", report.cluster));

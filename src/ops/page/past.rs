@@ -138,17 +138,18 @@ impl Then {
     }
 }
 
-/// What befell the market, by time: the ledger's rows on offices, and what `up` saw of its children.
-///
-/// # Errors
-/// The ledger cannot be read; says why.
-pub(super) async fn marks(hub: &Hub) -> Result<Value, String> {
+/// What befell the market, by time: the ledger's rows on offices, and what was seen of one's own children. While the
+/// warehouse is away the rows are those that were read before.
+pub(super) async fn marks(hub: &Hub) -> Value {
     let last = PAGE_MARKS_MAX.to_string();
-    let rows = of_ledger(hub, &["ledger", "--kind", KINDS, "--tail", &last]).await?;
-    let mut marks: Vec<Value> = hub.shown.marks().iter().map(Mark::json).collect();
-    marks.extend(rows.iter().filter_map(of_row));
+    let rows = of_ledger(hub, &["ledger", "--kind", KINDS, "--tail", &last]).await;
+    let of_rows = match rows {
+        Ok(rows) => hub.shown.read(rows.iter().filter_map(of_row).collect()),
+        Err(_) => hub.shown.last_read(),
+    };
+    let mut marks: Vec<Value> = hub.shown.marks().iter().map(Mark::json).chain(of_rows).collect();
     marks.sort_by_key(|mark| mark["time"].as_u64());
-    Ok(Value::Array(marks))
+    Value::Array(marks)
 }
 
 fn of_row(row: &Value) -> Option<Value> {

@@ -147,10 +147,7 @@ async fn at(State(hub): Shared, Query(AtTime { time }): Query<AtTime>) -> Respon
 }
 
 async fn marks(State(hub): Shared) -> Response {
-    match past::marks(&hub).await {
-        Ok(marks) => json_text(marks.to_string()),
-        Err(why) => refused(StatusCode::SERVICE_UNAVAILABLE, why),
-    }
+    json_text(past::marks(&hub).await.to_string())
 }
 
 #[derive(Deserialize)]
@@ -159,10 +156,9 @@ struct ChartsAt {
 }
 
 async fn charts(State(hub): Shared, Query(ChartsAt { time }): Query<ChartsAt>) -> Response {
-    let drawn = tokio::task::spawn_blocking(move || super::charts::charts(&hub, time)).await;
-    match drawn.unwrap_or_else(|error| Err(error.to_string())) {
+    match hub.drawer.charts(time).await {
         Ok(charts) => json_text(charts.to_string()),
-        Err(why) => refused(StatusCode::INTERNAL_SERVER_ERROR, why),
+        Err(why) => refused(StatusCode::SERVICE_UNAVAILABLE, why),
     }
 }
 

@@ -49,6 +49,8 @@ struct Inner {
     lives: BTreeMap<PeerId, Life>,
     failovers: Vec<Value>,
     marks: Vec<Mark>,
+    /// Marks that the ledger had when it was read last.
+    rows: Vec<Value>,
     /// Links that carry nothing.
     cuts: BTreeSet<(PeerId, PeerId)>,
     /// The last check of all stores.
@@ -139,6 +141,17 @@ impl Shown {
     pub(crate) fn failed_over(&self, mut failovers: Vec<Value>) {
         failovers.drain(..failovers.len().saturating_sub(PAGE_FAILOVERS_MAX));
         self.inner().failovers = failovers;
+    }
+
+    /// The ledger was read for these marks.
+    pub(super) fn read(&self, rows: Vec<Value>) -> Vec<Value> {
+        self.inner().rows.clone_from(&rows);
+        rows
+    }
+
+    /// The ledger's marks as they were read last.
+    pub(super) fn last_read(&self) -> Vec<Value> {
+        self.inner().rows.clone()
     }
 
     /// What was last seen to last.

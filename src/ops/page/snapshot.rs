@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::act::ACTS;
 use super::rates::Rates;
 use super::shown::Lasting;
 use super::{Hub, Life};
@@ -54,7 +53,7 @@ pub(super) fn snapshot(hub: &Hub, reports: &Reports, seen: &mut Seen) -> Value {
         "cluster": cluster,
         "consistency": newest.map_or("", |report| &report.consistency),
         "began": if seen.began == 0 { time } else { seen.began },
-        "acts": if hub.acts.is_some() { &ACTS[..] } else { &[] },
+        "acts": hub.acts(),
         "nodes": nodes.into_values().collect::<Vec<_>>(),
         "links": links,
         "cuts": links_json(&hub.shown.cuts()),

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::ops::Range;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,6 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::disk::SmallDisk;
 use super::links::{Links, proxy};
+use super::ports::free_addrs;
 use crate::limits::{CLOSE_MAX, DRAIN_MAX, HAND_OVER_MAX};
 use crate::ops::children::{self, Child, push};
 use crate::ops::output::{Failure, exit};
@@ -26,10 +26,6 @@ const HEARTBEAT_MS: u64 = 500;
 const SUSPECT_AFTER_MS: u64 = 1_000;
 /// Of the traders' journals: a soak that lasts for days keeps no more of others' orders than this.
 const KEEP: [&str; 2] = ["--keep", "10m"];
-
-/// Where nodes listen: above what servers have, below what Linux gives to who dials.
-const OWN_PORTS: Range<u16> = 12_000..32_768;
-const PORTS_TRIED_MAX: usize = 10_000;
 
 /// What kind of market.
 #[derive(Clone, Copy, Debug)]
@@ -121,28 +117,6 @@ pub(in crate::ops) struct Cluster {
     began: Instant,
     /// The disk of the node that has one of its own.
     pub disk: Option<SmallDisk>,
-}
-
-/// Addresses that nobody listens at now. Their ports are none that the kernel gives to who dials: a node that is started
-/// again finds its own free.
-fn free_addrs(count: usize) -> Result<Vec<SocketAddr>, Failure> {
-    let ports = OWN_PORTS.start..dialed_from().clamp(OWN_PORTS.start + 1, OWN_PORTS.end);
-    let mut held = Vec::new();
-    for _ in 0..PORTS_TRIED_MAX {
-        held.extend(TcpListener::bind((Ipv4Addr::LOCALHOST, fastrand::u16(ports.clone()))));
-        if held.len() == count {
-            let addrs = held.iter().map(TcpListener::local_addr).collect::<std::io::Result<_>>();
-            return addrs
-                .map_err(|error| Failure::new(exit::FAILURE, format!("a port has no address: {error}")));
-        }
-    }
-    Err(Failure::new(exit::FAILURE, format!("{count} free ports were not found in {ports:?}")))
-}
-
-/// The first port that the kernel gives to who dials; Linux's own if it does not say.
-fn dialed_from() -> u16 {
-    let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
-    range.split_whitespace().next().and_then(|first| first.parse().ok()).unwrap_or(OWN_PORTS.end)
 }
 
 fn failed(what: &Path) -> impl Fn(std::io::Error) -> Failure + '_ {

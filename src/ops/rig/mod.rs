@@ -7,3 +7,4 @@ pub(in crate::ops) mod delay;
 pub(in crate::ops) mod disk;
 pub(in crate::ops) mod links;
 pub(in crate::ops) mod load;
+pub(super) mod ports;

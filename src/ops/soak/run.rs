@@ -468,7 +468,13 @@ impl Run {
 async fn show(args: &SoakArgs, stage: &Stage, record: &Record, global: &Global) -> Result<(), Failure> {
     let Some(at) = args.http else { return Ok(()) };
     let target = Target::Dir(stage.cluster.dir.clone());
-    let market = Market { target, shown: stage.shown.clone(), acts: None, record: Some(record.clone()) };
+    let market = Market {
+        target,
+        shown: stage.shown.clone(),
+        acts: None,
+        cuttable: false,
+        record: Some(record.clone()),
+    };
     let served = page::serve(at, market, global.timeout).await?;
     if !global.quiet {
         note(format_args!("page: {}", served.url()));

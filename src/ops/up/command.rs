@@ -17,6 +17,8 @@ pub(super) struct Commands<'a> {
     pub(super) args: &'a UpArgs,
     pub(super) plan: &'a Plan,
     pub(super) dir: &'a MarketDir,
+    /// Where others find the nodes, if not where they listen.
+    pub(super) found: BTreeMap<PeerId, String>,
 }
 
 impl Commands<'_> {
@@ -31,8 +33,13 @@ impl Commands<'_> {
         if let Some(mode) = args.market.consistency {
             push(&mut line, "--consistency", mode.name());
         }
+        self.advertised(&mut line, PeerId::WAREHOUSE);
         self.running(&mut line);
         line
+    }
+
+    fn advertised(&self, line: &mut Vec<OsString>, node: PeerId) {
+        self.found.get(&node).iter().for_each(|at| push(line, "--advertise", at));
     }
 
     /// A peer's command line, at its address in `addrs` or at any free port. Of neighbours that have no address yet the
@@ -50,13 +57,14 @@ impl Commands<'_> {
         push(&mut line, "--role", peer.role);
         children::push(&mut line, "--data-dir", self.dir.node(id));
         push(&mut line, "--listen", listen);
-        push(&mut line, "--warehouse", warehouse);
+        self.advertised(&mut line, id);
+        push(&mut line, "--warehouse", self.found.get(&PeerId::WAREHOUSE).map_or(warehouse, String::as_str));
         // A store of another market is refused before it trades in this one.
         if let Some(json) = NodeDir::new(&self.dir.node(PeerId::WAREHOUSE)).read_node_json() {
             push(&mut line, "--cluster", json.cluster);
         }
         for neighbour in &peer.neighbours {
-            match addrs.get(neighbour) {
+            match self.found.get(neighbour).or(addrs.get(neighbour)) {
                 Some(addr) => push(&mut line, "--neighbour", format_args!("{neighbour}={addr}")),
                 None => push(&mut line, "--neighbour", neighbour),
             }

@@ -12,6 +12,7 @@ use rustix::process::Signal;
 use super::command::Commands;
 use super::dir::MarketDir;
 use super::plan::Plan;
+use super::proxies::Proxies;
 use crate::cli::UpArgs;
 use crate::config::PeerPlan;
 use crate::journal::{NodeDir, mend};
@@ -41,6 +42,8 @@ pub(super) struct Fleet<'a> {
     dead: BTreeSet<PeerId>,
     /// Where the page is served.
     http: Option<SocketAddr>,
+    /// None: nodes reach each other by themselves.
+    proxies: Option<Proxies>,
 }
 
 /// A child that ended.
@@ -65,10 +68,15 @@ fn is_refusal(status: ExitStatus) -> bool {
 impl<'a> Fleet<'a> {
     /// Starts the warehouse and waits until it serves.
     pub(super) fn start(args: &'a UpArgs, plan: Plan, dir: MarketDir) -> Result<Fleet<'a>, Failure> {
-        let command = Commands { args, plan: &plan, dir: &dir };
-        let line = command.warehouse(&format!("127.0.0.1:{}", args.base_port));
-        let warehouse = start(&dir, PeerId::WAREHOUSE, &line)?.ready()?;
-        Ok(Fleet { args, plan, dir, warehouse, peers: BTreeMap::new(), dead: BTreeSet::new(), http: None })
+        let nodes = plan.peers.iter().map(|peer| peer.id).chain([PeerId::WAREHOUSE]);
+        let mut proxies = args.proxied.then(|| Proxies::new(nodes)).transpose()?;
+        let found = proxies.as_ref().map(Proxies::addrs).unwrap_or_default();
+        let line = Commands { args, plan: &plan, dir: &dir, found }
+            .warehouse(&format!("127.0.0.1:{}", args.base_port));
+        let starting = start(&dir, PeerId::WAREHOUSE, &line, proxies.as_ref())?;
+        let warehouse = ready(starting, PeerId::WAREHOUSE, proxies.as_mut())?;
+        let (peers, dead, http) = (BTreeMap::new(), BTreeSet::new(), None);
+        Ok(Fleet { args, plan, dir, warehouse, peers, dead, http, proxies })
     }
 
     /// Starts the peers: all at once on known ports, one after the other on free ones, since each is told the addresses
@@ -79,9 +87,9 @@ impl<'a> Fleet<'a> {
         let mut starting = Vec::new();
         for peer in self.plan.peers.iter().rev() {
             let line = self.commands().peer(peer, &self.warehouse.addr, &addrs);
-            let started = start(&self.dir, peer.id, &line)?;
+            let started = start(&self.dir, peer.id, &line, self.proxies.as_ref())?;
             if self.args.base_port == 0 {
-                let child = started.ready()?;
+                let child = ready(started, peer.id, self.proxies.as_mut())?;
                 serves(peer.id, &child.addr);
                 addrs.insert(peer.id, child.addr.clone());
                 self.peers.insert(peer.id, child);
@@ -90,7 +98,7 @@ impl<'a> Fleet<'a> {
             }
         }
         for (peer, started) in starting {
-            let child = started.ready()?;
+            let child = ready(started, peer, self.proxies.as_mut())?;
             serves(peer, &child.addr);
             self.peers.insert(peer, child);
         }
@@ -98,7 +106,13 @@ impl<'a> Fleet<'a> {
     }
 
     fn commands(&self) -> Commands<'_> {
-        Commands { args: self.args, plan: &self.plan, dir: &self.dir }
+        let found = self.proxies.as_ref().map(Proxies::addrs).unwrap_or_default();
+        Commands { args: self.args, plan: &self.plan, dir: &self.dir, found }
+    }
+
+    /// The proxies, if links can be cut.
+    pub(super) fn proxies(&self) -> Option<&Proxies> {
+        self.proxies.as_ref()
     }
 
     /// The page is served there.
@@ -181,7 +195,10 @@ impl<'a> Fleet<'a> {
             Some(Death { node, pid: child.pid(), status })
         });
         let died: Vec<Death> = died.collect();
-        self.dead.extend(died.iter().map(|death| death.node));
+        for Death { node, .. } in &died {
+            self.dead.insert(*node);
+            self.proxies.iter().for_each(|proxies| proxies.is_down(*node));
+        }
         died
     }
 
@@ -192,8 +209,9 @@ impl<'a> Fleet<'a> {
 
     /// Starts a dead node again at its address, where others know it. Gives its process id.
     pub(super) fn revive(&mut self, node: PeerId) -> Result<u32, Failure> {
-        let line = self.line(node);
-        let child = start(&self.dir, node, &line)?.ready()?;
+        let line = self.line(node, self.commands());
+        let starting = start(&self.dir, node, &line, self.proxies.as_ref())?;
+        let child = ready(starting, node, self.proxies.as_mut())?;
         let pid = child.pid();
         if node == PeerId::WAREHOUSE {
             self.warehouse = child;
@@ -205,19 +223,19 @@ impl<'a> Fleet<'a> {
     }
 
     /// A node's command line, where it was.
-    fn line(&self, node: PeerId) -> Vec<OsString> {
+    fn line(&self, node: PeerId, commands: Commands<'_>) -> Vec<OsString> {
         match self.plan.peer(node) {
-            None => self.commands().warehouse(&self.warehouse.addr),
+            None => commands.warehouse(&self.warehouse.addr),
             Some(peer) => {
                 let addrs = self.peers.iter().map(|(peer, child)| (*peer, child.addr.clone())).collect();
-                self.commands().peer(peer, &self.warehouse.addr, &addrs)
+                commands.peer(peer, &self.warehouse.addr, &addrs)
             }
         }
     }
 
-    /// The command that starts a node again, as it is typed.
+    /// The command that starts a node again, as it is typed: a proxy of this process knows none that others start.
     pub(super) fn command(&self, node: PeerId) -> String {
-        let line = self.line(node);
+        let line = self.line(node, Commands { found: BTreeMap::new(), ..self.commands() });
         let typed = |word: &OsString| match word.to_str() {
             Some(flag) if flag.starts_with("--") => flag.to_owned(),
             _ => mend::word(Path::new(word)),
@@ -271,8 +289,30 @@ impl<'a> Fleet<'a> {
     }
 }
 
-fn start(dir: &MarketDir, node: PeerId, line: &[OsString]) -> Result<Starting, Failure> {
-    children::start(&node_name(node), &dir.node(node), line)
+fn start(
+    dir: &MarketDir,
+    node: PeerId,
+    line: &[OsString],
+    proxies: Option<&Proxies>,
+) -> Result<Starting, Failure> {
+    let starting = children::start(&node_name(node), &dir.node(node), line)?;
+    proxies.iter().for_each(|proxies| proxies.is_up(node, starting.pid()));
+    Ok(starting)
+}
+
+/// Waits until it serves.
+fn ready(starting: Starting, node: PeerId, proxies: Option<&mut Proxies>) -> Result<Child, Failure> {
+    match (starting.ready(), proxies) {
+        (Ok(child), Some(proxies)) => {
+            proxies.serves(node, &child);
+            Ok(child)
+        }
+        (Err(failure), Some(proxies)) => {
+            proxies.is_down(node);
+            Err(failure)
+        }
+        (done, None) => done,
+    }
 }
 
 fn end(child: &mut Child, progress: &Progress) {

@@ -17,6 +17,7 @@ mod missing;
 mod paged;
 mod plan;
 mod ports;
+mod proxies;
 mod signals;
 mod summary;
 mod told;

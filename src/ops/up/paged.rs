@@ -43,7 +43,8 @@ pub(super) async fn serve(
         return Ok(None);
     }
     let target = Target::Dir(args.data_dir.clone());
-    let market = Market { target, shown: shown.clone(), acts: Some(asks), record: None };
+    let market =
+        Market { target, shown: shown.clone(), acts: Some(asks), cuttable: args.proxied, record: None };
     let served = page::serve(args.http, market, timeout).await?;
     fleet.page_at(served.addr);
     fleet.write_cluster()?;
@@ -76,6 +77,7 @@ impl Up<'_> {
             return Err(Refused::now(format!("{name} was not started here"), "choose another node"));
         };
         match act {
+            Act::Cut(other, cut) => self.cut(node, other, cut),
             Act::Restart if !dead => Err(Refused::now(format!("{name} is running"), "kill it first")),
             Act::Restart => {
                 self.revive(node);
@@ -95,6 +97,22 @@ impl Up<'_> {
                 Ok(self.signal(node, Signal::CONT, format!("{name} (pid {pid}) goes on")))
             }
         }
+    }
+
+    fn cut(&self, node: PeerId, other: PeerId, cut: bool) -> Result<String, Refused> {
+        let Some(proxies) = self.fleet.proxies() else {
+            return Err(Refused::now(
+                "links cannot be cut".to_owned(),
+                "start the market with bazaar up --proxied",
+            ));
+        };
+        let names = format!("{} and {}", node_name(node), node_name(other));
+        if node == other || self.fleet.child(other).is_none() {
+            return Err(Refused::now(format!("there is no link of {names}"), "choose another node"));
+        }
+        proxies.cut(node, other, cut);
+        self.shown.cut(node, other, cut);
+        Ok(format!("the link of {names} {}", if cut { "was cut" } else { "carries again" }))
     }
 
     fn signal(&self, node: PeerId, signal: Signal, did: String) -> String {

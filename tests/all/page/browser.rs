@@ -127,6 +127,7 @@ fn a_trader_is_killed_in_a_browser_and_the_past_is_seen() {
         client.goto(&format!("http://{addr}/#{token}")).await.unwrap();
         shown(&client, "document.querySelector('#ring [data-office=primary]') !== null").await;
         shown(&client, "document.querySelector('#lights [data-light=ok]') !== null").await;
+        shown(&client, "document.querySelector('#charts-load svg polyline') !== null").await;
         let trader =
             shown(&client, "document.querySelector('#ring [data-office=primary]').dataset.node").await;
         let trader = trader.as_str().unwrap();

@@ -16,10 +16,10 @@ use super::market::{Market, Running, SOON, Up, alone, bazaar, block_on, until};
 const BUSY: [&str; 6] = ["--buyers", "4", "--sellers", "2", "--interval", "5ms"];
 
 /// An answer: code, headers, body.
-struct Answer {
+pub struct Answer {
     code: u16,
     head: String,
-    body: String,
+    pub body: String,
 }
 
 fn ask(addr: &str, request: &str) -> Option<Answer> {
@@ -33,7 +33,7 @@ fn ask(addr: &str, request: &str) -> Option<Answer> {
     Some(Answer { code, head: head.to_lowercase(), body: body.to_owned() })
 }
 
-fn get(addr: &str, path: &str) -> Answer {
+pub fn get(addr: &str, path: &str) -> Answer {
     let request = format!("GET {path} HTTP/1.1\r\nhost: {addr}\r\nconnection: close\r\n\r\n");
     until(path, SOON, || ask(addr, &request))
 }
@@ -48,7 +48,7 @@ fn post(addr: &str, token: &str, body: &Value) -> Answer {
 }
 
 /// The first data of an event of that name.
-fn event(addr: &str, name: &str) -> Value {
+pub fn event(addr: &str, name: &str) -> Value {
     let mut stream = TcpStream::connect(addr).unwrap();
     stream.set_read_timeout(Some(SOON)).unwrap();
     write!(stream, "GET /events HTTP/1.1\r\nhost: {addr}\r\n\r\n").unwrap();
@@ -138,6 +138,29 @@ fn a_trader_is_killed_by_the_page_and_its_queue_is_seen_as_it_was() {
     let kinds: Vec<&str> = marks.as_array().unwrap().iter().map(|it| it["kind"].as_str().unwrap()).collect();
     assert!(kinds.contains(&"crashed") && kinds.contains(&"fence") && kinds.contains(&"office"), "{marks}");
 
+    // What was measured is drawn, and known of the past.
+    let charts = until("the charts", SOON, || {
+        let charts: Value = serde_json::from_str(&get(&addr, "/charts").body).unwrap();
+        charts["rows"].as_array().is_some_and(|rows| rows.len() > 1).then_some(charts)
+    });
+    let titles =
+        |group: &str| charts[group].as_array().unwrap().iter().map(|it| it["title"].clone()).collect();
+    let (load, nodes): (Vec<Value>, Vec<Value>) = (titles("load"), titles("nodes"));
+    assert_eq!(load, ["answered", "latency", "orders without an outcome"]);
+    assert_eq!(nodes, ["memory", "disk", "file descriptors", "threads"]);
+    assert!(charts["load"][0]["svg"].as_str().unwrap().contains("<polyline"), "{charts}");
+    assert_eq!(charts["kinds"][0]["name"], "ended");
+    let was: Value = serde_json::from_str(&get(&addr, &format!("/at?time={}", now())).body).unwrap();
+    assert!(was["rates"]["orders_per_s"].as_f64() > Some(1.0), "{was}");
+    assert!(node(&was, "peer-1")["rss_bytes"].as_f64() > Some(1e6), "{was}");
+    assert_eq!(
+        (&node(&was, &primary)["state"], &node(&was, &primary)["rss_bytes"]),
+        (&"dead".into(), &Value::Null)
+    );
+
+    // Nobody stands between these nodes.
+    let cut = post(&addr, &token, &json!({ "act": "cut", "node": primary, "other": "warehouse" }));
+    assert!(cut.code == 409 && cut.body.contains("bazaar up --proxied"), "{}", cut.body);
     let again = post(&addr, &token, &json!({ "act": "restart", "node": primary }));
     assert!(again.code == 200 && again.body.contains("started again"), "{}", again.body);
     let bought = json!({ "act": "order", "node": "peer-1", "kind": "buy", "product": "salt", "quantity": 1 });
@@ -154,6 +177,7 @@ fn no_page_is_served_where_none_is_wanted() {
     assert!(!up.stderr().contains("page:"));
     assert_eq!(market.cluster().unwrap()["http"], Value::Null);
     market.run(&["up", "--no-page", "--http", "127.0.0.1:0"]).refused(2, "--http");
+    market.run(&["up", "--no-page", "--proxied"]).refused(2, "--proxied");
     market.run(&["page", "--connect", "127.0.0.1:1"]).refused(3, "");
     up.interrupt().expect(0);
 }
@@ -181,6 +205,50 @@ fn a_market_that_another_started_is_looked_at_and_left_alone() {
     page.signal(Signal::INT);
     page.wait(SOON).expect(0);
     up.interrupt().expect(0);
+}
+
+/// The trader whose link to the other one is cut is deposed, and takes part again when it is healed.
+#[test]
+fn a_link_is_cut_by_the_page_and_healed() {
+    let _one = alone();
+    let market = Market::new();
+    let up = market.start_telling(&[&BUSY[..], &["--proxied"]].concat());
+    up.wait_for_pair();
+    let (addr, token) = page_of(&market, &up);
+    let [primary, secondary] = Office::BOTH.map(|office| up.holder(office).unwrap());
+    let acts =
+        |act: &str, other: &str| post(&addr, &token, &json!({ "act": act, "node": primary, "other": other }));
+    assert_eq!(
+        [acts("cut", "peer-77").code, acts("cut", &primary).code, acts("cut", "").code],
+        [409, 409, 400]
+    );
+    let cut = acts("cut", &secondary);
+    assert!(cut.code == 200 && cut.body.contains("was cut"), "{}", cut.body);
+    let during = until("somebody else holds an office", SOON, || {
+        let state = event(&addr, "market");
+        let holds = |name: &str| node(&state, name)["office"].is_string();
+        (holds(&primary) != holds(&secondary)).then_some(state)
+    });
+    let mut pair = [primary.clone(), secondary.clone()];
+    pair.sort();
+    assert_eq!(during["cuts"], json!([pair]));
+    let then = now();
+    up.wait_for_pair();
+    let healed = acts("heal", &secondary);
+    assert!(healed.code == 200 && healed.body.contains("carries again"), "{}", healed.body);
+    until("the page shows it whole", SOON, || {
+        Some(event(&addr, "market")).filter(|state| state["cuts"] == json!([]))
+    });
+    let past: Value = serde_json::from_str(&get(&addr, &format!("/at?time={then}")).body).unwrap();
+    assert_eq!(past["cuts"], json!([pair]));
+    // A node that ends and begins again is found behind its proxy.
+    assert_eq!(post(&addr, &token, &json!({ "act": "kill", "node": secondary })).code, 200);
+    let again = post(&addr, &token, &json!({ "act": "restart", "node": secondary }));
+    assert!(again.code == 200, "{}", again.body);
+    up.wait_for_pair();
+    up.wait_for_rows(up.ledger_seq() + 50);
+    up.interrupt().expect(0);
+    market.verify();
 }
 
 #[test]
