@@ -50,6 +50,11 @@ pub enum Deed {
 }
 
 impl Deed {
+    /// What was under way to or from the node when it happened has hardly come.
+    pub(crate) fn ends_streams(self) -> bool {
+        matches!(self, Deed::Started | Deed::Broke)
+    }
+
     /// All of them, by their number on the wire.
     pub(crate) const ALL: [Deed; 8] = [
         Deed::Started,
@@ -72,7 +77,7 @@ pub struct Wanted {
     pub from: u64,
     /// See `from`.
     pub to: u64,
-    /// Only messages that carry this order, or tell of it.
+    /// Only messages that carry this order, or tell of it, and what ended streams.
     pub order: Option<OrderId>,
 }
 

@@ -36,19 +36,37 @@ impl Families {
         self.0.push(family);
     }
 
+    /// One number for each set of labels.
+    fn numbers<'a>(
+        &mut self,
+        name: &str,
+        help: &str,
+        kind: MetricType,
+        samples: impl IntoIterator<Item = Sample<'a>>,
+    ) {
+        let of = |(labels, value): Sample<'_>| {
+            let mut metric = metric(&labels);
+            if kind == MetricType::GAUGE {
+                let mut gauge = Gauge::default();
+                gauge.set_value(value);
+                metric.set_gauge(gauge);
+            } else {
+                let mut counter = Counter::default();
+                counter.set_value(value);
+                metric.set_counter(counter);
+            }
+            metric
+        };
+        self.family(name, help, kind, samples.into_iter().map(of).collect());
+    }
+
     pub(super) fn gauges<'a>(
         &mut self,
         name: &str,
         help: &str,
         samples: impl IntoIterator<Item = Sample<'a>>,
     ) {
-        let of = |(labels, value): Sample<'_>| {
-            let (mut metric, mut gauge) = (metric(&labels), Gauge::default());
-            gauge.set_value(value);
-            metric.set_gauge(gauge);
-            metric
-        };
-        self.family(name, help, MetricType::GAUGE, samples.into_iter().map(of).collect());
+        self.numbers(name, help, MetricType::GAUGE, samples);
     }
 
     pub(super) fn gauge(&mut self, name: &str, help: &str, value: f64) {
@@ -61,13 +79,7 @@ impl Families {
         help: &str,
         samples: impl IntoIterator<Item = Sample<'a>>,
     ) {
-        let of = |(labels, value): Sample<'_>| {
-            let (mut metric, mut counter) = (metric(&labels), Counter::default());
-            counter.set_value(value);
-            metric.set_counter(counter);
-            metric
-        };
-        self.family(name, help, MetricType::COUNTER, samples.into_iter().map(of).collect());
+        self.numbers(name, help, MetricType::COUNTER, samples);
     }
 
     pub(super) fn counter(&mut self, name: &str, help: &str, value: u64) {

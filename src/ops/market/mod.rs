@@ -5,6 +5,7 @@
 
 mod cluster_json;
 mod joining;
+mod lines;
 mod named;
 mod reports;
 
@@ -13,8 +14,9 @@ use std::time::Duration;
 
 pub(crate) use self::cluster_json::{ClusterJson, ClusterNode, node_id};
 pub(crate) use self::joining::{WayIn, way_in};
+pub(crate) use self::lines::Lines;
 pub(crate) use self::named::{Named, named_peer};
-pub(crate) use self::reports::{Reports, reports};
+pub(crate) use self::reports::{Reports, reports, reports_over};
 use super::output::{Failure, exit};
 use crate::cli::ConnectFlags;
 use crate::journal::mend;

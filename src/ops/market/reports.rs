@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::report;
+use super::lines::Lines;
 use crate::model::report::Report;
 use crate::types::{Office, PeerId};
+use crate::wire::client::Node;
 
 /// What asking every node came to: its report, or why there is none.
 #[derive(Clone, Debug, Default)]
@@ -31,14 +32,30 @@ impl Reports {
 
 /// Asks the nodes at `seeds`, and those that they know of, all at once.
 pub(crate) async fn reports(seeds: Vec<(Option<PeerId>, String)>, timeout: Duration) -> Reports {
+    reports_over(&Lines::default(), seeds, false, timeout).await
+}
+
+/// The same over lines that are kept. `sure`: a node of the seeds is nowhere else.
+pub(crate) async fn reports_over(
+    lines: &Lines,
+    seeds: Vec<(Option<PeerId>, String)>,
+    sure: bool,
+    timeout: Duration,
+) -> Reports {
     let mut reports = Reports::default();
+    let placed: BTreeSet<PeerId> = seeds.iter().filter(|_| sure).filter_map(|(node, _)| *node).collect();
     let mut asked = BTreeSet::new();
     let mut calls = JoinSet::new();
     let mut next = seeds;
     loop {
         for (node, addr) in next.drain(..) {
             if !addr.is_empty() && asked.insert(addr.clone()) {
-                calls.spawn(async move { (node, report(&addr, timeout).await) });
+                let lines = lines.clone();
+                calls.spawn(async move {
+                    let report =
+                        lines.ask(&addr, timeout, |node: Node| async move { node.status().await }).await;
+                    (node, report)
+                });
             }
         }
         // A call that panicked has nothing to tell.
@@ -46,6 +63,7 @@ pub(crate) async fn reports(seeds: Vec<(Option<PeerId>, String)>, timeout: Durat
         match done {
             Ok((_, Ok(report))) => {
                 next = known_to(&report);
+                next.retain(|(node, _)| node.is_none_or(|node| !placed.contains(&node)));
                 reports.answered.insert(report.peer, report);
             }
             Ok((Some(node), Err(error))) => drop(reports.silent.insert(node, error.to_string())),

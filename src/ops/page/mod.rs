@@ -21,19 +21,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{Semaphore, broadcast, mpsc};
 
 pub(crate) use self::act::{Act, Asked, Refused};
 use self::charts::Drawer;
 pub(crate) use self::shown::{Life, Mark, Shown};
 use self::watch::News;
 pub(crate) use self::watch::verdict;
-use super::market;
+use super::market::{self, Lines};
 use super::output::{Failure, exit, note, print_line};
 use super::record::Record;
 use super::runtime::runtime_with_thread;
 use crate::cli::{Global, PageArgs};
-use crate::limits::{PAGE_CONNECTION_MAX, PAGE_CONNECTIONS_MAX, PAGE_NEWS_MAX};
+use crate::limits::{PAGE_CONNECTION_MAX, PAGE_CONNECTIONS_MAX, PAGE_DUMPS_MAX, PAGE_NEWS_MAX};
 use crate::model::report::Report;
 use crate::node::http;
 use crate::types::PeerId;
@@ -69,6 +69,9 @@ pub(crate) struct Hub {
     shown: Shown,
     record: Record,
     drawer: Drawer,
+    lines: Lines,
+    /// Places of processes that read the past.
+    dumps: Semaphore,
     /// The record, and the checks of all stores, come from elsewhere.
     measured: bool,
     news: broadcast::Sender<News>,
@@ -101,7 +104,9 @@ impl Hub {
     async fn reports(&self, timeout: Duration) -> market::Reports {
         let dead = |node: &Option<PeerId>| node.is_some_and(|node| self.shown.is_dead(node));
         let seeds = self.seeds().into_iter().filter(|(node, _)| !dead(node)).collect();
-        market::reports(seeds, timeout).await
+        // One's own children are where they were started.
+        let sure = !self.shown.lives().is_empty();
+        market::reports_over(&self.lines, seeds, sure, timeout).await
     }
 }
 
@@ -146,10 +151,13 @@ pub(crate) async fn serve(
     let (measured, record) = (record.is_some(), record.unwrap_or_default());
     let token_of = token.clone();
     let drawer = Drawer::new(record.clone(), shown.clone()).map_err(|error| failed(error.to_string()))?;
+    let (lines, dumps) = (Lines::default(), Semaphore::new(PAGE_DUMPS_MAX));
     let hub = Arc::new(Hub {
         target,
         shown,
         record,
+        lines,
+        dumps,
         drawer,
         measured,
         news,

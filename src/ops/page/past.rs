@@ -6,12 +6,11 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 use tokio::process::Command;
-use tokio::sync::Semaphore;
 
 use super::shown::{CUT_OFF, Lasting, PAUSED};
 use super::snapshot::{links_json, rates, with_taken};
 use super::{Hub, Mark, Target};
-use crate::limits::{PAGE_ACT_MAX, PAGE_DUMPS_MAX, PAGE_MARKS_MAX, REPORT_QUEUE_MAX};
+use crate::limits::{PAGE_ACT_MAX, PAGE_MARKS_MAX, REPORT_QUEUE_MAX};
 use crate::ops::market::node_id;
 use crate::types::{PeerId, WallMicros, node_name};
 
@@ -77,12 +76,12 @@ pub(super) async fn state(hub: &Hub, time: WallMicros) -> Result<Value, String> 
 async fn queues(hub: &Hub, at: &str) -> Result<BTreeMap<PeerId, Vec<Value>>, String> {
     let args = ["queue", "--at", at];
     if let Target::Dir(dir) = &hub.target {
-        return Ok(by_node(dump(&args, ["--data-dir".into(), dir.into()]).await?));
+        return Ok(by_node(dump(hub, &args, ["--data-dir".into(), dir.into()]).await?));
     }
     let peers = hub.shown.lasting().addrs.into_iter().filter(|(node, _)| *node != PeerId::WAREHOUSE);
     let mut queues = BTreeMap::new();
     for (peer, addr) in peers {
-        let rows = dump(&args, ["--connect".into(), addr.into()]).await?;
+        let rows = dump(hub, &args, ["--connect".into(), addr.into()]).await?;
         queues.insert(peer, rows.iter().map(queued).collect());
     }
     Ok(queues)
@@ -185,13 +184,12 @@ async fn of_ledger(hub: &Hub, args: &[&str]) -> Result<Vec<Value>, String> {
             ["--connect".into(), warehouse.unwrap_or_else(|| addr.clone()).into()]
         }
     };
-    dump(args, source).await
+    dump(hub, args, source).await
 }
 
 /// The rows that `bazaar dump` prints.
-async fn dump(args: &[&str], source: [OsString; 2]) -> Result<Vec<Value>, String> {
-    static PLACES: Semaphore = Semaphore::const_new(PAGE_DUMPS_MAX);
-    let place = tokio::time::timeout(PAGE_ACT_MAX, PLACES.acquire()).await;
+async fn dump(hub: &Hub, args: &[&str], source: [OsString; 2]) -> Result<Vec<Value>, String> {
+    let place = tokio::time::timeout(PAGE_ACT_MAX, hub.dumps.acquire()).await;
     let _place = place.map_err(|_| "others ask for the past, too: try again".to_owned())?;
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let mut command = Command::new(program);

@@ -44,7 +44,9 @@ pub(super) fn snapshot(hub: &Hub, reports: &Reports, seen: &mut Seen) -> Value {
     }
     let cluster = newest.map_or(String::new(), |report| report.cluster.clone());
     let links: Value = links(answered.values()).into();
-    let addrs = answered.values().map(|report| (report.peer, report.addr.clone())).collect();
+    // One's own children may be found by others behind proxies.
+    let addr = |report: &Report| lives.get(&report.peer).map_or(&report.addr, |life| &life.addr).clone();
+    let addrs = answered.values().map(|report| (report.peer, addr(report))).collect();
     let roles = answered.values().map(|report| (report.peer, report.role.clone())).collect();
     hub.shown.lasts(Lasting { cluster: cluster.clone(), links: links.clone(), addrs, roles });
     let stock = newest.map(|newest| stock(answered.get(&PeerId::WAREHOUSE).unwrap_or(newest)));

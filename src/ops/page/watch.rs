@@ -219,7 +219,7 @@ impl Heard {
         self.since = to + 1;
         let addrs = hub.shown.lasting().addrs.into_iter().collect();
         let wanted = Wanted { after: 0, from, to, order: None };
-        let gathered = gather(addrs, wanted, PAGE_ASK_MAX).await;
+        let gathered = gather(&hub.lines, addrs, wanted, PAGE_ASK_MAX).await;
         let each = gathered.events.into_iter();
         let mut events: Vec<(PeerId, Traced)> =
             each.flat_map(|(node, events)| events.into_iter().map(move |it| (node, it))).collect();

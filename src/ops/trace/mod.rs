@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 pub(crate) use self::pair::{Pairing, draw};
-use super::market::{self, Reports};
+use super::market::{self, Lines, Reports};
 use super::output::{Failure, exit, note};
 use super::runtime::runtime;
 use crate::cli::{Global, TraceArgs};
@@ -50,7 +50,7 @@ pub fn run(args: &TraceArgs, global: &Global) -> Result<u8, Failure> {
             return Err(nobody(&reports));
         }
         let addrs = reports.answered.values().map(|it| (it.peer, it.addr.clone())).collect();
-        let gathered = gather(addrs, wanted, global.timeout).await;
+        let gathered = gather(&Lines::default(), addrs, wanted, global.timeout).await;
         Ok((reports, gathered))
     })?;
     say(&gathered, global);
@@ -95,7 +95,7 @@ pub(crate) async fn svg(
 ) -> Result<String, String> {
     let reports = market::reports(seeds, timeout).await;
     let addrs = reports.answered.values().map(|it| (it.peer, it.addr.clone())).collect();
-    let gathered = gather(addrs, wanted, timeout).await;
+    let gathered = gather(&Lines::default(), addrs, wanted, timeout).await;
     if gathered.events.values().all(Vec::is_empty) {
         return Err("no node remembers anything of that".to_owned());
     }
@@ -106,11 +106,17 @@ pub(crate) async fn svg(
 }
 
 /// Asks each node for what it remembers, all at once.
-pub(crate) async fn gather(addrs: Vec<(PeerId, String)>, wanted: Wanted, timeout: Duration) -> Gathered {
+pub(crate) async fn gather(
+    lines: &Lines,
+    addrs: Vec<(PeerId, String)>,
+    wanted: Wanted,
+    timeout: Duration,
+) -> Gathered {
     let mut calls = JoinSet::new();
     for (peer, addr) in addrs {
+        let lines = lines.clone();
         calls.spawn(async move {
-            let asked = async { Node::connect(&addr, timeout).await?.trace(wanted).await };
+            let asked = lines.ask(&addr, timeout, |node: Node| async move { node.trace(wanted).await });
             (peer, asked.await)
         });
     }
@@ -124,7 +130,21 @@ pub(crate) async fn gather(addrs: Vec<(PeerId, String)>, wanted: Wanted, timeout
             Err(_) => {}
         }
     }
+    if wanted.order.is_some() {
+        gathered.keep_an_orders_time();
+    }
     gathered
+}
+
+impl Gathered {
+    /// Leaves out what ended streams before the order's first event and after its last one.
+    fn keep_an_orders_time(&mut self) {
+        let of_order = self.events.values().flatten().filter(|event| !event.deed.ends_streams());
+        let times: Vec<u64> = of_order.map(|event| event.time).collect();
+        let (first, last) = (times.iter().min().copied(), times.iter().max().copied());
+        let within = |event: &Traced| Some(event.time) >= first && Some(event.time) <= last;
+        self.events.values_mut().for_each(|events| events.retain(within));
+    }
 }
 
 /// The picture begins with the first event: an order's is over in milliseconds.
@@ -195,5 +215,27 @@ fn write(file: Option<&Path>, svg: &str) -> Result<(), Failure> {
                 .hint("name another file with --out")
         }),
         None => std::io::stdout().write_all(svg.as_bytes()).map_err(Failure::writing),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_an_order_only_its_time_is_drawn() {
+        let event =
+            |time, deed| Traced { number: time, time, deed, other: None, line: 1, text: String::new() };
+        let mut gathered = Gathered::default();
+        let one = [(1, Deed::Broke), (5, Deed::Sent), (6, Deed::Broke), (7, Deed::Sent), (9, Deed::Started)];
+        gathered.events.insert(PeerId(1), one.map(|(time, deed)| event(time, deed)).to_vec());
+        gathered.events.insert(PeerId(2), vec![event(8, Deed::Came), event(9, Deed::Broke)]);
+        gathered.keep_an_orders_time();
+        let times = |node| gathered.events[&PeerId(node)].iter().map(|it| it.time).collect::<Vec<_>>();
+        assert_eq!((times(1), times(2)), (vec![5, 6, 7], vec![8]));
+        let mut forgotten = Gathered::default();
+        forgotten.events.insert(PeerId(1), vec![event(3, Deed::Started)]);
+        forgotten.keep_an_orders_time();
+        assert!(forgotten.events[&PeerId(1)].is_empty());
     }
 }

@@ -125,6 +125,15 @@ impl<'a> Fleet<'a> {
         if node == PeerId::WAREHOUSE { Some(&self.warehouse) } else { self.peers.get(&node) }
     }
 
+    /// Ends a child at once, and waits until it is gone.
+    pub(super) fn kill(&mut self, node: PeerId) {
+        let child =
+            if node == PeerId::WAREHOUSE { Some(&mut self.warehouse) } else { self.peers.get_mut(&node) };
+        if let Some(child) = child {
+            child.wait(Duration::ZERO);
+        }
+    }
+
     /// Writes down where the nodes listen, for client commands.
     pub(super) fn write_cluster(&self) -> Result<(), Failure> {
         let cluster = NodeDir::new(&self.warehouse.dir).read_node_json().map(|json| json.cluster);

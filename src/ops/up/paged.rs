@@ -87,7 +87,11 @@ impl Up<'_> {
                 }
             }
             _ if dead => Err(Refused::now(format!("{name} has ended"), "restart it")),
-            Act::Kill => Ok(self.signal(node, Signal::KILL, format!("{name} (pid {pid}) was killed"))),
+            Act::Kill => {
+                self.fleet.kill(node);
+                self.bury();
+                Ok(format!("{name} (pid {pid}) was killed"))
+            }
             Act::Pause => {
                 self.shown.paused(node, true);
                 Ok(self.signal(node, Signal::STOP, format!("{name} (pid {pid}) was stopped")))

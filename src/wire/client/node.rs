@@ -69,6 +69,12 @@ impl Node {
         Ok(Node { channel, deadline })
     }
 
+    /// The same connection, for calls that take at most `deadline` each.
+    #[must_use]
+    pub(crate) fn with_deadline(&self, deadline: Duration) -> Node {
+        Node { channel: self.channel.clone(), deadline }
+    }
+
     fn market(&self) -> MarketClient<Channel> {
         MarketClient::new(self.channel.clone())
     }
