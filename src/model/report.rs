@@ -100,4 +100,6 @@ pub struct Report {
     pub generation: Generation,
     /// The peer's neighbours in the topology.
     pub neighbours: Vec<PeerId>,
+    /// Of the warehouse: stores of peers and clients that have a session.
+    pub sessions: u64,
 }

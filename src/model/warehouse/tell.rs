@@ -187,6 +187,7 @@ impl Warehouse {
             stock: self.market.shelves.iter().map(|shelf| shelf.on_hand).collect(),
             stock_seq: self.market.seq,
             duplicates: self.duplicates,
+            sessions: self.market.sessions.len() as u64,
             health,
             consistency,
             warehouse: self.me.addr.clone(),

@@ -62,6 +62,10 @@ fn node(to: &mut Families, report: &Report) {
     to.counter("bazaar_elections_total", help, report.elections);
     let help = "Orders that were asked again and answered from the record.";
     to.counter("bazaar_duplicates_total", help, report.duplicates);
+    if report.peer == PeerId::WAREHOUSE {
+        let help = "Stores of peers and clients that have a session.";
+        to.gauge("bazaar_sessions", help, report.sessions as f64);
+    }
     to.gauge(
         "bazaar_generation",
         "Restores of the ledger, as far as the node knows.",

@@ -21,10 +21,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, broadcast, mpsc};
+use tokio::sync::{Mutex, Semaphore, broadcast, mpsc};
 
 pub(crate) use self::act::{Act, Asked, Refused};
 use self::charts::Drawer;
+use self::past::Marks;
 pub(crate) use self::shown::{Life, Mark, Shown};
 use self::watch::News;
 pub(crate) use self::watch::verdict;
@@ -72,6 +73,7 @@ pub(crate) struct Hub {
     lines: Lines,
     /// Places of processes that read the past.
     dumps: Semaphore,
+    marks: Mutex<Marks>,
     /// The record, and the checks of all stores, come from elsewhere.
     measured: bool,
     news: broadcast::Sender<News>,
@@ -151,13 +153,14 @@ pub(crate) async fn serve(
     let (measured, record) = (record.is_some(), record.unwrap_or_default());
     let token_of = token.clone();
     let drawer = Drawer::new(record.clone(), shown.clone()).map_err(|error| failed(error.to_string()))?;
-    let (lines, dumps) = (Lines::default(), Semaphore::new(PAGE_DUMPS_MAX));
+    let (lines, dumps, marks) = (Lines::default(), Semaphore::new(PAGE_DUMPS_MAX), Mutex::default());
     let hub = Arc::new(Hub {
         target,
         shown,
         record,
         lines,
         dumps,
+        marks,
         drawer,
         measured,
         news,

@@ -32,7 +32,7 @@ pub(super) async fn state(hub: &Hub, time: WallMicros) -> Result<Value, String> 
         queues(hub, &at)
     );
     let (stock, offices, row, queues) = (stock?, offices?, row?, queues?);
-    let Lasting { cluster, links, addrs, roles } = hub.shown.lasting();
+    let Lasting { cluster, links, addrs, roles, .. } = hub.shown.lasting();
     let held: Vec<&Value> = offices.iter().filter(|row| row["office"].is_string()).collect();
     let lives = hub.shown.lives();
     let Then { dead, paused, cuts } = Then::at(&hub.shown.marks(), time.0);
@@ -137,16 +137,44 @@ impl Then {
     }
 }
 
-/// What befell the market, by time: the ledger's rows on offices, and what was seen of one's own children. While the
-/// warehouse is away the rows are those that were read before.
+/// Marks that were read of the ledger so far: it may be long, and is read once.
+#[derive(Default)]
+pub(super) struct Marks {
+    rows: Vec<Value>,
+    /// The first row that was not read yet.
+    next: u64,
+}
+
+impl Marks {
+    /// Reads on. While the warehouse is away, what was read before stands.
+    async fn read_on(&mut self, hub: &Hub) {
+        let end = hub.shown.lasting().ledger_seq;
+        // A ledger that was restored may be shorter than it was.
+        let anew = end != 0 && end + 1 < self.next;
+        if end != 0 && end < self.next && !anew {
+            return;
+        }
+        let (from, last) = (if anew { 0 } else { self.next }.to_string(), PAGE_MARKS_MAX.to_string());
+        let rows = of_ledger(hub, &["ledger", "--kind", KINDS, "--from", &from, "--tail", &last]).await;
+        let Ok(rows) = rows else { return };
+        if anew {
+            self.rows.clear();
+        }
+        self.next = end + 1;
+        let known = self.rows.last().and_then(|mark| mark["seq"].as_u64());
+        self.rows.extend(rows.iter().filter(|row| row["seq"].as_u64() > known).filter_map(of_row));
+        self.rows.drain(..self.rows.len().saturating_sub(PAGE_MARKS_MAX));
+    }
+}
+
+/// What befell the market, by time: the ledger's rows on offices, and what was seen of one's own children.
 pub(super) async fn marks(hub: &Hub) -> Value {
-    let last = PAGE_MARKS_MAX.to_string();
-    let rows = of_ledger(hub, &["ledger", "--kind", KINDS, "--tail", &last]).await;
-    let of_rows = match rows {
-        Ok(rows) => hub.shown.read(rows.iter().filter_map(of_row).collect()),
-        Err(_) => hub.shown.last_read(),
-    };
-    let mut marks: Vec<Value> = hub.shown.marks().iter().map(Mark::json).chain(of_rows).collect();
+    let mut marks: Vec<Value> = hub.shown.marks().iter().map(Mark::json).collect();
+    // Who waits for another's reading in vain has what is known without it.
+    if let Ok(mut of_ledger) = tokio::time::timeout(PAGE_ACT_MAX, hub.marks.lock()).await {
+        of_ledger.read_on(hub).await;
+        marks.extend(of_ledger.rows.iter().cloned());
+    }
     marks.sort_by_key(|mark| mark["time"].as_u64());
     Value::Array(marks)
 }

@@ -49,8 +49,6 @@ struct Inner {
     lives: BTreeMap<PeerId, Life>,
     failovers: Vec<Value>,
     marks: Vec<Mark>,
-    /// Marks that the ledger had when it was read last.
-    rows: Vec<Value>,
     /// Links that carry nothing.
     cuts: BTreeSet<(PeerId, PeerId)>,
     /// The last check of all stores.
@@ -67,6 +65,8 @@ pub(super) struct Lasting {
     pub(super) addrs: BTreeMap<PeerId, String>,
     /// and their roles.
     pub(super) roles: BTreeMap<PeerId, String>,
+    /// The last row of the ledger that was heard of.
+    pub(super) ledger_seq: u64,
 }
 
 /// See the module's text. Clones are of one thing.
@@ -141,17 +141,6 @@ impl Shown {
     pub(crate) fn failed_over(&self, mut failovers: Vec<Value>) {
         failovers.drain(..failovers.len().saturating_sub(PAGE_FAILOVERS_MAX));
         self.inner().failovers = failovers;
-    }
-
-    /// The ledger was read for these marks.
-    pub(super) fn read(&self, rows: Vec<Value>) -> Vec<Value> {
-        self.inner().rows.clone_from(&rows);
-        rows
-    }
-
-    /// The ledger's marks as they were read last.
-    pub(super) fn last_read(&self) -> Vec<Value> {
-        self.inner().rows.clone()
     }
 
     /// What was last seen to last.

@@ -48,7 +48,8 @@ pub(super) fn snapshot(hub: &Hub, reports: &Reports, seen: &mut Seen) -> Value {
     let addr = |report: &Report| lives.get(&report.peer).map_or(&report.addr, |life| &life.addr).clone();
     let addrs = answered.values().map(|report| (report.peer, addr(report))).collect();
     let roles = answered.values().map(|report| (report.peer, report.role.clone())).collect();
-    hub.shown.lasts(Lasting { cluster: cluster.clone(), links: links.clone(), addrs, roles });
+    let ledger_seq = newest.map_or(0, |report| report.ledger.0.0);
+    hub.shown.lasts(Lasting { cluster: cluster.clone(), links: links.clone(), addrs, roles, ledger_seq });
     let stock = newest.map(|newest| stock(answered.get(&PeerId::WAREHOUSE).unwrap_or(newest)));
     json!({
         "time": time,
@@ -60,7 +61,7 @@ pub(super) fn snapshot(hub: &Hub, reports: &Reports, seen: &mut Seen) -> Value {
         "links": links,
         "cuts": links_json(&hub.shown.cuts()),
         "stock": stock.unwrap_or_default(),
-        "ledger_seq": newest.map_or(0, |report| report.ledger.0.0),
+        "ledger_seq": ledger_seq,
         "rates": rates(if hub.measured { recorded } else { seen.rates.look(answered, hub.record.seconds(time)) }),
         "failovers": hub.shown.failovers(),
         "verdict": hub.shown.verdict(),

@@ -153,6 +153,7 @@ impl From<Report> for proto::StatusReply {
             generation_random: it.generation.random,
             neighbours: it.neighbours.iter().map(|peer| peer.0).collect(),
             queue: it.queue.iter().map(order_out).collect(),
+            sessions: it.sessions,
         }
     }
 }
@@ -196,6 +197,7 @@ impl From<proto::StatusReply> for Report {
             warehouse: it.warehouse,
             generation: Generation { count: it.generation, random: it.generation_random },
             neighbours: it.neighbours.into_iter().map(PeerId).collect(),
+            sessions: it.sessions,
         }
     }
 }

@@ -143,6 +143,7 @@ impl Any {
             generation: self.generation(),
             neighbours: self.many(Any::peer),
             queue: self.many(Any::order),
+            sessions: self.n(),
         }
     }
 
