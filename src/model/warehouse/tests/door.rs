@@ -341,6 +341,7 @@ fn a_status_tells_what_the_warehouse_knows_of_itself_and_of_the_market() {
         stock: vec![Quantity(10)],
         stock_seq: it.it.market.seq,
         duplicates: 3,
+        sessions: 4,
         health: "disk almost full: orders are refused".to_owned(),
         consistency: "cacheless".to_owned(),
         warehouse: "127.0.0.1:7700".to_owned(),
