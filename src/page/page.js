@@ -51,6 +51,7 @@ const FIELD_NAMES = {
   messages_sent: "messages sent",
   rss_bytes: "memory",
   disk_bytes: "disk",
+  disk_free_bytes: "disk free",
 };
 
 const state = {
@@ -869,6 +870,7 @@ function chips(list, names) {
 function fieldText(name, value) {
   if (!known(value)) return "-";
   if (name.endsWith("_bytes")) return bytes(value);
+  if (value.order) return value.order;
   if (Array.isArray(value)) return value.map((item) => item?.order ?? item).join(", ") || "none";
   return typeof value === "number" && name !== "pid" && name !== "term" ? count(value) : String(value);
 }
