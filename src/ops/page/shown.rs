@@ -91,10 +91,15 @@ impl Shown {
     /// A child has ended; says how.
     pub(crate) fn died(&self, node: PeerId, how: String) {
         let mut inner = self.inner();
+        let (mut was_paused, time) = (false, wall_now().0);
         if let Some(life) = inner.lives.get_mut(&node) {
-            (life.dead, life.paused) = (true, false);
+            was_paused = std::mem::take(&mut life.paused);
+            life.dead = true;
         }
-        add(&mut inner.marks, Mark { time: wall_now().0, kind: "crashed", node, text: how });
+        if was_paused {
+            add(&mut inner.marks, Mark { time, kind: "healed", node, text: PAUSED.to_owned() });
+        }
+        add(&mut inner.marks, Mark { time, kind: "crashed", node, text: how });
     }
 
     /// A child was stopped, or goes on.
@@ -193,7 +198,12 @@ mod tests {
         shown.lives_now(node, life(2));
         assert!(!shown.is_dead(node));
         let kinds: Vec<_> = shown.marks().iter().map(|mark| (mark.kind, mark.text.clone())).collect();
-        let expected = [("fault", "paused"), ("crashed", "killed by SIGKILL"), ("started", "pid 2")];
+        let expected = [
+            ("fault", "paused"),
+            ("healed", "paused"),
+            ("crashed", "killed by SIGKILL"),
+            ("started", "pid 2"),
+        ];
         assert_eq!(kinds, expected.map(|(kind, text)| (kind, text.to_owned())));
     }
 }
