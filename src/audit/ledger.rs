@@ -144,9 +144,9 @@ impl Ledger {
     }
 
     /// What holds for all rows together.
-    pub(super) fn finish(&self, meta: &SourceMeta, caches: &Caches, alarms: &mut Alarms) {
+    pub(super) fn finish(&self, meta: &SourceMeta, caches: Caches, alarms: &mut Alarms) {
         self.fold.finish(alarms);
-        caches.finish(self.passed, alarms);
+        caches.finish(self.passed, &self.fold.offices, alarms);
         let clock = self.fold.sequence.clock();
         reserved(&node_name(PeerId::WAREHOUSE), meta.clock_reserve, clock, alarms);
     }

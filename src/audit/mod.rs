@@ -146,8 +146,12 @@ impl Audit {
 
     /// Whether a second look could clear a failure.
     pub(crate) fn may_be_underway(&self) -> bool {
-        let caches = self.alarms.of(Check::Caches).examples.iter().any(|example| example.underway);
-        caches || OF_BOTH.iter().any(|check| self.alarms.of(*check).failed > 0)
+        self.lacks_a_push() || OF_BOTH.iter().any(|check| self.alarms.of(*check).failed > 0)
+    }
+
+    /// Whether a trader's cache lacks what may come yet, or its term may end.
+    pub(crate) fn lacks_a_push(&self) -> bool {
+        self.alarms.of(Check::Caches).examples.iter().any(|example| example.underway)
     }
 
     /// Keeps the failures that a second look found again.
@@ -176,16 +180,16 @@ pub(crate) fn audit_from(
     sources: &mut [Source],
     examples_max: usize,
 ) -> Result<Audit, SourceError> {
-    let mut caches = Caches::ask(sources);
+    let mut alarms = Alarms::new(examples_max);
+    let mut caches = Caches::ask(sources, &alarms);
     let (ledgers, journals): (Vec<_>, Vec<_>) =
         sources.iter_mut().partition(|source| source.meta().is_ledger());
     let ledger = ledgers.into_iter().next();
-    let mut alarms = Alarms::new(examples_max);
     let (mut ledger_before, mut journals_before, mut archived) = (None, BTreeMap::new(), Seq(0));
     match before {
         Some(before) => {
             before.held.iter().for_each(|(check, cases)| alarms.holds(*check, *cases));
-            caches.go_on(before.ledger.tip.seq, &before.ledger.fold.goods, &mut alarms);
+            caches.go_on(before.ledger.tip.seq, &before.ledger.fold.goods);
             (ledger_before, journals_before) = (Some(before.ledger), before.journals);
         }
         None => archived = ledger.as_ref().map_or(Seq(0), |ledger| ledger.archived_to()),
@@ -226,7 +230,7 @@ impl Auditing<'_> {
                 let mut ledger = Ledger::new(source.as_mut(), before, &self.alarms)?;
                 self.ledger(&mut ledger, source.as_mut())?;
                 if archived == Seq(0) {
-                    ledger.finish(source.meta(), &self.caches, &mut ends);
+                    ledger.finish(source.meta(), self.caches, &mut ends);
                     absent = self.journals.absent(&ledger.fold.sessions);
                     self.journals.against(&ledger.fold, absent.is_empty(), &mut ends);
                 }
@@ -307,7 +311,7 @@ impl Auditing<'_> {
             if let (Some(outcome), Some(decision)) = (outcome, record.decision()) {
                 settled.push(Settled::new(&decision.order, &outcome));
             }
-            self.caches.row(&place, record, &ledger.goods, &mut self.alarms);
+            self.caches.row(&place, record, &ledger.goods);
         }
     }
 }

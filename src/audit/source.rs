@@ -5,7 +5,7 @@ use crate::journal::{self, ReadError, State, Tip};
 use crate::model::catalogue::Catalogue;
 use crate::model::market::Market;
 use crate::model::peer::PeerState;
-use crate::types::{Hash, OrderId, PeerId, Quantity, SecretKey, Seq, Stamp, node_name};
+use crate::types::{Hash, OrderId, PeerId, Quantity, SecretKey, Seq, Stamp, Term, node_name};
 
 /// A node whose blocks are read.
 pub type Source = Box<dyn BlockSource + Send>;
@@ -93,6 +93,8 @@ pub enum Folded {
 /// The warehouse's stock as a trader has it from pushes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StockCache {
+    /// The grant under which the trader thinks that it holds its office.
+    pub term: Term,
     /// The ledger row that it goes up to.
     pub seq: Seq,
     /// Pieces by product index.

@@ -209,10 +209,10 @@ impl BlockSource for Live {
     fn cache(&mut self) -> Option<StockCache> {
         // A node that does not answer any more is noticed when its blocks are read.
         let report = self.runtime.block_on(self.node.status()).ok()?;
-        let in_office =
-            report.roster.held_by(report.peer).is_some_and(|(_, seat)| seat.process == report.process);
+        let (_, seat) = report.roster.held_by(report.peer)?;
+        let (term, in_office) = (seat.term, seat.process == report.process);
         let Report { stock_seq: seq, stock, .. } = report;
-        (in_office && seq > Seq(0)).then_some(StockCache { seq, stock })
+        (in_office && seq > Seq(0)).then_some(StockCache { term, seq, stock })
     }
 }
 

@@ -41,7 +41,7 @@ impl Offices {
     }
 
     /// Whether a term is a present grant.
-    pub(super) fn is_present_term(&self, term: Term) -> bool {
+    pub(in crate::audit) fn is_present_term(&self, term: Term) -> bool {
         Office::BOTH.into_iter().any(|office| self.holder(office).is_some_and(|holder| holder.term == term))
     }
 

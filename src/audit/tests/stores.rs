@@ -51,14 +51,13 @@ fn caches_are_compared_at_their_own_row() {
     let stock: Vec<Quantity> = fold.goods.0.iter().map(|it| Quantity(it.on_hand())).collect();
     // `held`: how much of the ledger the reader knew of before it asked the trader.
     let look = |held: bool, alter: &dyn Fn(&mut StockCache)| {
-        let mut cache = StockCache { seq: last, stock: stock.clone() };
+        let mut cache = StockCache { term: Term(3), seq: last, stock: stock.clone() };
         alter(&mut cache);
         let mut memory = Memory { meta: Default::default(), blocks: blocks.clone(), cache: Some(cache) };
         memory.meta.mark = held.then_some((tip.seq, tip.hash));
-        let found = audit(&mut [Box::new(memory) as Source], 5).unwrap();
-        assert!(found.of(Check::Caches).checked > 0);
-        found
+        audit(&mut [Box::new(memory) as Source], 5).unwrap()
     };
+    assert!(look(false, &|_| {}).of(Check::Caches).checked > 0);
     let with = |alter: &dyn Fn(&mut StockCache)| look(false, alter).failed();
     assert_eq!(with(&|_| {}), []);
     assert_eq!(with(&|cache| cache.stock[1].0 += 1), [Check::Caches]);
@@ -78,6 +77,21 @@ fn caches_are_compared_at_their_own_row() {
     let mut wrong = look(true, &|cache| cache.stock[1].0 += 1);
     wrong.confirm(&look(true, &|_| {}));
     assert_eq!(wrong.failed(), [Check::Caches], "stock that is wrong at its row was never right");
+
+    // A trader that is cut off from the warehouse does not hear that its term has ended: nobody trades by its cache.
+    let of_term = |term: u64| {
+        let alter = |cache: &mut StockCache| {
+            early(cache);
+            (cache.term, cache.stock[0].0) = (Term(term), 0);
+        };
+        look(true, &alter).of(Check::Caches).failed
+    };
+    assert_eq!([1, 2].map(of_term), [0, 0], "terms that ended");
+    assert_eq!(
+        [3, 4].map(of_term),
+        [2, 2],
+        "present traders: stock that was never right, and a row that it lacks"
+    );
 }
 
 /// The node's own fold trusts its rows: what stands behind one that it was not given does not fit it.

@@ -20,7 +20,11 @@ use crate::audit::{Audit, Check, Source, audit_from};
 use crate::cli::{Global, Target, VerifyArgs};
 
 /// A live market may be read in the middle of a step: what was missing is looked for again after this.
-const SECOND_LOOK_AFTER: Duration = Duration::from_secs(1);
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// Looks in all. Rows come to the ledger and to peers' stores within a second. A trader that is cut off from the warehouse,
+/// though, is in office with an old cache until it is deposed: after a heartbeat, `--suspect-after` and an election, which
+/// is 11 s by default.
+const LOOKS_MAX: u32 = 20;
 /// Examples kept while a second look may still clear some.
 const EXAMPLES_LIVE_MAX: usize = 10_000;
 
@@ -52,11 +56,13 @@ fn run(
         audit_from(before, resume.is_some(), &mut sources, examples_max)
     };
     let mut found = look(examples_max)?;
-    if live && found.may_be_underway() {
-        thread::sleep(SECOND_LOOK_AFTER);
+    let mut looks = 1;
+    while live && (looks == 1 && found.may_be_underway() || looks < LOOKS_MAX && found.lacks_a_push()) {
+        thread::sleep(LOOK_AGAIN_AFTER);
         let again = look(EXAMPLES_LIVE_MAX)?;
         found.confirm(&again);
         found.keep_of(again);
+        looks += 1;
     }
     let wanted: Vec<Check> = Check::ALL.into_iter().filter(|check| args.wants(check.number())).collect();
     report::print(&found, &wanted, args, global, resume.as_ref(), out).map_err(Failure::writing)?;

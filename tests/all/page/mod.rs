@@ -251,6 +251,31 @@ fn a_link_is_cut_by_the_page_and_healed() {
     market.verify();
 }
 
+/// It does not hear that its term is over, and shows its old cache: nobody trades by that.
+#[test]
+fn a_trader_that_is_cut_off_from_the_warehouse_has_no_cache_that_counts() {
+    let _one = alone();
+    let market = Market::new();
+    let up = market.start_telling(&[&BUSY[..], &["--proxied"]].concat());
+    up.wait_for_pair();
+    let (addr, token) = page_of(&market, &up);
+    let primary = up.holder(Office::Primary).unwrap();
+    let act = |act: &str| {
+        let answer = post(&addr, &token, &json!({ "act": act, "node": primary, "other": "warehouse" }));
+        assert_eq!(answer.code, 200, "{}", answer.body);
+    };
+    act("cut");
+    market.verify();
+    until("its term is over", SOON, || up.holder(Office::Primary).filter(|holder| *holder != primary));
+    up.wait_for_pair();
+    up.wait_for_rows(up.ledger_seq() + 50);
+    let cut_off = up.status(&primary).unwrap();
+    assert!(cut_off.roster.held_by(cut_off.peer).is_some(), "{:?}", cut_off.roster);
+    market.verify();
+    act("heal");
+    up.interrupt().expect(0);
+}
+
 #[test]
 fn what_was_paused_ends_with_the_market() {
     let _one = alone();
