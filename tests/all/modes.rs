@@ -70,7 +70,10 @@ fn an_escrow_market_takes_nothing_back_when_goods_are_scarce() {
 fn an_escrow_market_tells_early_when_there_is_enough() {
     let _one = alone();
     let market = Market::new();
-    market.up(&[&PLENTY[..], &["--consistency", "escrow", "--requests", "200"]].concat()).expect(0);
+    let up = market.start(&[&PLENTY[..], &["--consistency", "escrow"]].concat());
+    up.wait_for_pair();
+    up.wait_for_rows(up.ledger_seq() + 2_000);
+    up.interrupt().expect(0);
     let sales = rows(&market, "sale");
     let decided = |row: &&Value| row["decision"].is_u64() && row["batch"].is_null();
     let early: Vec<_> = sales.iter().filter(decided).collect();
@@ -89,6 +92,11 @@ fn goods_of_dead_traders_are_reported_when_they_are_back() {
     let up = market.start(&[&PLENTY[..], &["--consistency", "escrow", "--restart", "on-crash"]].concat());
     up.wait_for_pair();
     for round in 0..3 {
+        let began = up.ledger_seq().to_string();
+        let set_aside = ["dump", "ledger", "--kind", "allotment", "--from", &began, "--format", "jsonl"];
+        until("goods are set aside", SOON, || {
+            Some(market.run(&set_aside).expect(0).stdout).filter(|rows| !rows.is_empty())
+        });
         up.wait_for_rows(up.ledger_seq() + 400);
         let (primary, secondary) = (
             until("a primary", SOON, || up.holder(Office::Primary)),
