@@ -17,7 +17,7 @@ use bazaar::types::{Office, PeerId};
 use bazaar::wire::client::Node;
 use rustix::process::Signal;
 
-use super::market::{Ended, Market, Running, SOON, alone, bazaar, block_on, kill, limited, status, until};
+use super::market::{Ended, Market, Running, SOON, bazaar, block_on, kill, limited, status, turn, until};
 
 /// The warehouse among the nodes.
 pub const WAREHOUSE: u32 = 0;
@@ -42,7 +42,7 @@ pub struct ByHand {
     /// Peers are told of the warehouse and of nothing else.
     apart: bool,
     nodes: BTreeMap<u32, Running>,
-    _one: std::sync::MutexGuard<'static, ()>,
+    _turn: super::market::Turn,
 }
 
 pub fn name(id: u32) -> String {
@@ -62,7 +62,7 @@ fn role(id: u32) -> &'static str {
 impl ByHand {
     /// A market without nodes; `flags` go to all of them.
     pub fn empty(flags: &[&str]) -> ByHand {
-        let _one = alone();
+        let _turn = turn();
         let [a, b, c] = [fastrand::u8(1..255), fastrand::u8(..), fastrand::u8(1..255)];
         ByHand {
             market: Market::new(),
@@ -74,7 +74,7 @@ impl ByHand {
             advertised: BTreeMap::new(),
             apart: false,
             nodes: BTreeMap::new(),
-            _one,
+            _turn,
         }
     }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bazaar::types::{Hash, Office};
 use rustix::process::Signal;
 
-use super::market::{Market, Running, SOON, Up, alone, bazaar, children, kill, lives, parent, run, until};
+use super::market::{Market, Running, SOON, Up, bazaar, children, kill, lives, parent, run, turn, until};
 
 /// All files below a directory with their bytes.
 fn snapshot(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
@@ -175,7 +175,7 @@ fn of_a_newer_format(mark: &Path) {
 
 #[test]
 fn a_second_run_goes_on_and_only_fresh_begins_anew() {
-    let _one = alone();
+    let _turn = turn();
     let market = Market::new();
     let first = market.up(&QUICK).expect(0).object();
     let (cluster, rows) = (market.cluster_id(), market.ledger().len());
@@ -238,7 +238,7 @@ fn foreign_and_newer_stores_are_refused(market: &Market) {
 
 #[test]
 fn a_peer_of_another_market_is_refused() {
-    let _one = alone();
+    let _turn = turn();
     let (market, other) = (Market::new(), Market::new());
     for market in [&market, &other] {
         market.up(&[&QUICK[..], &["--buyers", "1", "--sellers", "1"]].concat()).expect(0);
@@ -280,7 +280,7 @@ fn a_peer_of_another_market_is_refused() {
 
 #[test]
 fn orders_from_the_shell_end_as_the_contract_says() {
-    let _one = alone();
+    let _turn = turn();
     let market = Market::new();
     let up = market.start(&["--buyers", "0", "--sellers", "0"]);
     up.wait_for_pair();
@@ -334,7 +334,7 @@ fn orders_from_the_shell_end_as_the_contract_says() {
 
 #[test]
 fn a_directory_in_use_says_by_whom() {
-    let _one = alone();
+    let _turn = turn();
     let market = Market::new();
     let up = market.start(&["--buyers", "1", "--sellers", "1"]);
     up.wait_for_pair();
@@ -369,7 +369,7 @@ fn a_directory_in_use_says_by_whom() {
 
 #[test]
 fn nodes_outlive_no_up() {
-    let _one = alone();
+    let _turn = turn();
     let market = Market::new();
     let up = market.start(&["--buyers", "1", "--sellers", "1"]);
     up.wait_for_pair();
@@ -393,7 +393,7 @@ fn nodes_outlive_no_up() {
 
 #[test]
 fn a_second_interrupt_ends_at_once() {
-    let _one = alone();
+    let _turn = turn();
     let market = Market::new();
     let mut command = bazaar(market.cwd());
     command.args(["up", "--base-port", "0", "--buyers", "1", "--sellers", "1"]);
@@ -419,7 +419,7 @@ fn a_second_interrupt_ends_at_once() {
 
 #[test]
 fn a_lost_warehouse_and_a_stranger_in_the_market_are_told_apart() {
-    let _one = alone();
+    let _turn = turn();
     let market = Market::new();
     market.up(&["--nodes", "6", "--requests", "2"]).expect(0);
     // A peer that joined by hand and kept its store with the others.

@@ -7,7 +7,7 @@ use bazaar::types::Office;
 use fastrand::Rng;
 
 use super::by_hand::{ByHand, WAREHOUSE};
-use super::market::{Market, SOON, alone, until};
+use super::market::{Market, SOON, turn, until};
 
 /// Load that keeps both traders and the warehouse busy.
 const LOAD: [&str; 6] = ["--nodes", "6", "--interval", "2ms", "--deposit-every", "10ms"];
@@ -51,7 +51,7 @@ fn rng() -> Rng {
 
 #[test]
 fn a_run_to_its_end_leaves_no_order_without_outcome() {
-    let _one = alone();
+    let _turn = turn();
     let market = Market::new();
     let summary = market.up(&load(&["--requests", "100"])).expect(0).object();
 
@@ -75,7 +75,7 @@ fn a_run_to_its_end_leaves_no_order_without_outcome() {
 
 #[test]
 fn a_killed_primary_is_replaced_and_no_order_is_lost_or_done_twice() {
-    let _one = alone();
+    let _turn = turn();
     let market = Market::new();
     let up = market.start(&load(&["--requests", "500"]));
     up.wait_for_pair();
@@ -106,7 +106,7 @@ fn a_killed_primary_is_replaced_and_no_order_is_lost_or_done_twice() {
 
 #[test]
 fn killed_pair_of_traders_is_replaced() {
-    let _one = alone();
+    let _turn = turn();
     let market = Market::new();
     let up = market.start(&load(&["--requests", "300"]));
     up.wait_for_pair();
@@ -124,7 +124,7 @@ fn killed_pair_of_traders_is_replaced() {
 
 #[test]
 fn everything_killed_at_any_moment_starts_again_twice_in_a_row() {
-    let _one = alone();
+    let _turn = turn();
     let mut rng = rng();
     let market = Market::new();
     for round in 0..2 {
@@ -149,7 +149,7 @@ fn everything_killed_at_any_moment_starts_again_twice_in_a_row() {
 
 #[test]
 fn everything_killed_while_it_starts_starts_again() {
-    let _one = alone();
+    let _turn = turn();
     let mut rng = rng();
     let market = Market::new();
     for _ in 0..4 {
@@ -165,7 +165,7 @@ fn everything_killed_while_it_starts_starts_again() {
 
 #[test]
 fn a_killed_warehouse_comes_back_and_trade_goes_on() {
-    let _one = alone();
+    let _turn = turn();
     let market = Market::new();
     let up = market.start(&load(&["--requests", "400", "--restart", "on-crash"]));
     up.wait_for_pair();

@@ -9,7 +9,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use rustix::process::Signal;
 
-use super::market::{Market, Running, SOON, alone, bazaar, status, until};
+use super::market::{Market, Running, SOON, bazaar, status, turn, until};
 
 const BUYERS: u32 = 4;
 const PEERS: u32 = 8;
@@ -147,7 +147,7 @@ fn read(market: &Market, places: &mut [Place]) {
 
 #[test]
 fn nodes_killed_over_and_over_lose_nothing_and_do_nothing_twice() {
-    let _one = alone();
+    let _turn = turn();
     let cycles = std::env::var("BAZAAR_CYCLES").map_or(6, |text| text.parse().unwrap());
     let pause_max_ms = if cycles > 20 { 5_000 } else { 1_000 };
     let seed =

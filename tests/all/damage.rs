@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::market::{ByHand, Ended, Market, Running, SOON, alone, bazaar, by_hand, copy_tree, shell, until};
+use super::market::{ByHand, Ended, Market, Running, SOON, bazaar, by_hand, copy_tree, shell, turn, until};
 
 /// Damage is found within this: nothing waits for a pipe or reads a device to its end.
 const AT_ONCE: Duration = Duration::from_secs(10);
@@ -241,7 +241,7 @@ fn mended(killed: &Killed, case: &str, node: &str, mut refused: Option<Ended>, w
 
 #[test]
 fn a_warehouses_directory_with_any_name_damaged_is_mended_by_itself_or_by_its_hint() {
-    let _one = alone();
+    let _turn = turn();
     let killed = Killed::new();
     let names = [
         "node.json",
@@ -259,7 +259,7 @@ fn a_warehouses_directory_with_any_name_damaged_is_mended_by_itself_or_by_its_hi
 
 #[test]
 fn up_says_what_is_no_file_or_no_store_and_its_hint_mends_it() {
-    let _one = alone();
+    let _turn = turn();
     let killed = Killed::new();
     let up = ["--buyers", "1", "--sellers", "1", "--requests", "1"];
     for (name, damage, said) in [
@@ -284,7 +284,7 @@ fn up_says_what_is_no_file_or_no_store_and_its_hint_mends_it() {
 /// What a killed warehouse had stored is in its log, whatever happens to the snapshot of it.
 #[test]
 fn a_killed_markets_snapshots_damaged_anywhere_cost_no_row() {
-    let _one = alone();
+    let _turn = turn();
     let killed = Killed::new();
     let whole = |killed: &Killed, node: &str, view: &str| {
         killed.market.dump_text(view, &killed.market.node_dir(node))
@@ -310,7 +310,7 @@ fn a_killed_markets_snapshots_damaged_anywhere_cost_no_row() {
 
 #[test]
 fn a_peers_directory_with_any_name_damaged_is_mended_by_itself_or_by_its_hint() {
-    let _one = alone();
+    let _turn = turn();
     let killed = Killed::new();
     let names = ["node.json", "mark", "store", "store/db", "store/conf", "store/snap"];
     // It serves from elsewhere, so that the peer's market can be put back as it was.

@@ -8,7 +8,7 @@ use bazaar::types::Office;
 use fastrand::Rng;
 use rustix::process::Signal;
 
-use super::market::{Market, SOON, Up, alone, kill, until};
+use super::market::{Market, SOON, Up, kill, turn, until};
 
 /// Four buyers and two sellers place 500 orders a second; two idle peers with the highest ids begin as traders.
 const LOAD: [&str; 8] = ["--buyers", "4", "--sellers", "2", "--interval", "8ms", "--deposit-every", "100ms"];
@@ -73,7 +73,7 @@ fn judge(what: &str, mut times: Vec<Duration>, limit: Duration) {
 
 #[test]
 fn killed_traders_are_replaced_before_their_peers_wait_long() {
-    let _one = alone();
+    let _turn = turn();
     let kills = wanted("BAZAAR_KILLS", 3);
     let market = Market::new();
     let up = market.start(&[&LOAD[..], &["--restart", "on-crash"]].concat());
@@ -100,7 +100,7 @@ fn killed_traders_are_replaced_before_their_peers_wait_long() {
 
 #[test]
 fn a_silent_trader_is_replaced_within_the_time_of_suspicion() {
-    let _one = alone();
+    let _turn = turn();
     let pauses = wanted("BAZAAR_PAUSES", 1);
     let market = Market::new();
     // Under load no heartbeat is needed: what is unanswered is noticed when it is overdue.
@@ -123,7 +123,7 @@ fn a_silent_trader_is_replaced_within_the_time_of_suspicion() {
 
 #[test]
 fn a_silent_trader_of_a_quiet_market_is_replaced_by_the_next_heartbeat() {
-    let _one = alone();
+    let _turn = turn();
     let market = Market::new();
     let up = market.start(&[
         "--nodes",
@@ -153,7 +153,7 @@ fn a_silent_trader_of_a_quiet_market_is_replaced_by_the_next_heartbeat() {
 
 #[test]
 fn what_a_killed_trader_had_accepted_is_settled_by_its_partner() {
-    let _one = alone();
+    let _turn = turn();
     let market = Market::new();
     let up = market.start(&LOAD);
     up.wait_for_pair();

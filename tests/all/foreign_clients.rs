@@ -7,7 +7,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic_prost::ProstCodec;
 use tonic_reflection::pb::{v1, v1alpha};
 
-use super::market::{Market, SOON, alone, block_on, until};
+use super::market::{Market, SOON, block_on, turn, until};
 
 async fn channel(addr: &str) -> Channel {
     Endpoint::from_shared(format!("http://{addr}")).unwrap().connect().await.unwrap()
@@ -82,7 +82,7 @@ async fn place(addr: &str, quantity: u64, number: u64) -> Result<Outcome, tonic:
 /// It bought three times.
 #[test]
 fn a_number_that_is_asked_for_three_times_is_done_once() {
-    let _one = alone();
+    let _turn = turn();
     let market = Market::new();
     let up = market.start(&["--buyers", "0", "--sellers", "1", "--deposit-every", "1h"]);
     up.wait_for_pair();
@@ -107,7 +107,7 @@ fn a_number_that_is_asked_for_three_times_is_done_once() {
 /// Python's client, among others, still asks in the older way.
 #[test]
 fn services_are_found_by_reflection_in_either_way() {
-    let _one = alone();
+    let _turn = turn();
     let market = Market::new();
     let up = market.start(&["--buyers", "0", "--sellers", "0"]);
     up.wait_for_pair();

@@ -22,7 +22,7 @@ use bazaar::wire::client::dial::Dialer;
 use bazaar::wire::client::{CallError, Node};
 use tokio::sync::mpsc;
 
-use super::market::{Market, SOON, Up, alone, block_on, status, until};
+use super::market::{Market, SOON, Up, block_on, status, turn, until};
 
 const DEADLINE: Duration = Duration::from_secs(5);
 
@@ -130,7 +130,7 @@ fn not_taken(result: Result<Outcome, CallError>, expected: NotTaken) {
 
 #[test]
 fn orders_that_make_no_sense_change_nothing() {
-    let _one = alone();
+    let _turn = turn();
     let market = Market::new();
     let bazaar = Bazaar::start(&market);
     let (mut good, mut bad) = (bazaar.client(), bazaar.client());
@@ -194,7 +194,7 @@ fn orders_that_make_no_sense_change_nothing() {
 
 #[test]
 fn offices_are_not_to_be_had_by_lies() {
-    let _one = alone();
+    let _turn = turn();
     let market = Market::new();
     let bazaar = Bazaar::start(&market);
     let (mut good, bad) = (bazaar.client(), bazaar.client());
@@ -276,7 +276,7 @@ pub fn settle_under(warehouse: &str, hello: &Hello, term: Term, order: Order) ->
 
 #[test]
 fn strangers_turn_neither_clocks_nor_rosters() {
-    let _one = alone();
+    let _turn = turn();
     let market = Market::new();
     let bazaar = Bazaar::start(&market);
     let (mut good, bad) = (bazaar.client(), bazaar.client());
@@ -336,7 +336,7 @@ fn strangers_turn_neither_clocks_nor_rosters() {
 
 #[test]
 fn a_stranger_on_a_link_ends_no_term() {
-    let _one = alone();
+    let _turn = turn();
     let market = Market::new();
     let bazaar = Bazaar::start(&market);
     let (mut good, bad) = (bazaar.client(), bazaar.client());
@@ -409,7 +409,7 @@ fn send(addr: &str, bytes: &[u8]) {
 
 #[test]
 fn bytes_that_are_no_grpc_are_cut_off() {
-    let _one = alone();
+    let _turn = turn();
     let market = Market::new();
     let bazaar = Bazaar::start(&market);
     let mut good = bazaar.client();

@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use rustix::process::Signal;
 
-use super::market::{Market, SOON, alone, bazaar, kill, status, until};
+use super::market::{Market, SOON, bazaar, kill, status, turn, until};
 
 /// Every file of a node's log, the oldest first.
 fn files(dir: &Path) -> Vec<String> {
@@ -17,7 +17,7 @@ fn files(dir: &Path) -> Vec<String> {
 
 #[test]
 fn a_market_rotates_its_logs_and_starts_again_among_them() {
-    let _one = alone();
+    let _turn = turn();
     let market = Market::new();
     let args =
         ["--buyers", "2", "--sellers", "1", "--interval", "1ms", "--log-size", "64KiB", "--log-files", "3"];
@@ -44,7 +44,7 @@ fn a_market_rotates_its_logs_and_starts_again_among_them() {
 
 #[test]
 fn a_node_that_does_not_start_says_why_though_its_log_was_rotated() {
-    let _one = alone();
+    let _turn = turn();
     let market = Market::new();
     let up = market.start(&["--buyers", "1", "--sellers", "1"]);
     up.interrupt().expect(0);

@@ -9,7 +9,7 @@ use rustix::process::Signal;
 
 use super::by_hand::{ByHand, QUICK, WAREHOUSE, name};
 use super::market::{
-    ByHand as ByHandNode, Ended, Market, Running, SOON, alone, bazaar, by_hand, run, status, until,
+    ByHand as ByHandNode, Ended, Market, Running, SOON, bazaar, by_hand, run, status, turn, until,
 };
 
 fn wanted(variable: &str, default: u64) -> u64 {
@@ -154,7 +154,7 @@ fn a_peer_that_nobody_knew_joins_at_any_node_and_trades() {
 /// Otherwise it runs for ever, knows nobody, and says so nowhere.
 #[test]
 fn a_peer_that_is_told_to_join_another_market_ends_and_says_which() {
-    let _one = alone();
+    let _turn = turn();
     let (here, there) = (Market::new(), Market::new());
     let warehouse = |market: &Market| by_hand(market, "warehouse", "127.0.0.1:0", &["warehouse"]);
     let (own, other) = (warehouse(&here), warehouse(&there));

@@ -5,7 +5,7 @@ use bazaar::types::Office;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::market::{Market, SOON, alone, kill, until};
+use super::market::{Market, SOON, kill, turn, until};
 
 /// Scarce goods, so that two traders sell the same ones.
 const SCARCE: [&str; 10] =
@@ -23,7 +23,7 @@ fn verified(market: &Market) -> Value {
 
 #[test]
 fn a_cached_market_oversells_and_takes_each_back_by_one_row() {
-    let _one = alone();
+    let _turn = turn();
     let market = Market::new();
     let summary = market
         .up(&[&SCARCE[..], &["--consistency", "cached", "--requests", "500"]].concat())
@@ -53,7 +53,7 @@ fn rows(market: &Market, kind: &str) -> Vec<Value> {
 /// The same orders as in the cached market, and as fast.
 #[test]
 fn an_escrow_market_takes_nothing_back_when_goods_are_scarce() {
-    let _one = alone();
+    let _turn = turn();
     let market = Market::new();
     let summary = market
         .up(&[&SCARCE[..], &["--consistency", "escrow", "--requests", "500"]].concat())
@@ -68,7 +68,7 @@ fn an_escrow_market_takes_nothing_back_when_goods_are_scarce() {
 /// Scarce goods are mostly sold by the warehouse, for there an order waits for each deposit; plentiful ones are not.
 #[test]
 fn an_escrow_market_tells_early_when_there_is_enough() {
-    let _one = alone();
+    let _turn = turn();
     let market = Market::new();
     let up = market.start(&[&PLENTY[..], &["--consistency", "escrow"]].concat());
     up.wait_for_pair();
@@ -87,7 +87,7 @@ fn an_escrow_market_tells_early_when_there_is_enough() {
 /// Both traders die with goods set aside for them, over and over, and report what they had sold.
 #[test]
 fn goods_of_dead_traders_are_reported_when_they_are_back() {
-    let _one = alone();
+    let _turn = turn();
     let market = Market::new();
     let up = market.start(&[&PLENTY[..], &["--consistency", "escrow", "--restart", "on-crash"]].concat());
     up.wait_for_pair();
@@ -126,7 +126,7 @@ fn goods_of_dead_traders_are_reported_when_they_are_back() {
 /// Both traders die at once, and their disks are gone: nobody knows all that they had told.
 #[test]
 fn goods_that_nobody_can_report_are_released() {
-    let _one = alone();
+    let _turn = turn();
     let market = Market::new();
     let up = market.start(&[&PLENTY[..], &["--consistency", "escrow"]].concat());
     up.wait_for_pair();
@@ -168,7 +168,7 @@ fn goods_that_nobody_can_report_are_released() {
 
 #[test]
 fn a_market_changes_its_mode_under_way_while_its_traders_are_killed() {
-    let _one = alone();
+    let _turn = turn();
     let market = Market::new();
     let up = market.start(&[&SCARCE[..], &["--restart", "on-crash"]].concat());
     up.wait_for_pair();
@@ -205,7 +205,7 @@ fn a_market_changes_its_mode_under_way_while_its_traders_are_killed() {
 
 #[test]
 fn an_experiment_says_what_holds_and_goes_on_where_it_was() {
-    let _one = alone();
+    let _turn = turn();
     let market = Market::new();
     let run = |more: &[&str]| market.run(&[&["experiment", "oversell", "--quick", "--json"], more].concat());
     let done =

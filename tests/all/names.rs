@@ -11,12 +11,12 @@ use bazaar::types::Office;
 use rustix::process::Signal;
 
 use super::market::{
-    Ended, Market, Running, SOON, alone, bazaar, by_hand, copy_tree, run, shell, status, until,
+    Ended, Market, Running, SOON, bazaar, by_hand, copy_tree, run, shell, status, turn, until,
 };
 
 #[test]
 fn nodes_that_listen_on_all_addresses_find_each_other() {
-    let _one = alone();
+    let _turn = turn();
     let market = Market::new();
     let everywhere = "0.0.0.0:0";
     let port = |addr: &str| addr.rsplit_once(':').unwrap().1.to_owned();
@@ -53,7 +53,7 @@ fn with_hosts(hosts: &Path, command: &Command) -> Command {
 /// Otherwise a peer goes on dialing where the warehouse was when the peer was started.
 #[test]
 fn a_warehouse_that_moves_is_found_under_its_name() {
-    let _one = alone();
+    let _turn = turn();
     let market = Market::new();
     let (hosts, ready) = (market.cwd().join("hosts"), market.cwd().join("ready"));
     let [a, b] = [fastrand::u8(1..255), fastrand::u8(1..255)];
@@ -99,7 +99,7 @@ fn names(dir: &Path) -> Vec<Vec<u8>> {
 /// It ended with "invalid URI", and a second directory whose name was text.
 #[test]
 fn a_market_whose_files_have_names_that_are_no_text_is_like_any_other() {
-    let _one = alone();
+    let _turn = turn();
     let market = Market::new();
     let cwd = market.cwd();
     copy_tree(&Path::new(env!("CARGO_MANIFEST_DIR")).join("data"), &cwd.join(odd(b"data\xff")));

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::market::{Market, Running, SOON, alone, bazaar, kill, status, until};
+use super::market::{Market, Running, SOON, bazaar, kill, status, turn, until};
 
 /// The older owner looks each second.
 const NOTICED: Duration = Duration::from_secs(4);
@@ -53,7 +53,7 @@ fn pid(market: &Market) -> u32 {
 
 #[test]
 fn of_two_owners_the_older_one_ends_though_no_lock_keeps_them_apart() {
-    let _one = alone();
+    let _turn = turn();
     let market = Market::new();
     let at = |name: &str| market.cwd().join(name);
     let _ends = Ends(&market);

@@ -3,13 +3,13 @@
 
 use bazaar::types::Office;
 
-use super::market::{Market, SOON, alone, until};
+use super::market::{Market, SOON, turn, until};
 
 const LOAD: [&str; 6] = ["--nodes", "6", "--interval", "2ms", "--deposit-every", "10ms"];
 
 #[test]
 fn who_resigns_is_followed_by_another_and_passed_over() {
-    let _one = alone();
+    let _turn = turn();
     let market = Market::new();
     let up = market.start(&LOAD);
     up.wait_for_pair();
@@ -38,7 +38,7 @@ fn who_resigns_is_followed_by_another_and_passed_over() {
 
 #[test]
 fn resigning_without_a_name_or_of_a_stranger_is_refused() {
-    let _one = alone();
+    let _turn = turn();
     let market = Market::new();
     let up = market.start(&LOAD);
     market.run(&["resign"]).refused(2, "which peer?");

@@ -9,7 +9,7 @@ use bazaar::types::Office;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::market::{ByHand, Ended, Market, SOON, Up, alone, by_hand, copy_tree, shell, status, until};
+use super::market::{ByHand, Ended, Market, SOON, Up, by_hand, copy_tree, shell, status, turn, until};
 
 const LOAD: [&str; 6] = ["--nodes", "6", "--interval", "2ms", "--deposit-every", "10ms"];
 
@@ -133,7 +133,7 @@ fn nothing_is_open(market: &Market, peers: impl Iterator<Item = u32>) {
 
 #[test]
 fn a_lost_store_is_mended_by_a_backup_of_the_running_market_as_often_as_it_takes() {
-    let _one = alone();
+    let _turn = turn();
     let market = Market::new();
     let up = started_on(&market);
     ordered_by_hand(&market);
@@ -176,7 +176,7 @@ fn a_lost_store_is_mended_by_a_backup_of_the_running_market_as_often_as_it_takes
 
 #[test]
 fn an_older_copy_of_the_warehouse_is_refused_and_does_no_harm() {
-    let _one = alone();
+    let _turn = turn();
     let market = Market::new();
     started_on(&market).interrupt().expect(0);
     let (older, newest) = (market.cwd().join("older"), market.cwd().join("newest"));
@@ -227,7 +227,7 @@ fn report(node: &ByHand) -> Option<Report> {
 
 #[test]
 fn peers_go_on_without_a_restart_when_the_warehouse_is_restored_under_them() {
-    let _one = alone();
+    let _turn = turn();
     let market = Market::new();
     let warehouse = by_hand(&market, "warehouse", "127.0.0.1:0", &["warehouse"]);
     let mut peers: Vec<ByHand> = Vec::new();
@@ -284,7 +284,7 @@ fn peers_go_on_without_a_restart_when_the_warehouse_is_restored_under_them() {
 /// What came after the backup is lost: a node that went on from it as if nothing were would use terms and numbers twice.
 #[test]
 fn no_node_starts_on_a_backup_and_the_hint_restores_it() {
-    let _one = alone();
+    let _turn = turn();
     let market = Market::new();
     trades(&market);
     market.run(&["backup", "--out", "b"]).expect(0);
@@ -310,7 +310,7 @@ fn no_node_starts_on_a_backup_and_the_hint_restores_it() {
 /// From one backup again and again, from newer ones, with the other stores at hand and without.
 #[test]
 fn ten_restores_and_after_each_the_market_trades_or_says_what_to_type() {
-    let _one = alone();
+    let _turn = turn();
     let market = Market::new();
     trades(&market);
     market.run(&["backup", "--out", "b"]).expect(0);
@@ -343,7 +343,7 @@ fn ten_restores_and_after_each_the_market_trades_or_says_what_to_type() {
 /// Each refusal of `backup` and `restore` names a command that does what was meant.
 #[test]
 fn what_backup_and_restore_refuse_they_say_how_to_do() {
-    let _one = alone();
+    let _turn = turn();
     let market = Market::new();
     trades(&market);
     let run = |args: &[&str]| market.run(args);
@@ -401,7 +401,7 @@ fn harm(dir: &Path, older: &Path, harm: Harm) {
 /// Otherwise the hint is of no use, or has the only copy removed.
 #[test]
 fn a_peer_whose_store_is_harmed_says_how_to_go_on_and_its_old_copy_is_no_harm() {
-    let _one = alone();
+    let _turn = turn();
     let market = Market::new();
     trades(&market);
     let older = market.cwd().join("older");
@@ -429,7 +429,7 @@ fn a_peer_whose_store_is_harmed_says_how_to_go_on_and_its_old_copy_is_no_harm() 
 
 #[test]
 fn a_warehouse_whose_store_is_harmed_says_how_to_go_on() {
-    let _one = alone();
+    let _turn = turn();
     let market = Market::new();
     trades(&market);
     market.run(&["backup", "--out", "b"]).expect(0);

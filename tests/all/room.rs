@@ -3,7 +3,7 @@
 
 use rustix::process::Signal;
 
-use super::market::{Market, SOON, alone, kill, shell, until};
+use super::market::{Market, SOON, kill, shell, turn, until};
 
 #[test]
 fn an_address_space_that_is_too_small_is_refused_by_name() {
@@ -25,7 +25,7 @@ fn an_address_space_that_is_too_small_is_refused_by_name() {
 
 #[test]
 fn a_node_that_ends_on_its_own_is_said_to_have_aborted() {
-    let _one = alone();
+    let _turn = turn();
     let market = Market::new();
     let up = market.start(&["--buyers", "2", "--sellers", "1", "--interval", "5ms"]);
     up.wait_for_pair();

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::market::{Market, Running, SOON, alone, bazaar, children, kill, shell, until};
+use super::market::{Market, Running, SOON, bazaar, children, kill, shell, turn, until};
 
 #[test]
 fn a_start_that_fails_leaves_no_ready_file_of_an_earlier_one() {
@@ -88,7 +88,7 @@ impl Supervisor {
 
 #[test]
 fn a_supervisor_hears_that_a_node_serves_gets_on_and_stops() {
-    let _one = alone();
+    let _turn = turn();
     let market = Market::new();
     for (supervisor, lives) in [(Supervisor::new(None), 1), (Supervisor::new(Some(market.cwd())), 2)] {
         let node = supervisor.start(&market, &["warehouse", "--listen", "127.0.0.1:0"]);
@@ -112,7 +112,7 @@ fn a_supervisor_hears_that_a_node_serves_gets_on_and_stops() {
 
 #[test]
 fn a_supervisor_of_up_hears_of_up_alone() {
-    let _one = alone();
+    let _turn = turn();
     let market = Market::new();
     let supervisor = Supervisor::new(None);
     let up = supervisor.start(&market, &["up", "--base-port", "0", "--json"]);
@@ -130,7 +130,7 @@ fn a_supervisor_of_up_hears_of_up_alone() {
 
 #[test]
 fn a_supervisor_that_is_not_there_costs_nothing() {
-    let _one = alone();
+    let _turn = turn();
     let market = Market::new();
     for name in ["/nowhere/notify", "@bazaar-nobody", "", "vsock:2:1234"] {
         let mut command = bazaar(market.cwd());

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::market::{Ended, Market, Running, SOON, alone, bazaar, kill, parent, run, shell, until};
+use super::market::{Ended, Market, Running, SOON, bazaar, kill, parent, run, shell, turn, until};
 
 const QUICK: [&str; 8] = ["up", "--base-port", "0", "--buyers", "1", "--sellers", "1", "--interval=20ms"];
 
@@ -28,7 +28,7 @@ fn rows_of(market: &Market, peer: u64) -> usize {
 /// orders.
 #[test]
 fn a_restarted_node_tells_each_order_once() {
-    let _one = alone();
+    let _turn = turn();
     let market = Market::new();
     let mut command = bazaar(market.cwd());
     command.args(QUICK).args(["-v", "--restart", "on-crash", "--requests", "150", "--deposit-every", "50ms"]);
@@ -60,7 +60,7 @@ fn on_a_full_disk(mut command: Command) -> Ended {
 /// It ended with 101 and a backtrace, and took its nodes with it.
 #[test]
 fn a_market_ends_in_order_when_nobody_can_read_what_it_tells() {
-    let _one = alone();
+    let _turn = turn();
     let market = Market::new();
     let mut command = bazaar(market.cwd());
     command.args(QUICK).arg("-v").stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -86,7 +86,7 @@ fn a_market_ends_in_order_when_nobody_can_read_what_it_tells() {
 
 #[test]
 fn an_order_is_what_became_of_it_though_it_cannot_be_printed() {
-    let _one = alone();
+    let _turn = turn();
     let market = Market::new();
     let up = market.start(&["--buyers", "0", "--sellers", "0"]);
     up.wait_for_pair();

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use rustix::process::Signal;
 
-use crate::market::{Ended, Market, Running, SOON, alone, bazaar, children, kill, until};
+use crate::market::{Ended, Market, Running, SOON, bazaar, children, kill, turn, until};
 
 const CALLS: &str =
     "trace=flock,fsync,fdatasync,fadvise64,mmap,mincore,read,pread64,preadv2,copy_file_range,sendfile";
@@ -169,7 +169,7 @@ fn a_store_is_synced_dropped_and_looked_at_before_it_is_read() {
     if strace_is_missing() {
         return;
     }
-    let _one = alone();
+    let _turn = turn();
     let stopped = Stopped::new();
     let files = stopped.files();
     for name in ["db", "conf", "snap.", "mark"] {
@@ -191,7 +191,7 @@ fn a_start_whose_sync_fails_ends_before_it_reads() {
     if strace_is_missing() {
         return;
     }
-    let _one = alone();
+    let _turn = turn();
     let stopped = Stopped::new();
     let inject = ["-e", "inject=fdatasync:error=EIO:when=1"];
     let ended = Running::start(stopped.warehouse(stopped.traced(&inject))).wait(SOON);
@@ -207,7 +207,7 @@ fn a_start_that_is_killed_between_its_steps_leaves_a_store_that_opens() {
     if strace_is_missing() {
         return;
     }
-    let _one = alone();
+    let _turn = turn();
     let stopped = Stopped::new();
     let stay = "inject=fadvise64:retval=0";
     let mut killed = 0;

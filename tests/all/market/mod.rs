@@ -8,7 +8,7 @@ mod processes;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bazaar::model::offices::Seat;
@@ -25,11 +25,30 @@ pub use processes::{Ended, Running, bazaar, children, kill, limited, lives, open
 /// Starting a market, or anything that a healthy one does, ends within this on a busy machine.
 pub const SOON: Duration = Duration::from_secs(30);
 
-static ONE: Mutex<()> = Mutex::new(());
+/// So many tests run a market at once: those wait for time and disks more than they work.
+const AT_ONCE: usize = 2;
+static RUNNING: Mutex<usize> = Mutex::new(0);
+static ENDED: Condvar = Condvar::new();
 
-/// The right to run a market; a test that failed with it gives it back all the same.
-pub fn alone() -> MutexGuard<'static, ()> {
-    ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+/// The right to run a market; a test that fails with it gives it back all the same.
+pub struct Turn(());
+
+pub fn turn() -> Turn {
+    let is_full = |running: &mut usize| *running >= AT_ONCE;
+    let waited = ENDED.wait_while(running(), is_full);
+    *waited.unwrap_or_else(PoisonError::into_inner) += 1;
+    Turn(())
+}
+
+fn running() -> MutexGuard<'static, usize> {
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        *running() -= 1;
+        ENDED.notify_one();
+    }
 }
 
 /// Waits until `condition` gives something; fails with its name when `limit` is over.

@@ -16,7 +16,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 use url::{ParseError, Url};
 
-use super::{BUSY, Market, SHOWN, alone, block_on, get, node, page_of};
+use super::{BUSY, Market, SHOWN, block_on, get, node, page_of, turn};
 
 /// The driver, on a port of its own.
 struct Driver {
@@ -116,7 +116,7 @@ const QUEUE: &str =
 
 #[test]
 fn a_trader_is_killed_in_a_browser_and_the_past_is_seen() {
-    let _one = alone();
+    let _turn = turn();
     let Some(driver) = Driver::start() else { return };
     let market = Market::new();
     let up = market.start_telling(&BUSY);

@@ -10,7 +10,7 @@ use bazaar::types::Office;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use super::market::{Market, Running, SOON, Up, alone, bazaar, block_on, until};
+use super::market::{Market, Running, SOON, Up, bazaar, block_on, turn, until};
 
 /// Orders wait for a while.
 const BUSY: [&str; 6] = ["--buyers", "4", "--sellers", "2", "--interval", "5ms"];
@@ -88,7 +88,7 @@ fn node<'a>(state: &'a Value, name: &str) -> &'a Value {
 
 #[test]
 fn a_trader_is_killed_by_the_page_and_its_queue_is_seen_as_it_was() {
-    let _one = alone();
+    let _turn = turn();
     let market = Market::new();
     let up = market.start_telling(&BUSY);
     up.wait_for_pair();
@@ -184,7 +184,7 @@ fn no_page_is_served_where_none_is_wanted() {
 
 #[test]
 fn a_market_that_another_started_is_looked_at_and_left_alone() {
-    let _one = alone();
+    let _turn = turn();
     let market = Market::new();
     let up = market.start(&[&BUSY[..], &["--no-page"]].concat());
     up.wait_for_pair();
@@ -210,7 +210,7 @@ fn a_market_that_another_started_is_looked_at_and_left_alone() {
 /// The trader whose link to the other one is cut is deposed, and takes part again when it is healed.
 #[test]
 fn a_link_is_cut_by_the_page_and_healed() {
-    let _one = alone();
+    let _turn = turn();
     let market = Market::new();
     let up = market.start_telling(&[&BUSY[..], &["--proxied"]].concat());
     up.wait_for_pair();
@@ -254,7 +254,7 @@ fn a_link_is_cut_by_the_page_and_healed() {
 /// It does not hear that its term is over, and shows its old cache: nobody trades by that.
 #[test]
 fn a_trader_that_is_cut_off_from_the_warehouse_has_no_cache_that_counts() {
-    let _one = alone();
+    let _turn = turn();
     let market = Market::new();
     let up = market.start_telling(&[&BUSY[..], &["--proxied"]].concat());
     up.wait_for_pair();
@@ -278,7 +278,7 @@ fn a_trader_that_is_cut_off_from_the_warehouse_has_no_cache_that_counts() {
 
 #[test]
 fn what_was_paused_ends_with_the_market() {
-    let _one = alone();
+    let _turn = turn();
     let market = Market::new();
     let up = market.start_telling(&BUSY);
     up.wait_for_pair();
@@ -297,7 +297,7 @@ fn what_was_paused_ends_with_the_market() {
 
 #[test]
 fn what_carried_an_order_is_drawn() {
-    let _one = alone();
+    let _turn = turn();
     let market = Market::new();
     market.run(&["trace"]).refused(2, "no market");
     let up = market.start(&["--interval", "20ms"]);
