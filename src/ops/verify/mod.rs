@@ -16,7 +16,7 @@ use resume::Resume;
 
 use super::live::Asking;
 use super::output::{Failure, exit};
-use crate::audit::{Audit, Check, Source, audit_from};
+use crate::audit::{Audit, Check, Source, SourceError, audit_from};
 use crate::cli::{Global, Target, VerifyArgs};
 
 /// A live market may be read in the middle of a step: what was missing is looked for again after this.
@@ -51,18 +51,13 @@ fn run(
     let live = sources.iter().any(|source| source.meta().live);
     let examples_max = if live { EXAMPLES_LIVE_MAX } else { args.max_examples };
     let resume = args.resume.as_ref().map(|path| Resume::read(path, &mut sources)).transpose()?;
-    let mut look = |examples_max| {
+    let mut look = || {
         let before = resume.as_ref().and_then(Resume::verified);
         audit_from(before, resume.is_some(), &mut sources, examples_max)
     };
-    let mut found = look(examples_max)?;
-    let mut looks = 1;
-    while live && (looks == 1 && found.may_be_underway() || looks < LOOKS_MAX && found.lacks_a_push()) {
-        thread::sleep(LOOK_AGAIN_AFTER);
-        let again = look(EXAMPLES_LIVE_MAX)?;
-        found.confirm(&again);
-        found.keep_of(again);
-        looks += 1;
+    let mut found = look()?;
+    if live {
+        look_again(&mut found, look)?;
     }
     let wanted: Vec<Check> = Check::ALL.into_iter().filter(|check| args.wants(check.number())).collect();
     report::print(&found, &wanted, args, global, resume.as_ref(), out).map_err(Failure::writing)?;
@@ -70,6 +65,22 @@ fn run(
         resume.write(verified)?;
     }
     Ok(code(&found, &wanted, args.require_all))
+}
+
+/// Keeps of what was found what is found again.
+fn look_again(
+    found: &mut Audit,
+    mut look: impl FnMut() -> Result<Audit, SourceError>,
+) -> Result<(), SourceError> {
+    let mut looks = 1;
+    while looks == 1 && found.may_be_underway() || looks < LOOKS_MAX && found.lacks_a_push() {
+        thread::sleep(LOOK_AGAIN_AFTER);
+        let again = look()?;
+        found.confirm(&again);
+        found.keep_of(again);
+        looks += 1;
+    }
+    Ok(())
 }
 
 fn code(found: &Audit, wanted: &[Check], require_all: bool) -> u8 {
