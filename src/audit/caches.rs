@@ -3,7 +3,7 @@
 //! A cache says up to which row it goes. Pushes are whole steps, so that at this very row it must equal the warehouse's
 //! stock, however busy the market is; and it may lack no row for long, so that it is the warehouse's stock when the market
 //! is quiet. What the ledger was known to hold before the caches were asked for may still be under way to them: `verify`
-//! looks a second time, and what a cache then still lacks it lacks for good. No clock is asked: that of the warehouse may
+//! looks again, and what a cache lacks in the last look, too, it lacks for good. No clock is asked: that of the warehouse may
 //! be an hour behind the reader's. Caches are asked for before the ledger is read: they cannot be ahead of it.
 //!
 //! Who is cut off from the warehouse goes on to think that it holds its office. Nobody is sold anything from its cache any

@@ -57,7 +57,7 @@ fn run(
     };
     let mut found = look()?;
     if live {
-        look_again(&mut found, look)?;
+        look_again(&mut found, LOOK_AGAIN_AFTER, look)?;
     }
     let wanted: Vec<Check> = Check::ALL.into_iter().filter(|check| args.wants(check.number())).collect();
     report::print(&found, &wanted, args, global, resume.as_ref(), out).map_err(Failure::writing)?;
@@ -67,14 +67,15 @@ fn run(
     Ok(code(&found, &wanted, args.require_all))
 }
 
-/// Keeps of what was found what is found again.
+/// Keeps of what was found what is found again, each time `after` so long.
 fn look_again(
     found: &mut Audit,
+    after: Duration,
     mut look: impl FnMut() -> Result<Audit, SourceError>,
 ) -> Result<(), SourceError> {
     let mut looks = 1;
     while looks == 1 && found.may_be_underway() || looks < LOOKS_MAX && found.lacks_a_push() {
-        thread::sleep(LOOK_AGAIN_AFTER);
+        thread::sleep(after);
         let again = look()?;
         found.confirm(&again);
         found.keep_of(again);

@@ -1,8 +1,8 @@
 use super::*;
-use crate::audit::audit;
-use crate::audit::fixture::Market;
+use crate::audit::fixture::{Market, Memory, chain};
+use crate::audit::{StockCache, audit};
 use crate::model::row::Record;
-use crate::types::{Number, OrderId, PeerId};
+use crate::types::{Number, OrderId, PeerId, Quantity, Seq, Term};
 
 #[test]
 fn a_missing_store_is_a_failure_only_when_all_are_required() {
@@ -96,4 +96,28 @@ fn the_verdict_is_the_last_line() {
     let (code, line) = verdict("bazaar verify --check V03,V08", &market);
     assert_eq!(code, exit::BROKEN);
     assert!(line.starts_with("FAILED: V03 ("), "{line}");
+}
+
+/// The trader of a term that has the stock after row 3, while the ledger goes on.
+fn with_cache_of(term: u64) -> Audit {
+    let (blocks, tip) = chain(&Market::lived().ledger);
+    let cache = StockCache { term: Term(term), seq: Seq(3), stock: [111, 43, 28].map(Quantity).to_vec() };
+    let mut memory = Memory { meta: Default::default(), blocks, cache: Some(cache) };
+    memory.meta.mark = Some((tip.seq, tip.hash));
+    audit(&mut [Box::new(memory) as Source], 5).unwrap()
+}
+
+#[test]
+fn a_cache_that_lacks_rows_is_looked_at_until_its_term_is_over_or_for_good() {
+    let looked_at = |deposed_at: u32| {
+        let (mut found, mut looks) = (with_cache_of(3), 1);
+        let look = || {
+            looks += 1;
+            Ok(with_cache_of(if looks < deposed_at { 3 } else { 1 }))
+        };
+        look_again(&mut found, Duration::ZERO, look).unwrap();
+        (looks, found.of(Check::Caches).failed)
+    };
+    assert_eq!(looked_at(7), (7, 0));
+    assert_eq!(looked_at(u32::MAX), (LOOKS_MAX, 1));
 }
