@@ -74,6 +74,7 @@ impl Takeover {
 
     /// Tells everybody, once this trader is the primary.
     pub(super) fn announce(&mut self, cx: &mut Cx<'_>) {
+        self.end_with_office(cx);
         let Some(dead) = self.unannounced.take_if(|_| cx.is_primary()) else { return };
         let me = cx.me.id;
         cx.say(format!(
@@ -84,6 +85,14 @@ impl Takeover {
                 cx.tell(peer, PeerWord::TookOver(dead));
             }
         }
+    }
+
+    /// A takeover is told of while this trader is in office, and announced unless another became the primary before it.
+    fn end_with_office(&mut self, cx: &Cx<'_>) {
+        let in_office = cx.term().is_some();
+        let primary = cx.roster.primary.as_ref().map(|seat| seat.peer);
+        self.replaced.take_if(|_| !in_office);
+        self.unannounced.take_if(|_| !in_office || primary.is_some_and(|peer| peer != cx.me.id));
     }
 
     /// A batch came back: the first one with outcomes after a takeover shows that trade goes on.

@@ -224,3 +224,34 @@ fn a_fence_and_a_claim_of_the_same_office_are_one_takeover() {
     bench.granted("claim", offices(4, Some((ME, 5)), None));
     assert_eq!(bench.happened.iter().filter(|line| *line == "suspected 6").count(), 1);
 }
+
+/// Otherwise it is told with the next office, of a time at which nothing of the kind happened.
+#[test]
+fn a_takeover_ends_with_the_office_of_the_trader_that_began_it() {
+    let mut bench = secondary(&[]);
+    bench.met(8, &[]);
+    bench.refused("to-6");
+    bench.granted("fence", offices(3, None, Some((ME, 3))));
+    bench.hear(offices(4, None, None));
+    bench.forget_what_happened();
+    let lines = bench.hear(offices(5, Some((ME, 5)), None));
+    assert!(!lines.iter().any(|line| line.contains("took over")), "{lines:?}");
+    bench.settle_up();
+    let lines = bench.greeted("trade", trade(Some(hello(8)), &[order(8, 1)]));
+    assert_eq!(lines.last().unwrap(), "send settle settle term 5 batch 1 8-1");
+    bench.decided(1, &[order(8, 1)]);
+    assert!(!bench.happened.iter().any(|line| line.contains("took over")), "{:?}", bench.happened);
+}
+
+/// Who takes the dead trader's office tells of it.
+#[test]
+fn a_takeover_is_announced_by_who_has_the_office() {
+    let mut bench = secondary(&[]);
+    bench.met(8, &[]);
+    bench.refused("to-6");
+    bench.granted("fence", offices(3, None, Some((ME, 3))));
+    bench.hear(offices(4, Some((9, 5)), Some((ME, 3))));
+    bench.hear(offices(5, None, Some((ME, 3))));
+    let lines = bench.hear(offices(6, Some((ME, 6)), None));
+    assert!(!lines.iter().any(|line| line.contains("took over")), "{lines:?}");
+}
