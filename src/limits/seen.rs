@@ -20,6 +20,8 @@ pub(crate) const STAGE_BUCKETS: usize = 21;
 pub(crate) const TRACE_EVENTS_MAX: u64 = 10_000_000;
 /// Events that the nodes of `up` remember.
 pub(crate) const TRACE_EVENTS_UP: u64 = 100_000;
+/// Events that the nodes of a soak with a page remember: what they hold soon stops growing.
+pub(crate) const TRACE_EVENTS_SOAK: u64 = 10_000;
 /// Bytes of what one event says.
 pub(crate) const TRACE_TEXT_MAX: usize = 200;
 /// Ranges of orders that an event names.

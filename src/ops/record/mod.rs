@@ -44,6 +44,8 @@ impl Interval {
 /// One node at one time.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Sample {
+    /// The process.
+    pub pid: u32,
     /// Seconds after the begin of the run.
     pub at_s: f64,
     /// Bytes of memory.
@@ -59,7 +61,7 @@ impl Sample {
     /// Of a process and its directory, from `/proc` and the file system; none if it is gone.
     pub(crate) fn of(pid: u32, dir: &Path, at_s: f64) -> Option<Sample> {
         let Taken { rss, fds, threads, .. } = taken(pid)?;
-        Some(Sample { at_s, rss, fds, threads, disk: disk_of(&dir.join("store")) })
+        Some(Sample { pid, at_s, rss, fds, threads, disk: disk_of(&dir.join("store")) })
     }
 }
 
@@ -149,8 +151,13 @@ impl Record {
         self.points().intervals.iter().map(|it| (it.at_s, of(it))).collect()
     }
 
+    /// Each node's samples, the oldest first.
+    pub(crate) fn samples(&self) -> BTreeMap<PeerId, Vec<Sample>> {
+        self.points().samples.clone()
+    }
+
     /// Each node's points of one figure.
-    pub(crate) fn series(&self, of: Of) -> Vec<(PeerId, Vec<(f64, f64)>)> {
+    pub(super) fn series(&self, of: Of) -> Vec<(PeerId, Vec<(f64, f64)>)> {
         let points = self.points();
         let series = |(node, list): (&PeerId, &Vec<Sample>)| {
             (*node, list.iter().map(|sample| (sample.at_s, of(sample))).collect())

@@ -20,7 +20,7 @@ use super::verdict::Seen;
 use super::{Plan, failed, line};
 use crate::cli::{Global, SoakArgs};
 use crate::limits::{
-    INBOX_MAX, SOAK_CHECK_EVERY, SOAK_CHECK_EVERY_MIN, SOAK_DRAIN_MAX, START_MAX, TRACE_EVENTS_UP,
+    INBOX_MAX, SOAK_CHECK_EVERY, SOAK_CHECK_EVERY_MIN, SOAK_DRAIN_MAX, START_MAX, TRACE_EVENTS_SOAK,
 };
 use crate::model::happening::What;
 use crate::node::wall_now;
@@ -107,7 +107,7 @@ impl Run {
             (plan, |name: &str| Lines::create(&report.join(name)).map_err(failed(report)));
         let (history, schedule) = (lines(HISTORY)?, lines(SCHEDULE)?);
         // Who looks wants to see messages.
-        let trace_events = if args.http.is_some() { TRACE_EVENTS_UP } else { 0 };
+        let trace_events = if args.http.is_some() { TRACE_EVENTS_SOAK } else { 0 };
         let shape = Shape { trace_events, ..Shape::new(args.nodes, args.consistency) };
         let cluster = Arc::new(Cluster::new(report, shape, plan.disk.take())?);
         let stage = Stage { cluster: Arc::clone(&cluster), shown: Shown::default() };

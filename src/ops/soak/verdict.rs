@@ -94,9 +94,8 @@ impl Seen {
 
     /// The same of the samples after that time.
     pub(super) fn trends_after(&self, warm_up: Duration, of: Of) -> BTreeMap<PeerId, Trend> {
-        let trend =
-            |(node, series): (PeerId, Vec<(f64, f64)>)| Some((node, Trend::of(series.into_iter(), warm_up)?));
-        self.record.series(of).into_iter().filter_map(trend).collect()
+        let trend = |(node, samples): (PeerId, Vec<_>)| Some((node, Trend::of(&samples, of, warm_up)?));
+        self.record.samples().into_iter().filter_map(trend).collect()
     }
 
     /// Judges by the thresholds that were stated.
