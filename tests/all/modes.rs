@@ -11,9 +11,10 @@ use super::market::{Market, SOON, kill, turn, until};
 const SCARCE: [&str; 10] =
     ["--buyers", "8", "--sellers", "2", "--interval", "1ms", "--deposit-every", "20ms", "--deposit", "1-5"];
 
-/// More comes in than goes out.
+/// More comes in than goes out, and a busy machine keeps up with it, too: where orders of a good are with the warehouse all
+/// the time, none of it is set aside.
 const PLENTY: [&str; 10] =
-    ["--buyers", "4", "--sellers", "4", "--interval", "2ms", "--deposit-every", "4ms", "--deposit", "5-20"];
+    ["--buyers", "4", "--sellers", "4", "--interval", "8ms", "--deposit-every", "16ms", "--deposit", "5-20"];
 
 fn verified(market: &Market) -> Value {
     let ended = market.run(&["verify", "--json"]);
@@ -53,8 +54,12 @@ fn rows(market: &Market, kind: &str) -> Vec<Value> {
     dumped(market, &["ledger", "--kind", kind])
 }
 
-fn stock(market: &Market) -> Vec<Value> {
-    dumped(market, &["inventory"])
+/// What is set aside lasts, where more comes in than goes out: the traders sell that, too.
+fn until_goods_are_set_aside(market: &Market) {
+    let is_set_aside = |good: &Value| good["allotted"].as_u64() > Some(0);
+    until("goods are set aside", SOON, || {
+        dumped(market, &["inventory"]).iter().any(is_set_aside).then_some(())
+    });
 }
 
 /// The same orders as in the cached market, and as fast.
@@ -78,10 +83,11 @@ fn an_escrow_market_tells_early_when_there_is_enough() {
     let _turn = turn();
     let market = Market::new();
     let up = market.start(&[&PLENTY[..], &["--consistency", "escrow"]].concat());
-    up.wait_for_pair();
-    up.wait_for_rows(up.ledger_seq() + 2_000);
+    until_goods_are_set_aside(&market);
+    let began = up.ledger_seq();
+    up.wait_for_rows(began + 2_000);
     up.interrupt().expect(0);
-    let sales = rows(&market, "sale");
+    let sales = dumped(&market, &["ledger", "--kind", "sale", "--from", &began.to_string()]);
     let decided = |row: &&Value| row["decision"].is_u64() && row["batch"].is_null();
     let early: Vec<_> = sales.iter().filter(decided).collect();
     assert!(early.len() > sales.len() / 4, "{} of {}", early.len(), sales.len());
@@ -99,10 +105,7 @@ fn goods_of_dead_traders_are_reported_when_they_are_back() {
     let up = market.start(&[&PLENTY[..], &["--consistency", "escrow", "--restart", "on-crash"]].concat());
     up.wait_for_pair();
     for round in 0..3 {
-        // What is set aside lasts: peers put in more than is bought, and the traders sell that, too.
-        until("goods are set aside", SOON, || {
-            stock(&market).iter().any(|good| good["allotted"].as_u64() > Some(0)).then_some(())
-        });
+        until_goods_are_set_aside(&market);
         up.wait_for_rows(up.ledger_seq() + 400);
         let (primary, secondary) = (
             until("a primary", SOON, || up.holder(Office::Primary)),
@@ -135,6 +138,7 @@ fn goods_that_nobody_can_report_are_released() {
     let market = Market::new();
     let up = market.start(&[&PLENTY[..], &["--consistency", "escrow"]].concat());
     up.wait_for_pair();
+    until_goods_are_set_aside(&market);
     up.wait_for_rows(up.ledger_seq() + 1_000);
     let traders = [Office::Primary, Office::Secondary].map(|office| up.seat(office).unwrap());
     let names = traders.each_ref().map(|seat| format!("peer-{}", seat.peer));

@@ -211,10 +211,10 @@ async fn metrics(State(hub): Shared) -> Response {
     let lives = hub.shown.lives();
     let dead = lives.values().filter(|life| life.dead).count();
     let gauges = [
-        ("bazaar_up_nodes", "Nodes that were started.", lives.len() as f64),
-        ("bazaar_up_dead_nodes", "Of them those that have ended.", dead as f64),
-        ("bazaar_up_failovers", "Traders that ended or were suspected.", hub.shown.failovers().len() as f64),
-        ("bazaar_up_viewers", "Who looks at the page.", hub.news.receiver_count() as f64),
+        ("bazaar_page_nodes", "Nodes that were started.", lives.len() as f64),
+        ("bazaar_page_dead_nodes", "Of them those that have ended.", dead as f64),
+        ("bazaar_page_failovers", "Traders that ended or were suspected.", hub.shown.failovers().len() as f64),
+        ("bazaar_page_viewers", "Who looks at the page.", hub.news.receiver_count() as f64),
     ];
     match process_text(&gauges) {
         Ok(text) => {

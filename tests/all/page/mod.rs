@@ -98,7 +98,7 @@ fn a_trader_is_killed_by_the_page_and_its_queue_is_seen_as_it_was() {
     assert!(document.body.len() < 150_000 && !document.body.contains(&token), "{}", document.body.len());
     let foreign = "GET / HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n\r\n";
     assert_eq!(ask(&addr, foreign).unwrap().code, 403);
-    assert!(get(&addr, "/metrics").body.contains("bazaar_up_nodes 9\n"));
+    assert!(get(&addr, "/metrics").body.contains("bazaar_page_nodes 9\n"));
 
     let state = event(&addr, "market");
     let primary = up.holder(Office::Primary).unwrap();
