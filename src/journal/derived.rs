@@ -68,7 +68,8 @@ pub(super) fn remove(store: &Path, damaged: &[PathBuf]) -> io::Result<()> {
 /// See the module's text. The caller has the store locked.
 ///
 /// # Errors
-/// Without these files the store does not come up to its mark, or there is no room to try it. Nothing was changed.
+/// Without these files the store does not come up to its mark, or its trees do not hang together, or there is no room to
+/// try it. Nothing was changed.
 pub(super) fn rebuild<F: Fold>(node: &NodeDir, mark: Option<Mark>) -> Result<(), OpenError> {
     let store = node.store();
     let damaged = damaged(&store).map_err(OpenError::io(&store))?;
@@ -119,6 +120,7 @@ fn try_on_copy<F: Fold>(
     }
     let at = OpenError::store(&node.db());
     let opened = SledStore::open_copy(copy, &store, trees_of(F::LOG)).map_err(&at)?;
+    opened.hangs_together().map_err(&at)?;
     let mut opened = Tiered::open(Box::new(opened), F::LOG).map_err(&at)?;
     meets_mark::<F>(&mut opened, node.path(), mark.map(|mark| (mark.seq, mark.hash)))
 }

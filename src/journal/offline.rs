@@ -340,7 +340,7 @@ impl<F: Fold> Folded<F> {
 
 enum Position {
     Containing(Vec<u8>),
-    After(Vec<u8>),
+    After(Pair),
 }
 
 /// See [`Offline::blocks`]. Ends after an error.
@@ -354,16 +354,24 @@ impl Blocks<'_> {
     /// Reads the next blocks, last one first.
     fn fill(&mut self) -> Result<(), ReadError> {
         let (store, log) = (&self.offline.store, self.offline.meta.log);
-        let start = match self.next.take() {
+        self.buffer = match self.next.take() {
             None => return Ok(()),
-            Some(Position::After(key)) => [&key[..], &[0]].concat(),
-            Some(Position::Containing(key)) => match store.floor(log, &key)? {
-                Some((first, block)) if reaches(&block, &key) => first,
-                _ => key,
-            },
+            Some(Position::After((key, block))) => {
+                let found = store.scan(log, &[&key[..], &[0]].concat(), GROUP_BYTES_MAX)?;
+                // In a damaged store reading on may end where asking for the next row does not.
+                let next = BlockHeader::peek(&block).ok().map(|header| header.last().next().0.to_be_bytes());
+                match next.filter(|next| found.is_empty() && next[..] > key[..]) {
+                    Some(next) => store.scan(log, &next, GROUP_BYTES_MAX)?,
+                    None => found,
+                }
+            }
+            Some(Position::Containing(key)) => {
+                let found = store.floor(log, &key)?.filter(|(_, block)| reaches(block, &key));
+                let start = found.map_or(key, |(first, _)| first);
+                store.scan(log, &start, GROUP_BYTES_MAX)?
+            }
         };
-        self.buffer = store.scan(log, &start, GROUP_BYTES_MAX)?;
-        self.next = self.buffer.last().map(|(key, _)| Position::After(key.clone()));
+        self.next = self.buffer.last().cloned().map(Position::After);
         self.buffer.reverse();
         Ok(())
     }

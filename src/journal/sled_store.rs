@@ -121,6 +121,25 @@ impl SledStore {
         SledStore { owner: Some(owner), ..self }
     }
 
+    /// Whether sled's trees hang together: each shows the same keys forwards and backwards. Where sled has lost the
+    /// newest state of a page it shows an older one, of which the next page may not be a neighbour yet: whoever reads on
+    /// from there finds an end, and whoever asks for a key behind it finds that.
+    ///
+    /// # Errors
+    /// They do not.
+    pub(super) fn hangs_together(&self) -> Result<(), StoreError> {
+        for (name, tree) in &self.shared.trees {
+            let forwards = tree.iter().keys().collect::<Result<Vec<_>, _>>()?;
+            // A broken tree may go round in circles.
+            let backwards = tree.iter().keys().rev().take(forwards.len() + 1);
+            if !backwards.collect::<Result<Vec<_>, _>>()?.iter().rev().eq(&forwards) {
+                let why = format!("pages of the tree {} are older than others", name.name());
+                return Err(StoreError::Damaged(why));
+            }
+        }
+        Ok(())
+    }
+
     fn look(&self) -> Result<(), StoreError> {
         self.owner.as_ref().map_or(Ok(()), Owner::look)
     }

@@ -1,5 +1,8 @@
 //! Files that are missing, damaged, or older than their mark.
 
+use super::super::offline::Offline;
+use super::super::sealed::Files;
+use super::super::store::{Pair, StoreError, StoreRead};
 use super::*;
 
 #[test]
@@ -201,6 +204,52 @@ fn a_snapshot_and_a_log_that_are_both_damaged_lose_nothing_or_are_left_as_they_a
         assert!(!again.join("store.tmp").exists());
     }
     assert!((4..24).contains(&refused), "{refused} parts are needed: this proves little");
+}
+
+/// A store one page of which is older than its neighbours: reading on from below that row ends there.
+struct OldPage(Arc<dyn StoreRead>, Seq);
+
+impl StoreRead for OldPage {
+    fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.0.get(tree, key)
+    }
+
+    fn floor(&self, tree: Tree, key: &[u8]) -> Result<Option<Pair>, StoreError> {
+        self.0.floor(tree, key)
+    }
+
+    fn scan(&self, tree: Tree, from: &[u8], bytes_max: usize) -> Result<Vec<Pair>, StoreError> {
+        let (found, end) = (self.0.scan(tree, from, bytes_max)?, self.1.0.to_be_bytes());
+        let is_cut = tree == Counts::LOG && *from < end[..];
+        Ok(found.into_iter().filter(|(key, _)| !is_cut || key[..] < end[..]).collect())
+    }
+
+    fn files(&self) -> Arc<dyn Files> {
+        self.0.files()
+    }
+
+    fn free_bytes(&self) -> Result<u64, StoreError> {
+        self.0.free_bytes()
+    }
+}
+
+#[test]
+fn what_is_behind_a_page_that_is_older_than_others_is_read() {
+    let disk = MemoryDisk::new();
+    let mut journal = on(&disk).journal;
+    for k in 0..20 {
+        let ticket = journal.stage(step(vec![add(k, 1), add(k, 2)], 1));
+        wait(&journal, ticket);
+    }
+    journal.close().unwrap();
+    let blocks = |store| Offline::reading(store, None).unwrap().unwrap().blocks(Seq(1)).count();
+    let store = || disk.open().reader();
+    let (all, key) = (blocks(store()), disk.open().reader().scan(Counts::LOG, &[], usize::MAX).unwrap());
+    let middle = Seq(u64::from_be_bytes(key[key.len() / 2].0.clone().try_into().unwrap()));
+    assert!(
+        all > 5 && OldPage(store(), middle).scan(Counts::LOG, &[], usize::MAX).unwrap().len() < key.len()
+    );
+    assert_eq!(blocks(Arc::new(OldPage(store(), middle))), all);
 }
 
 #[test]

@@ -210,10 +210,11 @@ async fn acted(State(hub): Shared, headers: HeaderMap, body: Bytes) -> Response 
 async fn metrics(State(hub): Shared) -> Response {
     let lives = hub.shown.lives();
     let dead = lives.values().filter(|life| life.dead).count();
+    let failovers = hub.shown.failovers().len();
     let gauges = [
         ("bazaar_page_nodes", "Nodes that were started.", lives.len() as f64),
         ("bazaar_page_dead_nodes", "Of them those that have ended.", dead as f64),
-        ("bazaar_page_failovers", "Traders that ended or were suspected.", hub.shown.failovers().len() as f64),
+        ("bazaar_page_failovers", "Traders that ended or were suspected.", failovers as f64),
         ("bazaar_page_viewers", "Who looks at the page.", hub.news.receiver_count() as f64),
     ];
     match process_text(&gauges) {
