@@ -211,6 +211,7 @@ impl Run {
         self.schedule.add(&fault);
         self.schedule.flush();
         let roster = self.count.look().roster.clone();
+        self.failovers.offices(&roster);
         let silences = matches!(fault.kind.as_str(), "kill" | "pause");
         for node in fault.nodes().filter(|node| silences && roster.held_by(*node).is_some()) {
             self.failovers.ended(node, wall_now().0);
@@ -338,6 +339,7 @@ impl Run {
         match news {
             News::Happened(it) => {
                 match it.what {
+                    What::Roster(roster) => return self.failovers.offices(&roster),
                     What::Suspected(trader) => self.failovers.suspected(trader, it.time),
                     What::TookOver(trader) => self.failovers.took_over(it.peer, trader, it.time),
                     // Its line is for people who look on.

@@ -108,6 +108,7 @@ impl Up<'_> {
 
     pub(super) fn see_roster(&mut self, roster: Roster) {
         if roster.newer_than(&self.roster) {
+            self.failovers.offices(&roster);
             self.roster = roster;
             self.missing.note(self.lacks().is_some(), Instant::now());
         }
