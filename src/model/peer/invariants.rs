@@ -13,6 +13,7 @@ impl Peer {
         mirrors(facts)?;
         rooms.shop.invariants(facts)?;
         rooms.desk.invariants()?;
+        rooms.takeover.invariants(facts.term().is_some())?;
         queue_is_accepted(facts, &rooms.desk)?;
         let (clock, seen) = (facts.clock.now(), facts.state.stamp);
         match clock < seen {

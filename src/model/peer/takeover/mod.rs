@@ -95,6 +95,17 @@ impl Takeover {
         self.unannounced.take_if(|_| !in_office || primary.is_some_and(|peer| peer != cx.me.id));
     }
 
+    /// What is to be told of a takeover is told by a trader in office.
+    ///
+    /// # Errors
+    /// Says what does not hold.
+    pub(super) fn invariants(&self, in_office: bool) -> Result<(), String> {
+        match self.replaced.or(self.unannounced).filter(|_| !in_office) {
+            Some(dead) => Err(format!("the takeover from {dead} is still to be told, without an office")),
+            None => Ok(()),
+        }
+    }
+
     /// A batch came back: the first one with outcomes after a takeover shows that trade goes on.
     pub(super) fn worked(&mut self, cx: &mut Cx<'_>, decided: bool, replica: &Replica) {
         if decided && let Some(dead) = self.replaced.take() {
